@@ -1,0 +1,104 @@
+//! The endings that are not an answer. A fault names who broke which rule; a stall names whom we waited for.
+
+use std::fmt;
+
+use crate::{PartyId, TermsMismatch};
+
+/// Codes of violations that any protocol can report. Each protocol adds its own in `violation.rs`.
+pub mod code {
+    /// A frame of another session.
+    pub const FRAME_SESSION: &str = "frame-session";
+    /// A frame repeated, skipped or out of order.
+    pub const FRAME_ORDER: &str = "frame-order";
+    /// A frame larger than agreed.
+    pub const FRAME_SIZE: &str = "frame-size";
+    /// A frame from someone who takes no part in the session.
+    pub const NOT_A_PARTY: &str = "not-a-party";
+    /// A message that cannot be decoded.
+    pub const MALFORMED: &str = "malformed";
+    /// A well-formed message in the wrong round, or after the last one.
+    pub const UNEXPECTED: &str = "unexpected";
+}
+
+/// How a peer broke the rules. It prints without secrets: a code, a round and a place, never the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule; stable across versions.
+    pub code: &'static str,
+    /// The round in which it was seen, from 1.
+    pub round: u8,
+    /// The place within the message or list, where there is one.
+    pub index: Option<u64>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in round {}", self.code, self.round)?;
+        self.index.map_or(Ok(()), |index| write!(f, " at index {index}"))
+    }
+}
+
+/// Our own caller asked for something that no peer can be blamed for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// More rows than one session holds in memory.
+    #[error("{found} rows in one session, at most {limit} are taken")]
+    TooManyRows {
+        /// Rows given.
+        found: u64,
+        /// Rows allowed.
+        limit: u64,
+    },
+    /// The input does not match the agreed terms.
+    #[error("the input does not match the agreed terms: {0}")]
+    Input(&'static str),
+    /// The machine has already ended.
+    #[error("the session is over")]
+    Over,
+}
+
+/// A session ended because somebody broke the rules or two honest sides disagree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A peer broke the rules.
+    #[error("{who} broke the protocol: {violation}")]
+    Peer {
+        /// Who.
+        who: PartyId,
+        /// Which rule, where.
+        violation: Violation,
+    },
+    /// Both sides are honest and disagree; caught before round 1.
+    #[error(transparent)]
+    Terms(#[from] TermsMismatch),
+    /// Our caller's mistake; never reachable from network bytes.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+}
+
+impl Fault {
+    /// Blames `who` for a violation; made to be curried into `map_err`.
+    pub fn of(who: PartyId) -> impl Fn(Violation) -> Self {
+        move |violation| Self::Peer { who, violation }
+    }
+
+    /// Who is to blame, if it is a peer.
+    #[must_use]
+    pub fn culprit(&self) -> Option<PartyId> {
+        // Exhaustive on purpose: a new kind of fault must decide whom it blames.
+        match self {
+            Self::Peer { who, .. } => Some(*who),
+            Self::Terms(_) | Self::Misuse(_) => None,
+        }
+    }
+}
+
+/// A session that cannot go on although nobody broke a rule: a link was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("lost {who} while {stage}")]
+pub struct Stall {
+    /// Whom the session cannot do without.
+    pub who: PartyId,
+    /// What it was doing, as in [`Progress::stage`](crate::Progress::stage).
+    pub stage: &'static str,
+}

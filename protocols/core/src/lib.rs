@@ -1,0 +1,31 @@
+//! What every protocol of Tacitly shares: who takes part, what they agreed, how a protocol is driven,
+//! and how it may end.
+//!
+//! Nothing here opens a socket, reads a clock or draws randomness of its own. A protocol is a [`Party`]:
+//! a deterministic state machine that a driver polls for frames and feeds with frames. The same object runs
+//! in the daemon, in the [simulator](simulate), in fuzzers, in benches and under Python.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`PartyId`] | the name of an institution |
+//! | [`Terms`] | what all sides agree before round 1, as canonical bytes with one hash |
+//! | [`Frame`], [`Channel`] | numbered messages bound to one session |
+//! | [`Party`] | the one shape of every protocol |
+//! | [`Fault`], [`Stall`] | the endings that are not an answer, each naming someone |
+//! | [`Seed`] | the only randomness a party gets |
+
+mod fault;
+mod frame;
+mod party;
+mod party_id;
+mod seed;
+#[cfg(any(test, feature = "simulate"))]
+pub mod simulate;
+mod terms;
+
+pub use fault::{Fault, Misuse, Stall, Violation, code};
+pub use frame::{Channel, Frame, SessionTag};
+pub use party::{Checkpoint, Party, Progress};
+pub use party_id::{MalformedPartyId, PartyId};
+pub use seed::Seed;
+pub use terms::{MalformedTerms, Terms, TermsHash, TermsMismatch, Value};

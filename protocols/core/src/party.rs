@@ -1,0 +1,66 @@
+//! The one shape of every protocol.
+
+use crate::{Fault, Frame, PartyId, Stall};
+
+/// A protocol role as a deterministic state machine, polled by a driver.
+///
+/// Its input, terms and [`Seed`](crate::Seed) are given at birth. It never blocks, logs, reads a clock or allocates
+/// by a number that a peer chose. `poll_send` and `receive` may compute for long: drivers call them on a compute pool.
+///
+/// It serves bulk streams between two parties, many parties around a coordinator, hundreds of small rounds and
+/// single request/answer pairs alike; the driver needs to know none of this.
+///
+/// After a fault the machine is over: it sends nothing and every `receive` fails.
+pub trait Party: Send {
+    /// What this role learns.
+    type Output: Send;
+
+    /// The next frame for `to`, or `None` while there is nothing to send.
+    ///
+    /// Called only while the link to `to` has credit, so a slow peer slows this party down and fills no memory.
+    /// Whoever drives asks again after every `receive`, `stored` and `lost`.
+    fn poll_send(&mut self, to: PartyId) -> Option<Frame>;
+
+    /// Takes a frame that the link attributes to `from`.
+    ///
+    /// # Errors
+    /// A [`Fault`] that ends the session.
+    fn receive(&mut self, from: PartyId, frame: Frame) -> Result<(), Fault>;
+
+    /// The driver gave the link to `who` up. Returns if the session goes on without it.
+    ///
+    /// # Errors
+    /// The [`Stall`] that ends the session.
+    fn lost(&mut self, who: PartyId) -> Result<(), Stall>;
+
+    /// Something that must be durable before this party sends more. The driver stores it, then calls
+    /// [`Party::stored`]. Protocols that release nothing twice-sensitive need none.
+    fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
+        None
+    }
+
+    /// The last checkpoint is durable.
+    fn stored(&mut self) {}
+
+    /// Where the session stands.
+    fn progress(&self) -> Progress;
+
+    /// The answer, once, when it is there. A party may have frames left to send after its answer is out: the session
+    /// is over for it when it has given its output and `poll_send` returns `None` for every peer.
+    fn output(&mut self) -> Option<Self::Output>;
+}
+
+/// What a party asks its driver to make durable: opaque bytes, for the party that resumes after a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint(pub Vec<u8>);
+
+/// How far a session is, in units that a person can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, in a few words.
+    pub stage: &'static str,
+    /// Units done.
+    pub done: u64,
+    /// Units in all, 0 if unknown.
+    pub total: u64,
+}
