@@ -33,6 +33,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Messages of the control service that the CLI prints as JSON.
+const PRINTED: [&str; 9] =
+    ["StatusReply", "InviteReply", "Peer", "Dataset", "KeyColumn", "Rule", "Job", "Failure", "Event"];
+
 /// A folder of `.proto` files and where their Rust goes.
 struct Contract {
     include: PathBuf,
@@ -67,7 +71,11 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
 fn generate(contract: &Contract) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let descriptors = protox::compile(&contract.files, [&contract.include])?;
     let scratch = tempfile::tempdir()?;
-    tonic_prost_build::configure().bytes(".").out_dir(scratch.path()).compile_fds(descriptors)?;
+    let mut build = tonic_prost_build::configure().bytes(".").out_dir(scratch.path());
+    for message in PRINTED {
+        build = build.message_attribute(format!("tacitly.control.v1.{message}"), "#[derive(serde::Serialize)]");
+    }
+    build.compile_fds(descriptors)?;
     let mut written = Vec::new();
     for file in sorted(scratch.path())? {
         let name = file.file_name().ok_or("a generated file has a name")?;

@@ -1,0 +1,210 @@
+//! `tacitly dataset`: files that jobs may use, and who may use them.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::output::table;
+use super::{Failure, Output, connect};
+use crate::rpc::control;
+
+/// Datasets: add, list, remove, allow, deny.
+#[derive(Subcommand)]
+pub(crate) enum Dataset {
+    Add(Add),
+    /// List datasets with their rules.
+    List,
+    /// Forget a dataset; the file stays where it is.
+    Remove {
+        /// The dataset's name.
+        name: String,
+    },
+    Allow(Allow),
+    /// Take a peer's rule away: it may do nothing with the dataset.
+    Deny {
+        /// The dataset's name.
+        name: String,
+        /// The peer.
+        peer: String,
+    },
+}
+
+/// Register a file: read it once, check every row, and remember its SHA-256.
+#[derive(Args)]
+pub(crate) struct Add {
+    /// The dataset's name.
+    name: String,
+    /// The file; it stays where it is.
+    path: PathBuf,
+    /// A key column and its profile, COLUMN=PROFILE; several make one key. Profiles: raw, trim-casefold, cn-mobile,
+    /// e164, cn-id18, email, md5hex, sha256hex, sm3hex.
+    #[arg(long, required = true, value_name = "COLUMN=PROFILE")]
+    key: Vec<String>,
+    /// csv or parquet, if the file's ending does not say.
+    #[arg(long, default_value = "")]
+    format: String,
+    /// The file's encoding; it is declared, never guessed: utf-8, gbk, gb18030.
+    #[arg(long, default_value = "utf-8")]
+    encoding: String,
+    /// The CSV delimiter.
+    #[arg(long, default_value = ",")]
+    delimiter: String,
+    /// Rows with the same key: error, first (the first counts), all (all appear in results).
+    #[arg(long, default_value = "error")]
+    duplicates: String,
+    /// Rows whose key its profile refuses: error, or skip with a count.
+    #[arg(long, default_value = "error")]
+    invalid: String,
+    /// Replace the dataset of this name.
+    #[arg(long)]
+    replace: bool,
+    /// A peer that may run any kind of job with this dataset; for narrower rules use `dataset allow`.
+    #[arg(long, value_name = "PEER")]
+    allow: Vec<String>,
+}
+
+/// Give a peer a rule for a dataset. What is not given is not limited.
+#[derive(Args)]
+pub(crate) struct Allow {
+    /// The dataset's name.
+    name: String,
+    /// The peer.
+    peer: String,
+    /// Kinds of job: intersect, align, cardinality.
+    #[arg(long, value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// Who may receive results: any, us, peer.
+    #[arg(long, default_value = "any")]
+    receivers: String,
+    /// A person decides each job with `tacitly approve`.
+    #[arg(long)]
+    manual: bool,
+    /// Purposes that may be stated.
+    #[arg(long, value_delimiter = ',')]
+    purposes: Vec<String>,
+    /// Columns that may leave in results of jobs with this peer.
+    #[arg(long, value_delimiter = ',')]
+    columns: Vec<String>,
+    /// The smallest intersection that may be released.
+    #[arg(long, default_value_t = 0)]
+    min_intersection: u64,
+    /// The largest set the peer may bring.
+    #[arg(long, default_value_t = 0)]
+    max_peer_items: u64,
+    /// How many times larger than ours the peer's set may be.
+    #[arg(long, default_value_t = 0)]
+    max_ratio: u64,
+    /// Jobs per 24 hours.
+    #[arg(long, default_value_t = 0)]
+    jobs_per_day: u64,
+    /// The moment the rule ends, RFC 3339.
+    #[arg(long)]
+    expires: Option<jiff::Timestamp>,
+}
+
+impl Dataset {
+    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(home).await?;
+        match self {
+            Self::Add(add) => {
+                let reply = daemon.add_dataset(add.into_request()?).await?.into_inner();
+                let dataset = reply.dataset.unwrap_or_default();
+                output.note(|| reply.report.clone());
+                output.say(
+                    || dataset.clone(),
+                    || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256),
+                );
+            }
+            Self::List => {
+                let datasets = daemon.list_datasets(control::ListDatasetsRequest {}).await?.into_inner().datasets;
+                output.say(|| &datasets, || listing(&datasets));
+            }
+            Self::Remove { name } => {
+                daemon.remove_dataset(control::RemoveDatasetRequest { name: name.clone() }).await?;
+                output.say(|| serde_json::json!({ "removed": name }), || format!("{name} is forgotten"));
+            }
+            Self::Allow(allow) => {
+                let (dataset, peer) = (allow.name.clone(), allow.peer.clone());
+                let request = control::SetRuleRequest { dataset, peer, json: allow.into_rule() };
+                let rule = daemon.set_rule(request).await?.into_inner().json;
+                output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone());
+            }
+            Self::Deny { name, peer } => {
+                let request = control::SetRuleRequest { dataset: name.clone(), peer: peer.clone(), json: String::new() };
+                daemon.set_rule(request).await?;
+                output.say(
+                    || serde_json::json!({ "dataset": name, "denied": peer }),
+                    || format!("{peer} may no longer use {name}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Add {
+    fn into_request(self) -> Result<control::AddDatasetRequest, Failure> {
+        // The daemon may run in another folder, so it gets the whole path.
+        let path = std::path::absolute(&self.path)?;
+        let path = path.to_str().ok_or_else(|| Failure::plain("the path is not UTF-8; rename the file"))?.to_owned();
+        let keys = self.key.iter().map(|text| parse_key(text)).collect::<Result<_, _>>()?;
+        Ok(control::AddDatasetRequest {
+            name: self.name,
+            path,
+            format: self.format,
+            encoding: self.encoding,
+            delimiter: self.delimiter,
+            keys,
+            duplicates: self.duplicates,
+            invalid: self.invalid,
+            replace: self.replace,
+            allow: self.allow,
+        })
+    }
+}
+
+fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {
+    // A column name may hold '=', a profile name never does.
+    let (column, profile) = text.rsplit_once('=').ok_or_else(|| {
+        Failure::hinted(format!("--key {text} names no profile"), "write COLUMN=PROFILE, for example mobile=cn-mobile")
+    })?;
+    Ok(control::KeyColumn { column: column.to_owned(), profile: profile.to_owned() })
+}
+
+impl Allow {
+    fn into_rule(self) -> String {
+        serde_json::json!({
+            "kinds": self.kinds,
+            "receivers": self.receivers,
+            "approval": if self.manual { "manual" } else { "automatic" },
+            "purposes": self.purposes,
+            "columns": self.columns,
+            "min_intersection": self.min_intersection,
+            "max_peer_items": self.max_peer_items,
+            "max_ratio": self.max_ratio,
+            "jobs_per_day": self.jobs_per_day,
+            "expires": self.expires,
+        })
+        .to_string()
+    }
+}
+
+fn listing(datasets: &[control::Dataset]) -> String {
+    if datasets.is_empty() {
+        return "no datasets; `tacitly dataset add` registers a file".to_owned();
+    }
+    let mut rows = vec![["DATASET", "ROWS", "KEY", "PEERS", "FILE"].map(str::to_owned).to_vec()];
+    for dataset in datasets {
+        let key = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile)).collect::<Vec<_>>();
+        let peers = dataset.rules.iter().map(|rule| rule.peer.clone()).collect::<Vec<_>>();
+        let peers = if peers.is_empty() { "(nobody)".to_owned() } else { peers.join(",") };
+        rows.push(vec![
+            dataset.name.clone(),
+            dataset.rows.to_string(),
+            key.join(","),
+            peers,
+            dataset.path.clone(),
+        ]);
+    }
+    table(&rows)
+}

@@ -1,0 +1,122 @@
+//! `tacitly demo`: two real parties find the customers they share, and the answer is checked.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::parties::{Party, introduce};
+use super::{Failure, Output};
+use crate::sample;
+
+/// Show two parties at work: two daemons with TLS on loopback, two messy files, one intersection, checked against the
+/// answer in the clear. Everything is removed afterwards.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Rows in each file.
+    #[arg(long, default_value_t = 100_000)]
+    rows: u64,
+    /// Keep the folders of both parties, and print where they are.
+    #[arg(long)]
+    keep: bool,
+}
+
+const SEED: u64 = 20_261_122;
+
+impl Demo {
+    pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
+        let folder = tempfile::Builder::new().prefix("tacitly-demo-").tempdir()?;
+        let shared = self.rows / 3;
+        let customers = folder.path().join("customers.csv");
+        let members = folder.path().join("members.csv");
+        sample::write_bank_customers(self.rows, shared, SEED, BufWriter::new(File::create(&customers)?))?;
+        sample::write_shop_members(self.rows, shared, SEED, BufWriter::new(File::create(&members)?))?;
+        output.note(|| format!("two files of {} rows: numbers like `+86 138-0013-8000`, repeats, rows without one", self.rows));
+
+        let bank = Party::start(folder.path(), "bank", None, &[])?;
+        let shop = Party::start(folder.path(), "shop", None, &[])?;
+        introduce(&bank, &shop)?;
+        output.note(|| "two daemons, each with its own folder and certificate, linked by mutual TLS 1.3".to_owned());
+
+        let settings = ["--duplicates", "first", "--invalid", "skip"];
+        let add = |party: &Party, name: &str, file: &Path, key: &str, peer: &str| {
+            let file = file.display().to_string();
+            let words = ["dataset", "add", name, &file, "--key", key, "--allow", peer];
+            narrate(output, party, &[&words[..], &settings].concat())
+        };
+        add(&bank, "customers", &customers, "mobile=cn-mobile", "shop")?;
+        add(&shop, "members", &members, "phone=cn-mobile", "bank")?;
+        let hits = folder.path().join("hits.csv");
+        let hits_text = hits.display().to_string();
+        let begin = Instant::now();
+        let purpose = ["--purpose", "demo"];
+        let job = ["psi", "--dataset", "customers", "--with", "shop/members", "--out", &hits_text];
+        let job = narrate(output, &bank, &[&job[..], &purpose].concat())?;
+        let seconds = begin.elapsed().as_secs_f64();
+
+        let found = numbers_in(&hits)?;
+        let expected: BTreeSet<String> = sample::shared_numbers(shared, SEED).collect();
+        let exact = found.len() as u64 == shared && found.iter().cloned().collect::<BTreeSet<_>>() == expected;
+        if !exact {
+            return Err(Failure::plain(format!(
+                "the result is wrong: {} rows, {shared} people are shared. Please report this",
+                found.len()
+            )));
+        }
+        output.say(
+            || {
+                serde_json::json!({
+                    "rows": self.rows, "shared": shared, "exact": exact, "seconds": seconds,
+                    "our_items": job["our_items"], "peer_items": job["peer_items"],
+                })
+            },
+            || {
+                [
+                    format!("{shared} shared customers in {seconds:.1} s, exactly the join in the clear"),
+                    format!("  bank learned: which of its {} customers are members of the shop, and that the shop has {}", job["our_items"], job["peer_items"]),
+                    format!("  shop learned: that the bank has {} customers", job["our_items"]),
+                    "  nobody saw a number of the other side".to_owned(),
+                ]
+                .join("\n")
+            },
+        );
+        drop((bank, shop));
+        if self.keep {
+            let kept = folder.keep();
+            output.note(|| format!("kept in {}", kept.display()));
+        }
+        Ok(())
+    }
+}
+
+/// Shows a command as a person would type it, runs it, and returns what it printed.
+fn narrate(output: Output, party: &Party, arguments: &[&str]) -> Result<serde_json::Value, Failure> {
+    output.note(|| format!("{}$ tacitly {}", party.name, arguments.join(" ")));
+    party.tacitly(arguments)
+}
+
+/// The mobile numbers in the bank's result, read without the code under show: digits only, country code off.
+fn numbers_in(file: &Path) -> Result<Vec<String>, Failure> {
+    let mut reader = csv::Reader::from_path(file).map_err(Failure::plain)?;
+    let column = reader.headers().map_err(Failure::plain)?.iter().position(|name| name == "mobile");
+    let column = column.ok_or_else(|| Failure::plain("the result has no column mobile"))?;
+    let number = |row: csv::Result<csv::StringRecord>| {
+        let row = row.map_err(Failure::plain)?;
+        let cell = row.get(column).unwrap_or_default();
+        let digits: String = cell.chars().filter_map(|digit| plain_digit(digit)).collect();
+        Ok(digits[digits.len().saturating_sub(11)..].to_owned())
+    };
+    reader.records().map(number).collect()
+}
+
+/// A digit, written half or full width.
+fn plain_digit(character: char) -> Option<char> {
+    match character {
+        '0'..='9' => Some(character),
+        '０'..='９' => char::from_digit(u32::from(character) - u32::from('０'), 10),
+        _ => None,
+    }
+}

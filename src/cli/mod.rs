@@ -1,0 +1,103 @@
+//! The command line: one file per subcommand, each a few lines around the daemon's control API.
+
+mod bench;
+mod complete;
+mod connect;
+mod dataset;
+mod demo;
+mod failure;
+mod init;
+mod job;
+mod output;
+mod parties;
+mod peer;
+mod psi;
+mod serve;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::Output;
+
+/// Institutions compute on each other's data without showing it.
+///
+/// A party is a folder made by `tacitly init` and a daemon started by `tacitly serve`; every other command talks to
+/// that daemon. `tacitly demo` shows two parties at work in under a minute.
+#[derive(Parser)]
+#[command(name = "tacitly", version, propagate_version = true)]
+pub struct Cli {
+    /// The party's folder.
+    #[arg(long, global = true, env = "TACITLY_HOME", default_value = ".", value_name = "FOLDER")]
+    home: PathBuf,
+    /// Print JSON instead of words.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Init),
+    Serve(serve::Serve),
+    Status(serve::Status),
+    #[command(subcommand)]
+    Peer(peer::Peer),
+    #[command(subcommand)]
+    Dataset(dataset::Dataset),
+    Psi(psi::Psi),
+    #[command(subcommand)]
+    Job(job::Job),
+    Approve(job::Approve),
+    Refuse(job::Refuse),
+    Events(job::Events),
+    Demo(demo::Demo),
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    Complete(complete::Complete),
+}
+
+impl Cli {
+    /// Runs the command and turns its ending into an exit code: 0 done, 1 failed. Wrong usage exits with 2 before.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let output = Output::new(self.json);
+        match self.dispatch(output) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                output.fail(&failure);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn dispatch(self, output: Output) -> Result<(), Failure> {
+        let home = self.home;
+        match self.command {
+            Command::Init(command) => command.run(home, output),
+            Command::Complete(command) => {
+                command.run();
+                Ok(())
+            }
+            Command::Serve(command) => command.run(&home),
+            Command::Demo(command) => block_on(command.run(output)),
+            Command::Bench(command) => block_on(command.run(output)),
+            Command::Status(command) => block_on(command.run(&home, output)),
+            Command::Peer(command) => block_on(command.run(&home, output)),
+            Command::Dataset(command) => block_on(command.run(&home, output)),
+            Command::Psi(command) => block_on(command.run(&home, output)),
+            Command::Job(command) => block_on(command.run(&home, output)),
+            Command::Approve(command) => block_on(command.run(&home, output)),
+            Command::Refuse(command) => block_on(command.run(&home, output)),
+            Command::Events(command) => block_on(command.run(&home, output)),
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

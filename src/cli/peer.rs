@@ -1,0 +1,72 @@
+//! `tacitly peer`: who is pinned here.
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::output::table;
+use super::{Failure, Output, connect};
+use crate::rpc::control;
+
+/// Peers: invite, join, list, remove.
+#[derive(Subcommand)]
+pub(crate) enum Peer {
+    /// Print a code with which one other party can join. It holds a one-time secret: send it over a channel you trust.
+    Invite {
+        /// Hours until the code is void.
+        #[arg(long, default_value_t = 24)]
+        hours: u64,
+    },
+    /// Join with a code from the other party's `peer invite`; both sides pin each other's keys.
+    Join {
+        /// The code.
+        code: String,
+    },
+    /// List peers with the state of their links.
+    List,
+    /// Remove a peer: its key is no longer accepted and its rules are gone.
+    Remove {
+        /// The peer's name.
+        party: String,
+    },
+}
+
+impl Peer {
+    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(home).await?;
+        match self {
+            Self::Invite { hours } => {
+                let request = control::InviteRequest { valid_seconds: hours.saturating_mul(3600) };
+                let reply = daemon.invite(request).await?.into_inner();
+                output.note(|| format!("valid until {}, for one party; there: tacitly peer join CODE", reply.expires));
+                output.say(|| reply.clone(), || reply.code.clone());
+            }
+            Self::Join { code } => {
+                let peer = daemon.join(control::JoinRequest { code }).await?.into_inner();
+                output.say(|| peer.clone(), || format!("{} is pinned here, and we are pinned there", peer.party));
+            }
+            Self::List => {
+                let peers = daemon.list_peers(control::ListPeersRequest {}).await?.into_inner().peers;
+                output.say(|| &peers, || listing(&peers));
+            }
+            Self::Remove { party } => {
+                daemon.remove_peer(control::RemovePeerRequest { party: party.clone() }).await?;
+                output.say(|| serde_json::json!({ "removed": party }), || format!("{party} is no longer a peer"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn listing(peers: &[control::Peer]) -> String {
+    if peers.is_empty() {
+        return "no peers; `tacitly peer invite` makes a code for one".to_owned();
+    }
+    let mut rows = vec![["PEER", "LINK", "ADDRESS", "KEY"].map(str::to_owned).to_vec()];
+    for peer in peers {
+        let link = if peer.link_up { "up".to_owned() } else { format!("down: {}", peer.link_detail) };
+        let address = if peer.address.is_empty() { "(dials us)" } else { &peer.address };
+        rows.push(vec![peer.party.clone(), link, address.to_owned(), peer.key.clone()]);
+    }
+    table(&rows)
+}

@@ -1,0 +1,77 @@
+//! Watching a job until it is over: a progress line on a terminal, JSON lines with `--json`.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tonic::transport::Channel;
+
+use super::{Failure, Output};
+use crate::jobs::State;
+use crate::rpc::control::control_client::ControlClient;
+use crate::rpc::control::{Job, JobRequest};
+
+/// Follows a job to its end and returns how it stands then.
+///
+/// # Errors
+/// The job's own failure with its mend, if it did not end in `done`.
+pub(crate) async fn watch(daemon: &mut ControlClient<Channel>, id: &str, output: Output) -> Result<Job, Failure> {
+    let mut updates = daemon.watch_job(JobRequest { job: id.to_owned() }).await?.into_inner();
+    let line = ProgressLine::new(output);
+    let mut last: Option<Job> = None;
+    while let Some(job) = updates.message().await? {
+        line.show(&job);
+        let over = job.state.parse::<State>().is_ok_and(State::is_settled);
+        last = Some(job);
+        if over {
+            break;
+        }
+    }
+    line.clear();
+    let job = last.ok_or_else(|| Failure::plain("the daemon ended the watch without a word"))?;
+    if job.state == State::Done.name() { Ok(job) } else { Err(failure_of(&job)) }
+}
+
+/// A job's ending that is not `done`, as the person sees it.
+pub(crate) fn failure_of(job: &Job) -> Failure {
+    let failure = job.failure.clone().unwrap_or_default();
+    let mut text = format!("job {} is {}", job.id, job.state);
+    for (word, part) in [(": ", &failure.text), (" — while ", &failure.stage)] {
+        if !part.is_empty() {
+            text.push_str(word);
+            text.push_str(part);
+        }
+    }
+    Failure::coded(&failure.code, text, &failure.mend)
+}
+
+struct ProgressLine(Option<ProgressBar>);
+
+impl ProgressLine {
+    fn new(output: Output) -> Self {
+        if output.is_json() || !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {human_pos}/{human_len} eta {eta}") {
+            bar.set_style(style);
+        }
+        Self(Some(bar))
+    }
+
+    fn show(&self, job: &Job) {
+        let Some(bar) = &self.0 else { return };
+        bar.set_length(job.total);
+        bar.set_position(job.done);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let traffic = format!("{:.1} MiB out, {:.1} MiB in", mib(job.bytes_out), mib(job.bytes_in));
+        let stage = if job.stage.is_empty() { job.state.clone() } else { job.stage.clone() };
+        bar.set_message(format!("{stage} · {traffic}"));
+        bar.tick();
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Stable error codes: one table of what can go wrong, why, and how to mend it.
+//!
+//! A code never changes its meaning. The same name stands in job failures, in gRPC statuses, in the CLI's output and in
+//! `docs/errors.md`, which a test compares with this table.
+
+/// One entry of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The stable name.
+    pub name: &'static str,
+    /// What has happened.
+    pub cause: &'static str,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident $name:literal $cause:literal $mend:literal;)*) => {
+        $(#[doc = $cause] pub const $constant: &Code = &Code { name: $name, cause: $cause, mend: $mend };)*
+
+        /// Every code there is.
+        pub const ALL: &[&Code] = &[$($constant),*];
+    };
+}
+
+codes! {
+    TERMS_DIFFER "terms-differ" "Both sides are honest and mean different things; nothing was exchanged."
+        "Agree on one value for the field named, change the dataset or the request on one side and submit again.";
+    PEER_LOST "peer-lost" "The link to the peer stayed down longer than the reconnect window."
+        "Check the peer's daemon and the network, then `tacitly job resume JOB` on either side.";
+    PEER_RESTARTED "peer-restarted" "The peer's daemon was restarted during the job."
+        "Nothing, usually: the job resumes when the peer is back. Otherwise `tacitly job resume JOB`.";
+    PEER_FAILED "peer-failed" "The peer ended the job because something failed on its side."
+        "Ask the peer's operators; their log and `tacitly job list` hold the reason under the same job number.";
+    PROTOCOL_VIOLATION "protocol-violation" "The peer broke the rules of the protocol; its answer cannot be trusted."
+        "Do not repeat the job before the peer has explained itself; the violation, round and place are in the job.";
+    DEADLINE "deadline" "The job took longer than it may."
+        "Raise limits.job_deadline in party.toml, or find out from `tacitly job list` which stage stood still.";
+    CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";
+    REFUSED_NO_RULE "refused-no-rule" "The owner of the dataset has given this peer no rule; without one everything is refused."
+        "The dataset's owner runs `tacitly dataset allow DATASET PEER`.";
+    REFUSED_BY_RULE "refused-by-rule" "The rule of the dataset's owner does not cover this job."
+        "Change the request as the text says, or the owner widens the rule with `tacitly dataset allow`.";
+    REFUSED_BY_PERSON "refused-by-person" "An approver refused the job." "Ask the approver.";
+    BELOW_MINIMUM "below-minimum" "The intersection is smaller than a rule demands; nothing was released."
+        "Use larger datasets, or the owner lowers min_intersection.";
+    PEER_UNKNOWN "peer-unknown" "No peer of this name is pinned here."
+        "`tacitly peer list` shows who is; `tacitly peer invite` and `tacitly peer join` add one.";
+    PEER_IN_USE "peer-in-use" "The peer has jobs that are not over." "Cancel them or wait, then remove the peer.";
+    LINK_DOWN "link-down" "There is no connection to the peer at the moment."
+        "`tacitly doctor` tells why; the daemon keeps dialling.";
+    INVITATION "invitation" "The invitation is not valid: mistyped, used, expired or of another version."
+        "Ask for a new one: `tacitly peer invite`.";
+    DATASET_UNKNOWN "dataset-unknown" "There is no dataset of this name."
+        "`tacitly dataset list` on the side that owns it; `tacitly dataset add` makes one.";
+    DATASET_EXISTS "dataset-exists" "A dataset of this name is there already."
+        "Choose another name, or add with --replace.";
+    DATASET_IN_USE "dataset-in-use" "Jobs that are not over use this dataset." "Cancel them or wait.";
+    DATASET_CHANGED "dataset-changed" "The file is not the one that was added: its size or SHA-256 differs."
+        "If the change is meant, `tacitly dataset add NAME PATH --replace`.";
+    DATASET_INPUT "dataset-input" "The file cannot be read as the dataset says."
+        "Mend the file where the text says, or add the dataset with other settings.";
+    TOO_MANY_ROWS "too-many-rows" "A set has more distinct keys than one job takes."
+        "Split the file, or raise the memory budget if the text names it.";
+    LIMIT "limit" "A limit for this peer is reached." "Wait for other jobs to end, or raise the limit in party.toml.";
+    JOB_UNKNOWN "job-unknown" "There is no job of this number." "`tacitly job list` shows all.";
+    JOB_STATE "job-state" "The job's state does not allow this." "docs/jobs.md has the table of states.";
+    REQUEST_KEY "request-key" "This request key was used for another job." "Use a fresh request key for other terms.";
+    RESULT_NONE "result-none" "There is no result to hand out: not done, not a receiver, or purged."
+        "`tacitly job list` tells which.";
+    BAD_REQUEST "bad-request" "The request itself is malformed." "Mend it as the text says.";
+    PERMISSION "permission" "The caller's role does not allow this." "Use a token with the role that the text names.";
+    DISK_FULL "disk-full" "The disk is full; nothing that was acknowledged is lost."
+        "Free space on the file system named, then resume the job.";
+    STORE "store" "The store refused." "Read the text; `tacitly doctor` checks the store.";
+    INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";
+}
+
+/// Looks a code up by its name; unknown names (a newer peer's) become [`PEER_FAILED`]'s neighbour, `None`.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Code> {
+    ALL.iter().copied().find(|code| code.name == name)
+}
+
+/// Something went wrong: a code and what exactly, in words that carry no data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Trouble {
+    /// Which entry of the table.
+    pub code: &'static Code,
+    /// What, where. Never a value of anyone's data.
+    pub text: String,
+    /// The party to blame or lost, if there is one.
+    pub who: Option<tacitly_core::PartyId>,
+    /// What was being done, if a job was running.
+    pub stage: String,
+}
+
+impl Trouble {
+    /// Trouble of this kind, in these words.
+    #[must_use]
+    pub fn new(code: &'static Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), who: None, stage: String::new() }
+    }
+
+    /// The same trouble, naming a party.
+    #[must_use]
+    pub fn with(mut self, who: tacitly_core::PartyId) -> Self {
+        self.who = Some(who);
+        self
+    }
+
+    /// The same trouble, naming the stage.
+    #[must_use]
+    pub fn during(mut self, stage: impl Into<String>) -> Self {
+        self.stage = stage.into();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_named_once_and_says_what_to_do() {
+        let names: std::collections::BTreeSet<&str> = ALL.iter().map(|code| code.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|code| code.cause.ends_with('.') && code.mend.ends_with('.')));
+    }
+}

@@ -1,0 +1,237 @@
+//! `party.toml`: what an operator sets, with an environment override for every key.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+use tacitly_core::PartyId;
+
+/// The file's name in a party's folder.
+pub const FILE: &str = "party.toml";
+
+/// A party's configuration. Every key can be overridden by the environment: `TACITLY_NETWORK__LISTEN` stands above
+/// `listen` in `[network]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This party's name.
+    pub party: PartyId,
+    /// Where peers reach this party and how long links may be silent.
+    #[serde(default)]
+    pub network: Network,
+    /// Where this party's own operators reach the daemon.
+    #[serde(default)]
+    pub control: Control,
+    /// Where the ledger is and who may open its seals.
+    #[serde(default)]
+    pub store: StoreConfig,
+    /// What a peer may use of this machine.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What is logged and how.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// The `[network]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// The one port for peers; absent: this party only dials.
+    pub listen: Option<SocketAddr>,
+    /// The address that invitations name, if it differs from `listen`.
+    pub advertise: Option<String>,
+    /// Seconds between heartbeats; two missed ones show `link down`.
+    pub heartbeat_seconds: f64,
+    /// Seconds a job waits for a lost link to come back.
+    pub reconnect_window_seconds: f64,
+}
+
+/// The `[control]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// The local socket, relative to the party's folder.
+    pub socket: PathBuf,
+}
+
+/// The `[store]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// The SQLite file, relative to the party's folder.
+    pub path: PathBuf,
+    /// The file with the sealing key, relative to the party's folder.
+    pub key: PathBuf,
+    /// A command (program and arguments, no shell) that prints the sealing key instead: for a KMS or HSM.
+    pub key_command: Option<Vec<String>>,
+}
+
+/// The `[limits]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Compute threads, 0 for one per processor.
+    pub threads: usize,
+    /// Jobs with one peer that are not over, at the same time.
+    pub jobs_per_peer: usize,
+    /// Jobs that compute at the same time; others wait.
+    pub running_jobs: usize,
+    /// The largest set of distinct keys that is read for one job.
+    pub items_per_job: u64,
+    /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
+    pub memory_mib: u64,
+    /// Hours a job may run.
+    pub job_deadline_hours: u64,
+    /// Seconds that running jobs get to finish after SIGTERM.
+    pub drain_seconds: u64,
+}
+
+/// The `[log]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A level, or directives as for `RUST_LOG`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { listen: None, advertise: None, heartbeat_seconds: 5.0, reconnect_window_seconds: 30.0 }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: "control.sock".into() }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { path: "tacitly.db".into(), key: "party.key".into(), key_command: None }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            jobs_per_peer: 50,
+            running_jobs: 2,
+            items_per_job: 1 << 32,
+            memory_mib: 1024,
+            job_deadline_hours: 24,
+            drain_seconds: 30,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no `party.toml`.
+    #[error("there is no {FILE} in {0}: run `tacitly init NAME --home {0}`, or name another folder with --home")]
+    Missing(PathBuf),
+    /// A key is misspelt, missing or of the wrong type; the text names file and key.
+    #[error("{path}: {0}", path = .1.display())]
+    Malformed(Box<figment::Error>, PathBuf),
+    /// A value is out of its range.
+    #[error("{path}: {key} {rule}", path = .path.display())]
+    OutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads `party.toml` in the party's folder and lays the environment over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and the key.
+    pub fn load(home: &Path) -> Result<Self, ConfigError> {
+        let path = home.join(FILE);
+        if !path.is_file() {
+            return Err(ConfigError::Missing(home.to_owned()));
+        }
+        let figment = Figment::new().merge(Toml::file_exact(&path)).merge(Env::prefixed("TACITLY_").ignore(&["home", "skips", "log"]).split("__"));
+        let config: Self = figment.extract().map_err(|error| ConfigError::Malformed(Box::new(error), path.clone()))?;
+        config.check(&path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let demand = |holds: bool, key: &'static str, rule: &'static str| {
+            if holds { Ok(()) } else { Err(ConfigError::OutOfRange { path: path.to_owned(), key, rule }) }
+        };
+        let network = &self.network;
+        demand((0.05..=300.0).contains(&network.heartbeat_seconds), "network.heartbeat_seconds", "must be from 0.05 to 300")?;
+        demand(
+            (0.0..=86_400.0).contains(&network.reconnect_window_seconds),
+            "network.reconnect_window_seconds",
+            "must be from 0 to 86400",
+        )?;
+        demand(self.limits.running_jobs > 0, "limits.running_jobs", "must be at least 1")?;
+        demand(self.limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1")?;
+        demand(self.limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64")?;
+        demand(self.limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1")
+    }
+
+    /// Heartbeat interval.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_secs_f64(self.network.heartbeat_seconds)
+    }
+
+    /// How long a session waits for a lost link.
+    #[must_use]
+    pub fn reconnect_window(&self) -> Duration {
+        Duration::from_secs_f64(self.network.reconnect_window_seconds)
+    }
+
+    /// This configuration with all defaults written out, as TOML: for `config print` and for `init`.
+    ///
+    /// # Errors
+    /// If a value has no TOML form, which no value here lacks.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    /// The defaults for a new party.
+    #[must_use]
+    pub fn new(party: PartyId, listen: Option<SocketAddr>, advertise: Option<String>) -> Self {
+        Self {
+            party,
+            network: Network { listen, advertise, ..Network::default() },
+            control: Control::default(),
+            store: StoreConfig::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The one place where trouble becomes a gRPC status, and back.
+
+use tonic::{Code as Grpc, Status};
+
+use crate::codes::{self, Code, Trouble};
+
+const CODE_HEADER: &str = "tacitly-code";
+
+/// The status that carries `trouble` to one of this party's own operators or applications.
+#[must_use]
+pub fn of(trouble: &Trouble) -> Status {
+    let grpc = match trouble.code.name {
+        "job-unknown" | "dataset-unknown" | "peer-unknown" => Grpc::NotFound,
+        "dataset-exists" | "request-key" => Grpc::AlreadyExists,
+        "limit" | "disk-full" => Grpc::ResourceExhausted,
+        "permission" | "refused-no-rule" | "refused-by-rule" | "refused-by-person" => Grpc::PermissionDenied,
+        "link-down" | "peer-lost" => Grpc::Unavailable,
+        "internal" | "store" => Grpc::Internal,
+        "bad-request" | "invitation" | "dataset-input" => Grpc::InvalidArgument,
+        _ => Grpc::FailedPrecondition,
+    };
+    let mut status = Status::new(grpc, trouble.text.clone());
+    if let Ok(value) = trouble.code.name.parse() {
+        status.metadata_mut().insert(CODE_HEADER, value);
+    }
+    status
+}
+
+/// The code of the table that a status carries, if it carries one.
+#[must_use]
+pub fn code_of(status: &Status) -> Option<&'static Code> {
+    status.metadata().get(CODE_HEADER)?.to_str().ok().and_then(codes::by_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_the_way_through_a_status() {
+        for code in codes::ALL {
+            let status = of(&Trouble::new(code, "what and where"));
+            assert_eq!(code_of(&status), Some(*code));
+            assert_eq!(status.message(), "what and where");
+        }
+    }
+}
