@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::parties::{Party, Usage, introduce};
 use super::{Failure, Output};
 use crate::kernel;
 use crate::sample;
+use crate::trial::{Party, Setup, Usage, introduce};
 
 /// Measure this machine.
 #[derive(Subcommand)]
@@ -75,10 +75,13 @@ impl BenchPsi {
         sample::write_bench_ids(n, 0, 1, BufWriter::new(File::create(&files[0])?))?;
         sample::write_bench_ids(n_peer, offset, 2, BufWriter::new(File::create(&files[1])?))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let core = |number: usize| (cores >= 2).then_some(number);
-        let threads = [("TACITLY_LIMITS__THREADS", "1".to_owned())];
-        let a = Party::start(folder.path(), "a", core(0), &threads)?;
-        let b = Party::start(folder.path(), "b", core(1), &threads)?;
+        let executable = std::env::current_exe()?;
+        let setup = |core: usize| {
+            let setup = Setup::of(&executable).set("TACITLY_LIMITS__THREADS", 1);
+            Setup { cpu: (cores >= 2).then_some(core), ..setup }
+        };
+        let a = Party::start(folder.path(), "a", setup(0))?;
+        let b = Party::start(folder.path(), "b", setup(1))?;
         introduce(&a, &b)?;
         for (party, file, peer) in [(&a, &files[0], "b"), (&b, &files[1], "a")] {
             let file = file.display().to_string();

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::parties::{Party, introduce};
 use super::{Failure, Output};
 use crate::sample;
+use crate::trial::{Party, Setup, introduce};
 
 /// Show two parties at work: two daemons with TLS on loopback, two messy files, one intersection, checked against the
 /// answer in the clear. Everything is removed afterwards.
@@ -36,8 +36,9 @@ impl Demo {
         sample::write_shop_members(self.rows, shared, SEED, BufWriter::new(File::create(&members)?))?;
         output.note(|| format!("two files of {} rows: numbers like `+86 138-0013-8000`, repeats, rows without one", self.rows));
 
-        let bank = Party::start(folder.path(), "bank", None, &[])?;
-        let shop = Party::start(folder.path(), "shop", None, &[])?;
+        let setup = Setup::of(std::env::current_exe()?);
+        let bank = Party::start(folder.path(), "bank", setup.clone())?;
+        let shop = Party::start(folder.path(), "shop", setup)?;
         introduce(&bank, &shop)?;
         output.note(|| "two daemons, each with its own folder and certificate, linked by mutual TLS 1.3".to_owned());
 
@@ -95,7 +96,7 @@ impl Demo {
 /// Shows a command as a person would type it, runs it, and returns what it printed.
 fn narrate(output: Output, party: &Party, arguments: &[&str]) -> Result<serde_json::Value, Failure> {
     output.note(|| format!("{}$ tacitly {}", party.name, arguments.join(" ")));
-    party.tacitly(arguments)
+    Ok(party.tacitly(arguments)?)
 }
 
 /// The mobile numbers in the bank's result, read without the code under show: digits only, country code off.

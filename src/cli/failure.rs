@@ -58,3 +58,9 @@ impl From<std::io::Error> for Failure {
         Self::plain(error)
     }
 }
+
+impl From<crate::trial::TrialError> for Failure {
+    fn from(error: crate::trial::TrialError) -> Self {
+        Self::plain(error)
+    }
+}

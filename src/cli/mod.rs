@@ -9,7 +9,6 @@ mod failure;
 mod init;
 mod job;
 mod output;
-mod parties;
 mod peer;
 mod psi;
 mod serve;

@@ -1,0 +1,8 @@
+//! The daemon: one process that serves one party, from start to drain.
+
+mod config;
+pub mod home;
+mod serve;
+
+pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Network, StoreConfig};
+pub use serve::{ServeError, serve};

@@ -1,0 +1,272 @@
+//! One attempt at a job: read our data, compare sizes, run the protocol, store what we receive.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tacitly_core::{Checkpoint, Fault, PartyId, Seed, SessionTag};
+use tacitly_psi::{Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
+
+use super::datasets::Rows;
+use super::desk::{PeerReady, Work};
+use super::message::{Answer, Ask, generated as pb};
+use super::office::Jobs;
+use super::outcome::Outcome;
+use super::run::Gone;
+use super::state::State;
+use super::terms::{JobTerms, Kind};
+use super::trouble::internal;
+use crate::codes::{self, Trouble};
+use crate::policy::{self, Rule};
+use crate::session::{self, Completed, Ended, Options};
+use crate::store::{Job, JobChange, JobResult, StoreError};
+
+/// The label of the session that runs the whole set at once.
+const WHOLE: &str = "all";
+/// The label of the session that learns the size before anything is released.
+const SIZE: &str = "size";
+
+impl Jobs {
+    /// The label of the checkpoint that holds our result until the peer has stored its own.
+    pub(super) const OUTCOME: &str = "outcome";
+
+    /// Runs one attempt to its end: our result is stored, the peer has said the same, and the ledger says `done`.
+    pub(super) async fn attempt(self: &Arc<Self>, job: &Job, number: u32, work: &Work) -> Result<(), Gone> {
+        let me = self.settings.me;
+        let terms = Self::terms(job)?;
+        if terms.receives(me) && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() && !terms.receives(job.peer) {
+            return Err(internal("a sole receiver keeps no result before it is done").into());
+        }
+        let rule = self.datasets.rule(terms.dataset_of(me), job.peer).await?.unwrap_or_default();
+        let prepared = self.prepare(job, &terms, work).await?;
+        let theirs = self.meet(job, number, &prepared, &rule, work).await?;
+        policy::check_sizes(&rule, prepared.items, theirs.items)?;
+        self.note_sizes(job, prepared.items, theirs.items).await?;
+
+        let session = Session { jobs: self, job, terms: &terms, number, ours: prepared.items, theirs: theirs.items, work };
+        let (rows, mut items) = (prepared.rows, prepared.ids);
+        let wants_size = rule.min_intersection > 1;
+        if wants_size || theirs.wants_size {
+            let copy = items.iter().fold(Items::new(), |mut copy, item| {
+                copy.push(item);
+                copy
+            });
+            let mut learners: Vec<PartyId> =
+                [(wants_size, me), (theirs.wants_size, job.peer)].iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
+            learners.sort_unstable();
+            let outcome = session.run(SIZE, Flow::Cardinality, &learners, std::mem::replace(&mut items, copy)).await?;
+            if let PsiAnswer::Size(size) = outcome.output.answer
+                && wants_size
+                && size < rule.min_intersection
+            {
+                let text = format!("fewer keys are shared than the rule of {me} demands");
+                return Err(Trouble::new(codes::BELOW_MINIMUM, text).into());
+            }
+        }
+        let flow = match terms.kind {
+            Kind::Intersect => Flow::Intersect,
+            Kind::Align => Flow::Align,
+            Kind::Cardinality => Flow::Cardinality,
+        };
+        let completed = session.run(WHOLE, flow, &terms.receivers, items).await?;
+        self.keep(job, &terms, &rows, completed, work).await
+    }
+
+    /// Reads our keys and makes sure that the job has its seed.
+    async fn prepare(&self, job: &Job, terms: &JobTerms, work: &Work) -> Result<super::datasets::Prepared, Gone> {
+        work.show("reading our data");
+        let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
+        let prepared = self.datasets.read(dataset, self.settings.items_per_job).await?;
+        if job.our_items.is_some_and(|items| items != prepared.items) {
+            return Err(Trouble::new(codes::DATASET_CHANGED, "our set is not the one this job began with").into());
+        }
+        if self.store.seed(job.id).await?.is_none() {
+            let mut bytes = zeroize::Zeroizing::new([0; 32]);
+            rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, bytes.as_mut())
+                .map_err(|_| internal("the system gives no randomness"))?;
+            let change = JobChange { seed: Some(Seed::from_bytes(*bytes)), ..JobChange::by("daemon") };
+            let running = State::Running.name();
+            self.store.advance(job.id, &[running], running, change).await?;
+        }
+        Ok(prepared)
+    }
+
+    /// Tells the peer the size of our set and waits for the size of its own.
+    async fn meet(
+        self: &Arc<Self>,
+        job: &Job,
+        number: u32,
+        prepared: &super::datasets::Prepared,
+        rule: &Rule,
+        work: &Work,
+    ) -> Result<PeerReady, Gone> {
+        work.show("waiting for the peer to read its data");
+        let mut ready = work.peer_ready.subscribe();
+        let wants_size = rule.min_intersection > 1;
+        loop {
+            let ask =
+                Ask::Ready(pb::Ready { job: job.id.to_string(), attempt: number, items: prepared.items, wants_size });
+            if let Answer::Ended(ended) = self.ask_within_window(job.peer, ask).await? {
+                self.note_ended(job.peer, &ended).await;
+                return Err(Gone::Stopped);
+            }
+            let boot = self.network.boot(job.peer);
+            let arrived = ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number));
+            tokio::select! {
+                arrived = arrived => {
+                    let arrived = arrived.map_err(|_| Gone::Stopped)?;
+                    return (*arrived).ok_or(Gone::Stopped);
+                }
+                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
+                () = self.network.await_new_boot(job.peer, boot) => return Err(Gone::Restarted),
+            }
+        }
+    }
+
+    async fn note_sizes(&self, job: &Job, ours: u64, theirs: u64) -> Result<(), Trouble> {
+        let change = JobChange { our_items: Some(ours), their_items: Some(theirs), ..JobChange::by("daemon") };
+        let running = State::Running.name();
+        self.store.advance(job.id, &[running], running, change).await?;
+        Ok(())
+    }
+
+    /// Stores what we received, says so, and waits until the peer has done the same.
+    async fn keep(
+        self: &Arc<Self>,
+        job: &Job,
+        terms: &JobTerms,
+        rows: &Rows,
+        completed: Completed<PsiOutcome>,
+        work: &Work,
+    ) -> Result<(), Gone> {
+        let outcome = match &completed.output.answer {
+            PsiAnswer::Served => None,
+            PsiAnswer::Matched(items) => Some((Outcome::Rows(rows.of_items(items)), items.len() as u64)),
+            PsiAnswer::Aligned(items) => Some((Outcome::Aligned(rows.in_order(items)), items.len() as u64)),
+            PsiAnswer::Size(size) => Some((Outcome::Size(*size), *size)),
+        };
+        let nothing_shared = matches!(&outcome, Some((_, 0)));
+        let report = report(job.peer, &completed, nothing_shared.then(|| rows.hint()).flatten());
+        let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
+        let running = [State::Running.name()];
+        let Some((outcome, items)) = outcome else {
+            self.store.advance(job.id, &running, running[0], change).await?;
+            return self.await_receipt(job, work).await;
+        };
+        let bytes = zeroize::Zeroizing::new(outcome.encode());
+        if terms.receives(job.peer) {
+            let checkpoint = Some((Self::OUTCOME.to_owned(), bytes));
+            self.store.advance(job.id, &running, running[0], JobChange { checkpoint, ..change }).await?;
+            let done = pb::Ended { job: job.id.to_string(), state: State::Done.name().to_owned(), reason: None };
+            self.tell(job.peer, Ask::Ended(done));
+            if *work.peer_done.borrow() {
+                let done = pb::Ended { job: job.id.to_string(), state: State::Done.name().to_owned(), reason: None };
+                self.note_ended(job.peer, &done).await;
+                return Ok(());
+            }
+            return self.await_receipt(job, work).await;
+        }
+        let result = JobResult::Whole { bytes: &bytes, items };
+        let done = self.store.finish(job.id, &running, State::Done.name(), change, result).await?;
+        tracing::info!(job = %job.id, "done");
+        self.desk.bump();
+        self.tell_ended(&done, None);
+        Ok(())
+    }
+
+    /// Waits until the peer has stored its result; its word arrives through the inbox and ends this work.
+    async fn await_receipt(self: &Arc<Self>, job: &Job, work: &Work) -> Result<(), Gone> {
+        work.show("waiting until the peer has stored its result");
+        loop {
+            let boot = self.network.boot(job.peer);
+            tokio::select! {
+                () = work.stop.cancelled() => return Err(Gone::Stopped),
+                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
+                () = self.network.await_new_boot(job.peer, boot) => {}
+            }
+            // The peer was restarted: if it is done it says so now, otherwise another attempt serves it again.
+            let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
+            match self.ask_within_window(job.peer, ask).await? {
+                Answer::Ended(ended) => self.note_ended(job.peer, &ended).await,
+                _ => return Err(Gone::Restarted),
+            }
+        }
+    }
+}
+
+/// What one attempt needs for each of its protocol sessions.
+struct Session<'a> {
+    jobs: &'a Arc<Jobs>,
+    job: &'a Job,
+    terms: &'a JobTerms,
+    number: u32,
+    ours: u64,
+    theirs: u64,
+    work: &'a Work,
+}
+
+impl Session<'_> {
+    /// Runs one protocol session. `purpose` names its seed and checkpoint, which outlive the attempt; the attempt's
+    /// number is in the session's label, so that no frame of an earlier attempt is taken for one of this.
+    async fn run(
+        &self,
+        purpose: &str,
+        flow: Flow,
+        receivers: &[PartyId],
+        items: Items,
+    ) -> Result<Completed<PsiOutcome>, Gone> {
+        let (jobs, me, peer) = (self.jobs, self.jobs.settings.me, self.job.peer);
+        let members = [Member::new(me, self.ours), Member::new(peer, self.theirs)];
+        let key: Vec<&str> = self.terms.key.iter().map(String::as_str).collect();
+        let terms = PsiTerms::new(flow, members, receivers, &key, &self.terms.job)
+            .map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
+        let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| internal("a running job has a seed"))?;
+        let resume = jobs.store.get_checkpoint(self.job.id, purpose).await?;
+        let resume = resume.map(|bytes| Checkpoint(bytes.to_vec()));
+        let label = format!("{purpose}, attempt {}", self.number);
+        let tag = SessionTag::of(&terms.to_terms().hash(), &label);
+        let seed = seed.derive(purpose);
+        let party = session::compute(move || PsiParty::new(terms, me, &label, items, seed, resume))
+            .await
+            .map_err(|fault| trouble_of_fault(&fault, ""))?;
+        let link = jobs.network.open(peer, tag).map_err(|error| Gone::Trouble(Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer)))?;
+        let store = jobs.store.clone();
+        let (id, purpose) = (self.job.id, purpose.to_owned());
+        let options = Options::new()
+            .deadline(jobs.settings.deadline)
+            .cancelled_by(self.work.stop.clone())
+            .watched_by(self.work.live.clone())
+            .checkpoints_into(move |checkpoint: Checkpoint| {
+                let (store, purpose) = (store.clone(), purpose.clone());
+                async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(|error: StoreError| error.to_string()) }
+            });
+        session::drive(party, vec![link], options).await.map_err(|ended| gone(peer, ended))
+    }
+}
+
+/// What is kept of a session in the ledger, and a hint about our own column if nothing was shared.
+fn report(peer: PartyId, completed: &Completed<PsiOutcome>, hint: Option<String>) -> serde_json::Value {
+    let transcript = completed.transcripts.get(&peer);
+    let (sent, received) = transcript.map(|transcript| (transcript.sent.clone(), transcript.received.clone())).unwrap_or_default();
+    json!({
+        "bytes_out": sent.bytes, "bytes_in": received.bytes,
+        "frames_out": sent.frames, "frames_in": received.frames,
+        "digest_out": sent.digest.to_string(), "digest_in": received.digest.to_string(),
+        "hint": hint,
+    })
+}
+
+/// A session's ending as an attempt's.
+fn gone(peer: PartyId, ended: Ended) -> Gone {
+    let _ = (peer, ended);
+    Gone::Stopped
+}
+
+fn trouble_of_fault(fault: &Fault, stage: &str) -> Trouble {
+    let trouble = match fault {
+        Fault::Peer { who, .. } => Trouble::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
+        Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
+        Fault::Misuse(tacitly_core::Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
+        Fault::Misuse(_) => internal(&fault.to_string()),
+    };
+    trouble.during(stage)
+}

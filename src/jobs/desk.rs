@@ -1,0 +1,149 @@
+//! The jobs at work in this process: where each stands, how to stop it, and what its peer said last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::JobId;
+
+/// Where a job stands this moment; what outlives the process is in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// What is being done, in a few words.
+    pub stage: String,
+    /// Units done.
+    pub done: u64,
+    /// Units in all, 0 if unknown.
+    pub total: u64,
+    /// Application bytes sent in this attempt.
+    pub bytes_out: u64,
+    /// Application bytes received in this attempt.
+    pub bytes_in: u64,
+}
+
+/// The peer has read its data for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerReady {
+    pub(super) attempt: u32,
+    pub(super) items: u64,
+    pub(super) wants_size: bool,
+}
+
+/// One job at work.
+#[derive(Clone)]
+pub(super) struct Work {
+    pub(super) live: Arc<watch::Sender<Live>>,
+    pub(super) peer_ready: Arc<watch::Sender<Option<PeerReady>>>,
+    /// The peer has stored its result while ours is still to come.
+    pub(super) peer_done: Arc<watch::Sender<bool>>,
+    /// Ends the attempt that runs, without a word about why: whoever cancels says why in the ledger.
+    pub(super) stop: CancellationToken,
+    /// The attempt that runs; 0 while the job only waits.
+    pub(super) attempt: u32,
+}
+
+/// All jobs at work, by number.
+#[derive(Default)]
+pub(super) struct Desk {
+    works: Mutex<BTreeMap<JobId, Work>>,
+    /// Jobs that a task of ours leads.
+    led: Mutex<BTreeSet<JobId>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Work>> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job on the desk for an attempt, ending any earlier one. What the peer has said of this attempt is kept.
+    pub(super) fn begin(&self, job: JobId, attempt: u32) -> Work {
+        let mut works = self.lock();
+        let earlier = works.remove(&job);
+        let peer_ready = match &earlier {
+            Some(earlier) => {
+                earlier.stop.cancel();
+                earlier.peer_ready.clone()
+            }
+            None => Arc::new(watch::Sender::new(None)),
+        };
+        let work = Work {
+            live: Arc::new(watch::Sender::new(Live::default())),
+            peer_ready,
+            peer_done: Arc::new(watch::Sender::new(false)),
+            stop: CancellationToken::new(),
+            attempt,
+        };
+        works.insert(job, work.clone());
+        drop(works);
+        self.bump();
+        work
+    }
+
+    /// The job, if it is on the desk.
+    pub(super) fn find(&self, job: JobId) -> Option<Work> {
+        self.lock().get(&job).cloned()
+    }
+
+    /// Claims the lead of a job. Returns whether nobody had it.
+    pub(super) fn claim(&self, job: JobId) -> bool {
+        self.led.lock().unwrap_or_else(PoisonError::into_inner).insert(job)
+    }
+
+    /// Gives the lead of a job back.
+    pub(super) fn release(&self, job: JobId) {
+        self.led.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+    }
+
+    /// Takes a job off the desk, unless a later attempt has taken its place.
+    pub(super) fn end(&self, job: JobId, attempt: u32) {
+        let mut works = self.lock();
+        if works.get(&job).is_some_and(|work| work.attempt == attempt) {
+            works.remove(&job);
+        }
+        drop(works);
+        self.bump();
+    }
+
+    /// Takes a job off the desk and ends its attempt.
+    pub(super) fn stop(&self, job: JobId) {
+        if let Some(work) = self.lock().remove(&job) {
+            work.stop.cancel();
+        }
+        self.bump();
+    }
+
+    /// Notes what the peer has read, also before our own side has begun.
+    pub(super) fn note_ready(&self, job: JobId, ready: PeerReady) {
+        if let Some(work) = self.find(job) {
+            work.peer_ready.send_replace(Some(ready));
+        }
+    }
+
+    /// How many jobs are on the desk.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Wakes those who watch jobs.
+    pub(super) fn bump(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever any job does.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+impl Work {
+    /// Shows a stage that has no numbers.
+    pub(super) fn show(&self, stage: &str) {
+        self.live.send_modify(|live| {
+            stage.clone_into(&mut live.stage);
+            (live.done, live.total) = (0, 0);
+        });
+    }
+}

@@ -1,0 +1,90 @@
+//! What the peer's daemon says about jobs, and what it hears back.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use tacitly_core::PartyId;
+
+use super::desk::PeerReady;
+use super::message::{self, Answer, Ask, generated as pb};
+use super::office::Jobs;
+use super::state::State;
+use crate::codes::{self, Trouble};
+
+/// Where the network delivers what peers say. It is made before the jobs, which need the network, and learns of them
+/// once they are there.
+#[derive(Default)]
+pub struct PeerDesk(OnceLock<Weak<Jobs>>);
+
+impl PeerDesk {
+    /// From now on peers are answered by these jobs.
+    pub fn open(&self, jobs: &Arc<Jobs>) {
+        let _opened_before = self.0.set(Arc::downgrade(jobs));
+    }
+
+    /// Answers one request of a peer; `None` while the daemon is starting or stopping, or if it cannot be read.
+    pub async fn answer(&self, from: PartyId, request: Bytes) -> Option<Bytes> {
+        let jobs = self.0.get()?.upgrade()?;
+        let ask = message::decode_ask(&request)?;
+        Some(message::encode_answer(jobs.answer(from, ask).await))
+    }
+}
+
+impl Jobs {
+    async fn answer(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
+        let (job, answered) = match ask {
+            Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
+            Ask::Ended(ended) => {
+                self.note_ended(from, &ended).await;
+                return message::ack();
+            }
+            Ask::Decided(decided) => {
+                let noted = self.note_decision(from, &decided).await;
+                if noted.is_ok()
+                    && let Ok(job) = self.find_with(&decided.job, from).await
+                    && job.state == State::Approved.name()
+                {
+                    self.lead(job.id);
+                }
+                (decided.job, noted.map(|()| message::ack()))
+            }
+            Ask::Begin(begin) => {
+                let answer = self.take_begin(from, &begin).await;
+                (begin.job, answer)
+            }
+            Ask::Nudge(nudge) => {
+                let answer = self.take_nudge(from, &nudge).await;
+                (nudge.job, answer)
+            }
+            Ask::Ready(ready) => {
+                let noted = self.take_ready(from, &ready).await;
+                (ready.job, noted)
+            }
+        };
+        answered.unwrap_or_else(|trouble| {
+            tracing::warn!(peer = %from, code = trouble.code.name, "a message about a job was not followed");
+            // A job we do not know cannot go on over there; anything else may pass when it is said again.
+            if trouble.code == codes::JOB_UNKNOWN {
+                let reason = Some(message::reason(&trouble));
+                Answer::Ended(pb::Ended { job, state: State::Failed.name().to_owned(), reason })
+            } else {
+                Answer::Busy(pb::Busy {})
+            }
+        })
+    }
+
+    async fn take_ready(&self, from: PartyId, ready: &pb::Ready) -> Result<Answer, Trouble> {
+        let job = self.find_with(&ready.job, from).await?;
+        let state: State = job.state.parse().map_err(|_| super::trouble::internal("an unknown state"))?;
+        if state.is_over() {
+            return Ok(Answer::Ended(message::ended(job.id, state, None)));
+        }
+        // Another set than before, under the same scalar, would be a second question for the price of one.
+        if job.their_items.is_some_and(|items| items != ready.items) {
+            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the size of the peer's set changed").with(from));
+        }
+        let noted = PeerReady { attempt: ready.attempt, items: ready.items, wants_size: ready.wants_size };
+        self.desk.note_ready(job.id, noted);
+        Ok(message::ack())
+    }
+}

@@ -1,0 +1,116 @@
+//! What two daemons say to each other about a job: bytes ↔ messages.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tacitly_core::PartyId;
+
+use super::state::State;
+use crate::codes::{self, Trouble};
+use crate::store::JobId;
+
+/// The generated contract.
+#[allow(missing_docs, clippy::pedantic, unreachable_pub)]
+pub mod generated {
+    include!("generated/tacitly.jobs.v1.rs");
+}
+
+use generated as pb;
+
+pub(super) type Ask = pb::request::What;
+pub(super) type Answer = pb::reply::What;
+
+/// The longest reason that is kept of a peer's words.
+const MAX_REASON: usize = 512;
+
+pub(super) fn encode_ask(ask: Ask) -> Bytes {
+    pb::Request { what: Some(ask) }.encode_to_vec().into()
+}
+
+pub(super) fn encode_answer(answer: Answer) -> Bytes {
+    pb::Reply { what: Some(answer) }.encode_to_vec().into()
+}
+
+pub(super) fn decode_ask(bytes: &Bytes) -> Option<Ask> {
+    pb::Request::decode(bytes.clone()).ok()?.what
+}
+
+pub(super) fn decode_answer(bytes: &Bytes) -> Option<Answer> {
+    pb::Reply::decode(bytes.clone()).ok()?.what
+}
+
+pub(super) fn ack() -> Answer {
+    Answer::Ack(pb::Ack {})
+}
+
+/// The notice that a job is over here; the reason tells a peer less than our ledger keeps.
+pub(super) fn ended(job: JobId, state: State, reason: Option<pb::Reason>) -> pb::Ended {
+    pb::Ended { job: job.to_string(), state: state.name().to_owned(), reason }
+}
+
+/// What a peer may hear of our trouble: always the code; the words only where they are about the request itself.
+pub(super) fn reason(trouble: &Trouble) -> pb::Reason {
+    let about_the_request = [
+        codes::TERMS_DIFFER,
+        codes::REFUSED_NO_RULE,
+        codes::REFUSED_BY_RULE,
+        codes::REFUSED_BY_PERSON,
+        codes::BELOW_MINIMUM,
+        codes::LIMIT,
+        codes::BAD_REQUEST,
+    ];
+    let text = if about_the_request.contains(&trouble.code) { trouble.text.clone() } else { String::new() };
+    pb::Reason { code: trouble.code.name.to_owned(), text }
+}
+
+/// A peer's reason as trouble of ours. Codes that speak of the request itself are taken over; all others are the peer's
+/// own affair and become [`codes::PEER_FAILED`], naming its code.
+pub(super) fn trouble(peer: PartyId, reason: Option<&pb::Reason>) -> Trouble {
+    let code = reason.and_then(|reason| codes::by_name(&reason.code));
+    let text = reason.map(|reason| printable(&reason.text)).unwrap_or_default();
+    match code {
+        Some(code)
+            if [
+                codes::TERMS_DIFFER,
+                codes::REFUSED_NO_RULE,
+                codes::REFUSED_BY_RULE,
+                codes::REFUSED_BY_PERSON,
+                codes::BELOW_MINIMUM,
+                codes::LIMIT,
+                codes::CANCELLED,
+            ]
+            .contains(&code) =>
+        {
+            let words = if text.is_empty() { code.cause.to_owned() } else { text };
+            Trouble::new(code, format!("{peer}: {words}")).with(peer)
+        }
+        Some(code) => Trouble::new(codes::PEER_FAILED, format!("{peer} ended the job with {}", code.name)).with(peer),
+        None => Trouble::new(codes::PEER_FAILED, format!("{peer} ended the job without a known reason")).with(peer),
+    }
+}
+
+/// A peer's words, cut and without control characters, fit for a terminal and a log.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_hears_the_code_of_our_trouble_and_no_words_about_our_data() {
+        let ours = Trouble::new(codes::DATASET_INPUT, "customers.csv: line 7, column mobile");
+        assert_eq!(reason(&ours), pb::Reason { code: "dataset-input".to_owned(), text: String::new() });
+        let peer = "shop".parse().unwrap();
+        let theirs = trouble(peer, Some(&reason(&ours)));
+        assert_eq!((theirs.code, theirs.who), (codes::PEER_FAILED, Some(peer)));
+        assert!(theirs.text.contains("dataset-input"));
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_words_without_control_characters() {
+        let refusal = pb::Reason { code: "refused-by-rule".to_owned(), text: "no\x1b[31m\nred".to_owned() };
+        let theirs = trouble("shop".parse().unwrap(), Some(&refusal));
+        assert_eq!((theirs.code, theirs.text.as_str()), (codes::REFUSED_BY_RULE, "shop: no[31mred"));
+    }
+}

@@ -1,0 +1,48 @@
+//! A business job from proposal to sealed result: one state machine over the protocols below.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `state.rs` | the states and who moves a job |
+//! | `terms.rs`, `explain.rs` | what both sides sign, and what a person reads before |
+//! | `office.rs` | [`Jobs`]: what this party's operators ask |
+//! | `agree.rs` | proposals and decisions, between the two daemons |
+//! | `run.rs` | attempts: who begins, who follows, how one ends |
+//! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
+//! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
+//! | `inbox.rs`, `message.rs` | what the peer's daemon says about jobs |
+//! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
+//!
+//! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
+//! each other the sizes of their sets, and run the protocol. Whatever is said may be said again: every message names
+//! the job and the attempt, and is answered from the ledger.
+
+mod agree;
+mod attempt;
+mod datasets;
+mod desk;
+mod explain;
+mod inbox;
+mod message;
+mod office;
+mod outcome;
+mod peers;
+mod run;
+mod state;
+mod terms;
+mod trouble;
+mod view;
+
+pub use datasets::{DatasetView, Datasets, NewDataset};
+pub use desk::Live;
+pub use explain::{Facts, explain};
+pub use message::generated as wire;
+pub use office::{Jobs, Settings, StatusView, Submission};
+pub use outcome::{MalformedOutcome, Outcome};
+pub use peers::{Directory, Invitation, PeerView, Peers};
+pub use state::{State, UnknownState};
+pub use terms::{JobTerms, Kind};
+pub use view::{EventView, JobView};
+
+/// What a signature under job terms is a signature for.
+pub const TERMS_CONTEXT: &str = "tacitly job terms 1";

@@ -1,0 +1,500 @@
+//! What this party's operators and applications ask about jobs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tacitly_core::PartyId;
+use tokio::sync::Semaphore;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::datasets::Datasets;
+use super::desk::Desk;
+use super::explain::{Facts, explain};
+use super::outcome::Outcome;
+use super::peers::{PeerView, Peers};
+use super::state::State;
+use super::terms::{JobTerms, Kind};
+use super::trouble::internal;
+use super::view::{EventView, JobView};
+use crate::codes::{self, Trouble};
+use crate::policy::{self, Asked, Decision};
+use crate::session::Network;
+use crate::store::{
+    Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store,
+};
+
+/// How this party runs its jobs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This party.
+    pub me: PartyId,
+    /// Where peers reach it, if they can.
+    pub listen: Option<SocketAddr>,
+    /// How long a job waits for a lost link.
+    pub reconnect_window: Duration,
+    /// Jobs with one peer that are not over.
+    pub jobs_per_peer: usize,
+    /// Jobs that compute at the same time.
+    pub running_jobs: usize,
+    /// The largest set of distinct keys that one job takes.
+    pub items_per_job: u64,
+    /// How long an attempt may run.
+    pub deadline: Duration,
+    /// Compute threads.
+    pub threads: usize,
+}
+
+/// All jobs of one party.
+pub struct Jobs {
+    pub(super) settings: Settings,
+    pub(super) store: Arc<Store>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) network: Arc<Network>,
+    pub(super) peers: Peers,
+    pub(super) datasets: Datasets,
+    pub(super) desk: Desk,
+    /// Room for attempts that compute.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
+    /// What one item costs this machine.
+    per_item: Duration,
+}
+
+/// What an operator submits.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// A name of [`Kind`].
+    pub kind: String,
+    /// Our dataset.
+    pub dataset: String,
+    /// The other side.
+    pub peer: String,
+    /// Its dataset.
+    pub peer_dataset: String,
+    /// `us`, `peer` or `both`.
+    pub receiver: String,
+    /// Why.
+    pub purpose: String,
+    /// The same key submits once; empty for none.
+    pub request_key: String,
+}
+
+/// How the daemon stands.
+#[derive(Clone, Debug)]
+pub struct StatusView {
+    /// This party.
+    pub party: PartyId,
+    /// Where peers reach it.
+    pub listen: Option<SocketAddr>,
+    /// Its peers.
+    pub peers: Vec<PeerView>,
+    /// Jobs at work.
+    pub running_jobs: u32,
+    /// When its certificate expires.
+    pub certificate_expires: String,
+    /// What an operator should look at soon.
+    pub warnings: Vec<String>,
+}
+
+/// The longest purpose that terms carry.
+const MAX_PURPOSE: usize = 200;
+
+impl Jobs {
+    /// The jobs of a party over its store, its signature and its network. `per_item` is what one item costs this
+    /// machine, measured.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        store: Arc<Store>,
+        signer: Arc<dyn Signer>,
+        network: Arc<Network>,
+        peers: Peers,
+        per_item: Duration,
+    ) -> Self {
+        Self {
+            datasets: Datasets::new(store.clone()),
+            desk: Desk::default(),
+            room: Arc::new(Semaphore::new(settings.running_jobs)),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            settings,
+            store,
+            signer,
+            network,
+            peers,
+            per_item,
+        }
+    }
+
+    /// Partners.
+    #[must_use]
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Files.
+    #[must_use]
+    pub fn datasets(&self) -> &Datasets {
+        &self.datasets
+    }
+
+    /// How the daemon stands.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store.
+    pub async fn status(&self) -> Result<StatusView, Trouble> {
+        let expires = self.network.identity().not_after();
+        let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
+        let warnings = (days < 30).then(|| {
+            format!("our certificate expires in {days} days: run `tacitly identity rotate`")
+        });
+        Ok(StatusView {
+            party: self.settings.me,
+            listen: self.settings.listen,
+            peers: self.peers.list().await?,
+            running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
+            certificate_expires: expires.to_string(),
+            warnings: warnings.into_iter().collect(),
+        })
+    }
+
+    /// Proposes a job. The same request key with the same request gives the same job.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`], a refusal by our own rule for the
+    /// peer, [`codes::LIMIT`], [`codes::REQUEST_KEY`] or trouble of the store.
+    pub async fn submit(self: &Arc<Self>, asked: Submission) -> Result<JobView, Trouble> {
+        let me = self.settings.me;
+        let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
+        let kind = Kind::of(&asked.kind).ok_or_else(|| bad("the kind is intersect, align or cardinality"))?;
+        let peer: PartyId = asked.peer.parse().map_err(|_| bad("the peer's name is not a party name"))?;
+        self.store.peer(peer).await?;
+        let mut receivers = match asked.receiver.as_str() {
+            "us" => vec![me],
+            "peer" => vec![peer],
+            "both" => vec![me, peer],
+            _ => return Err(bad("the receiver is us, peer or both")),
+        };
+        receivers.sort_unstable();
+        if kind == Kind::Align && receivers.len() != 2 {
+            return Err(bad("both sides receive the rows of an align job"));
+        }
+        if asked.purpose.len() > MAX_PURPOSE || asked.purpose.chars().any(char::is_control) {
+            return Err(bad("a purpose is one line of at most 200 bytes"));
+        }
+        if asked.peer_dataset.is_empty() || asked.peer_dataset.len() > 64 {
+            return Err(bad("the peer's dataset has a name of 1 to 64 characters"));
+        }
+        let dataset = self.store.dataset(&asked.dataset).await?;
+        let request_key = Some(asked.request_key.clone()).filter(|key| !key.is_empty());
+        let earlier = match &request_key {
+            Some(key) => self.store.job_by_request_key(key).await?,
+            None => None,
+        };
+        let id = earlier.as_ref().map_or_else(JobId::fresh, |job| job.id);
+        let terms = JobTerms {
+            job: id.to_string(),
+            kind,
+            proposer: me,
+            approver: peer,
+            proposer_dataset: asked.dataset.clone(),
+            approver_dataset: asked.peer_dataset.clone(),
+            proposer_rows: dataset.rows,
+            key: dataset.keys.iter().map(|key| key.profile.clone()).collect(),
+            receivers,
+            purpose: asked.purpose,
+        };
+        let terms_bytes = terms.to_terms();
+        if earlier.is_none() {
+            self.admit(peer).await?;
+            // Who may receive and why binds both owners: our own rule for the peer is asked as the peer's is.
+            self.decide(&terms, &asked.dataset).await?;
+        }
+        let signature = self
+            .signer
+            .sign(super::TERMS_CONTEXT, &terms_bytes.hash().0)
+            .map_err(|error| internal(&error.to_string()))?;
+        let new = NewJob {
+            id,
+            kind: kind.name().to_owned(),
+            role: Role::Proposer,
+            peer,
+            dataset: Some(asked.dataset),
+            peer_dataset: Some(asked.peer_dataset),
+            state: State::Proposed.name().to_owned(),
+            terms: terms_bytes,
+            our_signature: Some(signature),
+            their_signature: None,
+            request_key,
+            our_items: None,
+            their_items: None,
+            by: "operator".to_owned(),
+        };
+        let job = match self.store.create_job(new).await? {
+            Created::New(job) => {
+                tracing::info!(job = %job.id, kind = kind.name(), %peer, "proposed");
+                self.lead(job.id);
+                job
+            }
+            Created::Existing(job) => job,
+        };
+        self.view(&job)
+    }
+
+    /// Lists jobs, oldest first; all, or those in one state.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for an unknown state, or trouble of the store.
+    pub async fn list(&self, state: &str) -> Result<Vec<JobView>, Trouble> {
+        let state = match state {
+            "" => None,
+            name => {
+                let known = name.parse::<State>().map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
+                Some(known.name().to_owned())
+            }
+        };
+        let jobs = self.store.jobs(&JobFilter { state, ..JobFilter::default() }).await?;
+        jobs.iter().rev().map(|job| self.view(job)).collect()
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
+    pub async fn get(&self, id: &str) -> Result<JobView, Trouble> {
+        self.view(&self.find(id).await?)
+    }
+
+    /// Follows one job: its view now and after every change, at most ten a second, until it is settled.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
+    pub async fn watch(
+        self: &Arc<Self>,
+        id: &str,
+    ) -> Result<impl Stream<Item = Result<JobView, Trouble>> + Send + 'static, Trouble> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let id = self.find(id).await?.id;
+        let (updates, stream) = tokio::sync::mpsc::channel(1);
+        let this = self.clone();
+        let mut changes = self.desk.changes();
+        tokio::spawn(async move {
+            let mut last = None;
+            loop {
+                changes.mark_unchanged();
+                let view = match this.store.job(id).await {
+                    Ok(job) => this.view(&job),
+                    Err(error) => Err(error.into()),
+                };
+                let settled = view.as_ref().map_or(true, |view| view.state.is_settled());
+                if last.as_ref() != view.as_ref().ok() {
+                    last = view.as_ref().ok().cloned();
+                    if updates.send(view).await.is_err() {
+                        return;
+                    }
+                }
+                if settled {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+                // Progress moves without a change of the desk; a slow tick is enough for it.
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = updates.closed() => return,
+                }
+            }
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+
+    /// What a person reads before approving.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
+    pub async fn explain(&self, id: &str) -> Result<String, Trouble> {
+        let job = self.find(id).await?;
+        let terms = Self::terms(&job)?;
+        let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
+        let rule = self.datasets.rule(&dataset.name, job.peer).await?;
+        let facts = Facts {
+            me: self.settings.me,
+            our_rows: dataset.rows,
+            rule: rule.as_ref(),
+            per_item: self.per_item,
+            threads: self.settings.threads,
+        };
+        Ok(explain(&terms, &facts))
+    }
+
+    /// A person approves a job that waits for one.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
+    pub async fn approve(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+        let job = self.awaiting_decision(id).await?;
+        let job = self.approve_as_approver(&job, "operator").await?;
+        self.tell_decision(&job);
+        self.view(&job)
+    }
+
+    /// A person refuses a job that waits for one; the peer reads the reason.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
+    pub async fn refuse(self: &Arc<Self>, id: &str, reason: &str) -> Result<JobView, Trouble> {
+        let job = self.awaiting_decision(id).await?;
+        let words = if reason.is_empty() { "an approver refused" } else { reason };
+        let refusal = Trouble::new(codes::REFUSED_BY_PERSON, words);
+        let job = self.end(&job, State::Refused, &refusal, "operator").await?;
+        self.tell_decision(&job);
+        self.view(&job)
+    }
+
+    /// Ends a job on both sides.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it is over already, or trouble of the store.
+    pub async fn cancel(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+        let job = self.find(id).await?;
+        let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {}", self.settings.me))
+            .with(self.settings.me);
+        let job = self.end(&job, State::Cancelled, &why, "operator").await?;
+        self.desk.stop(job.id);
+        self.tell_ended(&job, Some(&why));
+        self.view(&job)
+    }
+
+    /// Goes on with a suspended job, from either side.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it is not suspended, or trouble of the store.
+    pub async fn resume(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+        let job = self.find(id).await?;
+        let suspended = [State::Suspended.name()];
+        let job = self.store.advance(job.id, &suspended, State::Running.name(), JobChange::by("operator")).await?;
+        self.take_up(&job);
+        self.view(&job)
+    }
+
+    /// Wipes the result of a job that is over; the ledger keeps that it was.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it is not over, or trouble of the store.
+    pub async fn purge(&self, id: &str) -> Result<JobView, Trouble> {
+        let job = self.find(id).await?;
+        self.view(&self.store.purge(job.id, "operator").await?)
+    }
+
+    /// Streams our rows of a finished job as a file.
+    ///
+    /// # Errors
+    /// [`codes::RESULT_NONE`], [`codes::DATASET_CHANGED`], a column that the rule withholds, or trouble of the store
+    /// or the file; trouble while reading comes as the stream's last item.
+    pub async fn result(
+        &self,
+        id: &str,
+        columns: Vec<String>,
+        format: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + 'static, Trouble> {
+        let job = self.find(id).await?;
+        let none = |text: &str| Trouble::new(codes::RESULT_NONE, text);
+        let bytes = self.store.result(job.id).await?.ok_or_else(|| none("the job has no result on this side"))?;
+        let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
+        if matches!(outcome, Outcome::Size(_)) {
+            return Err(none("the job's result is a size, not rows; `tacitly job show` prints it"));
+        }
+        let terms = Self::terms(&job)?;
+        let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
+        let rule = self.datasets.rule(&dataset.name, job.peer).await?.unwrap_or_default();
+        if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column)) {
+            let text = format!("the rule for {} withholds column {withheld:?} from results", job.peer);
+            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+        }
+        let columns = if columns.is_empty() { rule.columns } else { columns };
+        self.datasets.write(&dataset, outcome, columns, format)
+    }
+
+    /// The audit trail, oldest first.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for a malformed job number, or trouble of the store.
+    pub async fn events(&self, since: u64, job: &str) -> Result<Vec<EventView>, Trouble> {
+        let job = if job.is_empty() { None } else { Some(Self::parse_id(job)?) };
+        let filter = EventFilter { job, after: Some(since), ..EventFilter::default() };
+        Ok(self.store.events(&filter).await?.into_iter().map(Into::into).collect())
+    }
+
+    /// Asks our rule whether a job may be. Who is asked about is the other side of `terms`.
+    pub(super) async fn decide(&self, terms: &JobTerms, dataset: &str) -> Result<Decision, Trouble> {
+        let me = self.settings.me;
+        let peer = terms.peer_of(me);
+        let rule = self.datasets.rule(dataset, peer).await?;
+        let now = self.store.now();
+        let day_ago = now.as_second() - 86_400;
+        let filter = JobFilter { peer: Some(peer), dataset: Some(dataset.to_owned()), ..JobFilter::default() };
+        let jobs = self.store.jobs(&filter).await?;
+        let jobs_today = jobs.iter().filter(|job| job.created_at.as_second() > day_ago).count() as u64;
+        let asked = Asked {
+            kind: terms.kind.name(),
+            we_receive: terms.receives(me),
+            peer_receives: terms.receives(peer),
+            purpose: &terms.purpose,
+            jobs_today,
+            now,
+        };
+        policy::decide(rule.as_ref(), &asked)
+    }
+
+    /// Whether one more job with `peer` is within the limit.
+    pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
+        let limit = self.settings.jobs_per_peer;
+        let open = self.store.unfinished().await?.iter().filter(|job| job.peer == peer).count();
+        if open >= limit {
+            let text = format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
+            return Err(Trouble::new(codes::LIMIT, text));
+        }
+        Ok(())
+    }
+
+    /// Ends a job in the ledger without a result.
+    pub(super) async fn end(&self, job: &Job, state: State, why: &Trouble, by: &str) -> Result<Job, Trouble> {
+        let change = JobChange { failure: Some(why.into()), ..JobChange::by(by) };
+        let ended = self.store.finish(job.id, &state.previous(), state.name(), change, JobResult::Nothing).await?;
+        tracing::info!(job = %job.id, state = state.name(), code = why.code.name, "over");
+        self.desk.bump();
+        Ok(ended)
+    }
+
+    pub(super) async fn find(&self, id: &str) -> Result<Job, Trouble> {
+        Ok(self.store.job(Self::parse_id(id)?).await?)
+    }
+
+    pub(super) fn parse_id(id: &str) -> Result<JobId, Trouble> {
+        id.parse().map_err(|_| Trouble::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits"))
+    }
+
+    pub(super) fn terms(job: &Job) -> Result<JobTerms, Trouble> {
+        JobTerms::from_terms(&job.terms).map_err(|error| internal(&error.to_string()))
+    }
+
+    fn view(&self, job: &Job) -> Result<JobView, Trouble> {
+        let live = self.desk.find(job.id).map(|work| work.live.borrow().clone());
+        JobView::of(job, self.settings.me, live)
+    }
+
+    async fn awaiting_decision(&self, id: &str) -> Result<Job, Trouble> {
+        let job = self.find(id).await?;
+        if job.role == Role::Approver && job.state == State::Proposed.name() {
+            return Ok(job);
+        }
+        Err(Trouble::new(codes::JOB_STATE, format!("the job is {} and does not wait for our decision", job.state)))
+    }
+}

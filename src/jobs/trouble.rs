@@ -1,0 +1,58 @@
+//! The errors of the rooms below as entries of the one table.
+
+use crate::codes::{self, Trouble};
+use crate::intake::IntakeError;
+use crate::store::{Failure, StoreError};
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::DiskFull { .. } => codes::DISK_FULL,
+            StoreError::Conflict { .. } => codes::JOB_STATE,
+            StoreError::NotFound { what: "job", .. } => codes::JOB_UNKNOWN,
+            StoreError::NotFound { what: "dataset", .. } => codes::DATASET_UNKNOWN,
+            StoreError::NotFound { what: "peer", .. } => codes::PEER_UNKNOWN,
+            StoreError::AlreadyExists { what: "dataset", .. } => codes::DATASET_EXISTS,
+            StoreError::InUse { what: "dataset", .. } => codes::DATASET_IN_USE,
+            StoreError::InUse { what: "peer", .. } => codes::PEER_IN_USE,
+            StoreError::RequestKeyReused { .. } => codes::REQUEST_KEY,
+            StoreError::Invite(_) => codes::INVITATION,
+            StoreError::Invalid { .. } => codes::BAD_REQUEST,
+            _ => codes::STORE,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<IntakeError> for Trouble {
+    fn from(error: IntakeError) -> Self {
+        let code = if matches!(error, IntakeError::Changed { .. }) { codes::DATASET_CHANGED } else { codes::DATASET_INPUT };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<&Trouble> for Failure {
+    fn from(trouble: &Trouble) -> Self {
+        Self {
+            code: trouble.code.name.to_owned(),
+            who: trouble.who,
+            stage: trouble.stage.clone(),
+            text: trouble.text.clone(),
+        }
+    }
+}
+
+/// What the ledger keeps of a failure, as trouble again. A code that a newer version wrote is shown as internal.
+pub(super) fn of(failure: &Failure) -> Trouble {
+    Trouble {
+        code: codes::by_name(&failure.code).unwrap_or(codes::INTERNAL),
+        text: failure.text.clone(),
+        who: failure.who,
+        stage: failure.stage.clone(),
+    }
+}
+
+/// A mistake of ours that nobody can mend from outside.
+pub(super) fn internal(what: &str) -> Trouble {
+    Trouble::new(codes::INTERNAL, what)
+}

@@ -1,0 +1,119 @@
+//! A job as its operator sees it: the ledger's line and where it stands this moment.
+
+use tacitly_core::PartyId;
+
+use super::desk::Live;
+use super::state::State;
+use super::terms::JobTerms;
+use super::trouble;
+use crate::codes::Trouble;
+use crate::store::{Event, Job};
+
+/// A job as its operator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobView {
+    /// Its number.
+    pub id: String,
+    /// What is computed.
+    pub kind: String,
+    /// `proposer` or `approver`: what we are.
+    pub role: String,
+    /// The other side.
+    pub peer: String,
+    /// Our dataset.
+    pub dataset: String,
+    /// The peer's dataset.
+    pub peer_dataset: String,
+    /// Who receives: `us`, `peer` or `both`.
+    pub receiver: String,
+    /// Why.
+    pub purpose: String,
+    /// Where it stands in the ledger.
+    pub state: State,
+    /// Where it stands this moment.
+    pub live: Live,
+    /// Our distinct keys, once read.
+    pub our_items: u64,
+    /// The peer's, once it has said so.
+    pub peer_items: u64,
+    /// What we received: rows or a size.
+    pub result_items: u64,
+    /// Why it ended otherwise than well.
+    pub failure: Option<Trouble>,
+    /// When it was proposed.
+    pub created: String,
+    /// When it ended, or nothing.
+    pub finished: String,
+    /// How often it was begun.
+    pub attempt: u32,
+    /// The canonical terms.
+    pub terms: String,
+    /// What our own column looks like, if two sets met in nothing.
+    pub hint: String,
+}
+
+/// A line of the audit trail as its reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventView {
+    /// Its number.
+    pub sequence: u64,
+    /// When.
+    pub at: String,
+    /// The job it is about, or nothing.
+    pub job: String,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub kind: String,
+    /// The circumstances, as JSON.
+    pub detail: String,
+}
+
+impl JobView {
+    pub(super) fn of(job: &Job, me: PartyId, live: Option<Live>) -> Result<Self, Trouble> {
+        let terms = JobTerms::from_terms(&job.terms).map_err(|error| trouble::internal(&error.to_string()))?;
+        let state: State = job.state.parse().map_err(|_| trouble::internal("the ledger holds an unknown state"))?;
+        let receiver = match (terms.receives(me), terms.receives(job.peer)) {
+            (true, true) => "both",
+            (true, false) => "us",
+            _ => "peer",
+        };
+        // What the job's report kept of its last attempt stands in for progress once the job is off the desk.
+        let report = |name: &str| job.transcripts.as_ref().and_then(|report| report[name].as_u64()).unwrap_or_default();
+        let kept = || Live { bytes_out: report("bytes_out"), bytes_in: report("bytes_in"), ..Live::default() };
+        Ok(Self {
+            id: job.id.to_string(),
+            kind: job.kind.clone(),
+            role: job.role.to_string(),
+            peer: job.peer.to_string(),
+            dataset: terms.dataset_of(me).to_owned(),
+            peer_dataset: terms.dataset_of(job.peer).to_owned(),
+            receiver: receiver.to_owned(),
+            purpose: terms.purpose.clone(),
+            state,
+            live: live.unwrap_or_else(kept),
+            our_items: job.our_items.unwrap_or_default(),
+            peer_items: job.their_items.unwrap_or_default(),
+            result_items: job.result_items.unwrap_or_default(),
+            failure: job.failure.as_ref().map(trouble::of),
+            created: job.created_at.to_string(),
+            finished: job.finished_at.map(|at| at.to_string()).unwrap_or_default(),
+            attempt: job.attempt,
+            terms: String::from_utf8_lossy(&job.terms.canonical()).into_owned(),
+            hint: job.transcripts.as_ref().and_then(|report| report["hint"].as_str()).unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        Self {
+            sequence: event.seq,
+            at: event.at.to_string(),
+            job: event.job.map(|job| job.to_string()).unwrap_or_default(),
+            actor: event.actor,
+            kind: event.kind,
+            detail: event.detail.to_string(),
+        }
+    }
+}

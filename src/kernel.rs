@@ -1,0 +1,39 @@
+//! The curve kernel as operators see it: which backend runs here, and what one item costs.
+
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha20Rng;
+use tacitly_curve25519_batch::{SecretScalar, hash_mul_encode, mul_encode};
+
+/// The name of the backend that this machine runs.
+#[must_use]
+pub fn backend() -> &'static str {
+    "portable"
+}
+
+/// What one item costs on one core: hash, map, both multiplications and encoding, measured now over `items` items.
+#[must_use]
+pub fn measure_per_item(items: usize) -> Duration {
+    let key = SecretScalar::random(&mut ChaCha20Rng::from_seed([1; 32]));
+    let uniform: Vec<[u8; 32]> = (0..items as u64)
+        .map(|item| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&item.to_le_bytes());
+            bytes
+        })
+        .collect();
+    let mut once = vec![[0; 32]; items];
+    let mut twice = vec![[0; 32]; items];
+    let work = || {
+        let begin = Instant::now();
+        hash_mul_encode(&key, &uniform, &mut once);
+        // The input is our own output, so no point is bad.
+        let _all_good = mul_encode(&key, &once, &mut twice);
+        begin.elapsed() / u32::try_from(items.max(1)).unwrap_or(u32::MAX)
+    };
+    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(single) => single.install(work),
+        Err(_) => Duration::ZERO,
+    }
+}

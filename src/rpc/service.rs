@@ -1,0 +1,196 @@
+//! The control service: each call is a few lines around a room below.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::control::control_server::Control;
+use super::{control, status};
+use crate::codes::Trouble;
+use crate::jobs::{Jobs, NewDataset, Submission};
+
+/// The control service of one daemon.
+pub struct Service {
+    jobs: Arc<Jobs>,
+    shutdown: watch::Sender<bool>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    /// A service over these jobs; `shutdown` becomes true when an operator asks for it.
+    #[must_use]
+    pub fn new(jobs: Arc<Jobs>, shutdown: watch::Sender<bool>) -> Self {
+        Self { jobs, shutdown }
+    }
+}
+
+fn answer<T, U: From<T>>(outcome: Result<T, Trouble>) -> Answer<U> {
+    outcome.map(|value| Response::new(value.into())).map_err(|trouble| status::of(&trouble))
+}
+
+#[tonic::async_trait]
+impl Control for Service {
+    type WatchJobStream = Streamed<control::Job>;
+    type JobResultStream = Streamed<control::ResultChunk>;
+
+    async fn status(&self, _: Request<control::StatusRequest>) -> Answer<control::StatusReply> {
+        let view = self.jobs.status().await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::StatusReply {
+            party: view.party.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listen: view.listen.map(|address| address.to_string()).unwrap_or_default(),
+            peers: view.peers.into_iter().map(Into::into).collect(),
+            backend: crate::kernel::backend().to_owned(),
+            running_jobs: view.running_jobs,
+            certificate_expires: view.certificate_expires,
+            warnings: view.warnings,
+        }))
+    }
+
+    async fn shutdown(&self, _: Request<control::ShutdownRequest>) -> Answer<control::ShutdownReply> {
+        self.shutdown.send_replace(true);
+        Ok(Response::new(control::ShutdownReply {}))
+    }
+
+    async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
+        let valid = Duration::from_secs(request.into_inner().valid_seconds);
+        let invitation = self.jobs.peers().invite(valid).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::InviteReply { code: invitation.code, expires: invitation.expires.to_string() }))
+    }
+
+    async fn join(&self, request: Request<control::JoinRequest>) -> Answer<control::Peer> {
+        answer(self.jobs.peers().join(&request.into_inner().code).await)
+    }
+
+    async fn list_peers(&self, _: Request<control::ListPeersRequest>) -> Answer<control::ListPeersReply> {
+        let peers = self.jobs.peers().list().await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ListPeersReply { peers: peers.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn remove_peer(&self, request: Request<control::RemovePeerRequest>) -> Answer<control::RemovePeerReply> {
+        self.jobs.peers().remove(&request.into_inner().party).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::RemovePeerReply {}))
+    }
+
+    async fn add_dataset(&self, request: Request<control::AddDatasetRequest>) -> Answer<control::AddDatasetReply> {
+        let asked = request.into_inner();
+        let new = NewDataset {
+            name: asked.name,
+            path: asked.path.into(),
+            format: asked.format,
+            encoding: asked.encoding,
+            delimiter: asked.delimiter,
+            keys: asked.keys.into_iter().map(|key| (key.column, key.profile)).collect(),
+            duplicates: asked.duplicates,
+            invalid: asked.invalid,
+            replace: asked.replace,
+            allow: asked.allow,
+        };
+        let (dataset, report) = self.jobs.datasets().add(new).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
+    }
+
+    async fn list_datasets(&self, _: Request<control::ListDatasetsRequest>) -> Answer<control::ListDatasetsReply> {
+        let datasets = self.jobs.datasets().list().await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ListDatasetsReply { datasets: datasets.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn remove_dataset(
+        &self,
+        request: Request<control::RemoveDatasetRequest>,
+    ) -> Answer<control::RemoveDatasetReply> {
+        self.jobs.datasets().remove(&request.into_inner().name).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::RemoveDatasetReply {}))
+    }
+
+    async fn set_rule(&self, request: Request<control::SetRuleRequest>) -> Answer<control::SetRuleReply> {
+        let asked = request.into_inner();
+        let rule = self.jobs.datasets().set_rule(&asked.dataset, &asked.peer, &asked.json).await;
+        let json = rule.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::SetRuleReply { json }))
+    }
+
+    async fn submit_job(&self, request: Request<control::SubmitJobRequest>) -> Answer<control::Job> {
+        let asked = request.into_inner();
+        let submission = Submission {
+            kind: asked.kind,
+            dataset: asked.dataset,
+            peer: asked.peer,
+            peer_dataset: asked.peer_dataset,
+            receiver: asked.receiver,
+            purpose: asked.purpose,
+            request_key: asked.request_key,
+        };
+        answer(self.jobs.submit(submission).await)
+    }
+
+    async fn list_jobs(&self, request: Request<control::ListJobsRequest>) -> Answer<control::ListJobsReply> {
+        let jobs = self.jobs.list(&request.into_inner().state).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn get_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        answer(self.jobs.get(&request.into_inner().job).await)
+    }
+
+    async fn watch_job(&self, request: Request<control::JobRequest>) -> Answer<Self::WatchJobStream> {
+        let views = self.jobs.watch(&request.into_inner().job).await.map_err(|trouble| status::of(&trouble))?;
+        let views = views.map(|view| view.map(Into::into).map_err(|trouble| status::of(&trouble)));
+        Ok(Response::new(Box::pin(views)))
+    }
+
+    async fn explain_job(&self, request: Request<control::JobRequest>) -> Answer<control::ExplainReply> {
+        let text = self.jobs.explain(&request.into_inner().job).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ExplainReply { text }))
+    }
+
+    async fn approve_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        answer(self.jobs.approve(&request.into_inner().job).await)
+    }
+
+    async fn refuse_job(&self, request: Request<control::RefuseJobRequest>) -> Answer<control::Job> {
+        let asked = request.into_inner();
+        answer(self.jobs.refuse(&asked.job, &asked.reason).await)
+    }
+
+    async fn cancel_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        answer(self.jobs.cancel(&request.into_inner().job).await)
+    }
+
+    async fn resume_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        answer(self.jobs.resume(&request.into_inner().job).await)
+    }
+
+    async fn purge_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        answer(self.jobs.purge(&request.into_inner().job).await)
+    }
+
+    async fn job_result(&self, request: Request<control::JobResultRequest>) -> Answer<Self::JobResultStream> {
+        let asked = request.into_inner();
+        let chunks = self.jobs.result(&asked.job, asked.columns, &asked.format).await;
+        let chunks = chunks.map_err(|trouble| status::of(&trouble))?;
+        let chunks = chunks
+            .map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|trouble| status::of(&trouble)));
+        Ok(Response::new(Box::pin(chunks)))
+    }
+
+    async fn list_events(&self, request: Request<control::ListEventsRequest>) -> Answer<control::ListEventsReply> {
+        let asked = request.into_inner();
+        let events = self.jobs.events(asked.since, &asked.job).await.map_err(|trouble| status::of(&trouble))?;
+        let shown = events.into_iter().map(|event| control::Event {
+            sequence: event.sequence,
+            at: event.at,
+            job: event.job,
+            actor: event.actor,
+            kind: event.kind,
+            detail: event.detail,
+        });
+        Ok(Response::new(control::ListEventsReply { events: shown.collect() }))
+    }
+}

@@ -1,0 +1,72 @@
+//! What the rooms below hold, as the control API shows it.
+
+use crate::jobs::{DatasetView, JobView, PeerView};
+use crate::rpc::control;
+
+impl From<JobView> for control::Job {
+    fn from(view: JobView) -> Self {
+        let failure = view.failure.map(|failure| control::Failure {
+            mend: failure.code.mend.to_owned(),
+            code: failure.code.name.to_owned(),
+            who: failure.who.map(|who| who.to_string()).unwrap_or_default(),
+            stage: failure.stage,
+            text: failure.text,
+        });
+        Self {
+            id: view.id,
+            kind: view.kind,
+            role: view.role,
+            peer: view.peer,
+            dataset: view.dataset,
+            peer_dataset: view.peer_dataset,
+            receiver: view.receiver,
+            purpose: view.purpose,
+            state: view.state.name().to_owned(),
+            stage: view.live.stage,
+            done: view.live.done,
+            total: view.live.total,
+            bytes_out: view.live.bytes_out,
+            bytes_in: view.live.bytes_in,
+            our_items: view.our_items,
+            peer_items: view.peer_items,
+            result_items: view.result_items,
+            failure,
+            created: view.created,
+            finished: view.finished,
+            attempt: view.attempt,
+            terms: view.terms,
+            hint: view.hint,
+        }
+    }
+}
+
+impl From<PeerView> for control::Peer {
+    fn from(view: PeerView) -> Self {
+        Self {
+            party: view.party.to_string(),
+            address: view.address.unwrap_or_default(),
+            link_up: view.link_up,
+            link_detail: view.link_detail,
+            key: view.key,
+        }
+    }
+}
+
+impl From<DatasetView> for control::Dataset {
+    fn from(view: DatasetView) -> Self {
+        Self {
+            name: view.name,
+            path: view.path,
+            format: view.format,
+            keys: view.keys.into_iter().map(|(column, profile)| control::KeyColumn { column, profile }).collect(),
+            columns: view.columns,
+            rows: view.rows,
+            size_bytes: view.size,
+            sha256: view.sha256,
+            duplicates: view.duplicates,
+            invalid: view.invalid,
+            rules: view.rules.into_iter().map(|(peer, json)| control::Rule { peer, json }).collect(),
+            added: view.added,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Real parties on this machine, for `tacitly demo`, `tacitly bench` and the tests: own folders, own certificates, own
+//! daemon processes, loopback with TLS. A daemon ends with the value that holds it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long a daemon may take to answer or to stop, and a link to come up.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A trial could not be set up, or a command of it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A command ended with an error.
+    #[error("`tacitly {command}` failed: {text}")]
+    Command {
+        /// The command.
+        command: String,
+        /// The stable code, if it gave one.
+        code: String,
+        /// What it said.
+        text: String,
+    },
+    /// Something did not happen in time.
+    #[error("{0}")]
+    Late(String),
+}
+
+impl TrialError {
+    /// The stable code of the command's failure; empty if there is none.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        if let Self::Command { code, .. } = self { code } else { "" }
+    }
+}
+
+/// How to start a party.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The `tacitly` program.
+    pub executable: PathBuf,
+    /// The processor its daemon is bound to, if it is to have one alone.
+    pub cpu: Option<usize>,
+    /// Environment of its daemon, such as `TACITLY_NETWORK__HEARTBEAT_SECONDS`.
+    pub environment: Vec<(String, String)>,
+    /// What invitations name instead of the port it listens on: a proxy before it, in tests.
+    pub advertise: Option<SocketAddr>,
+    /// The port it listens on; chosen if absent.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Setup {
+    /// A party of this program with nothing special about it.
+    #[must_use]
+    pub fn of(executable: impl Into<PathBuf>) -> Self {
+        let executable = executable.into();
+        Self { executable, cpu: None, environment: Vec::new(), advertise: None, listen: None }
+    }
+
+    /// The same with one more setting for the daemon, in the form of its environment.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.environment.push((key.to_owned(), value.to_string()));
+        self
+    }
+}
+
+/// A party's folder and its daemon.
+pub struct Party {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub home: PathBuf,
+    setup: Setup,
+    daemon: Option<Child>,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Processor time, user and system.
+    pub cpu: Duration,
+    /// The most memory it ever held.
+    pub peak_rss_kib: u64,
+}
+
+impl Party {
+    /// Makes a party in `folder/name` and starts its daemon.
+    ///
+    /// # Errors
+    /// [`TrialError`], with the daemon's log if it did not come up.
+    pub fn start(folder: &Path, name: &str, setup: Setup) -> Result<Self, TrialError> {
+        let listen = match setup.listen {
+            Some(address) => address,
+            None => free_address()?,
+        };
+        let mut party = Self { name: name.to_owned(), home: folder.join(name), setup, daemon: None };
+        let listen = listen.to_string();
+        let mut words = vec!["init", name, "--listen", &listen];
+        let advertise = party.setup.advertise.map(|address| address.to_string());
+        if let Some(advertise) = &advertise {
+            words.extend(["--advertise", advertise]);
+        }
+        party.tacitly(&words)?;
+        party.serve()?;
+        Ok(party)
+    }
+
+    /// Starts the daemon, after a [`Party::kill`] or [`Party::stop`].
+    ///
+    /// # Errors
+    /// [`TrialError::Late`] with the daemon's log if it does not answer.
+    pub fn serve(&mut self) -> Result<(), TrialError> {
+        let mut command = match self.setup.cpu {
+            Some(cpu) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &cpu.to_string()]).arg(&self.setup.executable);
+                command
+            }
+            None => Command::new(&self.setup.executable),
+        };
+        command.arg("serve").arg("--home").arg(&self.home).envs(self.setup.environment.iter().cloned());
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path())?;
+        let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let answers = until(|| match daemon.try_wait() {
+            Ok(None) => self.tacitly(&["status"]).ok().map(|_| true),
+            _ => Some(false),
+        });
+        self.daemon = Some(daemon);
+        if answers == Some(true) {
+            return Ok(());
+        }
+        Err(TrialError::Late(format!("the daemon of {} did not come up:\n{}", self.name, self.log())))
+    }
+
+    /// Runs a `tacitly` command for this party, as its own process, and returns what it printed as JSON.
+    ///
+    /// # Errors
+    /// [`TrialError::Command`] with its code and words if it fails.
+    pub fn tacitly(&self, arguments: &[&str]) -> Result<Value, TrialError> {
+        let output = Command::new(&self.setup.executable)
+            .args(arguments)
+            .args(["--json", "--home"])
+            .arg(&self.home)
+            .stdin(Stdio::null())
+            .output()?;
+        let command = arguments.join(" ");
+        if output.status.success() {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let late = |error| TrialError::Late(format!("`tacitly {command}` did not print JSON: {error}: {text}"));
+            return serde_json::from_str(text.trim()).map_err(late);
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        let error = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or_default();
+        let part = |name: &str| error["error"][name].as_str().map(str::to_owned);
+        Err(TrialError::Command {
+            command,
+            code: part("code").unwrap_or_default(),
+            text: part("text").unwrap_or_else(|| text.trim().to_owned()),
+        })
+    }
+
+    /// The daemon's use of processor and memory.
+    ///
+    /// # Errors
+    /// [`TrialError::Io`] if the daemon is gone.
+    pub fn usage(&self) -> Result<Usage, TrialError> {
+        let id = self.daemon.as_ref().map(Child::id).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The fields after the command's name, which stands in parentheses and may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        Ok(Usage {
+            cpu: Duration::from_secs_f64(ticks as f64 / per_second as f64),
+            peak_rss_kib: peak.and_then(|peak| peak.trim().parse().ok()).unwrap_or_default(),
+        })
+    }
+
+    /// Where the daemon's log is.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.home.join("daemon.log")
+    }
+
+    /// What the daemon has logged so far, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Kills the daemon at once (SIGKILL).
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _already_gone = daemon.kill();
+            let _reaped = daemon.wait();
+        }
+    }
+
+    /// Asks the daemon to stop (SIGTERM) and waits. Returns its exit code, `None` if it had to be killed.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut daemon = self.daemon.take()?;
+        signal(&daemon, Signal::TERM);
+        if let Some(status) = until(|| daemon.try_wait().ok().flatten()) {
+            return status.code();
+        }
+        let _already_gone = daemon.kill();
+        let _reaped = daemon.wait();
+        None
+    }
+
+    /// Freezes the daemon (SIGSTOP) or lets it go on (SIGCONT): alive, and silent.
+    pub fn freeze(&self, frozen: bool) {
+        if let Some(daemon) = &self.daemon {
+            signal(daemon, if frozen { Signal::STOP } else { Signal::CONT });
+        }
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        self.freeze(false);
+        self.stop();
+    }
+}
+
+/// Pins two parties with each other and waits until both see their link up.
+///
+/// # Errors
+/// [`TrialError`] if the enrolment fails or the link does not come up.
+pub fn introduce(inviter: &Party, joiner: &Party) -> Result<(), TrialError> {
+    let invitation = inviter.tacitly(&["peer", "invite"])?;
+    joiner.tacitly(&["peer", "join", invitation["code"].as_str().unwrap_or_default()])?;
+    await_link(inviter, joiner)
+}
+
+/// Waits until two parties see their link up.
+///
+/// # Errors
+/// [`TrialError::Late`] if it does not come up.
+pub fn await_link(one: &Party, other: &Party) -> Result<(), TrialError> {
+    let up = |party: &Party, peer: &Party| {
+        let peers = party.tacitly(&["peer", "list"]).ok()?;
+        let sees = |entry: &Value| entry["party"] == peer.name.as_str() && entry["link_up"] == true;
+        peers.as_array()?.iter().any(sees).then_some(())
+    };
+    until(|| up(one, other).and_then(|()| up(other, one)))
+        .ok_or_else(|| TrialError::Late("the link between the parties did not come up".to_owned()))
+}
+
+/// Asks again and again until there is an answer, for at most [`PATIENCE`].
+pub fn until<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return Some(value);
+        }
+        if start.elapsed() > PATIENCE {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+/// A loopback address whose port was free a moment ago.
+///
+/// # Errors
+/// If the system has none.
+pub fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn signal(process: &Child, signal: Signal) {
+    if let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) {
+        let _already_gone = kill_process(pid, signal);
+    }
+}

@@ -1,0 +1,257 @@
+//! Two real daemons over loopback TLS: right answers, and the right ending when something is wrong.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Pair, mobiles, numbers, semi_join, setup};
+use tacitly::trial::{Party, introduce, until};
+
+#[test]
+fn a_number_written_with_country_code_and_hyphens_meets_its_plain_form() {
+    let mut pair = Pair::start();
+    pair.datasets(&["+86 138-0013-8000", "13900000000"], &["13800138000", "0086 (137) 0000 0000"]);
+    let (job, rows) = pair.intersect().unwrap();
+    assert_eq!(rows, [0]);
+    assert_eq!((&job["our_items"], &job["peer_items"], &job["result_items"]), (&2.into(), &2.into(), &1.into()));
+}
+
+#[test]
+fn sets_of_every_shape_give_exactly_the_join_in_the_clear() {
+    let mut pair = Pair::start();
+    let some = mobiles(0..1000);
+    let none: Vec<String> = Vec::new();
+    for (name, ours, theirs) in [
+        ("half of them", some.clone(), mobiles(500..1500)),
+        ("nothing here", none.clone(), some.clone()),
+        ("nothing there", some.clone(), none.clone()),
+        ("nothing at all", none.clone(), none),
+        ("one row each, equal", mobiles(7..8), mobiles(7..8)),
+        ("one row each, different", mobiles(7..8), mobiles(8..9)),
+        ("all equal", some.clone(), some.clone()),
+        ("none equal", some, mobiles(5000..6000)),
+    ] {
+        pair.datasets(&ours, &theirs);
+        let (_, rows) = pair.intersect().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(rows, semi_join(&ours, &theirs), "{name}");
+    }
+}
+
+#[test]
+fn sides_with_different_profiles_are_refused_before_anything_is_read_and_both_values_are_named() {
+    let mut pair = Pair::start();
+    pair.dataset_at("bank", "mobile", "cn-mobile", &mobiles(0..3));
+    pair.dataset_at("shop", "phone", "raw", &mobiles(0..3));
+    let error = pair.intersect().unwrap_err();
+    assert_eq!(error.code(), "terms-differ");
+    let text = error.to_string();
+    assert!(text.contains("cn-mobile") && text.contains("raw") && text.contains("key"), "{text}");
+    let jobs = pair.shop.tacitly(&["job", "list"]).unwrap();
+    assert_eq!(jobs[0]["state"], "refused");
+    assert_eq!(jobs[0]["bytes_in"], 0);
+}
+
+#[test]
+fn a_peer_without_a_rule_gets_nothing() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..3), &mobiles(0..3));
+    pair.shop.tacitly(&["dataset", "deny", "ids", "bank"]).unwrap();
+    assert_eq!(pair.intersect().unwrap_err().code(), "refused-no-rule");
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_added_is_refused_before_round_1_and_the_mend_is_named() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..30), &mobiles(0..30));
+    let path = pair.file("bank.csv");
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace(",0\n", ",9\n")).unwrap();
+    let error = pair.intersect().unwrap_err();
+    assert_eq!(error.code(), "dataset-changed");
+    assert!(error.to_string().contains("--replace"), "{error}");
+    assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "peer-failed");
+}
+
+#[test]
+fn a_peer_killed_before_the_exchange_is_lost_and_the_job_is_resumed_when_it_is_back() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..2000), mobiles(1000..3000));
+    pair.datasets(&ours, &theirs);
+    pair.shop.kill();
+    let bank = &pair.bank;
+    let submit = ["psi", "--dataset", "ids", "--with", "shop/ids"];
+    // Nothing was agreed yet: the proposal waits for the peer, and no process hangs on it.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| bank.tacitly(&submit));
+        let proposed = Pair::await_state(bank, &["proposed"]);
+        assert_eq!(proposed["stage"], "waiting for the peer to be reached");
+        pair.shop.serve().unwrap();
+        let job = waiting.join().unwrap().unwrap();
+        assert_eq!(job["result_items"], 1000);
+    });
+}
+
+#[test]
+fn a_peer_killed_during_the_exchange_and_never_back_is_named_and_the_job_waits_for_a_person() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..60_000), &mobiles(30_000..90_000));
+    let bank = &pair.bank;
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]));
+        await_bytes(bank);
+        pair.shop.kill();
+        let error = waiting.join().unwrap().unwrap_err();
+        assert_eq!(error.code(), "peer-lost");
+        assert!(error.to_string().contains("shop"), "{error}");
+    });
+    let job = Pair::await_state(&pair.bank, &["suspended"]);
+    assert_eq!(job["failure"]["who"], "shop");
+}
+
+#[test]
+fn a_peer_killed_during_the_exchange_and_restarted_goes_on_by_itself_to_the_exact_answer() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
+    pair.datasets(&ours, &theirs);
+    let out = pair.file("out.csv");
+    let out_text = out.display().to_string();
+    let bank = &pair.bank;
+    std::thread::scope(|scope| {
+        let waiting =
+            scope.spawn(|| bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids", "--out", &out_text]));
+        await_bytes(bank);
+        pair.shop.kill();
+        pair.shop.serve().unwrap();
+        let job = waiting.join().unwrap().unwrap();
+        assert!(job["attempt"].as_u64() >= Some(2), "{job}");
+    });
+    assert_eq!(numbers(&out), semi_join(&ours, &theirs));
+}
+
+#[test]
+fn a_peer_killed_after_the_exchange_takes_nothing_from_the_result() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..100), &mobiles(50..150));
+    let (job, _) = pair.intersect().unwrap();
+    pair.shop.kill();
+    let again = pair.file("again.csv").display().to_string();
+    pair.bank.tacitly(&["job", "result", job["id"].as_str().unwrap(), "--out", &again]).unwrap();
+    assert_eq!(numbers(&pair.file("again.csv")), semi_join(&mobiles(0..100), &mobiles(50..150)));
+    pair.shop.serve().unwrap();
+    assert_eq!(Pair::await_state(&pair.shop, &["done"])["result_items"], 0);
+}
+
+#[test]
+fn a_daemon_killed_itself_takes_up_its_job_when_it_is_started_again() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
+    pair.datasets(&ours, &theirs);
+    let mut submit = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    submit.args(["psi", "--json", "--dataset", "ids", "--with", "shop/ids", "--home"]).arg(&pair.bank.home);
+    let mut waiting = submit.stderr(std::process::Stdio::null()).spawn().unwrap();
+    await_bytes(&pair.bank);
+    pair.bank.kill();
+    assert!(!waiting.wait().unwrap().success(), "the command says that its daemon is gone");
+    pair.bank.serve().unwrap();
+    let job = Pair::await_state(&pair.bank, &["done"]);
+    let out = pair.file("out.csv").display().to_string();
+    pair.bank.tacitly(&["job", "result", job["id"].as_str().unwrap(), "--out", &out]).unwrap();
+    assert_eq!(numbers(&pair.file("out.csv")), semi_join(&ours, &theirs));
+}
+
+#[test]
+fn a_cable_cut_for_good_ends_in_peer_lost_on_both_sides() {
+    let (mut pair, cable) = Pair::with_cable(setup(), setup());
+    pair.datasets(&mobiles(0..60_000), &mobiles(30_000..90_000));
+    cable.cut_after(200_000);
+    let error = pair.intersect().unwrap_err();
+    assert_eq!(error.code(), "peer-lost");
+    assert!(cable.is_cut());
+    for party in [&pair.bank, &pair.shop] {
+        let job = Pair::await_state(party, &["suspended"]);
+        assert_eq!(job["failure"]["code"], "peer-lost", "{}", party.name);
+    }
+}
+
+#[test]
+fn a_cable_cut_for_less_than_the_window_costs_nothing() {
+    let window = |setup: tacitly::trial::Setup| setup.set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60);
+    let (mut pair, cable) = Pair::with_cable(window(setup()), window(setup()));
+    let (ours, theirs) = (mobiles(0..30_000), mobiles(15_000..45_000));
+    pair.datasets(&ours, &theirs);
+    cable.cut_after(200_000);
+    std::thread::scope(|scope| {
+        let job = scope.spawn(|| pair.intersect().unwrap());
+        until(|| cable.is_cut().then_some(())).expect("the job did not get as far as the cut");
+        let down = until(|| {
+            let jobs = pair.bank.tacitly(&["job", "list"]).ok()?;
+            jobs[0]["stage"].as_str()?.contains("link down").then_some(())
+        });
+        assert!(down.is_some(), "the cut was not shown");
+        std::thread::sleep(Duration::from_secs(1));
+        cable.mend();
+        let (job, rows) = job.join().unwrap();
+        assert_eq!(rows, semi_join(&ours, &theirs));
+        assert_eq!(job["attempt"], 1, "the session went on, no second attempt was needed");
+    });
+}
+
+#[test]
+fn a_stranger_is_not_let_in() {
+    let pair = Pair::start();
+    let stranger = Party::start(pair.folder.path(), "stranger", setup()).unwrap();
+    let code = |party: &Party| party.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    let error = stranger.tacitly(&["peer", "join", &code(&pair.bank)[1..]]).unwrap_err();
+    assert_eq!(error.code(), "invitation");
+    let used = code(&pair.bank);
+    stranger.tacitly(&["peer", "join", &used]).unwrap();
+    let late = Party::start(pair.folder.path(), "late", setup()).unwrap();
+    assert_eq!(late.tacitly(&["peer", "join", &used]).unwrap_err().code(), "invitation", "a code is good once");
+    assert!(late.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().is_empty());
+}
+
+#[test]
+fn two_daemons_on_one_folder_are_one_too_many() {
+    let pair = Pair::start();
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"))
+        .args(["serve", "--home"])
+        .arg(&pair.bank.home)
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("already"), "{second:?}");
+}
+
+#[test]
+fn sigterm_ends_an_idle_daemon_with_success() {
+    let mut pair = Pair::start();
+    assert_eq!(pair.bank.stop(), Some(0));
+}
+
+#[test]
+fn three_parties_pin_each_other_in_pairs_and_work_at_the_same_time() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..500), &mobiles(250..750));
+    let third = Party::start(pair.folder.path(), "lender", setup()).unwrap();
+    introduce(&pair.bank, &third).unwrap();
+    let path = pair.file("lender.csv");
+    std::fs::write(&path, mobiles(100..300).join("\n").replace('\n', ",x\n").replacen("", "mobile,n\n", 1) + ",x\n").unwrap();
+    let path = path.display().to_string();
+    third.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=cn-mobile", "--allow", "bank"]).unwrap();
+    pair.bank.tacitly(&["dataset", "allow", "ids", "lender"]).unwrap();
+    std::thread::scope(|scope| {
+        let with_shop = scope.spawn(|| pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap());
+        let with_lender =
+            scope.spawn(|| pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "lender/ids"]).unwrap());
+        assert_eq!(with_shop.join().unwrap()["result_items"], 250);
+        assert_eq!(with_lender.join().unwrap()["result_items"], 200);
+    });
+}
+
+/// Waits until a party's job has sent something.
+fn await_bytes(party: &Party) {
+    let sent = until(|| {
+        let jobs = party.tacitly(&["job", "list"]).ok()?;
+        (jobs[0]["bytes_out"].as_u64()? > 0).then_some(())
+    });
+    assert!(sent.is_some(), "the exchange did not begin:\n{}", party.log());
+}

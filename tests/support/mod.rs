@@ -1,0 +1,227 @@
+//! What the tests with real daemons share: two parties, files of known content, and a cable that can be cut.
+
+#![allow(dead_code)] // Each test program uses its part of this module.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tacitly::trial::{Party, Setup, TrialError, introduce, until};
+use tempfile::TempDir;
+
+/// Two linked daemons with quick heartbeats, in a folder of their own.
+pub struct Pair {
+    pub bank: Party,
+    pub shop: Party,
+    /// Identifiers that no log may hold.
+    secrets: Vec<String>,
+    pub folder: TempDir,
+}
+
+/// A setup with times that a test can wait for.
+pub fn setup() -> Setup {
+    Setup::of(env!("CARGO_BIN_EXE_tacitly"))
+        .set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 0.2)
+        .set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 2)
+        .set("TACITLY_LOG__LEVEL", "debug")
+}
+
+impl Pair {
+    pub fn start() -> Self {
+        Self::with(setup(), setup())
+    }
+
+    pub fn with(bank: Setup, shop: Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bank = Party::start(folder.path(), "bank", bank).unwrap();
+        let shop = Party::start(folder.path(), "shop", shop).unwrap();
+        introduce(&bank, &shop).unwrap();
+        Self { bank, shop, secrets: Vec::new(), folder }
+    }
+
+    /// The bank is reached through a cable that can be cut; the shop dials.
+    pub fn with_cable(bank: Setup, shop: Setup) -> (Self, Cable) {
+        let listen = tacitly::trial::free_address().unwrap();
+        let cable = Cable::to(listen);
+        let bank = Setup { listen: Some(listen), advertise: Some(cable.address), ..bank };
+        (Self::with(bank, shop), cable)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a one-column file per side and registers both.
+    pub fn datasets<A: AsRef<str>, B: AsRef<str>>(&mut self, ours: &[A], theirs: &[B]) {
+        self.dataset_at("bank", "mobile", "cn-mobile", ours);
+        self.dataset_at("shop", "phone", "cn-mobile", theirs);
+    }
+
+    pub fn dataset_at<T: AsRef<str>>(&mut self, side: &str, column: &str, profile: &str, ids: &[T]) {
+        let path = self.file(&format!("{side}.csv"));
+        let mut text = format!("{column},n\n");
+        for (row, id) in ids.iter().enumerate() {
+            text.push_str(&format!("{},{row}\n", id.as_ref()));
+        }
+        std::fs::write(&path, text).unwrap();
+        self.secrets.extend(ids.iter().map(|id| id.as_ref().to_owned()).filter(|id| id.len() > 4));
+        let (party, peer) = if side == "bank" { (&self.bank, "shop") } else { (&self.shop, "bank") };
+        let key = format!("{column}={profile}");
+        let path = path.display().to_string();
+        party.tacitly(&["dataset", "add", "ids", &path, "--key", &key, "--allow", peer, "--replace"]).unwrap();
+    }
+
+    /// Runs an intersection for the bank; returns the job and the column `n` of the rows written.
+    pub fn intersect(&self) -> Result<(Value, Vec<u64>), TrialError> {
+        let out = self.file("out.csv");
+        let _leftover = std::fs::remove_file(&out);
+        let text = out.display().to_string();
+        let job = self.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids", "--out", &text])?;
+        Ok((job, numbers(&out)))
+    }
+
+    /// Waits until a party's only job is in one of these states, and returns it.
+    pub fn await_state(party: &Party, states: &[&str]) -> Value {
+        let found = until(|| {
+            let jobs = party.tacitly(&["job", "list"]).ok()?;
+            let job = jobs.as_array()?.last()?.clone();
+            states.contains(&job["state"].as_str()?).then_some(job)
+        });
+        found.unwrap_or_else(|| panic!("{} did not reach {states:?}:\n{}", party.name, party.log()))
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for party in [&self.bank, &self.shop] {
+                eprintln!("--- log of {}\n{}", party.name, party.log());
+            }
+            return;
+        }
+        for party in [&self.bank, &self.shop] {
+            let log = party.log();
+            let leaked = self.secrets.iter().any(|id| log.contains(id.as_str()));
+            assert!(!leaked, "the log of {} holds an identifier", party.name);
+            assert!(!log.contains("panicked"), "the daemon of {} panicked:\n{log}", party.name);
+        }
+    }
+}
+
+/// The column `n` of a result.
+pub fn numbers(file: &Path) -> Vec<u64> {
+    let Ok(mut reader) = csv::Reader::from_path(file) else { return Vec::new() };
+    let column = reader.headers().unwrap().iter().position(|name| name == "n").unwrap();
+    reader.records().map(|row| row.unwrap()[column].parse().unwrap()).collect()
+}
+
+/// Distinct mobile numbers, as eleven digits.
+pub fn mobiles(range: std::ops::Range<u64>) -> Vec<String> {
+    range.map(|number| format!("138{number:08}")).collect()
+}
+
+/// Rows of `ours` whose id is among `theirs`.
+pub fn semi_join(ours: &[String], theirs: &[String]) -> Vec<u64> {
+    let theirs: BTreeSet<&String> = theirs.iter().collect();
+    (0..).zip(ours).filter(|(_, id)| theirs.contains(id)).map(|(row, _)| row).collect()
+}
+
+/// A cable between two daemons: carries bytes until it is cut, and can be mended.
+pub struct Cable {
+    pub address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cut: AtomicBool,
+    carried: AtomicU64,
+    cut_after: Mutex<Option<u64>>,
+    delay: Mutex<Duration>,
+    ends: Mutex<Vec<TcpStream>>,
+}
+
+impl Cable {
+    pub fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State::default());
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                if shared.cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(far) = TcpStream::connect(target) else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    shared.ends.lock().unwrap().push(from.try_clone().unwrap());
+                    let shared = shared.clone();
+                    std::thread::spawn(move || shared.carry(from, to));
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Cuts every connection and refuses new ones.
+    pub fn cut(&self) {
+        self.state.cut();
+    }
+
+    pub fn mend(&self) {
+        *self.state.cut_after.lock().unwrap() = None;
+        self.state.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts by itself once this many more bytes have been carried.
+    pub fn cut_after(&self, bytes: u64) {
+        let carried = self.state.carried.load(Ordering::SeqCst);
+        *self.state.cut_after.lock().unwrap() = Some(carried + bytes);
+    }
+
+    /// Holds every piece back for a while.
+    pub fn delay(&self, delay: Duration) {
+        *self.state.delay.lock().unwrap() = delay;
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.state.cut.load(Ordering::SeqCst)
+    }
+
+    pub fn carried(&self) -> u64 {
+        self.state.carried.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        for end in self.ends.lock().unwrap().drain(..) {
+            let _already_gone = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn carry(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut piece = vec![0; 16 << 10];
+        while let Ok(length @ 1..) = from.read(&mut piece) {
+            let delay = *self.delay.lock().unwrap();
+            if !delay.is_zero() {
+                std::thread::sleep(delay);
+            }
+            if self.cut.load(Ordering::SeqCst) || to.write_all(&piece[..length]).is_err() {
+                break;
+            }
+            let carried = self.carried.fetch_add(length as u64, Ordering::SeqCst) + length as u64;
+            if self.cut_after.lock().unwrap().is_some_and(|limit| carried >= limit) {
+                self.cut();
+            }
+        }
+        let _already_gone = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    }
+}
