@@ -16,6 +16,8 @@
 
 mod fault;
 mod frame;
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub mod fuzzing;
 mod party;
 mod party_id;
 mod seed;
