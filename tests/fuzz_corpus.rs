@@ -25,13 +25,11 @@ fn every_target_has_a_corpus_and_a_line_here() {
 fn no_input_of_a_corpus_breaks_a_promise() {
     for (target, run) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-        let mut inputs = 0;
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            println!("{}", path.display());
-            run(&fs::read(&path).unwrap());
-            inputs += 1;
+        let inputs: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(!inputs.is_empty(), "{target} has no inputs");
+        for path in inputs {
+            let input = fs::read(&path).unwrap();
+            assert!(std::panic::catch_unwind(|| run(&input)).is_ok(), "{} breaks a promise", path.display());
         }
-        assert!(inputs > 0, "{target} has no inputs");
     }
 }
