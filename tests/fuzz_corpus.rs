@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Each target with its function; a new target gets a line here.
-const TARGETS: [(&str, fn(&[u8])); 1] = [("terms", tacitly_core::fuzzing::terms)];
+/// A fuzz target by name, with the function it calls.
+type Target = (&'static str, fn(&[u8]));
+
+/// A new target gets a line here.
+const TARGETS: [Target; 1] = [("terms", tacitly_core::fuzzing::terms)];
 
 /// The names in a folder of `fuzz/`, without extensions.
 fn names(folder: &str) -> BTreeSet<String> {

@@ -21,7 +21,7 @@ pub mod fuzzing;
 mod party;
 mod party_id;
 mod seed;
-#[cfg(any(test, feature = "simulate"))]
+#[cfg(any(test, doc, feature = "simulate"))]
 pub mod simulate;
 mod terms;
 
