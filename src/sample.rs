@@ -5,8 +5,8 @@
 //! quotes and several scripts. [`shared_numbers`] knows which numbers both tables hold, so that any intersection
 //! can be checked. The same arguments always give the same bytes.
 //!
-//! Rows are written as they are drawn, in constant memory; ten million take seconds. The mobile numbers are spread over the whole
-//! number space by a keyed permutation and belong to nobody in particular.
+//! Rows are written as they are drawn, in constant memory; ten million take seconds. The mobile numbers are spread over
+//! the whole number space by a keyed permutation and belong to nobody in particular.
 
 use std::io::{self, Write};
 

@@ -101,6 +101,11 @@ fn refused_licences(allowed: &[String], packages: &[(String, Option<String>)]) -
         .collect()
 }
 
+fn banned(bans: &[String], packages: &[(String, Option<String>)]) -> Vec<String> {
+    let found = packages.iter().filter(|(name, _)| bans.contains(name));
+    found.map(|(name, _)| format!("{name} is banned in deny.toml")).collect()
+}
+
 /// What `cargo metadata` says of this workspace on this platform.
 fn metadata() -> Value {
     let version = Command::new(env!("CARGO")).arg("-vV").output().unwrap();
@@ -224,16 +229,19 @@ fn a_runtime_behind_two_other_crates_is_seen_with_its_path() {
 }
 
 #[test]
-fn every_dependency_has_a_licence_on_the_list() {
+fn every_dependency_has_a_licence_on_the_list_and_none_is_banned() {
     let metadata = metadata();
     let deny: toml::Table = std::fs::read_to_string(root().join("deny.toml")).unwrap().parse().unwrap();
-    let allowed: Vec<String> =
-        deny["licenses"]["allow"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let texts = |list: &toml::Value, key: &str| -> Vec<String> {
+        let entries = list.as_array().unwrap().iter();
+        entries.map(|entry| entry.get(key).unwrap_or(entry).as_str().unwrap().to_owned()).collect()
+    };
     let packages: Vec<(String, Option<String>)> = packages(&metadata)
         .iter()
         .map(|package| (text(&package["name"]), package["license"].as_str().map(str::to_owned)))
         .collect();
-    crate::assert_none(&refused_licences(&allowed, &packages));
+    crate::assert_none(&refused_licences(&texts(&deny["licenses"]["allow"], "name"), &packages));
+    crate::assert_none(&banned(&texts(&deny["bans"]["deny"], "name"), &packages));
 }
 
 #[test]
@@ -247,4 +255,10 @@ fn a_licence_off_the_list_or_missing_is_refused() {
     for licence in [Some("GPL-3.0-only"), Some("MIT AND Zlib"), Some("MIT WITH odd"), Some(""), None] {
         assert!(refused(licence), "{licence:?}");
     }
+}
+
+#[test]
+fn a_banned_crate_is_seen() {
+    let packages = [("rustls".to_owned(), None), ("openssl".to_owned(), None)];
+    assert_eq!(banned(&["openssl".to_owned()], &packages), ["openssl is banned in deny.toml"]);
 }

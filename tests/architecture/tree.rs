@@ -149,7 +149,13 @@ pub(crate) fn made_up(path: &str, text: &str) -> Source {
 fn test_items_and_comments_do_not_reach_production_and_all_else_does() {
     let source = made_up(
         "a.rs",
-        "//! one\nfn keep() { \"two\" }\n#[cfg(test)]\n#[allow(x)]\nmod tests { fn three() {} }\n#[cfg(test)] use four::{five};\n#[test]\nfn six() -> [u8; 2] { seven }\nstruct Last; // eight",
+        concat!(
+            "//! one\nfn keep() { \"two\" }\n",
+            "#[cfg(test)]\n#[allow(x)]\nmod tests { fn three() {} }\n",
+            "#[cfg(test)] use four::{five};\n",
+            "#[test]\nfn six() -> [u8; 2] { seven }\n",
+            "struct Last; // eight",
+        ),
     );
     let text: Vec<String> = production_tokens(&source).into_iter().map(|token| token.text).collect();
     for word in ["keep", "\"two\"", "Last"] {
