@@ -1,1 +1,3 @@
-//! x
+//! Institutions compute on each other's data; the data is never shown.
+
+pub mod sample;

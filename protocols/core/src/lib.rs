@@ -16,10 +16,12 @@
 
 mod fault;
 mod frame;
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub mod fuzzing;
 mod party;
 mod party_id;
 mod seed;
-#[cfg(any(test, feature = "simulate"))]
+#[cfg(any(test, doc, feature = "simulate"))]
 pub mod simulate;
 mod terms;
 

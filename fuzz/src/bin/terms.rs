@@ -1,0 +1,5 @@
+//! Any bytes as terms.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tacitly_core::fuzzing::terms(data));

@@ -1,0 +1,183 @@
+//! What code may not contain: panics on a peer's bytes, the world below `src/`, unfinished work, endless files.
+
+use crate::tree::{Source, made_up, production_tokens, sources, starts_with};
+
+/// No hand-written file is longer, unless it stands in [`LONG_FILES`].
+const LONGEST: usize = 700;
+
+/// Files that may be longer, each with its reason.
+const LONG_FILES: [(&str, &str); 0] = [];
+
+/// Token sequences that end the process, each with its name in complaints.
+const PANICS: [(&[&str], &str); 3] =
+    [(&[".", "unwrap", "(", ")"], "unwrap()"), (&[".", "expect", "("], "expect("), (&["panic", "!"], "panic!")];
+
+/// Files of a protocol crate that only its tests, fuzz targets and benches compile; they may fail loudly.
+const TEST_TOOLS: [&str; 3] = ["fuzzing.rs", "ideal.rs", "simulate.rs"];
+
+/// Parts of the standard library that touch the world.
+const WORLD: [&str; 6] = ["env", "fs", "net", "process", "thread", "time"];
+
+/// Token sequences with which code speaks on its own or draws randomness that is not the party's seed.
+const LOOSE_ENDS: [&[&str]; 6] =
+    [&["print", "!"], &["println", "!"], &["eprint", "!"], &["eprintln", "!"], &["dbg", "!"], &["SysRng"]];
+
+fn panics(source: &Source) -> Vec<String> {
+    if TEST_TOOLS.iter().any(|name| source.path.ends_with(&format!("/src/{name}"))) {
+        return Vec::new();
+    }
+    let tokens = production_tokens(source);
+    let found = (0..tokens.len()).filter_map(|at| {
+        let (_, name) = PANICS.iter().find(|(sequence, _)| starts_with(&tokens[at..], sequence))?;
+        Some(format!("{}:{}: {name} where a peer's bytes come through", source.path, tokens[at].line))
+    });
+    found.collect()
+}
+
+fn touches_the_world(source: &Source) -> Vec<String> {
+    let tokens = production_tokens(source);
+    let found = (0..tokens.len()).filter_map(|at| {
+        let rest = &tokens[at..];
+        let part =
+            WORLD.iter().find(|part| starts_with(rest, &["std", ":", ":", part])).map(|part| format!("std::{part}"));
+        let loose = || LOOSE_ENDS.iter().find(|sequence| starts_with(rest, sequence)).map(|sequence| sequence.concat());
+        Some(format!("{}:{}: {} below src/", source.path, rest[0].line, part.or_else(loose)?))
+    });
+    found.collect()
+}
+
+/// `prost` outside the one file that turns bytes into messages.
+fn wire_types_outside_the_wire(source: &Source) -> Vec<String> {
+    if source.path.ends_with("/wire.rs") || source.is_generated() {
+        return Vec::new();
+    }
+    let tokens = production_tokens(source);
+    let found = tokens.iter().filter(|token| token.text == "prost");
+    found.map(|token| format!("{}:{}: prost outside wire.rs", source.path, token.line)).collect()
+}
+
+fn unfinished(source: &Source) -> Vec<String> {
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!"), concat!("unimpl", "emented!")];
+    let mut complaints = Vec::new();
+    for (at, line) in source.text.lines().enumerate() {
+        let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        for mark in marks {
+            let mut places = line.match_indices(mark);
+            if places.any(|(start, _)| {
+                let before = start.checked_sub(1).and_then(|place| line.as_bytes().get(place));
+                !is_word(before) && !is_word(line.as_bytes().get(start + mark.len()))
+            }) {
+                complaints.push(format!("{}:{}: {mark} marks work that is not done", source.path, at + 1));
+            }
+        }
+    }
+    complaints
+}
+
+fn too_long(source: &Source, excused: &[(&str, &str)]) -> Vec<String> {
+    let lines = source.text.lines().count();
+    let is_excused = excused.iter().any(|(path, _)| *path == source.path);
+    match (lines > LONGEST, is_excused) {
+        (true, false) => vec![format!("{}: {lines} lines, at most {LONGEST}; split it by idea", source.path)],
+        (false, true) => vec![format!("{}: no longer needs its place in LONG_FILES", source.path)],
+        _ => Vec::new(),
+    }
+}
+
+/// Sources of the crates below `src/` and of the rooms that face a peer.
+fn peer_facing() -> Vec<Source> {
+    let mut found = sources("protocols", &["rs"]);
+    found.retain(|source| source.path.contains("/src/"));
+    found.extend(sources("src/rpc", &["rs"]));
+    found.retain(|source| !source.is_generated() && !source.is_test());
+    found
+}
+
+fn below_src() -> Vec<Source> {
+    let mut found = peer_facing();
+    found.retain(|source| source.path.starts_with("protocols/") && !source.path.starts_with("protocols/codegen/"));
+    found
+}
+
+/// Everything written by hand, in every language of the tree.
+fn written_by_hand() -> Vec<Source> {
+    let extensions =
+        ["css", "html", "js", "mjs", "proto", "py", "pyi", "rs", "sh", "sol", "sql", "toml", "yaml", "yml"];
+    let mut found = sources(".", &extensions);
+    found.retain(|source| !source.is_generated());
+    found
+}
+
+fn complaints(sources: &[Source], rule: impl Fn(&Source) -> Vec<String>) -> Vec<String> {
+    assert!(!sources.is_empty(), "a rule that reads nothing cannot fail");
+    sources.iter().flat_map(rule).collect()
+}
+
+#[test]
+fn peer_facing_code_never_panics_by_choice() {
+    crate::assert_none(&complaints(&peer_facing(), panics));
+}
+
+#[test]
+fn a_panic_is_seen_with_its_line_and_a_test_may_panic() {
+    let source = made_up("a.rs", "fn f() {\n  x.unwrap();\n  y\n    .expect(\"z\");\n  panic!()\n}");
+    let lines: Vec<String> = panics(&source).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(lines, ["a.rs:2", "a.rs:4", "a.rs:5"]);
+    let inside_a_macro = made_up("a.rs", "fn f() { assert!(x.unwrap()) }");
+    assert_eq!(panics(&inside_a_macro).len(), 1);
+    assert_eq!(panics(&made_up("protocols/psi/src/ideal.rs", "fn f() { x.unwrap() }")).len(), 0);
+    let fine = "fn f() { x.unwrap_or(y.expected) } // .unwrap()\n#[cfg(test)] mod tests { fn g() { x.unwrap() } }";
+    assert_eq!(panics(&made_up("a.rs", fine)), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_below_src_touches_the_world() {
+    crate::assert_none(&complaints(&below_src(), touches_the_world));
+    crate::assert_none(&complaints(&below_src(), wire_types_outside_the_wire));
+}
+
+#[test]
+fn a_file_or_a_wire_type_below_src_is_seen() {
+    for text in [
+        "use std::fs;",
+        "fn f() { std::net::TcpStream::connect(x) }",
+        "use std::time::Instant;",
+        "fn f() { println!(\"x\") }",
+        "use rand::rngs::SysRng;",
+    ] {
+        assert_eq!(touches_the_world(&made_up("protocols/psi/src/a.rs", text)).len(), 1, "{text}");
+    }
+    assert_eq!(touches_the_world(&made_up("protocols/psi/src/a.rs", "use std::fmt;")).len(), 0);
+    let wire = "use prost::Message;";
+    assert_eq!(wire_types_outside_the_wire(&made_up("protocols/psi/src/party.rs", wire)).len(), 1);
+    assert_eq!(wire_types_outside_the_wire(&made_up("protocols/psi/src/wire.rs", wire)).len(), 0);
+    assert_eq!(wire_types_outside_the_wire(&made_up("protocols/psi/src/generated/a.rs", wire)).len(), 0);
+}
+
+#[test]
+fn no_work_is_left_open_in_the_tree() {
+    crate::assert_none(&complaints(&written_by_hand(), unfinished));
+}
+
+#[test]
+fn a_mark_of_open_work_is_seen_in_comments_and_code() {
+    let text = concat!("// TO", "DO: later\nfn f() { to", "do!() }\nMASTO", "DON\n# FIX", "ME");
+    assert_eq!(unfinished(&made_up("a.py", text)).len(), 3);
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_can_hold() {
+    crate::assert_none(&complaints(&written_by_hand(), |source| too_long(source, &LONG_FILES)));
+    let missing = LONG_FILES.iter().find(|(path, _)| !crate::tree::root().join(path).is_file());
+    assert_eq!(missing, None, "an excuse for a file that is gone");
+}
+
+#[test]
+fn a_long_file_needs_an_excuse_and_a_short_one_may_not_keep_it() {
+    let (long, short) = (made_up("a.rs", &"x\n".repeat(701)), made_up("a.rs", &"x\n".repeat(700)));
+    let excuse = [("a.rs", "a table that is one idea")];
+    assert_eq!(too_long(&long, &[]).len(), 1);
+    assert_eq!(too_long(&long, &excuse).len(), 0);
+    assert_eq!(too_long(&short, &[]).len(), 0);
+    assert_eq!(too_long(&short, &excuse).len(), 1);
+}

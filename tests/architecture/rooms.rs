@@ -1,0 +1,148 @@
+//! Rooms of `src/` know only the rooms below them, read from their `crate::…` paths.
+
+use std::collections::BTreeSet;
+
+use crate::tree::{Source, Token, made_up, production_tokens, sources, starts_with};
+
+/// What each room may use. A new room gets a line here, and with it a place.
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("main", &["cli", "daemon"]),
+    ("cli", &["chain", "daemon", "intake", "policy", "rpc", "sample", "store"]),
+    ("daemon", &["chain", "console", "intake", "jobs", "policy", "rpc", "session", "store", "transport"]),
+    ("console", &["rpc"]),
+    ("rpc", &["chain", "intake", "jobs", "policy", "session", "store", "transport"]),
+    ("jobs", &["chain", "intake", "policy", "session", "store", "transport"]),
+    ("session", &["transport"]),
+    ("transport", &[]),
+    ("policy", &[]),
+    ("store", &[]),
+    ("intake", &[]),
+    ("chain", &[]),
+    ("sample", &[]),
+];
+
+fn may_use(room: &str) -> Option<&'static [&'static str]> {
+    ROOMS.iter().find(|(name, _)| *name == room).map(|(_, below)| *below)
+}
+
+/// The modules from the crate's root to this file: `src/jobs/mod.rs` is `[jobs]`, `src/jobs/run.rs` is `[jobs, run]`.
+fn modules(path: &str) -> Vec<&str> {
+    path.trim_start_matches("src/").trim_end_matches(".rs").split('/').filter(|part| *part != "mod").collect()
+}
+
+/// The names that stand right below the crate's root in the paths of a file, with their lines. Such a path begins with
+/// `crate::`, with the library's name, or with enough `super::` to reach the root.
+fn names_below_the_root(tokens: &[Token], depth: usize) -> BTreeSet<(&str, usize)> {
+    let mut names = BTreeSet::new();
+    for at in 0..tokens.len() {
+        let rest = &tokens[at..];
+        let after_root = if starts_with(rest, &["crate", ":", ":"]) || starts_with(rest, &["tacitly", ":", ":"]) {
+            Some(3)
+        } else {
+            let supers = rest.chunks(3).take_while(|chunk| starts_with(chunk, &["super", ":", ":"])).count();
+            let continues = at >= 3 && starts_with(&tokens[at - 3..], &["super", ":", ":"]);
+            (supers > 0 && supers >= depth && !continues).then_some(3 * supers)
+        };
+        if let Some(after_root) = after_root {
+            names.extend(first_names(&rest[after_root..]));
+        }
+    }
+    names
+}
+
+/// The name that follows, or all names of a `{a, b::c}` group.
+fn first_names(tokens: &[Token]) -> Vec<(&str, usize)> {
+    let Some(first) = tokens.first() else { return Vec::new() };
+    if first.text != "{" {
+        return vec![(&first.text, first.line)];
+    }
+    let mut names = Vec::new();
+    let mut depth = 0_usize;
+    for pair in tokens.windows(2) {
+        match pair[0].text.as_str() {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+        if depth == 1 && matches!(pair[0].text.as_str(), "{" | ",") && pair[1].text != "}" {
+            names.push((pair[1].text.as_str(), pair[1].line));
+        }
+    }
+    names
+}
+
+fn wrong_arrows(source: &Source) -> Vec<String> {
+    let modules = modules(&source.path);
+    let room = modules[0];
+    if room == "lib" {
+        return Vec::new();
+    }
+    let Some(below) = may_use(room) else {
+        return vec![format!("{}: the room {room} has no line in tests/architecture/rooms.rs", source.path)];
+    };
+    let tokens = production_tokens(source);
+    names_below_the_root(&tokens, modules.len())
+        .into_iter()
+        .filter(|(name, _)| *name != room && !below.contains(name))
+        .map(|(name, line)| match may_use(name) {
+            Some(_) => format!("{}:{line}: {room} does not know {name}", source.path),
+            None => format!("{}:{line}: {name} is no room: name the room it comes from", source.path),
+        })
+        .collect()
+}
+
+#[test]
+fn rooms_know_only_the_rooms_below_them() {
+    let complaints: Vec<String> = sources("src", &["rs"])
+        .iter()
+        .filter(|source| !source.is_generated() && !source.is_test())
+        .flat_map(wrong_arrows)
+        .collect();
+    crate::assert_none(&complaints);
+}
+
+#[test]
+fn the_table_of_rooms_has_no_circle_and_no_unknown_room() {
+    let mut placed: Vec<&str> = Vec::new();
+    while placed.len() < ROOMS.len() {
+        let next =
+            ROOMS.iter().find(|(room, below)| !placed.contains(room) && below.iter().all(|used| placed.contains(used)));
+        let Some((room, _)) = next else { panic!("only {placed:?} can be put in order") };
+        placed.push(room);
+    }
+}
+
+#[test]
+fn an_arrow_that_points_up_is_seen_however_it_is_written() {
+    for (path, text) in [
+        ("src/store/ledger.rs", "use crate::jobs::Job;"),
+        ("src/store/ledger.rs", "use crate::{store::Key, jobs::{Job, State}};"),
+        ("src/store/ledger.rs", "fn f(job: &crate::jobs::Job) {}"),
+        ("src/store/ledger.rs", "use super::super::jobs::Job;"),
+        ("src/store/mod.rs", "use super::jobs::Job;"),
+        ("src/store.rs", "use super::{jobs};"),
+        ("src/session/run.rs", "use crate::policy::Rule;"),
+        ("src/main.rs", "use tacitly::store::Ledger;"),
+        ("src/jobs/run.rs", "use crate::Job;"),
+        ("src/attic/old.rs", ""),
+    ] {
+        assert_eq!(wrong_arrows(&made_up(path, text)).len(), 1, "{path}: {text}");
+    }
+}
+
+#[test]
+fn an_arrow_that_points_down_or_stays_inside_is_no_complaint() {
+    for (path, text) in [
+        ("src/jobs/run.rs", "use crate::{session::Session, store::{Ledger, Key}};"),
+        ("src/jobs/run.rs", "use super::Job; use crate::jobs::State; pub(crate) struct S;"),
+        ("src/jobs/mod.rs", "#[cfg(test)] mod tests { use crate::cli::x; }"),
+        ("src/jobs/mod.rs", "/// Like [`crate::cli::x`].\nstruct S; const T: &str = \"crate::cli\";"),
+        ("src/main.rs", "fn main() { tacitly::cli::run() }"),
+        ("src/lib.rs", "pub use crate::jobs::Job;"),
+    ] {
+        assert_eq!(wrong_arrows(&made_up(path, text)), Vec::<String>::new(), "{path}: {text}");
+    }
+}
