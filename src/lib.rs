@@ -1,1 +1,3 @@
-//! x
+//! Tacitly: institutions compute on each other's data without showing it.
+
+pub mod store;
