@@ -1,3 +1,44 @@
-//! Institutions compute on each other's data; the data is never shown.
+//! Institutions compute on each other's data without showing it.
+//!
+//! This crate is the façade: it re-exports the protocols and holds everything that touches the world. Protocols compute
+//! and know no socket, file or clock; the rooms here do. Arrows point down, and a test checks them:
+//!
+//! ```text
+//! core ← curve25519-batch ← psi ← this crate ← the binary, examples, benches, tests, python
+//!
+//! main → cli, daemon → rpc → jobs → session → transport
+//!                              └→ policy, store, intake
+//! ```
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`session`] | drives any protocol party over any transport: deadline, heartbeat, progress, checkpoint, transcript |
+//! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
+//! | [`jobs`] | a business job from proposal to sealed result |
+//! | [`policy`] | who may ask what of whom, how often |
+//! | [`store`] | the ledger, its seals and its signatures |
+//! | [`intake`] | files in, canonical keys; rows out |
+//! | [`rpc`] | the control API for a daemon's own operators |
+//! | [`daemon`] | start, configuration, drain |
+//! | [`cli`] | the commands |
+//! | [`codes`] | every error by its stable code |
+//! | [`kernel`] | the curve kernel as operators see it |
+//! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
 
+pub mod cli;
+pub mod codes;
+pub mod daemon;
+pub mod intake;
+pub mod jobs;
+pub mod kernel;
+pub mod policy;
+pub mod rpc;
 pub mod sample;
+pub mod session;
+pub mod store;
+pub mod transport;
+pub mod trial;
+
+pub use tacitly_core as core;
+pub use tacitly_curve25519_batch as curve25519_batch;
+pub use tacitly_psi as psi;

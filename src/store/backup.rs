@@ -1,0 +1,103 @@
+//! Copies of a store: made while it is in use, checked before one takes a store's place.
+//!
+//! A backup holds what the store held at one moment, sealed values sealed as they are: to use it, the sealing key of
+//! that moment is needed. It also holds the seeds of jobs that were under way, so it is as private as the store.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::{ConnectOptions, Connection};
+
+use super::database::{MIGRATIONS, Schema, check_schema, migration_fault, options, settled};
+use super::lock::{Lock, beside};
+use super::record::moment;
+use super::{Store, StoreError, files};
+
+impl Store {
+    /// Writes a copy of the store to a new file (mode 0600), durably: it is there whole, or not at all. The store
+    /// stays in use meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] rather than to replace a file; [`StoreError::DiskFull`], [`StoreError::Io`] naming
+    /// the new file; [`StoreError::Corrupt`] if the store is damaged.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let to = settled(to)?;
+        refuse_existing(&to)?;
+        let copy = files::unplaced(&to)?;
+        let name =
+            copy.path().to_str().ok_or_else(|| StoreError::invalid("the path of a backup", "it is not UTF-8"))?;
+        // What is damaged is the store; what cannot be written is the backup.
+        let fault = |error| blame(StoreError::database(&to, error), self.path());
+        let mut connection = options(self.path()).connect().await.map_err(fault)?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(name.to_owned()).execute(&mut connection).await;
+        connection.close().await.map_err(fault)?;
+        copied.map_err(fault)?;
+        files::place(copy, &to)
+    }
+}
+
+/// Puts a backup where a store shall be, after checking that it is whole and of a version that this software knows.
+/// The audit trail of the restored store says so.
+///
+/// # Errors
+/// [`StoreError::AlreadyExists`] if there is a store (move it away first, with its `-wal` and `-shm` files);
+/// [`StoreError::Locked`] if a process has it open; [`StoreError::Permissions`] if others may reach the backup;
+/// [`StoreError::Corrupt`], [`StoreError::NotAStore`], [`StoreError::SchemaNewer`] for a backup that cannot be used;
+/// [`StoreError::DiskFull`], [`StoreError::Io`].
+pub async fn restore(from: &Path, to: &Path, by: &str) -> Result<(), StoreError> {
+    let to = settled(to)?;
+    let _lock = Lock::take(&to)?;
+    for suffix in ["", "-wal", "-shm"] {
+        refuse_existing(&beside(&to, suffix))?;
+    }
+    let io = |error| StoreError::io(from, error);
+    files::refuse_loose(from)?;
+    let mut source = File::open(from).map_err(io)?;
+    let mut copy = files::unplaced(&to)?;
+    std::io::copy(&mut source, &mut copy).map_err(|error| StoreError::io(&to, error))?;
+    // What is wrong in it is wrong with the backup; what cannot be written is the new store.
+    check_and_note(copy.path(), from, by).await.map_err(|error| blame(error, from))?;
+    files::place(copy, &to)
+}
+
+/// Checks the copy of a backup, brings it to the present schema and notes in it that it was restored.
+async fn check_and_note(copy: &Path, from: &Path, by: &str) -> Result<(), StoreError> {
+    let fault = |error| StoreError::database(copy, error);
+    let mut connection = options(copy).connect().await.map_err(fault)?;
+    if check_schema(from, &mut connection).await? == Schema::Empty {
+        return Err(StoreError::NotAStore { path: from.to_owned() });
+    }
+    let check = sqlx::query_scalar("PRAGMA integrity_check(1)");
+    let found: String = check.fetch_one(&mut connection).await.map_err(fault)?;
+    if found != "ok" {
+        return Err(StoreError::corrupt(from, found));
+    }
+    MIGRATIONS.run(&mut connection).await.map_err(|error| migration_fault(copy, error))?;
+    sqlx::query("INSERT INTO events (at, actor, kind, detail) VALUES ($1, $2, 'store-restored', $3)")
+        .bind(moment(Timestamp::now()))
+        .bind(by.to_owned())
+        .bind(json!({ "from": from.display().to_string() }).to_string())
+        .execute(&mut connection)
+        .await
+        .map_err(fault)?;
+    connection.close().await.map_err(fault)
+}
+
+/// Names the file that is damaged in an error that names another.
+fn blame(error: StoreError, damaged: &Path) -> StoreError {
+    match error {
+        StoreError::Corrupt { detail, .. } => StoreError::corrupt(damaged, detail),
+        other => other,
+    }
+}
+
+fn refuse_existing(path: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(StoreError::already_exists("file", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io(path, error)),
+    }
+}

@@ -1,0 +1,202 @@
+//! The datasets we may compute on: where they lie and what they looked like when they were added. Never their rows.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::database::Write;
+use super::record::{Row, count, moment, statement};
+use super::{Store, StoreError};
+
+/// A dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How to read the file.
+    pub format: Value,
+    /// Its columns.
+    pub columns: Value,
+    /// The columns that rows can be matched by.
+    pub keys: Vec<DatasetKey>,
+    /// What to do with duplicates, invalid cells and the like.
+    pub settings: Value,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// The digest of the file, with its algorithm: `sha256:` and hexadecimal digits.
+    pub digest: String,
+    /// When the name was first added.
+    pub added_at: Timestamp,
+    /// When it last got new content.
+    pub replaced_at: Option<Timestamp>,
+}
+
+/// A column that rows can be matched by, and how its cells are normalised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetKey {
+    /// The column.
+    pub column: String,
+    /// The normalisation profile.
+    pub profile: String,
+}
+
+/// A dataset to add; the fields are those of [`Dataset`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewDataset {
+    /// 1 to 64 characters of `a-z`, `0-9`, `-`, `_` and `.`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How to read the file.
+    pub format: Value,
+    /// Its columns.
+    pub columns: Value,
+    /// The columns that rows can be matched by.
+    pub keys: Vec<DatasetKey>,
+    /// What to do with duplicates, invalid cells and the like.
+    pub settings: Value,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// The digest of the file, with its algorithm: `sha256:` and hexadecimal digits.
+    pub digest: String,
+}
+
+const SELECT: &str =
+    "SELECT name, path, format, columns, keys, settings, row_count, size, digest, added_at, replaced_at
+    FROM datasets WHERE ($1 IS NULL OR name = $1) ORDER BY name";
+
+impl Store {
+    /// Adds a dataset, or gives an existing name new content if `replace` is set. Rules for the name stay.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] if the name is taken and `replace` is not set; [`StoreError::InUse`] if it is
+    /// and unfinished jobs compute on it; [`StoreError::Invalid`] for a name, path, count or digest that cannot be
+    /// one; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn add_dataset(&self, dataset: NewDataset, replace: bool, by: &str) -> Result<Dataset, StoreError> {
+        check(&dataset)?;
+        let path = dataset.path.to_str().ok_or_else(|| {
+            StoreError::invalid("the path of a dataset", "it is not UTF-8; rename the file or its folders")
+        })?;
+        let mut write = self.begin().await?;
+        let found = write.row(statement(SELECT).bind(dataset.name.clone())).await?;
+        let old = found.as_ref().map(read).transpose()?;
+        if old.is_some() {
+            if !replace {
+                return Err(StoreError::already_exists("dataset", dataset.name));
+            }
+            write.refuse_in_use("dataset", &dataset.name).await?;
+        }
+        let replaced_at = old.as_ref().map(|_| write.now);
+        let added_at = old.as_ref().map_or(write.now, |old| old.added_at);
+        let sql = "INSERT INTO datasets
+                (name, path, format, columns, keys, settings, row_count, size, digest, added_at, replaced_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            ON CONFLICT (name) DO UPDATE SET path = excluded.path, format = excluded.format,
+                columns = excluded.columns, keys = excluded.keys, settings = excluded.settings,
+                row_count = excluded.row_count, size = excluded.size, digest = excluded.digest,
+                replaced_at = excluded.replaced_at";
+        let query = statement(sql)
+            .bind(dataset.name.clone())
+            .bind(path.to_owned())
+            .bind(dataset.format.to_string())
+            .bind(dataset.columns.to_string())
+            .bind(json!(dataset.keys).to_string())
+            .bind(dataset.settings.to_string())
+            .bind(count("the rows of a dataset", dataset.rows)?)
+            .bind(count("the size of a dataset", dataset.size)?)
+            .bind(dataset.digest.clone())
+            .bind(moment(added_at))
+            .bind(replaced_at.map(moment));
+        write.run(query).await?;
+        let kind = if old.is_some() { "dataset-replaced" } else { "dataset-added" };
+        let old_digest = old.map(|old| old.digest);
+        let detail = json!({
+            "dataset": dataset.name, "rows": dataset.rows, "digest": dataset.digest, "old_digest": old_digest,
+        });
+        write.note(by, kind, detail).await?;
+        write.commit().await?;
+        let NewDataset { name, path, format, columns, keys, settings, rows, size, digest } = dataset;
+        Ok(Dataset { name, path, format, columns, keys, settings, rows, size, digest, added_at, replaced_at })
+    }
+
+    /// The dataset of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn dataset(&self, name: &str) -> Result<Dataset, StoreError> {
+        let row = self.row(statement(SELECT).bind(name.to_owned())).await?;
+        read(&row.ok_or_else(|| StoreError::not_found("dataset", name))?)
+    }
+
+    /// All datasets, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn datasets(&self) -> Result<Vec<Dataset>, StoreError> {
+        self.rows(statement(SELECT).bind(None::<String>)).await?.iter().map(read).collect()
+    }
+
+    /// Forgets a dataset with every rule about it. The file itself is not touched.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::InUse`] while unfinished jobs compute on it;
+    /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn remove_dataset(&self, name: &str, by: &str) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        write.refuse_in_use("dataset", name).await?;
+        if write.run(statement("DELETE FROM datasets WHERE name = $1").bind(name.to_owned())).await? == 0 {
+            return Err(StoreError::not_found("dataset", name));
+        }
+        write.note(by, "dataset-removed", json!({ "dataset": name })).await?;
+        write.commit().await
+    }
+}
+
+impl Write {
+    /// Refuses a name that no dataset has.
+    pub(crate) async fn require_dataset(&mut self, name: &str) -> Result<(), StoreError> {
+        let found = self.row(statement("SELECT name FROM datasets WHERE name = $1").bind(name.to_owned())).await?;
+        found.map(drop).ok_or_else(|| StoreError::not_found("dataset", name))
+    }
+}
+
+fn check(dataset: &NewDataset) -> Result<(), StoreError> {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    if !(1..=64).contains(&dataset.name.len()) || !dataset.name.bytes().all(fits) {
+        return Err(StoreError::invalid(
+            "the name of a dataset",
+            "it is 1 to 64 characters of a-z, 0-9, '-', '_' and '.'",
+        ));
+    }
+    let hexadecimal = |digits: &str| {
+        (32..=128).contains(&digits.len()) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    match dataset.digest.split_once(':') {
+        Some((algorithm, digits)) if !algorithm.is_empty() && hexadecimal(digits) => Ok(()),
+        _ => Err(StoreError::invalid("the digest of a dataset", "it is an algorithm, ':' and hexadecimal digits")),
+    }
+}
+
+fn read(row: &Row) -> Result<Dataset, StoreError> {
+    Ok(Dataset {
+        name: row.get("name")?,
+        path: PathBuf::from(row.get::<String>("path")?),
+        format: row.json("format")?,
+        columns: row.json("columns")?,
+        keys: serde_json::from_value(row.json("keys")?).map_err(|_| row.damaged("keys"))?,
+        settings: row.json("settings")?,
+        rows: row.count("row_count")?,
+        size: row.count("size")?,
+        digest: row.get("digest")?,
+        added_at: row.parse("added_at")?,
+        replaced_at: row.parse_optional("replaced_at")?,
+    })
+}

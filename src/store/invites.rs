@@ -1,0 +1,144 @@
+//! Invitations: a secret that lets one institution become a peer, once, and not for ever.
+
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tacitly_core::PartyId;
+use zeroize::Zeroizing;
+
+use super::database::Write;
+use super::record::{Row, moment, rounded, statement};
+use super::seal::fill_random;
+use super::{InviteRefusal, NewPeer, Peer, Store, StoreError};
+
+/// The 16 random bytes of an invitation. The store keeps only their hash.
+///
+/// Not `Clone`, `Debug` nor `PartialEq`; wiped on drop.
+pub struct InviteToken(Zeroizing<[u8; 16]>);
+
+/// An invitation, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when it lets nobody in.
+    pub expires_at: Timestamp,
+    /// Who joined with it, and when.
+    pub used: Option<(PartyId, Timestamp)>,
+}
+
+impl InviteToken {
+    /// Draws a new token.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] if the system gives no randomness.
+    pub fn fresh() -> Result<Self, StoreError> {
+        let mut bytes = Zeroizing::new([0; 16]);
+        fill_random(bytes.as_mut())?;
+        Ok(Self(bytes))
+    }
+
+    /// A token that somebody presents.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the text that is handed over.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    fn hash(&self) -> String {
+        let digest = Sha256::new().chain_update(b"tacitly-invite-1\n").chain_update(self.expose()).finalize();
+        format!("sha256:{}", HEXLOWER.encode(&digest))
+    }
+}
+
+impl Store {
+    /// Notes an invitation; the caller hands the token over.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] for a token that was noted before; [`StoreError::DiskFull`],
+    /// [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn create_invite(&self, token: &InviteToken, expires: Timestamp, by: &str) -> Result<Invite, StoreError> {
+        let mut write = self.begin().await?;
+        let query = statement("INSERT INTO invites (token_hash, created_at, expires_at) VALUES ($1, $2, $3)")
+            .bind(token.hash())
+            .bind(moment(write.now))
+            .bind(moment(expires));
+        if !write.insert(query).await? {
+            return Err(StoreError::already_exists("invitation", token.hash()));
+        }
+        write.note(by, "invite-created", json!({ "expires": moment(expires) })).await?;
+        let created_at = write.now;
+        write.commit().await?;
+        Ok(Invite { created_at, expires_at: rounded(expires), used: None })
+    }
+
+    /// Uses an invitation up, without adding a peer. Of any number of tries exactly one succeeds.
+    ///
+    /// # Errors
+    /// [`StoreError::Invite`] if it is unknown, expired or used; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::Io`].
+    pub async fn consume_invite(&self, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        write.consume_invite(token, by).await?;
+        write.commit().await
+    }
+
+    /// Uses an invitation up and adds the peer that brought it, both or neither.
+    ///
+    /// # Errors
+    /// As [`Store::consume_invite`] and [`Store::add_peer`].
+    pub async fn admit_by_invite(&self, token: &InviteToken, peer: NewPeer) -> Result<Peer, StoreError> {
+        let mut write = self.begin().await?;
+        write.consume_invite(token, peer.id).await?;
+        let by = peer.id;
+        let peer = write.add_peer(peer, by.as_str()).await?;
+        write.commit().await?;
+        Ok(peer)
+    }
+
+    /// All invitations, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn invites(&self) -> Result<Vec<Invite>, StoreError> {
+        let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites ORDER BY created_at DESC, token_hash";
+        self.rows(statement(sql)).await?.iter().map(invite).collect()
+    }
+}
+
+impl Write {
+    async fn consume_invite(&mut self, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
+        let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites WHERE token_hash = $1";
+        let row = self.row(statement(sql).bind(token.hash())).await?.ok_or(InviteRefusal::Unknown)?;
+        let found = invite(&row)?;
+        if found.used.is_some() {
+            return Err(InviteRefusal::Used.into());
+        }
+        if found.expires_at <= self.now {
+            return Err(InviteRefusal::Expired.into());
+        }
+        let query =
+            statement("UPDATE invites SET used_by = $2, used_at = $3 WHERE token_hash = $1 AND used_by IS NULL")
+                .bind(token.hash())
+                .bind(by.to_string())
+                .bind(moment(self.now));
+        if self.run(query).await? == 0 {
+            return Err(InviteRefusal::Used.into());
+        }
+        self.note(by.as_str(), "invite-used", json!({ "peer": by })).await
+    }
+}
+
+fn invite(row: &Row) -> Result<Invite, StoreError> {
+    let used = match row.parse_optional("used_by")? {
+        Some(by) => Some((by, row.parse("used_at")?)),
+        None => None,
+    };
+    Ok(Invite { created_at: row.parse("created_at")?, expires_at: row.parse("expires_at")?, used })
+}

@@ -1,0 +1,317 @@
+//! The ledger's values: a job, what makes one, and what may change in it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tacitly_core::{PartyId, Seed, Terms, TermsHash};
+use ulid::Ulid;
+use zeroize::Zeroizing;
+
+use super::Signature;
+
+/// The name of a job, the same on all sides: a ULID, so that names sort by the time they were made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobId(Ulid);
+
+/// The text is not a [`JobId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a job id is a ULID: 26 characters of 0-9 and A-Z without I, L, O and U")]
+pub struct MalformedJobId;
+
+/// Who asked for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We did.
+    Proposer,
+    /// The peer did.
+    Approver,
+}
+
+/// The text is not a [`Role`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a role is \"proposer\" or \"approver\"")]
+pub struct MalformedRole;
+
+/// A line of the ledger. It holds no secret; those are read by their own methods of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its name.
+    pub id: JobId,
+    /// What is computed, such as `intersect`.
+    pub kind: String,
+    /// Who asked for it.
+    pub role: Role,
+    /// With whom.
+    pub peer: PartyId,
+    /// Our dataset, once chosen.
+    pub dataset: Option<String>,
+    /// The peer's name for its dataset.
+    pub peer_dataset: Option<String>,
+    /// Where it stands; what the states are is not the store's to say.
+    pub state: String,
+    /// What was agreed; never changes.
+    pub terms: Terms,
+    /// The hash of the terms.
+    pub terms_hash: TermsHash,
+    /// Our signature on the terms.
+    pub our_signature: Option<Signature>,
+    /// The peer's signature on the terms.
+    pub their_signature: Option<Signature>,
+    /// What makes submitting it again harmless.
+    pub request_key: Option<String>,
+    /// How many items we bring.
+    pub our_items: Option<u64>,
+    /// How many items the peer brings.
+    pub their_items: Option<u64>,
+    /// How many items the result has, if it ended with one.
+    pub result_items: Option<u64>,
+    /// How often it was started.
+    pub attempt: u32,
+    /// The transcript digests.
+    pub transcripts: Option<Value>,
+    /// Why it stands where it stands, if that is not as it should be.
+    pub failure: Option<Failure>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it ended; none for a job that may go on.
+    pub finished_at: Option<Timestamp>,
+    /// When its result was erased on request.
+    pub purged_at: Option<Timestamp>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable code.
+    pub code: String,
+    /// Who caused it, if anybody did.
+    pub who: Option<PartyId>,
+    /// Where in the job.
+    pub stage: String,
+    /// What happened and how to mend it, for a person.
+    pub text: String,
+}
+
+/// A job to note. `state`, `kind` and the like are the caller's words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    /// Its name; the proposer draws it.
+    pub id: JobId,
+    /// What is computed.
+    pub kind: String,
+    /// Who asked for it.
+    pub role: Role,
+    /// With whom.
+    pub peer: PartyId,
+    /// Our dataset, if it is chosen.
+    pub dataset: Option<String>,
+    /// The peer's name for its dataset.
+    pub peer_dataset: Option<String>,
+    /// Its first state.
+    pub state: String,
+    /// What is agreed.
+    pub terms: Terms,
+    /// Our signature on the terms.
+    pub our_signature: Option<Signature>,
+    /// The peer's signature on the terms.
+    pub their_signature: Option<Signature>,
+    /// What makes submitting it again harmless: our own applications' choice, never a peer's.
+    pub request_key: Option<String>,
+    /// How many items we bring, if that is known.
+    pub our_items: Option<u64>,
+    /// How many items the peer brings, if that is known.
+    pub their_items: Option<u64>,
+    /// Whom the audit trail names.
+    pub by: String,
+}
+
+/// What came of noting a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    /// It is noted.
+    New(Job),
+    /// It was noted before: the same request, come again.
+    Existing(Job),
+}
+
+/// What changes in a job together with its state. What is `None` stays, except `failure`, which always tells of the
+/// new state.
+pub struct JobChange {
+    /// Whom the audit trail names.
+    pub by: String,
+    /// What else the audit trail says.
+    pub note: Value,
+    /// Our dataset.
+    pub dataset: Option<String>,
+    /// Our signature on the terms.
+    pub our_signature: Option<Signature>,
+    /// The peer's signature on the terms.
+    pub their_signature: Option<Signature>,
+    /// How many items we bring.
+    pub our_items: Option<u64>,
+    /// How many items the peer brings.
+    pub their_items: Option<u64>,
+    /// How often the job was started.
+    pub attempt: Option<u32>,
+    /// The seed, sealed and kept until the job ends. A job gets one, once.
+    pub seed: Option<Seed>,
+    /// A label and bytes, sealed and kept until the job ends, in place of those with the same label.
+    pub checkpoint: Option<(String, Zeroizing<Vec<u8>>)>,
+    /// The transcript digests.
+    pub transcripts: Option<Value>,
+    /// Why the new state is not as it should be; `None` if it is.
+    pub failure: Option<Failure>,
+}
+
+/// With what a job ends.
+#[derive(Clone, Copy, Debug)]
+pub enum JobResult<'a> {
+    /// Nothing that we learn.
+    Nothing,
+    /// A result in one piece.
+    Whole {
+        /// The result.
+        bytes: &'a [u8],
+        /// How many items it has.
+        items: u64,
+    },
+    /// The parts `0` up to (not including) `parts` that [`Store::put_result_part`](super::Store::put_result_part)
+    /// stored while the job ran.
+    Parts {
+        /// How many parts.
+        parts: u32,
+        /// How many items they have together.
+        items: u64,
+    },
+}
+
+/// Which jobs to list; all of them by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only those in this state.
+    pub state: Option<String>,
+    /// Only those with this peer.
+    pub peer: Option<PartyId>,
+    /// Only those on this dataset of ours.
+    pub dataset: Option<String>,
+    /// Only those older than this one (for the next page).
+    pub before: Option<JobId>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+impl JobId {
+    /// A new name.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(Ulid::generate())
+    }
+}
+
+impl JobChange {
+    /// No change but that of the state, by `by`.
+    #[must_use]
+    pub fn by(by: impl Into<String>) -> Self {
+        Self {
+            by: by.into(),
+            note: Value::Null,
+            dataset: None,
+            our_signature: None,
+            their_signature: None,
+            our_items: None,
+            their_items: None,
+            attempt: None,
+            seed: None,
+            checkpoint: None,
+            transcripts: None,
+            failure: None,
+        }
+    }
+}
+
+impl Created {
+    /// The job, new or not.
+    #[must_use]
+    pub fn into_job(self) -> Job {
+        match self {
+            Self::New(job) | Self::Existing(job) => job,
+        }
+    }
+}
+
+impl FromStr for JobId {
+    type Err = MalformedJobId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedJobId> {
+        let id = Self(text.parse().map_err(|_| MalformedJobId)?);
+        // Lower case and look-alike letters would give one job several names.
+        if id.to_string() == text { Ok(id) } else { Err(MalformedJobId) }
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = MalformedJobId;
+
+    fn try_from(text: String) -> Result<Self, MalformedJobId> {
+        text.parse()
+    }
+}
+
+impl From<JobId> for String {
+    fn from(id: JobId) -> Self {
+        id.to_string()
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.to_string())
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Role {
+    type Err = MalformedRole;
+
+    fn from_str(text: &str) -> Result<Self, MalformedRole> {
+        match text {
+            "proposer" => Ok(Self::Proposer),
+            "approver" => Ok(Self::Approver),
+            _ => Err(MalformedRole),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Proposer => "proposer",
+            Self::Approver => "approver",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_has_one_name() {
+        let id = JobId::fresh();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "01", &id.to_string().to_lowercase(), &format!("{id}0"), "银行银行银行银行ab"] {
+            assert_eq!(text.parse::<JobId>(), Err(MalformedJobId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The job ledger: every job there ever was, and the transactions that move it on.
+
+use serde_json::{Value, json};
+use tacitly_core::{Terms, TermsHash};
+
+use super::database::Write;
+use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
+use super::secrets::Purpose;
+use super::{
+    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, NewEvent, NewJob, Sealer, Store, StoreError,
+};
+
+/// The most jobs listed at once when the caller names no limit.
+const PAGE: u32 = 1000;
+
+impl Store {
+    /// Notes a job. The same request come again (same request key or same id, with the same terms, peer and role) is
+    /// answered with the job it made the first time.
+    ///
+    /// # Errors
+    /// [`StoreError::RequestKeyReused`] for a known request key with other terms, [`StoreError::AlreadyExists`] for a
+    /// known id with others; [`StoreError::NotFound`] if there is no such peer or dataset; [`StoreError::Invalid`] for
+    /// counts beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
+        let mut write = self.begin().await?;
+        let same = |found: &Job| (found.terms_hash, found.peer, found.role) == (job.terms.hash(), job.peer, job.role);
+        if let Some(key) = &job.request_key {
+            let query = statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.clone());
+            if let Some(found) = write.row(query).await?.as_ref().map(read).transpose()? {
+                return if same(&found) {
+                    Ok(Created::Existing(found))
+                } else {
+                    Err(StoreError::RequestKeyReused { job: found.id })
+                };
+            }
+        }
+        if let Some(found) = write.row(by_id(job.id)).await?.as_ref().map(read).transpose()? {
+            let again = same(&found) && found.request_key == job.request_key;
+            return if again { Ok(Created::Existing(found)) } else { Err(StoreError::already_exists("job", job.id)) };
+        }
+        write.require_peer(job.peer).await?;
+        if let Some(dataset) = &job.dataset {
+            write.require_dataset(dataset).await?;
+        }
+        let by = job.by.clone();
+        let job = noted(job, &write);
+        // What never changes goes in here, the rest by the one statement that every change goes through.
+        let query = statement(
+            "INSERT INTO jobs (id, kind, role, peer, peer_dataset, terms, terms_hash, request_key, created_at,
+                state, attempt, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 0, $9)",
+        )
+        .bind(job.id.to_string())
+        .bind(job.kind.clone())
+        .bind(job.role.to_string())
+        .bind(job.peer.to_string())
+        .bind(job.peer_dataset.clone())
+        .bind(job.terms.canonical())
+        .bind(hash_text(job.terms_hash))
+        .bind(job.request_key.clone())
+        .bind(moment(job.created_at));
+        write.run(query).await?;
+        write.update_job(&job, "").await?;
+        let detail = json!({
+            "kind": job.kind, "role": job.role.to_string(), "peer": job.peer, "dataset": job.dataset,
+            "state": job.state, "terms": hash_text(job.terms_hash),
+        });
+        write.append(NewEvent { job: Some(job.id), actor: by, kind: "job-created".to_owned(), detail }).await?;
+        write.commit().await?;
+        Ok(Created::New(job))
+    }
+
+    /// The job of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn job(&self, id: JobId) -> Result<Job, StoreError> {
+        let row = self.row(by_id(id)).await?;
+        read(&row.ok_or_else(|| StoreError::not_found("job", id))?)
+    }
+
+    /// The job that a request key made, if any: asked before a request whose terms hold anything fresh is made anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn job_by_request_key(&self, key: &str) -> Result<Option<Job>, StoreError> {
+        let row = self.row(statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.to_owned())).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Lists jobs, newest first; a thousand of them if the filter has no limit.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        let sql = "SELECT * FROM jobs WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR peer = $2)
+            AND ($3 IS NULL OR dataset = $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
+        let query = statement(sql)
+            .bind(filter.state.clone())
+            .bind(text_optional(filter.peer))
+            .bind(filter.dataset.clone())
+            .bind(text_optional(filter.before))
+            .bind(i64::from(filter.limit.unwrap_or(PAGE)));
+        self.rows(query).await?.iter().map(read).collect()
+    }
+
+    /// All jobs that have not ended, oldest first: what a daemon takes up again when it starts.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn unfinished(&self) -> Result<Vec<Job>, StoreError> {
+        let sql = "SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id";
+        self.rows(statement(sql)).await?.iter().map(read).collect()
+    }
+
+    /// Moves a job that has not ended from one of the states `from` to the state `to`, with all that `change` holds
+    /// and the line in the audit trail, in one transaction. Of two that race for a state, one wins.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the job is in another state or has ended; [`StoreError::NotFound`] for an unknown
+    /// job or dataset; [`StoreError::SeedExists`] for a second seed; [`StoreError::Invalid`] for a checkpoint label or
+    /// count beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn advance(&self, id: JobId, from: &[&str], to: &str, change: JobChange) -> Result<Job, StoreError> {
+        let sealer = self.sealer.read().await;
+        let mut write = self.begin().await?;
+        let mut job = write.require_state(id, from).await?;
+        let found = job.state.clone();
+        write.change_job(&sealer, &mut job, to, change).await?;
+        write.update_job(&job, &found).await?;
+        write.commit().await?;
+        Ok(job)
+    }
+
+    /// Ends a job: [`Store::advance`] to a last state, and in the same transaction its result is sealed and its seed
+    /// and checkpoints are wiped (so `change` brings neither). Nothing but [`Store::purge`] changes it after that.
+    ///
+    /// # Errors
+    /// As [`Store::advance`]; [`StoreError::Invalid`] also if `change` brings a seed or a checkpoint, or if the parts
+    /// of the result are not those announced.
+    pub async fn finish(
+        &self,
+        id: JobId,
+        from: &[&str],
+        to: &str,
+        change: JobChange,
+        result: JobResult<'_>,
+    ) -> Result<Job, StoreError> {
+        if change.seed.is_some() || change.checkpoint.is_some() {
+            return Err(StoreError::invalid("the end of a job", "it takes no seed and no checkpoint"));
+        }
+        let sealer = self.sealer.read().await;
+        let mut write = self.begin().await?;
+        let mut job = write.require_state(id, from).await?;
+        let found = job.state.clone();
+        write.change_job(&sealer, &mut job, to, change).await?;
+        job.finished_at = Some(write.now);
+        job.result_items = match result {
+            JobResult::Nothing => {
+                write.wipe(id, Purpose::ResultPart).await?;
+                None
+            }
+            JobResult::Whole { bytes, items } => {
+                write.release_whole(&sealer, id, bytes).await?;
+                Some(items)
+            }
+            JobResult::Parts { parts, items } => {
+                write.release_parts(&sealer, id, parts).await?;
+                Some(items)
+            }
+        };
+        write.wipe(id, Purpose::Seed).await?;
+        write.wipe(id, Purpose::Checkpoint).await?;
+        write.update_job(&job, &found).await?;
+        write.commit().await?;
+        drop(sealer);
+        self.cut_log().await;
+        Ok(job)
+    }
+
+    /// Erases the result of a job that has ended. Its line in the ledger and its audit trail stay.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the job has not ended; [`StoreError::DiskFull`],
+    /// [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn purge(&self, id: JobId, by: &str) -> Result<Job, StoreError> {
+        let mut write = self.begin().await?;
+        let row = write.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
+        let mut job = read(&row)?;
+        if job.finished_at.is_none() {
+            return Err(StoreError::Conflict { job: id, found: job.state });
+        }
+        for purpose in [Purpose::ResultParts, Purpose::ResultPart] {
+            write.wipe(id, purpose).await?;
+        }
+        job.purged_at = Some(write.now);
+        job.updated_at = write.now;
+        write.update_job(&job, &job.state).await?;
+        let event =
+            NewEvent { job: Some(id), actor: by.to_owned(), kind: "job-purged".to_owned(), detail: Value::Null };
+        write.append(event).await?;
+        write.commit().await?;
+        self.cut_log().await;
+        Ok(job)
+    }
+}
+
+impl Write {
+    /// The job, if it has not ended.
+    pub(crate) async fn require_open(&mut self, id: JobId) -> Result<Job, StoreError> {
+        let row = self.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
+        let job = read(&row)?;
+        if job.finished_at.is_some() { Err(StoreError::Conflict { job: id, found: job.state }) } else { Ok(job) }
+    }
+
+    /// The job, if it has not ended and is in one of these states.
+    async fn require_state(&mut self, id: JobId, from: &[&str]) -> Result<Job, StoreError> {
+        let job = self.require_open(id).await?;
+        let expected = from.contains(&job.state.as_str());
+        if expected { Ok(job) } else { Err(StoreError::Conflict { job: id, found: job.state }) }
+    }
+
+    /// Refuses while jobs that have not ended use a peer or a dataset of ours.
+    pub(crate) async fn refuse_in_use(&mut self, what: &'static str, name: &str) -> Result<(), StoreError> {
+        let sql = "SELECT id FROM jobs WHERE finished_at IS NULL
+            AND (($1 = 'peer' AND peer = $2) OR ($1 = 'dataset' AND dataset = $2)) ORDER BY id LIMIT 5";
+        let rows = self.rows(statement(sql).bind(what).bind(name.to_owned())).await?;
+        let jobs = rows.iter().map(|row| row.parse("id")).collect::<Result<Vec<_>, _>>()?;
+        if jobs.is_empty() { Ok(()) } else { Err(StoreError::InUse { what, name: name.to_owned(), jobs }) }
+    }
+
+    /// Puts a change into `job`, its secrets into their table and the line into the audit trail.
+    async fn change_job(
+        &mut self,
+        sealer: &Sealer,
+        job: &mut Job,
+        to: &str,
+        change: JobChange,
+    ) -> Result<(), StoreError> {
+        let mut detail = json!({ "from": job.state, "to": to });
+        if !change.note.is_null() {
+            detail["note"] = change.note;
+        }
+        if let Some(failure) = &change.failure {
+            detail["failure"] = json!(failure);
+        }
+        let event = NewEvent { job: Some(job.id), actor: change.by, kind: "job-state".to_owned(), detail };
+        self.append(event).await?;
+        if let Some(dataset) = &change.dataset {
+            self.require_dataset(dataset).await?;
+        }
+        if let Some(seed) = change.seed {
+            self.put_seed(sealer, job.id, &seed).await?;
+        }
+        if let Some((label, bytes)) = change.checkpoint {
+            self.put_checkpoint(sealer, job.id, &label, &bytes).await?;
+        }
+        job.state = to.to_owned();
+        job.updated_at = self.now;
+        job.failure = change.failure;
+        job.attempt = change.attempt.unwrap_or(job.attempt);
+        job.dataset = change.dataset.or(job.dataset.take());
+        job.our_signature = change.our_signature.or(job.our_signature);
+        job.their_signature = change.their_signature.or(job.their_signature);
+        job.our_items = change.our_items.or(job.our_items);
+        job.their_items = change.their_items.or(job.their_items);
+        job.transcripts = change.transcripts.or(job.transcripts.take());
+        Ok(())
+    }
+
+    /// Writes everything that may change in a job, if it is still in the state `found`.
+    async fn update_job(&mut self, job: &Job, found: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE jobs SET state = $3, dataset = $4, our_signature = $5, their_signature = $6, our_items = $7,
+                their_items = $8, result_items = $9, attempt = $10, transcripts = $11, failure_code = $12,
+                failure_who = $13, failure_stage = $14, failure_text = $15, updated_at = $16, finished_at = $17,
+                purged_at = $18
+            WHERE id = $1 AND state = $2";
+        let failure = job.failure.as_ref();
+        let query = statement(sql)
+            .bind(job.id.to_string())
+            .bind(found.to_owned())
+            .bind(job.state.clone())
+            .bind(job.dataset.clone())
+            .bind(text_optional(job.our_signature))
+            .bind(text_optional(job.their_signature))
+            .bind(count_optional("our items", job.our_items)?)
+            .bind(count_optional("their items", job.their_items)?)
+            .bind(count_optional("the items of the result", job.result_items)?)
+            .bind(i64::from(job.attempt))
+            .bind(text_optional(job.transcripts.as_ref()))
+            .bind(failure.map(|failure| failure.code.clone()))
+            .bind(failure.and_then(|failure| text_optional(failure.who)))
+            .bind(failure.map(|failure| failure.stage.clone()))
+            .bind(failure.map(|failure| failure.text.clone()))
+            .bind(moment(job.updated_at))
+            .bind(job.finished_at.map(moment))
+            .bind(job.purged_at.map(moment));
+        if self.run(query).await? == 1 {
+            return Ok(());
+        }
+        Err(StoreError::Conflict { job: job.id, found: "in another state by now".to_owned() })
+    }
+}
+
+fn by_id(id: JobId) -> Statement {
+    statement("SELECT * FROM jobs WHERE id = $1").bind(id.to_string())
+}
+
+fn hash_text(hash: TermsHash) -> String {
+    format!("sha256:{hash}")
+}
+
+fn noted(job: NewJob, write: &Write) -> Job {
+    let terms_hash = job.terms.hash();
+    Job {
+        id: job.id,
+        kind: job.kind,
+        role: job.role,
+        peer: job.peer,
+        dataset: job.dataset,
+        peer_dataset: job.peer_dataset,
+        state: job.state,
+        terms: job.terms,
+        terms_hash,
+        our_signature: job.our_signature,
+        their_signature: job.their_signature,
+        request_key: job.request_key,
+        our_items: job.our_items,
+        their_items: job.their_items,
+        result_items: None,
+        attempt: 0,
+        transcripts: None,
+        failure: None,
+        created_at: write.now,
+        updated_at: write.now,
+        finished_at: None,
+        purged_at: None,
+    }
+}
+
+fn read(row: &Row) -> Result<Job, StoreError> {
+    let terms = Terms::parse(row.get("terms")?).map_err(|_| row.damaged("terms"))?;
+    let terms_hash = terms.hash();
+    if row.get::<String>("terms_hash")? != hash_text(terms_hash) {
+        return Err(row.damaged("terms_hash"));
+    }
+    let code: Option<String> = row.get("failure_code")?;
+    let failure = code
+        .map(|code| {
+            Ok::<_, StoreError>(Failure {
+                code,
+                who: row.parse_optional("failure_who")?,
+                stage: row.get("failure_stage")?,
+                text: row.get("failure_text")?,
+            })
+        })
+        .transpose()?;
+    Ok(Job {
+        id: row.parse("id")?,
+        kind: row.get("kind")?,
+        role: row.parse("role")?,
+        peer: row.parse("peer")?,
+        dataset: row.get("dataset")?,
+        peer_dataset: row.get("peer_dataset")?,
+        state: row.get("state")?,
+        terms,
+        terms_hash,
+        our_signature: row.parse_optional("our_signature")?,
+        their_signature: row.parse_optional("their_signature")?,
+        request_key: row.get("request_key")?,
+        our_items: row.count_optional("our_items")?,
+        their_items: row.count_optional("their_items")?,
+        result_items: row.count_optional("result_items")?,
+        attempt: row.get("attempt")?,
+        transcripts: row.parse_optional("transcripts")?,
+        failure,
+        created_at: row.parse("created_at")?,
+        updated_at: row.parse("updated_at")?,
+        finished_at: row.parse_optional("finished_at")?,
+        purged_at: row.parse_optional("purged_at")?,
+    })
+}

@@ -1,0 +1,54 @@
+//! One process per store.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{StoreError, files};
+
+/// The right to use a store, for as long as this value lives.
+///
+/// It is a `flock` on a file of its own beside the database: the kernel lets it go when the process ends, however it
+/// ends. The file stays, and says which process held it last.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the store at `database`, or says who has it.
+    pub(crate) fn take(database: &Path) -> Result<Self, StoreError> {
+        let path = beside(database, ".lock");
+        let io = |error| StoreError::io(&path, error);
+        files::refuse_loose(&path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(files::PRIVATE)
+            .open(&path)
+            .map_err(io)?;
+        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            let error = std::io::Error::from(error);
+            if error.kind() != ErrorKind::WouldBlock {
+                return Err(io(error));
+            }
+            // The holder writes its number right after it got the lock; before that the file may be empty.
+            let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+            return Err(StoreError::Locked { path, pid });
+        }
+        // A courtesy to whoever finds the lock taken; a full disk must not keep a store from opening.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}
+
+/// The path of a file that belongs to `database` and stands beside it.
+pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,121 @@
+-- The first schema of a store. Texts named *_at are RFC 3339 in UTC with milliseconds, so they sort by time.
+
+-- "tacl": tells a store of ours from any other SQLite file.
+PRAGMA application_id = 1952539500;
+
+-- Facts about the store itself.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE peers (
+    id          TEXT PRIMARY KEY,
+    address     TEXT,
+    signing_key TEXT NOT NULL,
+    added_at    TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE peer_pins (
+    peer     TEXT NOT NULL REFERENCES peers (id) ON DELETE CASCADE,
+    pin      TEXT NOT NULL,
+    since_at TEXT NOT NULL,
+    until_at TEXT,
+    PRIMARY KEY (peer, pin)
+) STRICT;
+
+CREATE TABLE invites (
+    token_hash TEXT PRIMARY KEY,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    used_by    TEXT,
+    used_at    TEXT
+) STRICT;
+
+CREATE TABLE datasets (
+    name        TEXT PRIMARY KEY,
+    path        TEXT NOT NULL,
+    format      TEXT NOT NULL,
+    columns     TEXT NOT NULL,
+    keys        TEXT NOT NULL,
+    settings    TEXT NOT NULL,
+    row_count   INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
+    added_at    TEXT NOT NULL,
+    replaced_at TEXT
+) STRICT;
+
+-- A rule goes with its dataset and its peer: a later dataset of the same name starts with no rule.
+CREATE TABLE rules (
+    dataset    TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
+    peer       TEXT NOT NULL REFERENCES peers (id) ON DELETE CASCADE,
+    rule       TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT,
+    PRIMARY KEY (dataset, peer)
+) STRICT;
+
+-- The job ledger. A line stays when its peer or dataset has gone, so neither is a foreign key.
+CREATE TABLE jobs (
+    id              TEXT PRIMARY KEY,
+    kind            TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    peer            TEXT NOT NULL,
+    dataset         TEXT,
+    peer_dataset    TEXT,
+    state           TEXT NOT NULL,
+    terms           BLOB NOT NULL,
+    terms_hash      TEXT NOT NULL,
+    our_signature   TEXT,
+    their_signature TEXT,
+    request_key     TEXT UNIQUE,
+    our_items       INTEGER,
+    their_items     INTEGER,
+    result_items    INTEGER,
+    attempt         INTEGER NOT NULL,
+    transcripts     TEXT,
+    failure_code    TEXT,
+    failure_who     TEXT,
+    failure_stage   TEXT,
+    failure_text    TEXT,
+    created_at      TEXT NOT NULL,
+    updated_at      TEXT NOT NULL,
+    finished_at     TEXT,
+    purged_at       TEXT
+) STRICT;
+
+CREATE INDEX jobs_open ON jobs (id) WHERE finished_at IS NULL;
+
+-- Everything sealed, in pieces small enough to seal and bind one at a time. `pieces` is how many there are.
+CREATE TABLE sealed (
+    job     TEXT NOT NULL REFERENCES jobs (id),
+    purpose TEXT NOT NULL,
+    label   TEXT NOT NULL,
+    piece   INTEGER NOT NULL,
+    pieces  INTEGER NOT NULL,
+    blob    BLOB NOT NULL,
+    PRIMARY KEY (job, purpose, label, piece)
+) STRICT;
+
+-- The audit trail.
+CREATE TABLE events (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    at     TEXT NOT NULL,
+    job    TEXT,
+    actor  TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX events_of_job ON events (job, seq);
+
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;
+
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;

@@ -1,0 +1,59 @@
+//! What a party remembers: peers, datasets, rules, the job ledger, its secrets and the audit trail, in one SQLite file.
+//!
+//! A [`Store`] persists values and knows nothing of what they mean: which job state may follow which, what a rule
+//! allows and what a result is are other rooms' business. What it promises is how values are kept:
+//!
+//! - **Durable.** What a method has returned `Ok` for survives SIGKILL and power loss (write-ahead log, synchronous).
+//! - **All or nothing.** A change of a job, its secrets and the line in the audit trail are one transaction.
+//! - **One at a time.** [`Store::advance`] and [`Store::finish`] name the states they expect: of two that race, one wins.
+//! - **Sealed.** Seeds, checkpoints and results are encrypted before they reach the database ([`Sealer`]), each bound
+//!   to its job, purpose and place. When a job ends its seed and checkpoints are overwritten with zeros and the log that
+//!   held them is cut; what a file system or a disk keeps of old blocks is beyond our reach, and is sealed.
+//! - **Private.** Database, keys and backups are readable by their owner only, or refused.
+//! - **Exclusive.** One process has the store open.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `database.rs` | [`Store`]: opening, transactions |
+//! | `peers.rs`, `invites.rs`, `datasets.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
+//! | `job.rs` | the ledger's values |
+//! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
+//! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
+//! | `signer.rs` | the party's signature |
+//! | `record.rs`, `files.rs`, `lock.rs`, `error.rs` | rows, private files, the lock, what may go wrong |
+//!
+//! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
+
+mod backup;
+mod database;
+mod datasets;
+mod error;
+mod events;
+mod files;
+mod invites;
+mod job;
+mod jobs;
+mod key;
+mod lock;
+mod peers;
+mod record;
+mod rekey;
+mod rules;
+mod seal;
+mod secrets;
+mod signer;
+
+pub use backup::restore;
+pub use database::{Clock, Store};
+pub use datasets::{Dataset, DatasetKey, NewDataset};
+pub use error::{InviteRefusal, SealFault, StoreError};
+pub use events::{Event, EventFilter, NewEvent};
+pub use invites::{Invite, InviteToken};
+pub use job::{
+    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, MalformedJobId, MalformedRole, NewJob, Role,
+};
+pub use key::SealingKey;
+pub use peers::{NewPeer, Peer, Pin};
+pub use rules::Rule;
+pub use seal::{Sealer, SealingKeyId};
+pub use signer::{BadSignature, FileSigner, KeyId, MalformedText, PublicKey, Signature, Signer, SigningFailed};

@@ -1,0 +1,104 @@
+//! What each peer may do with each dataset, as the policy wrote it. No rule means no permission; that is the policy's
+//! to apply, as is the meaning of a rule and of its expiry.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tacitly_core::PartyId;
+
+use super::record::{Row, moment, rounded, statement};
+use super::{Store, StoreError};
+
+/// A rule for one dataset and one peer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The dataset.
+    pub dataset: String,
+    /// The peer.
+    pub peer: PartyId,
+    /// What is allowed.
+    pub rule: Value,
+    /// When it was set.
+    pub created_at: Timestamp,
+    /// From when it allows nothing; [`Store::rule`] returns it all the same.
+    pub expires_at: Option<Timestamp>,
+}
+
+const SELECT: &str = "SELECT dataset, peer, rule, created_at, expires_at FROM rules
+    WHERE ($1 IS NULL OR dataset = $1) AND ($2 IS NULL OR peer = $2) ORDER BY dataset, peer";
+
+impl Store {
+    /// Sets the rule for a dataset and a peer, in place of the one there was.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such dataset or peer; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::Io`].
+    pub async fn set_rule(
+        &self,
+        dataset: &str,
+        peer: PartyId,
+        rule: Value,
+        expires: Option<Timestamp>,
+        by: &str,
+    ) -> Result<Rule, StoreError> {
+        let mut write = self.begin().await?;
+        write.require_peer(peer).await?;
+        write.require_dataset(dataset).await?;
+        let sql = "INSERT INTO rules (dataset, peer, rule, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (dataset, peer) DO UPDATE SET rule = excluded.rule, created_at = excluded.created_at,
+                expires_at = excluded.expires_at";
+        let query = statement(sql)
+            .bind(dataset.to_owned())
+            .bind(peer.to_string())
+            .bind(rule.to_string())
+            .bind(moment(write.now))
+            .bind(expires.map(moment));
+        write.run(query).await?;
+        let detail = json!({ "dataset": dataset, "peer": peer, "rule": rule, "expires": expires.map(moment) });
+        write.note(by, "rule-set", detail).await?;
+        let created_at = write.now;
+        write.commit().await?;
+        Ok(Rule { dataset: dataset.to_owned(), peer, rule, created_at, expires_at: expires.map(rounded) })
+    }
+
+    /// The rule for a dataset and a peer, expired or not; none if nobody set one.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, StoreError> {
+        let row = self.row(statement(SELECT).bind(dataset.to_owned()).bind(peer.to_string())).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// All rules, or those about one dataset, by dataset and peer.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn rules(&self, dataset: Option<&str>) -> Result<Vec<Rule>, StoreError> {
+        let query = statement(SELECT).bind(dataset.map(str::to_owned)).bind(None::<String>);
+        self.rows(query).await?.iter().map(read).collect()
+    }
+
+    /// Takes a rule back.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn remove_rule(&self, dataset: &str, peer: PartyId, by: &str) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        let query = statement("DELETE FROM rules WHERE dataset = $1 AND peer = $2");
+        if write.run(query.bind(dataset.to_owned()).bind(peer.to_string())).await? == 0 {
+            return Err(StoreError::not_found("rule for", format_args!("{dataset} and {peer}")));
+        }
+        write.note(by, "rule-removed", json!({ "dataset": dataset, "peer": peer })).await?;
+        write.commit().await
+    }
+}
+
+fn read(row: &Row) -> Result<Rule, StoreError> {
+    Ok(Rule {
+        dataset: row.get("dataset")?,
+        peer: row.parse("peer")?,
+        rule: row.json("rule")?,
+        created_at: row.parse("created_at")?,
+        expires_at: row.parse_optional("expires_at")?,
+    })
+}
