@@ -201,8 +201,10 @@ impl PsiParty {
         let body = self.channel.unpack(frame, round).map_err(&blame)?;
         self.receiving = match mem::replace(&mut self.receiving, Receiving::Nothing) {
             Receiving::Opening(answerer) => {
-                let theirs = wire::read_opening(body).map_err(&blame)?;
-                self.session.canonical().agree_with(&theirs)?;
+                // The tag is ours, so whatever is not our terms contradicts it.
+                if wire::read_opening(body).map_err(&blame)? != *self.session.canonical() {
+                    return Err(blame(Violation { code: code::MALFORMED, round, index: None }));
+                }
                 Receiving::Set(answerer)
             }
             Receiving::Set(mut answerer) => {
@@ -246,12 +248,14 @@ impl PsiParty {
     }
 
     /// Other terms give another session tag, so terms are compared before the tag is judged: two honest sides that
-    /// disagree must hear in which field, and not accuse each other.
+    /// disagree must hear in which field, and not accuse each other. An opening whose tag is not that of its own terms
+    /// is no disagreement.
     fn compare_terms(&self, frame: &Frame) -> Result<(), Fault> {
         if frame.session != self.session.tag()
             && frame.sequence == 0
             && frame.body.len() <= Frame::MAX_BODY
             && let Ok(theirs) = wire::read_opening(frame.body.clone())
+            && frame.session == self.session.tag_under(&theirs)
         {
             self.session.canonical().agree_with(&theirs)?;
         }

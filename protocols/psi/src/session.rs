@@ -80,6 +80,11 @@ impl Session {
         self.tag
     }
 
+    /// What this session's tag would be under other terms.
+    pub(crate) fn tag_under(&self, terms: &Terms) -> SessionTag {
+        SessionTag::of(&terms.hash(), &self.label)
+    }
+
     /// The terms as they go over the wire.
     pub(crate) fn canonical(&self) -> &Terms {
         &self.canonical

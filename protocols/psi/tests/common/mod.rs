@@ -31,7 +31,7 @@ pub const SHAPES: [(&str, &[u32], &[u32]); 9] = [
 ];
 
 /// A job with the sets of both parties.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Job {
     pub flow: Flow,
     pub receivers: Vec<PartyId>,
