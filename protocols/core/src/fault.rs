@@ -25,7 +25,7 @@ pub mod code {
 pub struct Violation {
     /// Which rule; stable across versions.
     pub code: &'static str,
-    /// The round in which it was seen, from 1.
+    /// The round in which it was seen, from 1; 0 where both sides show their terms before the first round.
     pub round: u8,
     /// The place within the message or list, where there is one.
     pub index: Option<u64>,

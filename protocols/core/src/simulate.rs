@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand::{Rng, RngExt};
 
-use crate::{Fault, Frame, Party, PartyId, Seed, Stall};
+use crate::{Checkpoint, Fault, Frame, Party, PartyId, Seed, Stall};
 
 /// Frames in flight per link before `poll_send` is no longer called.
 const CREDIT: usize = 4;
@@ -48,6 +48,8 @@ pub struct Report<T> {
     pub endings: BTreeMap<PartyId, Ending<T>>,
     /// Every frame sent, in order, before the tap: a golden transcript, or material for a replay.
     pub sent: Vec<Sent>,
+    /// What each party last made durable, for the party that resumes.
+    pub checkpoints: BTreeMap<PartyId, Checkpoint>,
 }
 
 /// A frame as its sender gave it to the network.
@@ -177,6 +179,7 @@ impl<T: Send + 'static> Network<T> {
         let mut endings: BTreeMap<PartyId, Ending<T>> = BTreeMap::new();
         let mut faulted: Vec<PartyId> = Vec::new();
         let mut sent_log: Vec<Sent> = Vec::new();
+        let mut checkpoints: BTreeMap<PartyId, Checkpoint> = BTreeMap::new();
         loop {
             if let Some((who, _)) = self.crash.take_if(|(_, frames)| sent_log.len() >= *frames) {
                 faulted.push(who);
@@ -191,7 +194,8 @@ impl<T: Send + 'static> Network<T> {
                 if faulted.contains(&id) {
                     continue;
                 }
-                while party.poll_checkpoint().is_some() {
+                while let Some(checkpoint) = party.poll_checkpoint() {
+                    checkpoints.insert(id, checkpoint);
                     party.stored();
                     moved = true;
                 }
@@ -235,7 +239,7 @@ impl<T: Send + 'static> Network<T> {
                 }
             }
             if !moved && !self.tell_lost(&ids, &mut endings) {
-                return Report { endings, sent: sent_log };
+                return Report { endings, sent: sent_log, checkpoints };
             }
         }
     }

@@ -1,0 +1,55 @@
+//! Arbitrary sets, terms, schedules and faults.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Job, assert_ideal, bank, peer_of, shop};
+use proptest::prelude::*;
+use tacitly_core::Seed;
+use tacitly_core::simulate::{Ending, Tamper};
+use tacitly_psi::{Flow, ideal};
+
+fn job() -> impl Strategy<Value = Job> {
+    let set = || prop::collection::btree_set(0..40_u32, 0..25);
+    let both = prop_oneof![Just(vec![bank()]), Just(vec![shop()]), Just(vec![shop(), bank()])];
+    (0..3_usize, both, set(), set(), prop::option::of(25..40_u64), 1..10_u64, any::<u8>()).prop_map(
+        |(flow, receivers, banks, shops, padded, chunk, seed)| {
+            let flow = Flow::ALL[flow];
+            let receivers = if flow == Flow::Align { vec![bank(), shop()] } else { receivers };
+            let list = |set: BTreeSet<u32>| set.into_iter().collect::<Vec<_>>();
+            let job = Job { padded, chunk, seed, ..Job::new(flow, &receivers) };
+            job.sets(&list(banks), &list(shops))
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_two_sets_under_any_terms_and_schedule_give_the_ideal_answer(job in job(), schedule in any::<u8>()) {
+        assert_ideal(&job, &job.network().run(Seed::from_bytes([schedule; 32])), "any sets");
+    }
+
+    #[test]
+    fn any_fault_at_any_frame_ends_legally(job in job(), tamper in 0..Tamper::TABLE.len(), at in 0..60_usize, byte in any::<usize>()) {
+        let tamper = match Tamper::TABLE[tamper] {
+            Tamper::Flip { .. } => Tamper::Flip { byte },
+            other => other,
+        };
+        let report = job.network().tampered(tamper, at, None).run(job.schedule());
+        for id in [bank(), shop()] {
+            match report.ending(id) {
+                Ending::Answer(found) => prop_assert!(ideal::same_answer(found, &job.ideal(id))),
+                Ending::Stalled(stall) => prop_assert_eq!(stall.who, peer_of(id)),
+                Ending::Fault(fault) => {
+                    let sent = &report.sent[at];
+                    prop_assert_eq!(id, sent.to, "only whoever got the frame may complain: {}", fault);
+                    let stranger = (tamper == Tamper::WrongSender).then(|| "stranger".parse().unwrap());
+                    prop_assert_eq!(fault.culprit(), Some(stranger.unwrap_or(sent.from)));
+                }
+            }
+        }
+    }
+}
