@@ -1,1 +1,3 @@
-//! x
+//! Institutions compute on each other's data without showing it.
+
+pub mod intake;

@@ -1,1 +1,2 @@
+//! The tacitly binary.
 fn main() {}
