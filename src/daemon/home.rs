@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
 
@@ -18,7 +19,9 @@ pub const TLS_KEY: &str = "tls.key";
 /// The TLS certificate, in PEM; public.
 pub const TLS_CERTIFICATE: &str = "tls.crt";
 /// Years that a new certificate is valid.
-const CERTIFICATE_YEARS: i32 = 2;
+const CERTIFICATE_YEARS: i64 = 2;
+/// How long a key command may take.
+const KEY_COMMAND: Duration = Duration::from_secs(30);
 
 /// A party's folder cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +71,7 @@ pub fn create(home: &Path, config: &Config) -> Result<(), HomeError> {
         return Err(HomeError::Taken(file));
     }
     FileSigner::create(&home.join(IDENTITY_KEY))?;
-    SealingKey::create(&home.join(&config.store.key))?;
+    SealingKey::fresh()?.write_file(&home.join(&config.store.key))?;
     let identity = fresh_identity(config).map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })?;
     write_new(&home.join(TLS_KEY), identity.key_pem().as_bytes(), 0o600)?;
     write_new(&home.join(TLS_CERTIFICATE), identity.certificate_pem().as_bytes(), 0o644)?;
@@ -80,10 +83,10 @@ pub fn create(home: &Path, config: &Config) -> Result<(), HomeError> {
 ///
 /// # Errors
 /// [`HomeError::Store`], naming the file or command and the mend.
-pub fn sealer(home: &Path, config: &Config) -> Result<Sealer, HomeError> {
+pub async fn sealer(home: &Path, config: &Config) -> Result<Sealer, HomeError> {
     let key = match &config.store.key_command {
-        Some(command) => SealingKey::from_command(command)?,
-        None => SealingKey::load(&home.join(&config.store.key))?,
+        Some(command) => SealingKey::from_command(command, KEY_COMMAND).await?,
+        None => SealingKey::read_file(&home.join(&config.store.key))?,
     };
     Ok(Sealer::new(key))
 }

@@ -18,7 +18,7 @@ use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Rule};
 use crate::session::{self, Completed, Ended, Options};
-use crate::store::{Job, JobChange, JobResult, StoreError};
+use crate::store::{Job, JobChange, JobResult, Role, StoreError};
 
 /// The label of the session that runs the whole set at once.
 const WHOLE: &str = "all";
@@ -109,15 +109,16 @@ impl Jobs {
                 self.note_ended(job.peer, &ended).await;
                 return Err(Gone::Stopped);
             }
-            let boot = self.network.boot(job.peer);
             let arrived = ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number));
             tokio::select! {
-                arrived = arrived => {
-                    let arrived = arrived.map_err(|_| Gone::Stopped)?;
-                    return (*arrived).ok_or(Gone::Stopped);
-                }
+                arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.network.await_new_boot(job.peer, boot) => return Err(Gone::Restarted),
+                () = self.link_restored(job.peer) => {}
+            }
+            // The peer may be another process now, which has heard nothing: a follower is told to begin again, a leader
+            // begins another attempt, which ends this one.
+            if job.role == Role::Proposer {
+                self.ask_to_follow(job, number).await?;
             }
         }
     }
@@ -177,17 +178,17 @@ impl Jobs {
     async fn await_receipt(self: &Arc<Self>, job: &Job, work: &Work) -> Result<(), Gone> {
         work.show("waiting until the peer has stored its result");
         loop {
-            let boot = self.network.boot(job.peer);
             tokio::select! {
                 () = work.stop.cancelled() => return Err(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.network.await_new_boot(job.peer, boot) => {}
+                () = self.link_restored(job.peer) => {}
             }
-            // The peer was restarted: if it is done it says so now, otherwise another attempt serves it again.
+            // The peer may be another process now. Done, it says so; otherwise another attempt serves it again.
             let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
             match self.ask_within_window(job.peer, ask).await? {
                 Answer::Ended(ended) => self.note_ended(job.peer, &ended).await,
-                _ => return Err(Gone::Restarted),
+                Answer::Pending(_) => return Err(Gone::Restarted),
+                _ => {}
             }
         }
     }

@@ -9,7 +9,7 @@
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
-//! | `inbox.rs`, `message.rs` | what the peer's daemon says about jobs |
+//! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
@@ -23,6 +23,7 @@ mod datasets;
 mod desk;
 mod explain;
 mod inbox;
+mod links;
 mod message;
 mod office;
 mod outcome;
@@ -35,6 +36,7 @@ mod view;
 
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
+pub use inbox::PeerDesk;
 pub use explain::{Facts, explain};
 pub use message::generated as wire;
 pub use office::{Jobs, Settings, StatusView, Submission};

@@ -44,6 +44,8 @@ pub struct Settings {
     pub running_jobs: usize,
     /// The largest set of distinct keys that one job takes.
     pub items_per_job: u64,
+    /// Bytes that reading or writing a file may use.
+    pub memory: usize,
     /// How long an attempt may run.
     pub deadline: Duration,
     /// Compute threads.
@@ -119,7 +121,7 @@ impl Jobs {
         per_item: Duration,
     ) -> Self {
         Self {
-            datasets: Datasets::new(store.clone()),
+            datasets: Datasets::new(store.clone(), settings.memory),
             desk: Desk::default(),
             room: Arc::new(Semaphore::new(settings.running_jobs)),
             tasks: TaskTracker::new(),
@@ -130,6 +132,15 @@ impl Jobs {
             network,
             peers,
             per_item,
+        }
+    }
+
+    /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.
+    pub async fn drain(&self, patience: Duration) {
+        self.closing.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("jobs are still running; they are taken up at the next start");
         }
     }
 

@@ -119,18 +119,26 @@ impl Jobs {
         loop {
             work.show("waiting for room");
             let room = self.room.clone().acquire_owned().await.map_err(|_| Gone::Stopped)?;
-            let ask = Ask::Begin(pb::Begin { job: job.id.to_string(), attempt: number });
-            match self.ask_within_window(job.peer, ask).await? {
-                Answer::Ack(_) => return Ok(room),
-                Answer::Ended(ended) => {
-                    self.note_ended(job.peer, &ended).await;
-                    return Err(Gone::Stopped);
-                }
-                _ => drop(room),
+            if self.ask_to_follow(job, number).await? {
+                return Ok(room);
             }
+            drop(room);
             // A random pause: two daemons that are busy with each other must not stay in step.
             let pause = (Timestamp::now().as_nanosecond() % BUSY_PAUSE_NANOS).unsigned_abs();
             tokio::time::sleep(Duration::from_millis(50) + Duration::from_nanos(pause as u64)).await;
+        }
+    }
+
+    /// As proposer: tells the approver to begin this attempt. Returns whether it does; it may have no room.
+    pub(super) async fn ask_to_follow(self: &Arc<Self>, job: &Job, number: u32) -> Result<bool, Gone> {
+        let ask = Ask::Begin(pb::Begin { job: job.id.to_string(), attempt: number });
+        match self.ask_within_window(job.peer, ask).await? {
+            Answer::Ack(_) => Ok(true),
+            Answer::Ended(ended) => {
+                self.note_ended(job.peer, &ended).await;
+                Err(Gone::Stopped)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -213,8 +221,11 @@ impl Jobs {
                 self.store.advance(job.id, &suspended, State::Running.name(), change).await?;
             }
             self.lead(job.id);
+            return Ok(message::ack());
         }
-        Ok(message::ack())
+        // An approver that is not at work waits for the proposer to begin.
+        let at_work = self.desk.find(job.id).is_some_and(|work| work.attempt > 0);
+        Ok(if at_work { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }
 
     /// Notes how an attempt went wrong. Returns whether another may begin at once.
@@ -331,7 +342,7 @@ impl Jobs {
     async fn ask_until_answered(&self, peer: PartyId, ask: Ask) -> Answer {
         let question = message::encode_ask(ask);
         loop {
-            self.network.await_up(peer).await;
+            self.link_up(peer).await;
             if let Ok(reply) = self.network.request(peer, question.clone(), ANSWER).await
                 && let Some(answer) = message::decode_answer(&reply)
             {
@@ -341,13 +352,6 @@ impl Jobs {
             // just starting.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-    }
-
-    /// Returns once the link to the peer has been down for the whole reconnect window.
-    pub(super) async fn link_given_up(&self, peer: PartyId) -> Trouble {
-        self.network.await_down_for(peer, self.settings.reconnect_window).await;
-        let seconds = self.settings.reconnect_window.as_secs_f64();
-        Trouble::new(codes::PEER_LOST, format!("the link to {peer} was down for {seconds} s")).with(peer)
     }
 
     /// The job of this number, if it is one with `peer`; another party's jobs do not exist for it.

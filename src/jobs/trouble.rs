@@ -1,7 +1,7 @@
 //! The errors of the rooms below as entries of the one table.
 
 use crate::codes::{self, Trouble};
-use crate::intake::IntakeError;
+use crate::intake::{IntakeError, Problem};
 use crate::store::{Failure, StoreError};
 
 impl From<StoreError> for Trouble {
@@ -26,7 +26,7 @@ impl From<StoreError> for Trouble {
 
 impl From<IntakeError> for Trouble {
     fn from(error: IntakeError) -> Self {
-        let code = if matches!(error, IntakeError::Changed { .. }) { codes::DATASET_CHANGED } else { codes::DATASET_INPUT };
+        let code = if error.problem == Problem::Changed { codes::DATASET_CHANGED } else { codes::DATASET_INPUT };
         Self::new(code, error.to_string())
     }
 }

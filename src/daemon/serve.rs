@@ -1,0 +1,185 @@
+//! From start to drain.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tracing_subscriber::EnvFilter;
+
+use super::config::{Config, ConfigError, LogFormat};
+use super::home::{self, HomeError};
+use crate::codes::Trouble;
+use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Settings};
+use crate::kernel;
+use crate::rpc::control::control_server::ControlServer;
+use crate::rpc::service::Service;
+use crate::session::Network;
+use crate::store::{FileSigner, Signer, Store, StoreError};
+use crate::transport::Grpc;
+
+/// Items over which the kernel is measured at the start, for estimates.
+const MEASURED_ITEMS: usize = 512;
+
+/// The daemon cannot start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The party's folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something in a room below.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+    /// A port or socket.
+    #[error("cannot listen at {place}: {source}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The certificate belongs to another party.
+    #[error("{path} names {found}, {config} names {expected}; one of them is from another party's folder", path = .path.display(), config = super::config::FILE)]
+    WrongParty {
+        /// The certificate.
+        path: PathBuf,
+        /// Its party.
+        found: tacitly_core::PartyId,
+        /// The configuration's.
+        expected: tacitly_core::PartyId,
+    },
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The control service ended.
+    #[error("the control service ended: {0}")]
+    Control(#[from] tonic::transport::Error),
+}
+
+/// Serves the party in `home` until SIGTERM, SIGINT or an operator's request, then drains.
+///
+/// # Errors
+/// [`ServeError`], in words that say how to mend it.
+pub fn serve(home: &Path) -> Result<(), ServeError> {
+    let config = Config::load(home)?;
+    start_log(&config);
+    let threads = match config.limits.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    // Everything that computes runs in this pool, so that the limit holds for all of it.
+    if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
+        tracing::warn!("the compute pool was started before; limits.threads does not apply");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()?;
+    runtime.block_on(run(home, config, threads))
+}
+
+async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeError> {
+    let sealer = home::sealer(home, &config).await?;
+    let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
+    let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    let identity = home::identity(home)?;
+    if identity.party() != config.party {
+        let path = home.join(home::TLS_CERTIFICATE);
+        return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
+    }
+    let directory = Arc::new(Directory::new(store.clone(), &*signer).await?);
+    let desk = Arc::new(PeerDesk::default());
+    let transport = Arc::new(Grpc::new(identity, directory.clone(), directory.clone()));
+    let links = crate::transport::Settings {
+        heartbeat: config.heartbeat(),
+        reconnect_window: config.reconnect_window(),
+        max_sessions: config.limits.jobs_per_peer.max(1),
+        ..crate::transport::Settings::default()
+    };
+    let network = Arc::new(Network::start(transport.clone(), directory.clone(), desk.clone(), links));
+    let mut listen = None;
+    if let Some(address) = config.network.listen {
+        let refused = |source| ServeError::Listen { place: address.to_string(), source };
+        listen = Some(transport.listen(address).await.map_err(refused)?);
+    }
+    let advertised = config.network.advertise.clone().or_else(|| listen.map(|address| address.to_string()));
+    let peers = Peers::new(store.clone(), network.clone(), directory, &*signer, advertised);
+    let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
+    let settings = Settings {
+        me: config.party,
+        listen,
+        reconnect_window: config.reconnect_window(),
+        jobs_per_peer: config.limits.jobs_per_peer,
+        running_jobs: config.limits.running_jobs,
+        items_per_job: config.limits.items_per_job,
+        memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
+        deadline: Duration::from_secs(config.limits.job_deadline_hours * 3600),
+        threads,
+    };
+    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, network.clone(), peers, per_item));
+    desk.open(&jobs);
+    jobs.take_up_all().await?;
+
+    let (shutdown, mut asked) = watch::channel(false);
+    let control = Service::new(jobs.clone(), shutdown);
+    let socket = home.join(&config.control.socket);
+    let listener = listen_locally(&socket)?;
+    tracing::info!(
+        party = %config.party,
+        version = env!("CARGO_PKG_VERSION"),
+        listen = listen.map(|address| address.to_string()),
+        control = %socket.display(),
+        kernel = kernel::backend(),
+        threads,
+        "ready"
+    );
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = asked.wait_for(|asked| *asked) => {}
+        }
+        tracing::info!("draining: running jobs get {} s", config.limits.drain_seconds);
+        jobs.drain(Duration::from_secs(config.limits.drain_seconds)).await;
+    };
+    let server = Server::builder().add_service(ControlServer::new(control));
+    let served = tokio::select! {
+        served = server.serve_with_incoming(UnixListenerStream::new(listener)) => served.map_err(Into::into),
+        () = stop => Ok(()),
+    };
+    network.shutdown().await;
+    let _already_gone = fs::remove_file(&socket);
+    drop((jobs, network));
+    tracing::info!("stopped");
+    served
+}
+
+/// Listens at the control socket, which only its owner may use. A socket that a killed daemon left behind is replaced:
+/// the store's lock has shown that no other daemon lives here.
+fn listen_locally(socket: &Path) -> Result<UnixListener, ServeError> {
+    let refused = |source| ServeError::Listen { place: socket.display().to_string(), source };
+    let _left_behind = fs::remove_file(socket);
+    let listener = UnixListener::bind(socket).map_err(refused)?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).map_err(refused)?;
+    Ok(listener)
+}
+
+fn start_log(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // A second start in one process keeps the first log.
+    let _started_before = match config.log.format {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.try_init(),
+    };
+}

@@ -1,0 +1,282 @@
+//! What can go wrong with a file: which file, where in it, what, and how to mend it. Never what stood in a cell.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::{Encoding, Profile, Rule};
+
+/// A file that cannot be used as asked, or a result that cannot be written.
+///
+/// It prints on one line: the file, the line (or row) and the column where they are known, the problem, the mend.
+/// Names of columns are printed, values of cells never are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntakeError {
+    /// The file that was read.
+    pub file: PathBuf,
+    /// Where in the file.
+    pub place: Option<Place>,
+    /// The name of the column, where one cell or one column is at fault.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// A place in a file, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A physical line of a CSV file, as an editor counts them.
+    Line(u64),
+    /// A row of a Parquet file, which has no lines.
+    Row(u64),
+}
+
+impl IntakeError {
+    pub(super) fn of(file: &std::path::Path, problem: Problem) -> Self {
+        Self { file: file.to_path_buf(), place: None, column: None, problem }
+    }
+
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    pub(super) fn in_column(mut self, name: &str) -> Self {
+        self.column = Some(name.to_owned());
+        self
+    }
+
+    /// The stable code of the problem, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.problem.code()
+    }
+}
+
+impl fmt::Display for IntakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.place {
+            Some(Place::Line(line)) => write!(f, ", line {line}")?,
+            Some(Place::Row(row)) => write!(f, ", row {row}")?,
+            None => {}
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column {column:?}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl std::error::Error for IntakeError {}
+
+/// What is wrong with a file, or with what was asked of it. Each text ends with the mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// There is no such file.
+    #[error("there is no such file; check the path")]
+    Missing,
+    /// The path names a directory, a pipe or a device.
+    #[error("this is not a regular file; name the file itself")]
+    NotAFile,
+    /// The operating system refuses to open the file.
+    #[error("the file may not be read; give the account that runs tacitly the right to read it")]
+    Forbidden,
+    /// The operating system failed while the file was read.
+    #[error("reading failed ({0}); check the disk or the network share and try again")]
+    Reading(io::ErrorKind),
+    /// The bytes are not those that were registered.
+    #[error("the file has changed since it was registered; register it again with `tacitly dataset add --replace`")]
+    Changed,
+    /// Not one row, nor a header.
+    #[error("the file is empty; a CSV file needs at least its header line")]
+    Empty,
+    /// The file begins with the mark of another encoding than declared.
+    #[error("the file is declared as {declared} but begins with the mark of {found}; {}", mark_mend(found))]
+    OtherEncoding {
+        /// As declared.
+        declared: Encoding,
+        /// What the byte order mark says.
+        found: &'static str,
+    },
+    /// Bytes that the declared encoding cannot hold.
+    #[error("these bytes are not valid {0}; declare the encoding in which the file was written, or mend the cell")]
+    NotText(Encoding),
+    /// A NUL byte.
+    #[error("a NUL byte, which no text holds; export the file again as UTF-8 text (UTF-16 looks like this, too)")]
+    NulByte,
+    /// A record that does not end.
+    #[error("the record is longer than {limit} bytes; check the line ends of the file and its delimiter")]
+    RecordTooLong {
+        /// Bytes that one record may have.
+        limit: usize,
+    },
+    /// A quote that is never closed.
+    #[error("the quote that opens here is never closed; close it, or double every quote inside the cell")]
+    OpenQuote,
+    /// Text between a closing quote and the next delimiter.
+    #[error(
+        "text follows the closing quote of the cell that begins here; \
+         double the quotes inside a quoted cell, or close the quote that was left open"
+    )]
+    TextAfterQuote,
+    /// A row with more or fewer cells than columns.
+    #[error("the row has {found} cells where the file has {expected} columns; check delimiter and quoting of the row")]
+    Ragged {
+        /// Cells of this row.
+        found: usize,
+        /// Columns of the file.
+        expected: usize,
+    },
+    /// More columns than any table has.
+    #[error("more than {limit} columns; check the delimiter")]
+    TooManyColumns {
+        /// Columns that a file may have.
+        limit: usize,
+    },
+    /// Two columns of one name.
+    #[error("two columns have this name; rename one of them")]
+    TwoColumns,
+    /// The first line holds an identifier, so it is a row and no header.
+    #[error("the header line holds an identifier, so it seems to be a row; declare that the file has no header")]
+    HeaderIsRow,
+    /// There is no column of that name.
+    #[error("there is no such column; the file has {}", names(.available))]
+    NoSuchColumn {
+        /// The names that the file has, in order.
+        available: Vec<String>,
+    },
+    /// More rows than row numbers.
+    #[error("more than 4294967295 rows; split the file")]
+    TooManyRows,
+    /// Not a Parquet file.
+    #[error("this is not a Parquet file; declare its format as CSV, or export it again")]
+    NotParquet,
+    /// A Parquet file that ends early or is damaged inside.
+    #[error("the Parquet file is truncated or damaged; copy or export it again")]
+    Damaged,
+    /// A Parquet file written with something that this build does not read.
+    #[error("{0} is not read here; write the file again with snappy, zstd or no compression")]
+    Unsupported(String),
+    /// A column whose type cannot be an identifier.
+    #[error("a column of type {found} cannot be a key; store the identifier as text or as a whole number")]
+    NotAKey {
+        /// The type of the column.
+        found: String,
+    },
+    /// A column that cannot be written to the result.
+    #[error("a column of type {found} cannot be written as {into}; choose other columns or another format")]
+    NotWritable {
+        /// The type of the column.
+        found: String,
+        /// The format of the result.
+        into: &'static str,
+    },
+    /// A value beyond what its own type can print, such as a date in the year 300000.
+    #[error("the value does not fit the type {found} of its column; mend the cell or write the result as Parquet")]
+    Unprintable {
+        /// The type of the column.
+        found: String,
+    },
+    /// A key without a column, or with the same column twice.
+    #[error("a key needs at least one column and none twice; mend the key")]
+    BadKey,
+    /// A cell that its profile refuses.
+    #[error("profile {profile} refuses the cell: {rule}; mend it, or choose `skip` for invalid rows")]
+    Invalid {
+        /// The profile of the column.
+        profile: Profile,
+        /// The rule that the cell breaks.
+        rule: Rule,
+    },
+    /// A key that an earlier row has.
+    #[error("the row has the same key as row {first}; remove one, or choose `first` or `all` for duplicates")]
+    Duplicate {
+        /// The earlier row, counted from 1 without the header.
+        first: u64,
+    },
+    /// The keys do not fit into the memory allowed.
+    #[error("the keys need more than {budget} bytes of memory after {rows} rows; allow more, or split the file")]
+    OverBudget {
+        /// Bytes allowed.
+        budget: usize,
+        /// Rows read so far.
+        rows: u64,
+    },
+    /// Our caller stopped the reading.
+    #[error("stopped on request; start again to read the file")]
+    Stopped,
+    /// Rows selected twice or out of order.
+    #[error("the rows to write are not in ascending order; select them from the keys of this file")]
+    UnsortedSelection,
+    /// A selected row that the file does not have.
+    #[error("row {row} is to be written but the file has {rows}; select rows from the keys of this file")]
+    NoSuchRow {
+        /// The row asked for, counted from 1.
+        row: u64,
+        /// Rows of the file.
+        rows: u64,
+    },
+    /// The result could not be written.
+    #[error("the result could not be written ({0}); check free space and permissions where it goes")]
+    Writing(io::ErrorKind),
+}
+
+impl Problem {
+    /// The stable code, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "file-missing",
+            Self::NotAFile => "file-not-regular",
+            Self::Forbidden => "file-forbidden",
+            Self::Reading(_) => "file-reading",
+            Self::Changed => "file-changed",
+            Self::Empty => "file-empty",
+            Self::OtherEncoding { .. } => "encoding-other",
+            Self::NotText(_) => "encoding-invalid",
+            Self::NulByte => "csv-nul-byte",
+            Self::RecordTooLong { .. } => "csv-record-too-long",
+            Self::OpenQuote => "csv-open-quote",
+            Self::TextAfterQuote => "csv-text-after-quote",
+            Self::Ragged { .. } => "csv-ragged",
+            Self::TooManyColumns { .. } => "columns-too-many",
+            Self::TwoColumns => "column-twice",
+            Self::HeaderIsRow => "csv-header-is-row",
+            Self::NoSuchColumn { .. } => "column-missing",
+            Self::TooManyRows => "rows-too-many",
+            Self::NotParquet => "parquet-not",
+            Self::Damaged => "parquet-damaged",
+            Self::Unsupported(_) => "parquet-unsupported",
+            Self::NotAKey { .. } => "column-not-a-key",
+            Self::NotWritable { .. } => "column-not-writable",
+            Self::Unprintable { .. } => "cell-unprintable",
+            Self::BadKey => "key-bad",
+            Self::Invalid { .. } => "cell-invalid",
+            Self::Duplicate { .. } => "key-duplicate",
+            Self::OverBudget { .. } => "memory-over-budget",
+            Self::Stopped => "stopped",
+            Self::UnsortedSelection => "selection-unsorted",
+            Self::NoSuchRow { .. } => "selection-row-missing",
+            Self::Writing(_) => "result-writing",
+        }
+    }
+
+    /// How a failure to open or read a file is told.
+    pub(super) fn reading(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
+            io::ErrorKind::PermissionDenied => Self::Forbidden,
+            io::ErrorKind::IsADirectory => Self::NotAFile,
+            kind => Self::Reading(kind),
+        }
+    }
+}
+
+fn mark_mend(found: &str) -> &'static str {
+    if found == "UTF-8" { "declare it as utf-8" } else { "export it again as UTF-8" }
+}
+
+fn names(available: &[String]) -> String {
+    available.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}

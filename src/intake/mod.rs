@@ -1,0 +1,49 @@
+//! A bank's real files in, canonical keys out; later, result rows in its own columns.
+//!
+//! | step | function |
+//! |---|---|
+//! | what is in this file? | [`inspect`] |
+//! | which rows would take part? | [`dry_run`] |
+//! | the distinct keys of a set | [`read_keys`], or [`visit_keys`] for sets larger than memory |
+//! | why did nothing match? | [`hint`] |
+//! | the rows of the result | [`write_rows`] |
+//!
+//! A [`Source`] is a CSV or Parquet file whose encoding is declared, never guessed. A [`KeySpec`] says which columns
+//! identify a row and by which [`Profile`] each is normalised. Every error names file, line and column and how to mend
+//! it; none holds the value of a cell. Nothing here knows a network, a store, a job or a policy.
+
+mod blocks;
+mod budget;
+mod canonical;
+mod csv_pass;
+mod csv_sink;
+mod distinct;
+mod error;
+mod hint;
+mod keys;
+mod kind;
+mod ordered;
+mod output;
+mod parquet_kind;
+mod parquet_pass;
+mod parquet_sink;
+mod pass;
+mod profile;
+mod quotes;
+mod records;
+mod report;
+mod row;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use budget::{Budget, Watch};
+pub use canonical::{Duplicates, Invalid, KeyColumn, KeySpec, Refused};
+pub use error::{IntakeError, Place, Problem};
+pub use hint::{CharacterClasses, ColumnHint, Hint, Sketch, hint};
+pub use keys::{Keys, dry_run, read_keys, visit_keys};
+pub use output::{Output, OutputFormat, Selection, write_rows};
+pub use profile::{Profile, Rule, UnknownProfile};
+pub use records::{MAX_COLUMNS, MAX_RECORD};
+pub use report::{InvalidRows, Report};
+pub use source::{BadDelimiter, ColumnInfo, Delimiter, Encoding, FileDigest, Format, Inspection, Source, inspect};

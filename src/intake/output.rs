@@ -1,0 +1,193 @@
+//! Result rows: the owner's chosen columns of the chosen rows, in the order of the file or in an agreed order.
+
+use std::io::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::csv_sink::CsvSink;
+use super::ordered::write_ordered;
+use super::parquet_sink::ParquetSink;
+use super::pass::Pass;
+use super::row::{Row, Schema, Visitor};
+use super::source::Delimiter;
+use super::{Budget, FileDigest, IntakeError, Problem, Source};
+
+/// Which rows of a file to write. Rows count from 0, without the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// These rows, ascending and none twice, in the order of the file.
+    InputOrder(Vec<u32>),
+    /// These rows in this order, which all parties of an alignment share.
+    Ordered(Vec<u32>),
+}
+
+/// What to write of each row, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The columns, in this order; all columns of the file if empty.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// The format.
+    pub format: OutputFormat,
+}
+
+/// How a result is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OutputFormat {
+    /// CSV in UTF-8 with LF, cells quoted where they must be. A Parquet null is an empty cell.
+    Csv {
+        /// What stands between two cells.
+        #[serde(default)]
+        delimiter: Delimiter,
+        /// Whether the first line holds the names of the columns.
+        #[serde(default = "yes")]
+        header: bool,
+    },
+    /// Parquet with snappy. Columns of a CSV file are text; columns of a Parquet file keep their types.
+    Parquet,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Writes the selected rows of a file to `writer` and says how many.
+///
+/// The file is read again from its beginning and hashed meanwhile; with `expected`, a changed file is refused. Rows in
+/// the order of the file stream through. Rows in another order are held in memory: if those selected do not fit into
+/// `budget`, the file is read several times, each time for the rows that come next.
+///
+/// After an error, `writer` holds a piece of the result that the caller must throw away: whether the file is the
+/// registered one is known only at its end.
+///
+/// # Errors
+/// Every way in which the file cannot be read; a column that does not exist or has no text; a row that does not exist;
+/// a failing `writer`.
+pub fn write_rows<W: Write + Send>(
+    source: &Source,
+    expected: Option<&FileDigest>,
+    selection: &Selection,
+    output: &Output,
+    budget: &Budget<'_>,
+    writer: W,
+) -> Result<u64, IntakeError> {
+    let pass = Pass::open(source, expected, budget)?;
+    let wanted = output_columns(pass.schema(), output)?;
+    let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
+    let rows = match selection {
+        Selection::InputOrder(rows) => {
+            if !rows.is_sorted_by(|a, b| a < b) {
+                return Err(pass.schema().error(Problem::UnsortedSelection));
+            }
+            let mut selected = Selected { rows, sink: &mut sink, read: 0 };
+            pass.visit(&wanted, &mut selected)?;
+            let (left, read) = (selected.rows, selected.read);
+            if let Some(&row) = left.first() {
+                return Err(no_such_row(source, row, read));
+            }
+            rows.len()
+        }
+        Selection::Ordered(rows) => {
+            write_ordered(source, expected, pass, &wanted, rows, budget, &mut sink)?;
+            rows.len()
+        }
+    };
+    sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
+    Ok(rows as u64)
+}
+
+pub(super) fn no_such_row(source: &Source, row: u32, rows: u64) -> IntakeError {
+    IntakeError::of(&source.path, Problem::NoSuchRow { row: u64::from(row) + 1, rows })
+}
+
+fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, IntakeError> {
+    let wanted: Vec<usize> = match output.columns.as_slice() {
+        [] => (0..schema.columns.len()).collect(),
+        names => names.iter().map(|name| schema.find(name)).collect::<Result<_, _>>()?,
+    };
+    for &at in &wanted {
+        let column = &schema.columns[at];
+        let (fits, into) = match output.format {
+            OutputFormat::Csv { .. } => (column.kind.has_text(), "CSV"),
+            OutputFormat::Parquet => (column.is_readable(), "Parquet"),
+        };
+        if !fits {
+            let found = column.kind.to_string();
+            return Err(schema.error(Problem::NotWritable { found, into }).in_column(&column.name));
+        }
+    }
+    Ok(wanted)
+}
+
+/// Where rows go, in either format. Cells of a row come in the order of the columns, then the row ends.
+pub(super) enum Sink<W: Write + Send> {
+    Csv(Box<CsvSink<W>>),
+    Parquet(Box<ParquetSink<W>>),
+}
+
+impl<W: Write + Send> Sink<W> {
+    fn new(schema: &Schema, wanted: &[usize], output: &Output, writer: W) -> Result<Self, IntakeError> {
+        let columns = wanted.iter().map(|&at| &schema.columns[at]);
+        match output.format {
+            OutputFormat::Csv { delimiter, header } => {
+                CsvSink::new(columns, delimiter, header, writer).map(|sink| Self::Csv(Box::new(sink)))
+            }
+            OutputFormat::Parquet => ParquetSink::new(columns, writer).map(|sink| Self::Parquet(Box::new(sink))),
+        }
+        .map_err(|problem| schema.error(problem))
+    }
+
+    /// The next cell of the row; `None` is a null.
+    pub(super) fn cell(&mut self, cell: Option<&[u8]>) -> Result<(), Problem> {
+        match self {
+            Self::Csv(sink) => sink.cell(cell),
+            Self::Parquet(sink) => {
+                sink.cell(cell);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn end_row(&mut self) -> Result<(), Problem> {
+        match self {
+            Self::Csv(sink) => sink.end_row(),
+            Self::Parquet(sink) => sink.end_row(),
+        }
+    }
+
+    /// A row as it comes from the file.
+    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
+        for at in 0..row.wanted.len() {
+            self.cell(row.cell(at)).map_err(|problem| row.cell_error(at, problem))?;
+        }
+        self.end_row().map_err(|problem| row.schema.error(problem))
+    }
+
+    fn finish(self) -> Result<(), Problem> {
+        match self {
+            Self::Csv(sink) => sink.finish(),
+            Self::Parquet(sink) => sink.finish(),
+        }
+    }
+}
+
+/// Passes the selected rows on as they come.
+struct Selected<'a, W: Write + Send> {
+    /// Rows still to come.
+    rows: &'a [u32],
+    sink: &'a mut Sink<W>,
+    read: u64,
+}
+
+impl<W: Write + Send> Visitor for Selected<'_, W> {
+    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
+        self.read += 1;
+        if self.rows.first() == Some(&row.number) {
+            self.rows = &self.rows[1..];
+            self.sink.row(row)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! One pass over a Parquet file: the wanted columns side by side, a thousand rows at a time.
+
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use parquet::basic::{CompressionCodec, Repetition};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{AsBytes, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+
+use super::kind::Kind;
+use super::parquet_kind::kind;
+use super::pass::digest_while;
+use super::row::{Column, Leaf, Lines, MAX_ROWS, Row, Schema, Visitor};
+use super::source::{OpenFile, PositionedReader};
+use super::{Budget, Encoding, FileDigest, IntakeError, Place, Problem};
+
+/// Rows taken from every column at a time.
+const BATCH: usize = 1024;
+
+pub(super) struct ParquetPass {
+    pub(super) schema: Schema,
+    file: OpenFile,
+    reader: SerializedFileReader<OpenFile>,
+}
+
+impl ParquetPass {
+    pub(super) fn open(path: &Path, file: &OpenFile) -> Result<Self, IntakeError> {
+        let fail = |problem| IntakeError::of(path, problem);
+        let mut magic = [0; 4];
+        match file.reader(0).read_exact(&mut magic) {
+            Ok(()) if &magic == b"PAR1" => {}
+            Ok(()) if &magic == b"PARE" => return Err(fail(Problem::Unsupported("an encrypted Parquet file".into()))),
+            Ok(()) => return Err(fail(Problem::NotParquet)),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(fail(Problem::NotParquet)),
+            Err(error) => return Err(fail(Problem::reading(&error))),
+        }
+        let reader = unharmed(|| SerializedFileReader::new(file.clone())).map_err(fail)?;
+        let schema = Schema { file: path.to_path_buf(), columns: columns(&reader) };
+        schema.refuse_twins()?;
+        Ok(Self { schema, file: file.clone(), reader })
+    }
+
+    pub(super) fn visit(
+        self,
+        wanted: &[usize],
+        budget: &Budget<'_>,
+        visitor: &mut impl Visitor,
+    ) -> Result<FileDigest, IntakeError> {
+        let fail = |problem| self.schema.error(problem);
+        let leaves = self.leaves(wanted)?;
+        let before = self.file.state().map_err(|error| fail(Problem::reading(&error)))?;
+        let digest = Digesting::start(self.file.clone());
+
+        let groups = self.reader.metadata().row_groups();
+        let sizes: Option<Vec<u64>> = groups.iter().map(|group| u64::try_from(group.num_rows()).ok()).collect();
+        let total = sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(0u64, |sum, &size| sum.checked_add(size)));
+        let (Some(sizes), Some(total)) = (sizes, total) else { return Err(fail(Problem::Damaged)) };
+        if total > MAX_ROWS {
+            return Err(fail(Problem::TooManyRows));
+        }
+        visitor.expect_rows(total);
+
+        let mut table = Batch::default();
+        let mut number = 0;
+        for (group, &rows) in sizes.iter().enumerate() {
+            let group = unharmed(|| self.reader.get_row_group(group)).map_err(fail)?;
+            let mut columns = leaves
+                .iter()
+                .zip(wanted)
+                .map(|(leaf, &column)| {
+                    let reader = unharmed(|| group.get_column_reader(leaf.index));
+                    let reader = reader.map_err(|problem| self.damaged(problem, number, column))?;
+                    Ok(cells(reader, leaf.of.get_basic_info().repetition() == Repetition::OPTIONAL))
+                })
+                .collect::<Result<Vec<_>, IntakeError>>()?;
+            let mut left = rows;
+            while left > 0 {
+                let rows = left.min(BATCH as u64);
+                for (cells, &column) in columns.iter_mut().zip(wanted) {
+                    unharmed(|| cells.fill(rows as usize)).map_err(|problem| self.damaged(problem, number, column))?;
+                }
+                for _ in 0..rows {
+                    table.clear();
+                    for (cells, &column) in columns.iter_mut().zip(wanted) {
+                        table.push(cells.as_mut());
+                        self.check_text(&table, column, number)?;
+                    }
+                    visitor.row(&Row {
+                        schema: &self.schema,
+                        wanted,
+                        number,
+                        bytes: &table.bytes,
+                        ends: &table.ends,
+                        nulls: &table.nulls,
+                        lines: Lines::None,
+                    })?;
+                    number += 1;
+                }
+                left -= rows;
+                if !budget.goes_on(number.into(), total) {
+                    return Err(fail(Problem::Stopped));
+                }
+            }
+        }
+
+        let digest = digest.finish().map_err(|error| fail(Problem::reading(&error)))?;
+        // The pages and the digest were read apart: together they mean one file only if nobody wrote meanwhile.
+        let after = self.file.state().map_err(|error| fail(Problem::reading(&error)))?;
+        if before == after { Ok(digest) } else { Err(fail(Problem::Changed)) }
+    }
+
+    /// The leaves of the wanted columns; refuses columns that cannot be read here.
+    fn leaves(&self, wanted: &[usize]) -> Result<Vec<&Leaf>, IntakeError> {
+        let leaf = |&at: &usize| {
+            let column = &self.schema.columns[at];
+            let fail = |problem| self.schema.error(problem).in_column(&column.name);
+            let Some(leaf) = &column.leaf else {
+                return Err(fail(Problem::NotWritable { found: column.kind.to_string(), into: "a row" }));
+            };
+            for group in self.reader.metadata().row_groups() {
+                let codec = group.columns().get(leaf.index).map(|chunk| chunk.compression_codec());
+                match codec.ok_or_else(|| fail(Problem::Damaged))? {
+                    CompressionCodec::UNCOMPRESSED | CompressionCodec::SNAPPY | CompressionCodec::ZSTD => {}
+                    other => return Err(fail(Problem::Unsupported(format!("{other:?} compression")))),
+                }
+            }
+            Ok(leaf)
+        };
+        wanted.iter().map(leaf).collect()
+    }
+
+    fn check_text(&self, table: &Batch, column: usize, number: u32) -> Result<(), IntakeError> {
+        let column = &self.schema.columns[column];
+        if column.kind == Kind::Text && std::str::from_utf8(table.last()).is_err() {
+            let place = Place::Row(u64::from(number) + 1);
+            return Err(self.schema.error(Problem::NotText(Encoding::Utf8)).at(place).in_column(&column.name));
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, problem: Problem, number: u32, column: usize) -> IntakeError {
+        let place = Place::Row(u64::from(number) + 1);
+        self.schema.error(problem).at(place).in_column(&self.schema.columns[column].name)
+    }
+}
+
+/// The columns at the top of the schema; groups and lists stand as one nested column each.
+fn columns(reader: &SerializedFileReader<OpenFile>) -> Vec<Column> {
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let mut columns: Vec<Column> = Vec::new();
+    let mut root = None;
+    for index in 0..schema.num_columns() {
+        if root.replace(schema.get_column_root_idx(index)) == Some(schema.get_column_root_idx(index)) {
+            continue;
+        }
+        let of = schema.get_column_root_ptr(index);
+        let name = of.name().to_owned();
+        let is_flat = of.is_primitive() && of.get_basic_info().repetition() != Repetition::REPEATED;
+        columns.push(if is_flat {
+            Column { name, kind: kind(&schema.column(index)), leaf: Some(Leaf { index, of }) }
+        } else {
+            Column { name, kind: Kind::Nested, leaf: None }
+        });
+    }
+    columns
+}
+
+/// Calls into the Parquet decoder. Its messages may quote what stood in the file, so none of them is passed on; and
+/// a damaged file must not end the process, so neither is a panic.
+fn unharmed<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Problem> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) {
+        Ok(Ok(decoded)) => Ok(decoded),
+        Ok(Err(ParquetError::External(error))) => match error.downcast_ref::<std::io::Error>() {
+            Some(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(Problem::reading(error)),
+            _ => Err(Problem::Damaged),
+        },
+        Ok(Err(_)) | Err(_) => Err(Problem::Damaged),
+    }
+}
+
+/// One row at a time, in the layout of [`Row`].
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    nulls: Vec<bool>,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.nulls.clear();
+    }
+
+    fn push(&mut self, cells: &mut dyn Cells) {
+        self.nulls.push(!cells.take(&mut self.bytes));
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The cell pushed last.
+    fn last(&self) -> &[u8] {
+        let start = self.ends.len().checked_sub(2).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..]
+    }
+}
+
+/// One column of a row group.
+trait Cells {
+    /// Decodes the next `rows` cells.
+    fn fill(&mut self, rows: usize) -> Result<(), ParquetError>;
+
+    /// Appends the next cell of those decoded to `out`, or nothing for a null; says whether it was a cell.
+    fn take(&mut self, out: &mut Vec<u8>) -> bool;
+}
+
+struct Typed<T: DataType> {
+    reader: ColumnReaderImpl<T>,
+    optional: bool,
+    levels: Vec<i16>,
+    values: Vec<T::T>,
+    row: usize,
+    value: usize,
+}
+
+impl<T: DataType> Cells for Typed<T> {
+    fn fill(&mut self, rows: usize) -> Result<(), ParquetError> {
+        self.levels.clear();
+        self.values.clear();
+        (self.row, self.value) = (0, 0);
+        let levels = self.optional.then_some(&mut self.levels);
+        self.reader.read_records(rows, levels, None, &mut self.values)?;
+        let present = if self.optional { self.levels.iter().filter(|&&level| level > 0).count() } else { rows };
+        if self.optional && self.levels.len() != rows || self.values.len() != present {
+            return Err(ParquetError::General("fewer cells than rows".into()));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, out: &mut Vec<u8>) -> bool {
+        let present = !self.optional || self.levels[self.row] > 0;
+        self.row += 1;
+        if present {
+            out.extend_from_slice(self.values[self.value].as_bytes());
+            self.value += 1;
+        }
+        present
+    }
+}
+
+fn cells(reader: ColumnReader, optional: bool) -> Box<dyn Cells> {
+    fn typed<T: DataType>(reader: ColumnReaderImpl<T>, optional: bool) -> Box<dyn Cells> {
+        Box::new(Typed { reader, optional, levels: Vec::new(), values: Vec::new(), row: 0, value: 0 })
+    }
+    match reader {
+        ColumnReader::BoolColumnReader(reader) => typed(reader, optional),
+        ColumnReader::Int32ColumnReader(reader) => typed(reader, optional),
+        ColumnReader::Int64ColumnReader(reader) => typed(reader, optional),
+        ColumnReader::Int96ColumnReader(reader) => typed(reader, optional),
+        ColumnReader::FloatColumnReader(reader) => typed(reader, optional),
+        ColumnReader::DoubleColumnReader(reader) => typed(reader, optional),
+        ColumnReader::ByteArrayColumnReader(reader) => typed(reader, optional),
+        ColumnReader::FixedLenByteArrayColumnReader(reader) => typed(reader, optional),
+    }
+}
+
+/// The digest of a file, computed on a thread of its own.
+struct Digesting {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<std::io::Result<FileDigest>>>,
+}
+
+impl Digesting {
+    fn start(file: OpenFile) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || digest_while(&file, || !stopped.load(Ordering::Relaxed)));
+        Self { stop, thread: Some(thread) }
+    }
+
+    fn finish(mut self) -> std::io::Result<FileDigest> {
+        let digest = self.thread.take().and_then(|thread| thread.join().ok());
+        digest.unwrap_or(Err(std::io::ErrorKind::Other.into()))
+    }
+}
+
+impl Drop for Digesting {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Length for OpenFile {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for OpenFile {
+    type T = BufReader<PositionedReader>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(BufReader::new(self.reader(start)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        // A damaged file may ask for more than it has: that much is never allocated.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
+            return Err(ParquetError::EOF("beyond the end of the file".into()));
+        }
+        let mut buffer = vec![0; length];
+        self.reader(start).read_exact(&mut buffer)?;
+        Ok(buffer.into())
+    }
+}

@@ -1,0 +1,106 @@
+//! One pass over a file of any format, with the check that it is still the registered file.
+
+use std::io::Read;
+
+use sha2::{Digest, Sha256};
+
+use super::csv_pass::CsvPass;
+use super::parquet_pass::ParquetPass;
+use super::row::{Schema, Visitor};
+use super::source::OpenFile;
+use super::{Budget, FileDigest, Format, IntakeError, Problem, Source};
+
+pub(super) struct Pass<'a> {
+    source: &'a Source,
+    file: OpenFile,
+    expected: Option<&'a FileDigest>,
+    budget: &'a Budget<'a>,
+    reader: Reader,
+}
+
+enum Reader {
+    Csv(Box<CsvPass>),
+    Parquet(ParquetPass),
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn open(
+        source: &'a Source,
+        expected: Option<&'a FileDigest>,
+        budget: &'a Budget<'a>,
+    ) -> Result<Self, IntakeError> {
+        let file = OpenFile::open(&source.path)?;
+        if expected.is_some_and(|expected| expected.size != file.size) {
+            return Err(IntakeError::of(&source.path, Problem::Changed));
+        }
+        let reader = match source.format {
+            Format::Csv { encoding, delimiter, header } => {
+                CsvPass::open(&source.path, &file, encoding, delimiter, header).map(|pass| Reader::Csv(Box::new(pass)))
+            }
+            Format::Parquet => ParquetPass::open(&source.path, &file).map(Reader::Parquet),
+        };
+        match reader {
+            Ok(reader) => Ok(Self { source, file, expected, budget, reader }),
+            Err(error) => Err(unless_changed(source, &file, expected, error)),
+        }
+    }
+
+    pub(super) fn schema(&self) -> &Schema {
+        match &self.reader {
+            Reader::Csv(pass) => &pass.schema,
+            Reader::Parquet(pass) => &pass.schema,
+        }
+    }
+
+    /// Shows every row, with the `wanted` columns, to `visitor`. Returns the digest of the bytes that were read.
+    pub(super) fn visit(self, wanted: &[usize], visitor: &mut impl Visitor) -> Result<FileDigest, IntakeError> {
+        let Self { source, file, expected, budget, reader } = self;
+        let digest = match reader {
+            Reader::Csv(pass) => pass.visit(wanted, budget, visitor),
+            Reader::Parquet(pass) => pass.visit(wanted, budget, visitor),
+        };
+        match digest {
+            Ok(digest) if expected.is_none_or(|expected| *expected == digest) => Ok(digest),
+            Ok(_) => Err(IntakeError::of(&source.path, Problem::Changed)),
+            Err(error) => Err(unless_changed(source, &file, expected, error)),
+        }
+    }
+}
+
+/// In a file that has changed, whatever went wrong is not the news: that it has changed is.
+fn unless_changed(source: &Source, file: &OpenFile, expected: Option<&FileDigest>, error: IntakeError) -> IntakeError {
+    let is_about_content = !matches!(
+        error.problem,
+        Problem::Stopped | Problem::OverBudget { .. } | Problem::Writing(_) | Problem::Reading(_)
+    );
+    match expected {
+        Some(expected) if is_about_content && digest(file).is_ok_and(|digest| digest != *expected) => {
+            IntakeError::of(&source.path, Problem::Changed)
+        }
+        _ => error,
+    }
+}
+
+fn digest(file: &OpenFile) -> std::io::Result<FileDigest> {
+    digest_while(file, || true)
+}
+
+/// Hashes a file from its beginning while `goes_on` says so.
+pub(super) fn digest_while(file: &OpenFile, goes_on: impl Fn() -> bool) -> std::io::Result<FileDigest> {
+    let mut reader = file.reader(0);
+    let mut buffer = vec![0; 1 << 18];
+    let mut hash = Sha256::new();
+    let mut size = 0;
+    while goes_on() {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(FileDigest::of(hash, size)),
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                size += read as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::ErrorKind::Interrupted.into())
+}

@@ -1,0 +1,379 @@
+//! Files that jobs may use: registered once, read for every job, written out for a receiver.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tacitly_core::PartyId;
+use tacitly_psi::Items;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::outcome::Outcome;
+use super::trouble::internal;
+use crate::codes::{self, Trouble};
+use crate::intake::{
+    self, Budget, Duplicates, Encoding, FileDigest, Format, Invalid, KeyColumn, KeySpec, Keys, OutputFormat, Profile,
+    Selection, Source,
+};
+use crate::policy::Rule;
+use crate::store::{Dataset, DatasetKey, NewDataset as StoredDataset, Store};
+
+/// The bytes of a result that wait for a slow reader, in pieces.
+const PIECE: usize = 256 << 10;
+const PIECES: usize = 8;
+
+/// The datasets of one party.
+pub struct Datasets {
+    store: Arc<Store>,
+    memory: usize,
+}
+
+/// A dataset to register.
+#[derive(Clone, Debug, Default)]
+pub struct NewDataset {
+    /// Its name.
+    pub name: String,
+    /// The file, by its whole path.
+    pub path: PathBuf,
+    /// `csv` or `parquet`; empty: by the file's ending.
+    pub format: String,
+    /// `utf-8`, `gbk` or `gb18030`; empty: UTF-8.
+    pub encoding: String,
+    /// The CSV delimiter; empty: a comma.
+    pub delimiter: String,
+    /// Key columns with their profiles.
+    pub keys: Vec<(String, String)>,
+    /// `error`, `first` or `all`; empty: error.
+    pub duplicates: String,
+    /// `error` or `skip`; empty: error.
+    pub invalid: String,
+    /// Whether a dataset of this name is replaced.
+    pub replace: bool,
+    /// Peers that get a rule without limits.
+    pub allow: Vec<String>,
+}
+
+/// A dataset as its owner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatasetView {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub path: String,
+    /// `csv` or `parquet`.
+    pub format: String,
+    /// Key columns with their profiles.
+    pub keys: Vec<(String, String)>,
+    /// All columns.
+    pub columns: Vec<String>,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: String,
+    /// What happens to repeated keys.
+    pub duplicates: String,
+    /// What happens to invalid keys.
+    pub invalid: String,
+    /// Rules by peer, as JSON.
+    pub rules: Vec<(String, String)>,
+    /// When it was added.
+    pub added: String,
+}
+
+/// How a dataset's file is read, as the store keeps it.
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    duplicates: Duplicates,
+    invalid: Invalid,
+}
+
+/// A set ready for a protocol.
+pub(super) struct Prepared {
+    pub(super) ids: Items,
+    pub(super) items: u64,
+    pub(super) rows: Rows,
+}
+
+/// Which rows of the file each item of a set stands for.
+pub(super) struct Rows(Keys);
+
+impl Rows {
+    /// All rows of these items, ascending.
+    pub(super) fn of_items(&self, items: &[u32]) -> Vec<u32> {
+        rows_of(self.0.select(items.iter().copied()))
+    }
+
+    /// The row of each item, in this order.
+    pub(super) fn in_order(&self, items: &[u32]) -> Vec<u32> {
+        rows_of(self.0.align(items.iter().copied()))
+    }
+
+    /// What our own column looks like, if there is anything in it.
+    pub(super) fn hint(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| intake::hint(&self.0).to_string())
+    }
+}
+
+fn rows_of(selection: Selection) -> Vec<u32> {
+    match selection {
+        Selection::InputOrder(rows) | Selection::Ordered(rows) => rows,
+    }
+}
+
+impl Datasets {
+    pub(super) fn new(store: Arc<Store>, memory: usize) -> Self {
+        Self { store, memory }
+    }
+
+    /// Registers a file: reads it once, checks every row by the rules given, and remembers its SHA-256. Returns the
+    /// dataset and a report of counts for its owner.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
+    /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
+    pub async fn add(&self, new: NewDataset) -> Result<(DatasetView, String), Trouble> {
+        let source = Source { format: format_of(&new)?, path: new.path };
+        let spec = KeySpec {
+            columns: key_columns(&new.keys)?,
+            duplicates: named(&new.duplicates, "duplicates are error, first or all")?,
+            invalid: named(&new.invalid, "invalid rows are error or skip")?,
+        };
+        let peers = new.allow.iter().map(|peer| self.peer(peer)).collect::<Result<Vec<_>, _>>()?;
+        for peer in &peers {
+            self.store.peer(*peer).await?;
+        }
+        let memory = self.memory;
+        let (inspected, report, source, spec) = blocking(move || {
+            let budget = Budget::of_bytes(memory);
+            let inspected = intake::inspect(&source, &budget)?;
+            let keys = intake::read_keys(&source, &spec, Some(&inspected.digest), &budget)?;
+            Ok((inspected, keys.report().clone(), source, spec))
+        })
+        .await?;
+        let stored = StoredDataset {
+            name: new.name,
+            path: source.path,
+            format: json(&source.format)?,
+            columns: json!(inspected.columns.iter().map(|column| &column.name).collect::<Vec<_>>()),
+            keys: new.keys.into_iter().map(|(column, profile)| DatasetKey { column, profile }).collect(),
+            settings: json(&Settings { duplicates: spec.duplicates, invalid: spec.invalid })?,
+            rows: inspected.rows,
+            size: inspected.digest.size,
+            digest: digest_text(&inspected.digest),
+        };
+        let dataset = self.store.add_dataset(stored, new.replace, "operator").await?;
+        for peer in peers {
+            self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, "operator").await?;
+        }
+        tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
+        Ok((self.view(&dataset).await?, report.to_string()))
+    }
+
+    /// All datasets with their rules.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub async fn list(&self) -> Result<Vec<DatasetView>, Trouble> {
+        let mut views = Vec::new();
+        for dataset in self.store.datasets().await? {
+            views.push(self.view(&dataset).await?);
+        }
+        Ok(views)
+    }
+
+    /// Forgets a dataset; its file stays.
+    ///
+    /// # Errors
+    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store.
+    pub async fn remove(&self, name: &str) -> Result<(), Trouble> {
+        Ok(self.store.remove_dataset(name, "operator").await?)
+    }
+
+    /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty. Returns the rule in full.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for a rule that cannot be read, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
+    /// trouble of the store.
+    pub async fn set_rule(&self, dataset: &str, peer: &str, json: &str) -> Result<String, Trouble> {
+        let peer = self.peer(peer)?;
+        if json.is_empty() {
+            self.store.remove_rule(dataset, peer, "operator").await?;
+            return Ok(String::new());
+        }
+        let bad = |error: serde_json::Error| Trouble::new(codes::BAD_REQUEST, format!("the rule cannot be read: {error}"));
+        let rule: Rule = serde_json::from_str(json).map_err(bad)?;
+        let stored = self.store.set_rule(dataset, peer, self::json(&rule)?, rule.expires, "operator").await?;
+        Ok(stored.rule.to_string())
+    }
+
+    /// Our rule for a peer, if it has one.
+    pub(super) async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, Trouble> {
+        let Some(stored) = self.store.rule(dataset, peer).await? else { return Ok(None) };
+        let rule = serde_json::from_value(stored.rule);
+        rule.map(Some).map_err(|error| internal(&format!("a stored rule cannot be read: {error}")))
+    }
+
+    /// Reads the distinct keys of a dataset and makes sure that the file is the one registered.
+    pub(super) async fn read(&self, dataset: Dataset, most: u64) -> Result<Prepared, Trouble> {
+        let memory = self.memory;
+        blocking(move || {
+            let (source, spec, digest) = reading(&dataset)?;
+            let keys = intake::read_keys(&source, &spec, Some(&digest), &Budget::of_bytes(memory))?;
+            let items = keys.len() as u64;
+            let most = most.min(tacitly_psi::MAX_ROWS);
+            if items > most {
+                let text = format!("{} has {items} distinct keys, at most {most} fit into one job", dataset.name);
+                return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
+            }
+            let bytes = keys.ids().map(<[u8]>::len).sum();
+            let mut ids = Items::with_capacity(keys.len(), bytes);
+            keys.ids().for_each(|id| ids.push(id));
+            Ok(Prepared { ids, items, rows: Rows(keys) })
+        })
+        .await
+    }
+
+    /// Streams rows of a dataset as a file.
+    pub(super) fn write(
+        &self,
+        dataset: &Dataset,
+        outcome: Outcome,
+        columns: Vec<String>,
+        format: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + 'static, Trouble> {
+        let format = match format {
+            "" | "csv" => OutputFormat::Csv { delimiter: intake::Delimiter::COMMA, header: true },
+            "parquet" => OutputFormat::Parquet,
+            _ => return Err(Trouble::new(codes::BAD_REQUEST, "a result is written as csv or parquet")),
+        };
+        let selection = match outcome {
+            Outcome::Rows(rows) => Selection::InputOrder(rows),
+            Outcome::Aligned(rows) => Selection::Ordered(rows),
+            Outcome::Size(_) => return Err(Trouble::new(codes::RESULT_NONE, "a size has no rows")),
+        };
+        let (source, _, digest) = reading(dataset)?;
+        let output = intake::Output { columns, format };
+        let memory = self.memory;
+        let (pieces, stream) = mpsc::channel(PIECES);
+        tokio::task::spawn_blocking(move || {
+            let writer = io::BufWriter::with_capacity(PIECE, Pieces(pieces.clone()));
+            let budget = Budget::of_bytes(memory);
+            if let Err(error) = intake::write_rows(&source, Some(&digest), &selection, &output, &budget, writer) {
+                let _reader_gone = pieces.blocking_send(Err(error.into()));
+            }
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+
+    fn peer(&self, name: &str) -> Result<PartyId, Trouble> {
+        name.parse().map_err(|_| Trouble::new(codes::PEER_UNKNOWN, "a peer's name is a party name"))
+    }
+
+    async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
+        let rules = self.store.rules(Some(&dataset.name)).await?;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(DatasetView {
+            name: dataset.name.clone(),
+            path: dataset.path.display().to_string(),
+            format: text(&dataset.format["kind"]),
+            keys: dataset.keys.iter().map(|key| (key.column.clone(), key.profile.clone())).collect(),
+            columns: dataset.columns.as_array().map(|names| names.iter().map(text).collect()).unwrap_or_default(),
+            rows: dataset.rows,
+            size: dataset.size,
+            sha256: dataset.digest.clone(),
+            duplicates: text(&dataset.settings["duplicates"]),
+            invalid: text(&dataset.settings["invalid"]),
+            rules: rules.into_iter().map(|rule| (rule.peer.to_string(), rule.rule.to_string())).collect(),
+            added: dataset.replaced_at.unwrap_or(dataset.added_at).to_string(),
+        })
+    }
+}
+
+/// A writer whose pieces go to a stream; a reader that is gone ends the writing.
+struct Pieces(mpsc::Sender<Result<Bytes, Trouble>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How a registered file is read, and what it must hash to.
+fn reading(dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
+    let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
+    let format = serde_json::from_value(dataset.format.clone()).map_err(unreadable)?;
+    let settings: Settings = serde_json::from_value(dataset.settings.clone()).map_err(unreadable)?;
+    let keys: Vec<_> = dataset.keys.iter().map(|key| (key.column.clone(), key.profile.clone())).collect();
+    let spec = KeySpec { columns: key_columns(&keys)?, duplicates: settings.duplicates, invalid: settings.invalid };
+    let digits = dataset.digest.strip_prefix("sha256:").unwrap_or_default();
+    let digest = json!({ "size": dataset.size, "sha256": digits });
+    let digest = serde_json::from_value(digest).map_err(unreadable)?;
+    Ok((Source { path: dataset.path.clone(), format }, spec, digest))
+}
+
+fn digest_text(digest: &FileDigest) -> String {
+    format!("sha256:{}", data_encoding::HEXLOWER.encode(&digest.sha256))
+}
+
+fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
+    let bad = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+    let ending = new.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let name = if new.format.is_empty() && ending == "parquet" { "parquet" } else { new.format.as_str() };
+    match name {
+        "parquet" => Ok(Format::Parquet),
+        "" | "csv" => {
+            let encoding: Encoding = named(&new.encoding, "encodings are utf-8, gbk and gb18030")?;
+            let mut characters = new.delimiter.chars();
+            let delimiter = match (characters.next(), characters.next()) {
+                (None, _) => intake::Delimiter::COMMA,
+                (Some(delimiter), None) => delimiter.try_into().map_err(|error: intake::BadDelimiter| bad(error.to_string()))?,
+                _ => return Err(bad("a delimiter is one character".to_owned())),
+            };
+            Ok(Format::Csv { encoding, delimiter, header: true })
+        }
+        _ => Err(bad("formats are csv and parquet".to_owned())),
+    }
+}
+
+fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
+    if keys.is_empty() {
+        return Err(Trouble::new(codes::BAD_REQUEST, "a dataset has at least one key column, COLUMN=PROFILE"));
+    }
+    let column = |(column, profile): &(String, String)| {
+        let unknown = |error: intake::UnknownProfile| Trouble::new(codes::BAD_REQUEST, error.to_string());
+        Ok(KeyColumn { column: column.clone(), profile: profile.parse::<Profile>().map_err(unknown)? })
+    };
+    keys.iter().map(column).collect()
+}
+
+/// A setting by its name; the default if it is empty.
+fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Trouble> {
+    if name.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_value(name.into()).map_err(|_| Trouble::new(codes::BAD_REQUEST, known))
+}
+
+fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
+    serde_json::to_value(value).map_err(|error| internal(&error.to_string()))
+}
+
+/// Runs work that reads files or computes for long, away from the threads that serve the network.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| internal("reading a file ended unexpectedly"))?
+}

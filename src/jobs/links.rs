@@ -1,0 +1,43 @@
+//! Waiting for the link to a peer: up, restored, or given up.
+
+use tacitly_core::PartyId;
+
+use super::office::Jobs;
+use crate::codes::{self, Trouble};
+
+impl Jobs {
+
+    async fn link_is(&self, peer: PartyId, up: bool) {
+        let mut links = self.network.links();
+        let reached = links.wait_for(|links| links.get(&peer).is_some_and(crate::transport::LinkState::is_up) == up);
+        if reached.await.is_err() {
+            // The network is gone, and this process with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns once the link to the peer is up.
+    pub(super) async fn link_up(&self, peer: PartyId) {
+        self.link_is(peer, true).await;
+    }
+
+    /// Returns once the link to the peer has been down and is up again.
+    pub(super) async fn link_restored(&self, peer: PartyId) {
+        self.link_is(peer, false).await;
+        self.link_is(peer, true).await;
+    }
+
+    /// Returns once the link to the peer has been down for the whole reconnect window.
+    pub(super) async fn link_given_up(&self, peer: PartyId) -> Trouble {
+        let window = self.settings.reconnect_window;
+        loop {
+            self.link_is(peer, false).await;
+            tokio::select! {
+                () = tokio::time::sleep(window) => break,
+                () = self.link_is(peer, true) => {}
+            }
+        }
+        let seconds = window.as_secs_f64();
+        Trouble::new(codes::PEER_LOST, format!("the link to {peer} was down for {seconds} s")).with(peer)
+    }
+}
