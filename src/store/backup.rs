@@ -9,6 +9,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::json;
+use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use super::database::{MIGRATIONS, Schema, check_schema, migration_fault, options, settled};
@@ -66,24 +67,30 @@ pub async fn restore(from: &Path, to: &Path, by: &str) -> Result<(), StoreError>
 /// Checks the copy of a backup, brings it to the present schema and notes in it that it was restored.
 async fn check_and_note(copy: &Path, from: &Path, by: &str) -> Result<(), StoreError> {
     let fault = |error| StoreError::database(copy, error);
-    let mut connection = options(copy).connect().await.map_err(fault)?;
-    if check_schema(from, &mut connection).await? == Schema::Empty {
-        return Err(StoreError::NotAStore { path: from.to_owned() });
-    }
-    let check = sqlx::query_scalar("PRAGMA integrity_check(1)");
-    let found: String = check.fetch_one(&mut connection).await.map_err(fault)?;
-    if found != "ok" {
-        return Err(StoreError::corrupt(from, found));
-    }
-    MIGRATIONS.run(&mut connection).await.map_err(|error| migration_fault(copy, error))?;
-    sqlx::query("INSERT INTO events (at, actor, kind, detail) VALUES ($1, $2, 'store-restored', $3)")
-        .bind(moment(Timestamp::now()))
-        .bind(by.to_owned())
-        .bind(json!({ "from": from.display().to_string() }).to_string())
-        .execute(&mut connection)
-        .await
-        .map_err(fault)?;
-    connection.close().await.map_err(fault)
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options(copy)).await.map_err(fault)?;
+    let checked = async {
+        if check_schema(from, &mut *pool.acquire().await.map_err(fault)?).await? == Schema::Empty {
+            return Err(StoreError::NotAStore { path: from.to_owned() });
+        }
+        let check = sqlx::query_scalar("PRAGMA integrity_check(1)");
+        let found: String = check.fetch_one(&pool).await.map_err(fault)?;
+        if found != "ok" {
+            return Err(StoreError::corrupt(from, found));
+        }
+        MIGRATIONS.run(&pool).await.map_err(|error| migration_fault(copy, error))?;
+        sqlx::query("INSERT INTO events (at, actor, kind, detail) VALUES ($1, $2, 'store-restored', $3)")
+            .bind(moment(Timestamp::now()))
+            .bind(by.to_owned())
+            .bind(json!({ "from": from.display().to_string() }).to_string())
+            .execute(&pool)
+            .await
+            .map_err(fault)?;
+        Ok(())
+    };
+    let checked = checked.await;
+    // Closed before the copy is placed or thrown away, so that no log of it is left beside it.
+    pool.close().await;
+    checked
 }
 
 /// Names the file that is damaged in an error that names another.

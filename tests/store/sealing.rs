@@ -1,0 +1,250 @@
+//! Secrets at rest: never in the clear, never in another place, gone when the job ends.
+
+use sqlx::{Connection, Executor, Row};
+use tacitly::store::{JobChange, JobId, JobResult, SealFault, Store, StoreError};
+use tacitly_core::Seed;
+use zeroize::Zeroizing;
+
+use crate::world::{World, a_job, contains, sealer};
+
+const SEED: [u8; 32] = *b"the seed of the job, 32 bytes it";
+const CHECKPOINT: &[u8] = b"what bucket seventeen has come to so far";
+const RESULT: &[u8] = b"the rows that both sides have";
+
+/// A job that runs, with a seed and two checkpoints.
+async fn running(store: &Store) -> JobId {
+    let job = a_job(store).await.id;
+    let change = JobChange {
+        seed: Some(Seed::from_bytes(SEED)),
+        checkpoint: Some(("bucket-17".to_owned(), Zeroizing::new(CHECKPOINT.to_vec()))),
+        ..JobChange::by("daemon")
+    };
+    store.advance(job, &["proposed"], "running", change).await.unwrap();
+    store.put_checkpoint(job, "bucket-18", b"more").await.unwrap();
+    job
+}
+
+async fn finished(store: &Store) -> JobId {
+    let job = running(store).await;
+    let result = JobResult::Whole { bytes: RESULT, items: 3 };
+    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    job
+}
+
+async fn sealed_blobs(world: &World) -> Vec<Vec<u8>> {
+    let mut raw = world.raw().await;
+    let rows = raw.fetch_all("SELECT blob FROM sealed").await.unwrap();
+    raw.close().await.unwrap();
+    rows.iter().map(|row| row.get("blob")).collect()
+}
+
+#[tokio::test]
+async fn checkpoints_come_back_by_their_labels() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    assert_eq!(store.checkpoint_labels(job).await.unwrap(), ["bucket-17", "bucket-18"]);
+    assert_eq!(**store.get_checkpoint(job, "bucket-17").await.unwrap().unwrap(), *CHECKPOINT);
+    assert!(store.get_checkpoint(job, "bucket-19").await.unwrap().is_none());
+    store.put_checkpoint(job, "bucket-17", b"further").await.unwrap();
+    assert_eq!(**store.get_checkpoint(job, "bucket-17").await.unwrap().unwrap(), *b"further");
+    store.put_checkpoint(job, "empty", b"").await.unwrap();
+    assert_eq!(**store.get_checkpoint(job, "empty").await.unwrap().unwrap(), *b"");
+}
+
+#[tokio::test]
+async fn values_larger_than_one_piece_come_back_whole() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    let large: Vec<u8> = (0..(3 << 20) + 5_u32).map(|at| (at % 251) as u8).collect();
+    store.put_checkpoint(job, "large", &large).await.unwrap();
+    assert_eq!(**store.get_checkpoint(job, "large").await.unwrap().unwrap(), large);
+    store.put_checkpoint(job, "large", &large[..1 << 20]).await.unwrap();
+    assert_eq!(**store.get_checkpoint(job, "large").await.unwrap().unwrap(), large[..1 << 20]);
+    let result = JobResult::Whole { bytes: &large, items: 3 };
+    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    assert_eq!(**store.result(job).await.unwrap().unwrap(), large);
+}
+
+#[tokio::test]
+async fn secrets_are_never_in_the_files_in_the_clear() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    let while_running = world.bytes();
+    let result = JobResult::Whole { bytes: RESULT, items: 3 };
+    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    let after = world.bytes();
+    store.close().await;
+    for (when, bytes) in [("running", while_running), ("after", after), ("closed", world.bytes())] {
+        assert!(contains(&bytes, b"intersect"), "the files are read at all");
+        for secret in [&SEED[..], CHECKPOINT, RESULT] {
+            assert!(!contains(&bytes, secret), "{when}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn sealed_seeds_and_checkpoints_are_gone_from_the_files_when_the_job_ends() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    let blobs = sealed_blobs(&world).await;
+    assert_eq!(blobs.len(), 3);
+    assert!(blobs.iter().all(|blob| contains(&world.bytes(), blob)));
+    store.finish(job, &["running"], "failed", JobChange::by("daemon"), JobResult::Nothing).await.unwrap();
+    assert!(store.checkpoint_labels(job).await.unwrap().is_empty());
+    let bytes = world.bytes();
+    assert!(blobs.iter().all(|blob| !contains(&bytes, blob)));
+}
+
+#[tokio::test]
+async fn a_purged_result_is_gone_from_the_files() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = finished(&store).await;
+    let blobs = sealed_blobs(&world).await;
+    assert!(blobs.iter().all(|blob| contains(&world.bytes(), blob)));
+    store.purge(job, "operator").await.unwrap();
+    let bytes = world.bytes();
+    assert!(blobs.iter().all(|blob| !contains(&bytes, blob)));
+}
+
+#[tokio::test]
+async fn parts_of_a_result_go_when_the_job_ends_without_one() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    store.put_result_part(job, 0, RESULT).await.unwrap();
+    store.finish(job, &["running"], "cancelled", JobChange::by("operator"), JobResult::Nothing).await.unwrap();
+    assert!(store.result(job).await.unwrap().is_none());
+    assert!(sealed_blobs(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_tampered_moved_or_shortened_secret_is_called_broken() {
+    for (damage, expected) in [
+        (
+            "UPDATE sealed SET blob = CAST(substr(blob, 1, length(blob) - 1) || x'00' AS BLOB) WHERE purpose = 'seed'",
+            SealFault::NotAuthentic,
+        ),
+        ("UPDATE sealed SET blob = substr(blob, 1, 40) WHERE purpose = 'seed'", SealFault::Truncated),
+        ("UPDATE sealed SET blob = x'' WHERE purpose = 'seed'", SealFault::Truncated),
+        (
+            "UPDATE sealed SET blob = CAST(x'02' || substr(blob, 2) AS BLOB) WHERE purpose = 'seed'",
+            SealFault::UnknownAlgorithm(2),
+        ),
+        (
+            "UPDATE sealed SET blob = (SELECT blob FROM sealed WHERE label = 'bucket-17') WHERE purpose = 'seed'",
+            SealFault::NotAuthentic,
+        ),
+        ("UPDATE sealed SET pieces = 2 WHERE purpose = 'seed'", SealFault::Truncated),
+    ] {
+        let world = World::new();
+        let store = world.furnished().await;
+        let job = running(&store).await;
+        world.raw().await.execute(damage).await.unwrap();
+        let error = store.seed(job).await.err().unwrap();
+        let StoreError::SealBroken { what, fault } = &error else { panic!("{damage}: {error}") };
+        assert_eq!(*fault, expected, "{damage}");
+        assert_eq!(*what, format!("seed of job {job}"));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_one_job_or_label_does_not_open_in_another() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let (first, second) = (running(&store).await, running(&store).await);
+    let mut raw = world.raw().await;
+    let other = |job: JobId| {
+        sqlx::query("UPDATE sealed SET blob = (SELECT blob FROM sealed WHERE job = $1 AND purpose = 'seed') WHERE job = $2 AND purpose = 'seed'").bind(first.to_string()).bind(job.to_string())
+    };
+    raw.execute(other(second)).await.unwrap();
+    raw.execute("UPDATE sealed SET label = 'bucket-0' WHERE label = 'bucket-18'").await.unwrap();
+    for error in [store.seed(second).await.err().unwrap(), store.get_checkpoint(first, "bucket-0").await.err().unwrap()]
+    {
+        assert!(matches!(error, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{error}");
+    }
+    assert!(store.seed(first).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_result_that_lost_a_piece_or_a_part_is_called_broken() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    for part in 0..3 {
+        store.put_result_part(job, part, &vec![part as u8; (1 << 20) + 1]).await.unwrap();
+    }
+    let result = JobResult::Parts { parts: 3, items: 3 };
+    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    for damage in [
+        "DELETE FROM sealed WHERE purpose = 'result-part' AND label = '0000000001' AND piece = 1",
+        "DELETE FROM sealed WHERE purpose = 'result-part' AND label = '0000000001'",
+    ] {
+        world.raw().await.execute(damage).await.unwrap();
+        let error = store.result(job).await.err().unwrap();
+        assert!(matches!(error, StoreError::SealBroken { fault: SealFault::Truncated, .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_rekey_everything_opens_with_the_new_key_only() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let (open, done) = (running(&store).await, finished(&store).await);
+    let old_blobs = sealed_blobs(&world).await;
+    store.rekey(sealer(2), "operator").await.unwrap();
+    let check = async |store: &Store| {
+        assert_eq!(store.seed(open).await.unwrap().unwrap().expose(), &SEED);
+        assert_eq!(**store.get_checkpoint(open, "bucket-17").await.unwrap().unwrap(), *CHECKPOINT);
+        assert_eq!(**store.result(done).await.unwrap().unwrap(), *RESULT);
+    };
+    check(&store).await;
+    assert!(old_blobs.iter().all(|blob| !contains(&world.bytes(), blob)));
+    store.put_checkpoint(open, "bucket-20", b"after").await.unwrap();
+    store.close().await;
+    assert!(matches!(world.try_open(1).await, Err(StoreError::WrongKey { .. })));
+    let store = world.try_open(2).await.unwrap();
+    check(&store).await;
+    assert_eq!(**store.get_checkpoint(open, "bucket-20").await.unwrap().unwrap(), *b"after");
+}
+
+#[tokio::test]
+async fn a_rekey_that_meets_a_broken_secret_changes_nothing() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let (first, second) = (running(&store).await, running(&store).await);
+    let damage = "UPDATE sealed SET blob = x'0102' WHERE purpose = 'seed' AND job = $1";
+    world.raw().await.execute(sqlx::query(damage).bind(second.to_string())).await.unwrap();
+    let refused = store.rekey(sealer(2), "operator").await.unwrap_err();
+    assert!(matches!(refused, StoreError::SealBroken { .. }), "{refused}");
+    assert_eq!(store.seed(first).await.unwrap().unwrap().expose(), &SEED);
+    store.close().await;
+    let store = world.open().await;
+    assert_eq!(store.seed(first).await.unwrap().unwrap().expose(), &SEED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_and_writers_of_secrets_never_meet_a_half_done_rekey() {
+    let world = World::new();
+    let store = std::sync::Arc::new(world.furnished().await);
+    let job = running(&store).await;
+    let work = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for round in 0..60_u32 {
+                store.put_checkpoint(job, "round", &round.to_be_bytes()).await.unwrap();
+                let found = store.get_checkpoint(job, "round").await.unwrap().unwrap();
+                assert_eq!(**found, round.to_be_bytes());
+                assert_eq!(store.seed(job).await.unwrap().unwrap().expose(), &SEED);
+            }
+        }
+    });
+    for byte in 2..12 {
+        store.rekey(sealer(byte), "operator").await.unwrap();
+    }
+    work.await.unwrap();
+}
