@@ -234,7 +234,8 @@ fn three_parties_pin_each_other_in_pairs_and_work_at_the_same_time() {
     let third = Party::start(pair.folder.path(), "lender", setup()).unwrap();
     introduce(&pair.bank, &third).unwrap();
     let path = pair.file("lender.csv");
-    std::fs::write(&path, mobiles(100..300).join("\n").replace('\n', ",x\n").replacen("", "mobile,n\n", 1) + ",x\n").unwrap();
+    std::fs::write(&path, mobiles(100..300).join("\n").replace('\n', ",x\n").replacen("", "mobile,n\n", 1) + ",x\n")
+        .unwrap();
     let path = path.display().to_string();
     third.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=cn-mobile", "--allow", "bank"]).unwrap();
     pair.bank.tacitly(&["dataset", "allow", "ids", "lender"]).unwrap();

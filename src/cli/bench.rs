@@ -93,7 +93,8 @@ impl BenchPsi {
         let out_text = out.display().to_string();
         let before = [a.usage()?, b.usage()?];
         let begin = Instant::now();
-        let job = a.tacitly(&["psi", "--kind", &self.kind, "--dataset", "ids", "--with", "b/ids", "--out", &out_text])?;
+        let job =
+            a.tacitly(&["psi", "--kind", &self.kind, "--dataset", "ids", "--with", "b/ids", "--out", &out_text])?;
         let wall = begin.elapsed();
         let after = [a.usage()?, b.usage()?];
 

@@ -110,10 +110,8 @@ impl Dataset {
                 let reply = daemon.add_dataset(add.into_request()?).await?.into_inner();
                 let dataset = reply.dataset.unwrap_or_default();
                 output.note(|| reply.report.clone());
-                output.say(
-                    || dataset.clone(),
-                    || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256),
-                );
+                output
+                    .say(|| dataset.clone(), || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256));
             }
             Self::List => {
                 let datasets = daemon.list_datasets(control::ListDatasetsRequest {}).await?.into_inner().datasets;
@@ -130,7 +128,8 @@ impl Dataset {
                 output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone());
             }
             Self::Deny { name, peer } => {
-                let request = control::SetRuleRequest { dataset: name.clone(), peer: peer.clone(), json: String::new() };
+                let request =
+                    control::SetRuleRequest { dataset: name.clone(), peer: peer.clone(), json: String::new() };
                 daemon.set_rule(request).await?;
                 output.say(
                     || serde_json::json!({ "dataset": name, "denied": peer }),
@@ -198,13 +197,7 @@ fn listing(datasets: &[control::Dataset]) -> String {
         let key = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile)).collect::<Vec<_>>();
         let peers = dataset.rules.iter().map(|rule| rule.peer.clone()).collect::<Vec<_>>();
         let peers = if peers.is_empty() { "(nobody)".to_owned() } else { peers.join(",") };
-        rows.push(vec![
-            dataset.name.clone(),
-            dataset.rows.to_string(),
-            key.join(","),
-            peers,
-            dataset.path.clone(),
-        ]);
+        rows.push(vec![dataset.name.clone(), dataset.rows.to_string(), key.join(","), peers, dataset.path.clone()]);
     }
     table(&rows)
 }

@@ -34,7 +34,9 @@ impl Demo {
         let members = folder.path().join("members.csv");
         sample::write_bank_customers(self.rows, shared, SEED, BufWriter::new(File::create(&customers)?))?;
         sample::write_shop_members(self.rows, shared, SEED, BufWriter::new(File::create(&members)?))?;
-        output.note(|| format!("two files of {} rows: numbers like `+86 138-0013-8000`, repeats, rows without one", self.rows));
+        output.note(|| {
+            format!("two files of {} rows: numbers like `+86 138-0013-8000`, repeats, rows without one", self.rows)
+        });
 
         let setup = Setup::of(std::env::current_exe()?);
         let bank = Party::start(folder.path(), "bank", setup.clone())?;
@@ -77,7 +79,10 @@ impl Demo {
             || {
                 [
                     format!("{shared} shared customers in {seconds:.1} s, exactly the join in the clear"),
-                    format!("  bank learned: which of its {} customers are members of the shop, and that the shop has {}", job["our_items"], job["peer_items"]),
+                    format!(
+                        "  bank learned: which of its {} customers are members of the shop, and that the shop has {}",
+                        job["our_items"], job["peer_items"]
+                    ),
                     format!("  shop learned: that the bank has {} customers", job["our_items"]),
                     "  nobody saw a number of the other side".to_owned(),
                 ]

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A command's failure, as the person at the terminal sees it.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     code: Option<String>,
     text: String,
     mend: Option<String>,

@@ -28,13 +28,7 @@ impl Init {
         home::create(&folder, &config).map_err(Failure::plain)?;
         output.say(
             || serde_json::json!({ "party": self.party.as_str(), "home": folder }),
-            || {
-                format!(
-                    "{} is ready in {}\n  next: tacitly serve --home {1}",
-                    self.party,
-                    folder.display()
-                )
-            },
+            || format!("{} is ready in {}\n  next: tacitly serve --home {1}", self.party, folder.display()),
         );
         Ok(())
     }

@@ -60,10 +60,9 @@ enum Receiver {
 impl Psi {
     pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
         let mut daemon = connect::connect(home).await?;
-        let (peer, peer_dataset) = self
-            .with
-            .split_once('/')
-            .ok_or_else(|| Failure::hinted("--with names no dataset", "write PEER/DATASET, for example shop/members"))?;
+        let (peer, peer_dataset) = self.with.split_once('/').ok_or_else(|| {
+            Failure::hinted("--with names no dataset", "write PEER/DATASET, for example shop/members")
+        })?;
         let kind = match self.kind {
             Kind::Intersect => "intersect",
             Kind::Align => "align",
@@ -101,7 +100,10 @@ fn summary(job: &Job, out: Option<&Path>) -> String {
     let sizes = format!("{} of our {} keys, {} of {}", job.result_items, job.our_items, job.peer, job.peer_items);
     let mut lines = match (job.receiver.as_str(), out) {
         ("peer", _) => {
-            vec![format!("done: {} received the result; {} keys here, {} there", job.peer, job.our_items, job.peer_items)]
+            vec![format!(
+                "done: {} received the result; {} keys here, {} there",
+                job.peer, job.our_items, job.peer_items
+            )]
         }
         (_, Some(out)) => vec![format!("done: {sizes} keys are shared; our rows are in {}", out.display())],
         (_, None) => vec![format!("done: {sizes} keys are shared")],

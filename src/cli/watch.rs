@@ -52,7 +52,8 @@ impl ProgressLine {
             return Self(None);
         }
         let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {human_pos}/{human_len} eta {eta}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {human_pos}/{human_len} eta {eta}")
+        {
             bar.set_style(style);
         }
         Self(Some(bar))

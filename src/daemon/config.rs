@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
 
 /// The file's name in a party's folder.
-pub const FILE: &str = "party.toml";
+pub(crate) const FILE: &str = "party.toml";
 
 /// A party's configuration. Every key can be overridden by the environment: `TACITLY_NETWORK__LISTEN` stands above
 /// `listen` in `[network]`.
@@ -179,7 +179,9 @@ impl Config {
         if !path.is_file() {
             return Err(ConfigError::Missing(home.to_owned()));
         }
-        let figment = Figment::new().merge(Toml::file_exact(&path)).merge(Env::prefixed("TACITLY_").ignore(&["home", "skips", "log"]).split("__"));
+        let figment = Figment::new()
+            .merge(Toml::file_exact(&path))
+            .merge(Env::prefixed("TACITLY_").ignore(&["home", "skips", "log"]).split("__"));
         let config: Self = figment.extract().map_err(|error| ConfigError::Malformed(Box::new(error), path.clone()))?;
         config.check(&path)?;
         Ok(config)
@@ -190,7 +192,11 @@ impl Config {
             if holds { Ok(()) } else { Err(ConfigError::OutOfRange { path: path.to_owned(), key, rule }) }
         };
         let network = &self.network;
-        demand((0.05..=300.0).contains(&network.heartbeat_seconds), "network.heartbeat_seconds", "must be from 0.05 to 300")?;
+        demand(
+            (0.05..=300.0).contains(&network.heartbeat_seconds),
+            "network.heartbeat_seconds",
+            "must be from 0.05 to 300",
+        )?;
         demand(
             (0.0..=86_400.0).contains(&network.reconnect_window_seconds),
             "network.reconnect_window_seconds",

@@ -83,7 +83,8 @@ pub fn serve(home: &Path) -> Result<(), ServeError> {
     if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
         tracing::warn!("the compute pool was started before; limits.threads does not apply");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()?;
     runtime.block_on(run(home, config, threads))
 }
 
@@ -98,21 +99,21 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     }
     let directory = Arc::new(Directory::new(store.clone(), &*signer).await?);
     let desk = Arc::new(PeerDesk::default());
-    let transport = Arc::new(Grpc::new(identity, directory.clone(), directory.clone()));
     let links = crate::transport::Settings {
         heartbeat: config.heartbeat(),
         reconnect_window: config.reconnect_window(),
         max_sessions: config.limits.jobs_per_peer.max(1),
         ..crate::transport::Settings::default()
     };
-    let network = Arc::new(Network::start(transport.clone(), directory.clone(), desk.clone(), links));
+    let transport = Grpc::new(identity, directory.clone(), Some(directory.clone()), links.clone());
+    let network = Network::start(Arc::new(transport.clone()), directory.clone(), desk.clone(), links)?;
     let mut listen = None;
     if let Some(address) = config.network.listen {
         let refused = |source| ServeError::Listen { place: address.to_string(), source };
         listen = Some(transport.listen(address).await.map_err(refused)?);
     }
     let advertised = config.network.advertise.clone().or_else(|| listen.map(|address| address.to_string()));
-    let peers = Peers::new(store.clone(), network.clone(), directory, &*signer, advertised);
+    let peers = Peers::new(store.clone(), network.clone(), transport.clone(), directory, &*signer, advertised);
     let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
     let settings = Settings {
         me: config.party,
@@ -125,7 +126,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         deadline: Duration::from_secs(config.limits.job_deadline_hours * 3600),
         threads,
     };
-    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, network.clone(), peers, per_item));
+    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, network.clone(), transport, peers, per_item));
     desk.open(&jobs);
     jobs.take_up_all().await?;
 
@@ -157,7 +158,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         served = server.serve_with_incoming(UnixListenerStream::new(listener)) => served.map_err(Into::into),
         () = stop => Ok(()),
     };
-    network.shutdown().await;
+    network.shutdown(Duration::ZERO).await;
     let _already_gone = fs::remove_file(&socket);
     drop((jobs, network));
     tracing::info!("stopped");

@@ -21,11 +21,7 @@ impl Jobs {
         let work = self.desk.begin(job.id, 0);
         work.show("waiting for the peer to be reached");
         let signature = job.our_signature.as_ref().map(ToString::to_string).unwrap_or_default();
-        let ask = Ask::Propose(pb::Propose {
-            job: job.id.to_string(),
-            terms: job.terms.canonical().into(),
-            signature,
-        });
+        let ask = Ask::Propose(pb::Propose { job: job.id.to_string(), terms: job.terms.canonical().into(), signature });
         let answer = self.ask_patiently(job.peer, ask, &work).await?;
         match answer {
             Answer::Decided(decided) => self.note_decision(job.peer, &decided).await.map_err(Gone::Trouble),
@@ -37,7 +33,9 @@ impl Jobs {
                 self.note_ended(job.peer, &ended).await;
                 Ok(())
             }
-            _ => Err(Gone::Trouble(Trouble::new(codes::PEER_FAILED, "the peer did not answer the proposal").with(job.peer))),
+            _ => Err(Gone::Trouble(
+                Trouble::new(codes::PEER_FAILED, "the peer did not answer the proposal").with(job.peer),
+            )),
         }
     }
 
@@ -123,10 +121,8 @@ impl Jobs {
 
     /// As approver: signs.
     pub(super) async fn approve_as_approver(&self, job: &Job, by: &str) -> Result<Job, Trouble> {
-        let signature = self
-            .signer
-            .sign(super::TERMS_CONTEXT, &job.terms_hash.0)
-            .map_err(|error| internal(&error.to_string()))?;
+        let signature =
+            self.signer.sign(super::TERMS_CONTEXT, &job.terms_hash.0).map_err(|error| internal(&error.to_string()))?;
         let change = JobChange { our_signature: Some(signature), ..JobChange::by(by) };
         let approved = self.store.advance(job.id, &[State::Proposed.name()], State::Approved.name(), change).await?;
         tracing::info!(job = %job.id, by, "approved");
@@ -145,7 +141,8 @@ impl Jobs {
             self.desk.stop(job.id);
             return Ok(());
         }
-        let wrong = || Trouble::new(codes::PROTOCOL_VIOLATION, "the signature under the terms is not the peer's").with(from);
+        let wrong =
+            || Trouble::new(codes::PROTOCOL_VIOLATION, "the signature under the terms is not the peer's").with(from);
         let signature: Signature = decided.signature.parse().map_err(|_| wrong())?;
         let key = self.store.peer(from).await?.signing_key;
         key.verify(super::TERMS_CONTEXT, &job.terms_hash.0, &signature).map_err(|_| wrong())?;

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tacitly_core::{Checkpoint, Fault, PartyId, Seed, SessionTag};
+use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
 use tacitly_psi::{Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
 
-use super::datasets::Rows;
+use super::datasets::{Prepared, Rows};
 use super::desk::{PeerReady, Work};
-use super::message::{Answer, Ask, generated as pb};
+use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
 use super::run::Gone;
@@ -17,8 +20,9 @@ use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Rule};
-use crate::session::{self, Completed, Ended, Options};
+use crate::session::{self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript};
 use crate::store::{Job, JobChange, JobResult, Role, StoreError};
+use crate::transport::Notice;
 
 /// The label of the session that runs the whole set at once.
 const WHOLE: &str = "all";
@@ -33,8 +37,10 @@ impl Jobs {
     pub(super) async fn attempt(self: &Arc<Self>, job: &Job, number: u32, work: &Work) -> Result<(), Gone> {
         let me = self.settings.me;
         let terms = Self::terms(job)?;
-        if terms.receives(me) && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() && !terms.receives(job.peer) {
-            return Err(internal("a sole receiver keeps no result before it is done").into());
+        let sole_receiver = terms.receives(me) && !terms.receives(job.peer);
+        if sole_receiver && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() {
+            // The process ended between our result and its receipt: there is nothing left to compute.
+            return self.settle_up(job, &terms, json!({}), work).await;
         }
         let rule = self.datasets.rule(terms.dataset_of(me), job.peer).await?.unwrap_or_default();
         let prepared = self.prepare(job, &terms, work).await?;
@@ -42,7 +48,8 @@ impl Jobs {
         policy::check_sizes(&rule, prepared.items, theirs.items)?;
         self.note_sizes(job, prepared.items, theirs.items).await?;
 
-        let session = Session { jobs: self, job, terms: &terms, number, ours: prepared.items, theirs: theirs.items, work };
+        let session =
+            Session { jobs: self, job, terms: &terms, number, ours: prepared.items, theirs: theirs.items, work };
         let (rows, mut items) = (prepared.rows, prepared.ids);
         let wants_size = rule.min_intersection > 1;
         if wants_size || theirs.wants_size {
@@ -50,10 +57,14 @@ impl Jobs {
                 copy.push(item);
                 copy
             });
-            let mut learners: Vec<PartyId> =
-                [(wants_size, me), (theirs.wants_size, job.peer)].iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
+            let mut learners: Vec<PartyId> = [(wants_size, me), (theirs.wants_size, job.peer)]
+                .iter()
+                .filter(|(wants, _)| *wants)
+                .map(|(_, id)| *id)
+                .collect();
             learners.sort_unstable();
-            let outcome = session.run(SIZE, Flow::Cardinality, &learners, std::mem::replace(&mut items, copy)).await?;
+            let learned = std::mem::replace(&mut items, copy);
+            let outcome = session.run(SIZE, Flow::Cardinality, &learners, learned, None).await?;
             if let PsiAnswer::Size(size) = outcome.output.answer
                 && wants_size
                 && size < rule.min_intersection
@@ -67,12 +78,26 @@ impl Jobs {
             Kind::Align => Flow::Align,
             Kind::Cardinality => Flow::Cardinality,
         };
-        let completed = session.run(WHOLE, flow, &terms.receivers, items).await?;
-        self.keep(job, &terms, &rows, completed, work).await
+        // The result is durable before the frame that completed it is acknowledged.
+        let (store, id, rows) = (self.store.clone(), job.id, Arc::new(rows));
+        let kept_rows = rows.clone();
+        let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome| {
+            Box::pin(async move {
+                if let Some(result) = result_of(&outcome.answer, &kept_rows) {
+                    let bytes = Zeroizing::new(result.encode());
+                    store.put_checkpoint(id, Self::OUTCOME, &bytes).await.map_err(local)?;
+                }
+                Ok(outcome)
+            })
+        });
+        let completed = session.run(WHOLE, flow, &terms.receivers, items, Some(settle)).await?;
+        let shared = result_of(&completed.output.answer, &rows).map(|result| result.items());
+        let hint = if shared == Some(0) { rows.hint() } else { None };
+        self.settle_up(job, &terms, report(job.peer, &completed, hint), work).await
     }
 
     /// Reads our keys and makes sure that the job has its seed.
-    async fn prepare(&self, job: &Job, terms: &JobTerms, work: &Work) -> Result<super::datasets::Prepared, Gone> {
+    async fn prepare(&self, job: &Job, terms: &JobTerms, work: &Work) -> Result<Prepared, Gone> {
         work.show("reading our data");
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let prepared = self.datasets.read(dataset, self.settings.items_per_job).await?;
@@ -95,7 +120,7 @@ impl Jobs {
         self: &Arc<Self>,
         job: &Job,
         number: u32,
-        prepared: &super::datasets::Prepared,
+        prepared: &Prepared,
         rule: &Rule,
         work: &Work,
     ) -> Result<PeerReady, Gone> {
@@ -130,42 +155,30 @@ impl Jobs {
         Ok(())
     }
 
-    /// Stores what we received, says so, and waits until the peer has done the same.
-    async fn keep(
+    /// Ends the job as far as our side can: a sole receiver is done and says so; otherwise the peer must have said that
+    /// its result is stored.
+    async fn settle_up(
         self: &Arc<Self>,
         job: &Job,
         terms: &JobTerms,
-        rows: &Rows,
-        completed: Completed<PsiOutcome>,
+        report: serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
-        let outcome = match &completed.output.answer {
-            PsiAnswer::Served => None,
-            PsiAnswer::Matched(items) => Some((Outcome::Rows(rows.of_items(items)), items.len() as u64)),
-            PsiAnswer::Aligned(items) => Some((Outcome::Aligned(rows.in_order(items)), items.len() as u64)),
-            PsiAnswer::Size(size) => Some((Outcome::Size(*size), *size)),
-        };
-        let nothing_shared = matches!(&outcome, Some((_, 0)));
-        let report = report(job.peer, &completed, nothing_shared.then(|| rows.hint()).flatten());
         let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
         let running = [State::Running.name()];
-        let Some((outcome, items)) = outcome else {
-            self.store.advance(job.id, &running, running[0], change).await?;
-            return self.await_receipt(job, work).await;
-        };
-        let bytes = zeroize::Zeroizing::new(outcome.encode());
         if terms.receives(job.peer) {
-            let checkpoint = Some((Self::OUTCOME.to_owned(), bytes));
-            self.store.advance(job.id, &running, running[0], JobChange { checkpoint, ..change }).await?;
-            let done = pb::Ended { job: job.id.to_string(), state: State::Done.name().to_owned(), reason: None };
-            self.tell(job.peer, Ask::Ended(done));
+            self.store.advance(job.id, &running, running[0], change).await?;
+            if terms.receives(self.settings.me) {
+                self.tell(job.peer, Ask::Ended(message::ended(job.id, State::Done, None)));
+            }
             if *work.peer_done.borrow() {
-                let done = pb::Ended { job: job.id.to_string(), state: State::Done.name().to_owned(), reason: None };
-                self.note_ended(job.peer, &done).await;
-                return Ok(());
+                return Ok(self.note_receipt(job).await?);
             }
             return self.await_receipt(job, work).await;
         }
+        let bytes = self.store.get_checkpoint(job.id, Self::OUTCOME).await?;
+        let bytes = bytes.ok_or_else(|| internal("a receiver's result is stored before it settles up"))?;
+        let items = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?.items();
         let result = JobResult::Whole { bytes: &bytes, items };
         let done = self.store.finish(job.id, &running, State::Done.name(), change, result).await?;
         tracing::info!(job = %job.id, "done");
@@ -214,6 +227,7 @@ impl Session<'_> {
         flow: Flow,
         receivers: &[PartyId],
         items: Items,
+        settle: Option<Settle<PsiOutcome>>,
     ) -> Result<Completed<PsiOutcome>, Gone> {
         let (jobs, me, peer) = (self.jobs, self.jobs.settings.me, self.job.peer);
         let members = [Member::new(me, self.ours), Member::new(peer, self.theirs)];
@@ -226,47 +240,88 @@ impl Session<'_> {
         let label = format!("{purpose}, attempt {}", self.number);
         let tag = SessionTag::of(&terms.to_terms().hash(), &label);
         let seed = seed.derive(purpose);
-        let party = session::compute(move || PsiParty::new(terms, me, &label, items, seed, resume))
+        let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
-            .map_err(|fault| trouble_of_fault(&fault, ""))?;
-        let link = jobs.network.open(peer, tag).map_err(|error| Gone::Trouble(Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer)))?;
-        let store = jobs.store.clone();
-        let (id, purpose) = (self.job.id, purpose.to_owned());
-        let options = Options::new()
-            .deadline(jobs.settings.deadline)
-            .cancelled_by(self.work.stop.clone())
-            .watched_by(self.work.live.clone())
-            .checkpoints_into(move |checkpoint: Checkpoint| {
-                let (store, purpose) = (store.clone(), purpose.clone());
-                async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(|error: StoreError| error.to_string()) }
-            });
-        session::drive(party, vec![link], options).await.map_err(|ended| gone(peer, ended))
+            .map_err(|_| internal("preparing the set ended unexpectedly"))?
+            .map_err(|fault| of_fault(&fault, "preparing the set"))?;
+        let link = jobs.network.open(peer, tag);
+        let link = link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))?;
+        let (store, id, purpose) = (jobs.store.clone(), self.job.id, purpose.to_owned());
+        let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
+            let (store, purpose) = (store.clone(), purpose.clone());
+            Box::pin(async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(local) })
+        });
+        let options = Options {
+            deadline: Some(Instant::now() + jobs.settings.deadline),
+            status: Some(self.work.show_session()),
+            checkpoint: Some(checkpoint),
+            settle,
+            ..Options::default()
+        };
+        session::drive(Box::new(party), vec![link], options).await.map_err(of_ended)
+    }
+}
+
+/// What a receiver keeps of an answer; nothing if it only served.
+fn result_of(answer: &PsiAnswer, rows: &Rows) -> Option<Outcome> {
+    match answer {
+        PsiAnswer::Served => None,
+        PsiAnswer::Matched(items) => Some(Outcome::Rows(rows.of_items(items))),
+        PsiAnswer::Aligned(items) => Some(Outcome::Aligned(rows.in_order(items))),
+        PsiAnswer::Size(size) => Some(Outcome::Size(*size)),
     }
 }
 
 /// What is kept of a session in the ledger, and a hint about our own column if nothing was shared.
 fn report(peer: PartyId, completed: &Completed<PsiOutcome>, hint: Option<String>) -> serde_json::Value {
-    let transcript = completed.transcripts.get(&peer);
-    let (sent, received) = transcript.map(|transcript| (transcript.sent.clone(), transcript.received.clone())).unwrap_or_default();
-    json!({
-        "bytes_out": sent.bytes, "bytes_in": received.bytes,
-        "frames_out": sent.frames, "frames_in": received.frames,
-        "digest_out": sent.digest.to_string(), "digest_in": received.digest.to_string(),
-        "hint": hint,
-    })
+    let side = |transcript: &Transcript| {
+        let digest = data_encoding::HEXLOWER.encode(&transcript.digest);
+        json!({ "frames": transcript.frames, "bytes": transcript.bytes, "digest": format!("sha256:{digest}") })
+    };
+    match completed.transcripts.get(&peer) {
+        Some(transcripts) => {
+            json!({ "sent": side(&transcripts.sent), "received": side(&transcripts.received), "hint": hint })
+        }
+        None => json!({ "hint": hint }),
+    }
+}
+
+/// A store's refusal as a session's: the peer hears the code only.
+fn local(error: StoreError) -> LocalFailure {
+    let trouble = Trouble::from(error);
+    LocalFailure { code: trouble.code.name, detail: trouble.text }
 }
 
 /// A session's ending as an attempt's.
-fn gone(peer: PartyId, ended: Ended) -> Gone {
-    let _ = (peer, ended);
-    Gone::Stopped
+fn of_ended(ended: Ended) -> Gone {
+    let resumable = ended.is_resumable();
+    let text = ended.to_string();
+    match ended {
+        Ended::Stalled { who, cause: Absence::PeerLost, stage } => {
+            Gone::Lost(Trouble::new(codes::PEER_LOST, text).with(who).during(stage))
+        }
+        Ended::Local { code: Notice::SHUTDOWN, .. } => Gone::Stopped,
+        // Somebody was away and is back: the next attempt finds out.
+        _ if resumable => Gone::Restarted,
+        Ended::Stalled { who, stage, .. } => Gone::Lost(Trouble::new(codes::PEER_LOST, text).with(who).during(stage)),
+        Ended::Fault(fault) => Gone::Trouble(of_fault(&fault, "")),
+        Ended::PeerFailed { who, stage, .. } => {
+            Gone::Trouble(Trouble::new(codes::PEER_FAILED, text).with(who).during(stage))
+        }
+        Ended::Cancelled { by, stage } => Gone::Trouble(Trouble::new(codes::CANCELLED, text).with(by).during(stage)),
+        Ended::Deadline { stage } => Gone::Trouble(Trouble::new(codes::DEADLINE, text).during(stage)),
+        Ended::Local { code, detail, stage } => {
+            let code = codes::by_name(code).unwrap_or(codes::INTERNAL);
+            Gone::Trouble(Trouble::new(code, detail).during(stage))
+        }
+    }
 }
 
-fn trouble_of_fault(fault: &Fault, stage: &str) -> Trouble {
+fn of_fault(fault: &Fault, stage: &str) -> Trouble {
     let trouble = match fault {
         Fault::Peer { who, .. } => Trouble::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
         Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
-        Fault::Misuse(tacitly_core::Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
+        Fault::Misuse(Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
         Fault::Misuse(_) => internal(&fault.to_string()),
     };
     trouble.during(stage)

@@ -207,7 +207,8 @@ impl Datasets {
             self.store.remove_rule(dataset, peer, "operator").await?;
             return Ok(String::new());
         }
-        let bad = |error: serde_json::Error| Trouble::new(codes::BAD_REQUEST, format!("the rule cannot be read: {error}"));
+        let bad =
+            |error: serde_json::Error| Trouble::new(codes::BAD_REQUEST, format!("the rule cannot be read: {error}"));
         let rule: Rule = serde_json::from_str(json).map_err(bad)?;
         let stored = self.store.set_rule(dataset, peer, self::json(&rule)?, rule.expires, "operator").await?;
         Ok(stored.rule.to_string())
@@ -243,11 +244,11 @@ impl Datasets {
     /// Streams rows of a dataset as a file.
     pub(super) fn write(
         &self,
-        dataset: &Dataset,
+        dataset: Dataset,
         outcome: Outcome,
         columns: Vec<String>,
         format: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + 'static, Trouble> {
+    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
         let format = match format {
             "" | "csv" => OutputFormat::Csv { delimiter: intake::Delimiter::COMMA, header: true },
             "parquet" => OutputFormat::Parquet,
@@ -258,7 +259,7 @@ impl Datasets {
             Outcome::Aligned(rows) => Selection::Ordered(rows),
             Outcome::Size(_) => return Err(Trouble::new(codes::RESULT_NONE, "a size has no rows")),
         };
-        let (source, _, digest) = reading(dataset)?;
+        let (source, _, digest) = reading(&dataset)?;
         let output = intake::Output { columns, format };
         let memory = self.memory;
         let (pieces, stream) = mpsc::channel(PIECES);
@@ -339,7 +340,9 @@ fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
             let mut characters = new.delimiter.chars();
             let delimiter = match (characters.next(), characters.next()) {
                 (None, _) => intake::Delimiter::COMMA,
-                (Some(delimiter), None) => delimiter.try_into().map_err(|error: intake::BadDelimiter| bad(error.to_string()))?,
+                (Some(delimiter), None) => {
+                    delimiter.try_into().map_err(|error: intake::BadDelimiter| bad(error.to_string()))?
+                }
                 _ => return Err(bad("a delimiter is one character".to_owned())),
             };
             Ok(Format::Csv { encoding, delimiter, header: true })
@@ -372,8 +375,6 @@ fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
 }
 
 /// Runs work that reads files or computes for long, away from the threads that serve the network.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-) -> Result<T, Trouble> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Trouble> + Send + 'static) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(work).await.map_err(|_| internal("reading a file ended unexpectedly"))?
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::session::{Status, Traffic};
 use crate::store::JobId;
 
 /// Where a job stands this moment; what outlives the process is in the ledger.
@@ -34,14 +35,20 @@ pub(super) struct PeerReady {
 /// One job at work.
 #[derive(Clone)]
 pub(super) struct Work {
-    pub(super) live: Arc<watch::Sender<Live>>,
+    stage: Arc<Mutex<Stage>>,
     pub(super) peer_ready: Arc<watch::Sender<Option<PeerReady>>>,
     /// The peer has stored its result while ours is still to come.
     pub(super) peer_done: Arc<watch::Sender<bool>>,
-    /// Ends the attempt that runs, without a word about why: whoever cancels says why in the ledger.
+    /// Ends the attempt that runs, without a word about why: whoever stops it says why in the ledger.
     pub(super) stop: CancellationToken,
     /// The attempt that runs; 0 while the job only waits.
     pub(super) attempt: u32,
+}
+
+/// What a job is doing.
+enum Stage {
+    Words(&'static str),
+    Session(watch::Receiver<Status>),
 }
 
 /// All jobs at work, by number.
@@ -70,7 +77,7 @@ impl Desk {
             None => Arc::new(watch::Sender::new(None)),
         };
         let work = Work {
-            live: Arc::new(watch::Sender::new(Live::default())),
+            stage: Arc::new(Mutex::new(Stage::Words("starting"))),
             peer_ready,
             peer_done: Arc::new(watch::Sender::new(false)),
             stop: CancellationToken::new(),
@@ -140,10 +147,37 @@ impl Desk {
 
 impl Work {
     /// Shows a stage that has no numbers.
-    pub(super) fn show(&self, stage: &str) {
-        self.live.send_modify(|live| {
-            stage.clone_into(&mut live.stage);
-            (live.done, live.total) = (0, 0);
-        });
+    pub(super) fn show(&self, words: &'static str) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Stage::Words(words);
+    }
+
+    /// Shows a protocol session from now on; the sender tells how it goes.
+    pub(super) fn show_session(&self) -> watch::Sender<Status> {
+        let (sender, receiver) = watch::channel(Status::default());
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Stage::Session(receiver);
+        sender
+    }
+
+    /// Where the job stands this moment.
+    pub(super) fn live(&self) -> Live {
+        match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Words(words) => Live { stage: (*words).to_owned(), ..Live::default() },
+            Stage::Session(status) => {
+                let status = status.borrow();
+                let down = status.peers.iter().find(|(_, traffic)| !traffic.up);
+                let stage = match down {
+                    Some((peer, _)) => format!("link down: waiting for {peer}"),
+                    None => status.stage.to_owned(),
+                };
+                let bytes = |of: fn(&Traffic) -> u64| status.peers.values().map(of).sum();
+                Live {
+                    stage,
+                    done: status.done,
+                    total: status.total,
+                    bytes_out: bytes(|traffic| traffic.bytes_out),
+                    bytes_in: bytes(|traffic| traffic.bytes_in),
+                }
+            }
+        }
     }
 }

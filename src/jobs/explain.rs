@@ -68,7 +68,9 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
             rule.min_intersection
         ));
     }
-    line(format!("never    any key, any other column, or which of its keys are not shared leaves a side in readable form"));
+    line(format!(
+        "never    any key, any other column, or which of its keys are not shared leaves a side in readable form"
+    ));
     text.trim_end().to_owned()
 }
 
@@ -126,9 +128,17 @@ mod tests {
         let per_item = Duration::from_micros(60);
         let facts = Facts { me: shop, our_rows: 1 << 20, rule: Some(&rule), per_item, threads: 2 };
         let text = explain(&terms, &facts);
-        for words in ["63 seconds", "150.0 MiB", "bank: how many distinct keys shop has; how many keys are shared, not which", "demands 100 shared keys"] {
+        for words in [
+            "63 seconds",
+            "150.0 MiB",
+            "bank: how many distinct keys shop has; how many keys are shared, not which",
+            "demands 100 shared keys",
+        ] {
             assert!(text.contains(words), "{words} is missing in:\n{text}");
         }
-        assert!(!text.contains("we: how many distinct keys bank has; "), "a side that receives nothing learns the size only");
+        assert!(
+            !text.contains("we: how many distinct keys bank has; "),
+            "a side that receives nothing learns the size only"
+        );
     }
 }

@@ -10,6 +10,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::state::State;
 use crate::codes::{self, Trouble};
+use crate::transport::{Inbox, LinkError, LinkState, Pending};
 
 /// Where the network delivers what peers say. It is made before the jobs, which need the network, and learns of them
 /// once they are there.
@@ -22,11 +23,34 @@ impl PeerDesk {
         let _opened_before = self.0.set(Arc::downgrade(jobs));
     }
 
-    /// Answers one request of a peer; `None` while the daemon is starting or stopping, or if it cannot be read.
-    pub async fn answer(&self, from: PartyId, request: Bytes) -> Option<Bytes> {
-        let jobs = self.0.get()?.upgrade()?;
-        let ask = message::decode_ask(&request)?;
-        Some(message::encode_answer(jobs.answer(from, ask).await))
+    /// Answers one request of a peer. A daemon that is starting or stopping, and one that cannot read the request,
+    /// asks the peer to come again.
+    async fn answer(&self, from: PartyId, request: Bytes) -> Answer {
+        let jobs = self.0.get().and_then(Weak::upgrade);
+        match (jobs, message::decode_ask(&request)) {
+            (Some(jobs), Some(ask)) => jobs.answer(from, ask).await,
+            _ => Answer::Busy(pb::Busy {}),
+        }
+    }
+}
+
+impl Inbox for PeerDesk {
+    fn request(&self, from: PartyId, body: Bytes) -> Pending<'_, Bytes> {
+        Box::pin(async move { message::encode_answer(self.answer(from, body).await) })
+    }
+
+    fn link_changed(&self, peer: PartyId, state: &LinkState) {
+        match state {
+            LinkState::Up { software, wire, .. } => tracing::info!(%peer, software, wire, "link up"),
+            LinkState::Down { reason, .. } => tracing::warn!(%peer, %reason, "link down"),
+        }
+        if let Some(jobs) = self.0.get().and_then(Weak::upgrade) {
+            jobs.desk.bump();
+        }
+    }
+
+    fn call_refused(&self, error: &LinkError) {
+        tracing::warn!(%error, "a call was refused");
     }
 }
 

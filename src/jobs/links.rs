@@ -6,7 +6,6 @@ use super::office::Jobs;
 use crate::codes::{self, Trouble};
 
 impl Jobs {
-
     async fn link_is(&self, peer: PartyId, up: bool) {
         let mut links = self.network.links();
         let reached = links.wait_for(|links| links.get(&peer).is_some_and(crate::transport::LinkState::is_up) == up);

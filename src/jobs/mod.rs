@@ -36,8 +36,8 @@ mod view;
 
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
-pub use inbox::PeerDesk;
 pub use explain::{Facts, explain};
+pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};

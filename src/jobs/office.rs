@@ -25,9 +25,8 @@ use super::view::{EventView, JobView};
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Asked, Decision};
 use crate::session::Network;
-use crate::store::{
-    Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store,
-};
+use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
+use crate::transport::Grpc;
 
 /// How this party runs its jobs.
 #[derive(Clone, Debug)]
@@ -57,7 +56,8 @@ pub struct Jobs {
     pub(super) settings: Settings,
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
-    pub(super) network: Arc<Network>,
+    pub(super) network: Network,
+    transport: Grpc,
     pub(super) peers: Peers,
     pub(super) datasets: Datasets,
     pub(super) desk: Desk,
@@ -116,7 +116,8 @@ impl Jobs {
         settings: Settings,
         store: Arc<Store>,
         signer: Arc<dyn Signer>,
-        network: Arc<Network>,
+        network: Network,
+        transport: Grpc,
         peers: Peers,
         per_item: Duration,
     ) -> Self {
@@ -130,6 +131,7 @@ impl Jobs {
             store,
             signer,
             network,
+            transport,
             peers,
             per_item,
         }
@@ -161,11 +163,10 @@ impl Jobs {
     /// # Errors
     /// [`Trouble`] of the store.
     pub async fn status(&self) -> Result<StatusView, Trouble> {
-        let expires = self.network.identity().not_after();
+        let expires = self.transport.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
-        let warnings = (days < 30).then(|| {
-            format!("our certificate expires in {days} days: run `tacitly identity rotate`")
-        });
+        let warnings =
+            (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
         Ok(StatusView {
             party: self.settings.me,
             listen: self.settings.listen,
@@ -267,7 +268,8 @@ impl Jobs {
         let state = match state {
             "" => None,
             name => {
-                let known = name.parse::<State>().map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
+                let known =
+                    name.parse::<State>().map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
                 Some(known.name().to_owned())
             }
         };
@@ -290,7 +292,7 @@ impl Jobs {
     pub async fn watch(
         self: &Arc<Self>,
         id: &str,
-    ) -> Result<impl Stream<Item = Result<JobView, Trouble>> + Send + 'static, Trouble> {
+    ) -> Result<impl Stream<Item = Result<JobView, Trouble>> + Send + use<>, Trouble> {
         const PAUSE: Duration = Duration::from_millis(100);
         let id = self.find(id).await?.id;
         let (updates, stream) = tokio::sync::mpsc::channel(1);
@@ -414,7 +416,7 @@ impl Jobs {
         id: &str,
         columns: Vec<String>,
         format: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + 'static, Trouble> {
+    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
         let job = self.find(id).await?;
         let none = |text: &str| Trouble::new(codes::RESULT_NONE, text);
         let bytes = self.store.result(job.id).await?.ok_or_else(|| none("the job has no result on this side"))?;
@@ -425,12 +427,13 @@ impl Jobs {
         let terms = Self::terms(&job)?;
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let rule = self.datasets.rule(&dataset.name, job.peer).await?.unwrap_or_default();
-        if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column)) {
+        if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column))
+        {
             let text = format!("the rule for {} withholds column {withheld:?} from results", job.peer);
             return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
         }
         let columns = if columns.is_empty() { rule.columns } else { columns };
-        self.datasets.write(&dataset, outcome, columns, format)
+        self.datasets.write(dataset, outcome, columns, format)
     }
 
     /// The audit trail, oldest first.
@@ -469,7 +472,8 @@ impl Jobs {
         let limit = self.settings.jobs_per_peer;
         let open = self.store.unfinished().await?.iter().filter(|job| job.peer == peer).count();
         if open >= limit {
-            let text = format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
+            let text =
+                format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
             return Err(Trouble::new(codes::LIMIT, text));
         }
         Ok(())
@@ -497,7 +501,7 @@ impl Jobs {
     }
 
     fn view(&self, job: &Job) -> Result<JobView, Trouble> {
-        let live = self.desk.find(job.id).map(|work| work.live.borrow().clone());
+        let live = self.desk.find(job.id).map(|work| work.live());
         JobView::of(job, self.settings.me, live)
     }
 

@@ -19,6 +19,15 @@ pub enum Outcome {
 pub struct MalformedOutcome;
 
 impl Outcome {
+    /// How many keys or rows it is about.
+    #[must_use]
+    pub fn items(&self) -> u64 {
+        match self {
+            Self::Rows(rows) | Self::Aligned(rows) => rows.len() as u64,
+            Self::Size(size) => *size,
+        }
+    }
+
     /// The encoding that is sealed: a tag, then variable-length numbers; ascending rows are stored as differences.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -14,7 +14,9 @@ use tacitly_core::PartyId;
 use crate::codes::{self, Trouble};
 use crate::session::Network;
 use crate::store::{InviteToken, NewPeer, Peer, PublicKey, Signer, Store, StoreError};
-use crate::transport::{Application, EnrolError, Enroller, Inviter, PeerDirectory, Pending, Pin, Welcome};
+use crate::transport::{
+    Application, EnrolError, Enroller, Grpc, Inviter, LinkState, PeerDirectory, Pending, Pin, Welcome,
+};
 
 /// What every invitation code begins with: its version.
 const PREFIX: &str = "tacitly1-";
@@ -24,7 +26,8 @@ const CHECKSUM: usize = 4;
 /// Partners of one party.
 pub struct Peers {
     store: Arc<Store>,
-    network: Arc<Network>,
+    network: Network,
+    transport: Grpc,
     directory: Arc<Directory>,
     /// Our own signing key, tagged.
     key: PublicKey,
@@ -71,12 +74,13 @@ impl Peers {
     #[must_use]
     pub fn new(
         store: Arc<Store>,
-        network: Arc<Network>,
+        network: Network,
+        transport: Grpc,
         directory: Arc<Directory>,
         signer: &dyn Signer,
         address: Option<String>,
     ) -> Self {
-        Self { store, network, directory, key: signer.public_key(), address }
+        Self { store, network, transport, directory, key: signer.public_key(), address }
     }
 
     /// Makes a code with which one party can join within `valid`.
@@ -92,7 +96,7 @@ impl Peers {
         let expires = self.store.now() + valid.min(Duration::from_secs(30 * 86_400));
         let invite = self.store.create_invite(&token, expires, "operator").await?;
         self.directory.refresh().await?;
-        let identity = self.network.identity();
+        let identity = self.transport.identity();
         let code = Code {
             party: identity.party(),
             address,
@@ -109,9 +113,10 @@ impl Peers {
     /// reached, or trouble of the store.
     pub async fn join(&self, code: &str) -> Result<PeerView, Trouble> {
         let refuse = |text: &str| Trouble::new(codes::INVITATION, text);
-        let code = Code::from_text(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
+        let code =
+            Code::from_text(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
         let pin: Pin = code.pin.parse().map_err(|_| refuse("the code is of another version"))?;
-        if code.party == self.network.identity().party() {
+        if code.party == self.transport.identity().party() {
             return Err(refuse("this is our own invitation; the other party joins with it"));
         }
         let token = BASE64URL_NOPAD.decode(code.token.as_bytes()).map_err(|_| refuse("the code is mistyped"))?;
@@ -121,11 +126,12 @@ impl Peers {
             identity_key: Bytes::from(self.key.to_string()),
             address: self.address.clone(),
         };
-        let welcome = self.network.enrol(inviter, application).await.map_err(|error| match error {
+        let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
             EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
             other => refuse(&other.to_string()),
         })?;
-        let signing_key = key_of(&welcome.identity_key).ok_or_else(|| refuse("the inviter's signing key cannot be read"))?;
+        let signing_key =
+            key_of(&welcome.identity_key).ok_or_else(|| refuse("the inviter's signing key cannot be read"))?;
         let peer = NewPeer { id: code.party, address: Some(code.address), signing_key, pins: vec![pin.to_string()] };
         match self.store.add_peer(peer, "operator").await {
             Ok(_) => {}
@@ -137,7 +143,7 @@ impl Peers {
             Err(error) => return Err(error.into()),
         }
         self.directory.refresh().await?;
-        self.network.dial(code.party);
+        self.network.refresh();
         let peer = self.store.peer(code.party).await?;
         Ok(self.view(&peer))
     }
@@ -158,11 +164,17 @@ impl Peers {
         let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
         let id: PartyId = party.parse().map_err(|_| unknown())?;
         self.store.remove_peer(id, "operator").await?;
-        self.directory.refresh().await
+        self.directory.refresh().await?;
+        self.network.refresh();
+        Ok(())
     }
 
     fn view(&self, peer: &Peer) -> PeerView {
-        let (link_up, link_detail) = self.network.link_in_words(peer.id);
+        let (link_up, link_detail) = match self.network.links().borrow().get(&peer.id) {
+            Some(LinkState::Up { .. }) => (true, String::new()),
+            Some(LinkState::Down { reason, .. }) => (false, reason.to_string()),
+            None => (false, "there has been no connection yet".to_owned()),
+        };
         PeerView {
             party: peer.id,
             address: peer.address.clone(),
@@ -245,8 +257,7 @@ impl Directory {
             self.store.add_pin(party, &pin.to_string(), party.as_str()).await?;
             self.store.replace_signing_key(party, signing_key, party.as_str()).await?;
         } else {
-            let peer =
-                NewPeer { id: party, address: application.address, signing_key, pins: vec![pin.to_string()] };
+            let peer = NewPeer { id: party, address: application.address, signing_key, pins: vec![pin.to_string()] };
             self.store.admit_by_invite(&token, peer).await?;
         }
         self.refresh().await?;

@@ -283,7 +283,7 @@ impl Jobs {
     }
 
     /// The peer has stored its result. The job is done here too, unless our own result is still to come.
-    async fn note_receipt(self: &Arc<Self>, job: &Job) -> Result<(), Trouble> {
+    pub(super) async fn note_receipt(self: &Arc<Self>, job: &Job) -> Result<(), Trouble> {
         let states = State::Done.previous();
         let change = JobChange::by(job.peer.as_str());
         if Self::terms(job)?.receives(self.settings.me) {
@@ -357,7 +357,11 @@ impl Jobs {
     /// The job of this number, if it is one with `peer`; another party's jobs do not exist for it.
     pub(super) async fn find_with(&self, id: &str, peer: PartyId) -> Result<Job, Trouble> {
         let job = self.find(id).await?;
-        if job.peer == peer { Ok(job) } else { Err(Trouble::new(codes::JOB_UNKNOWN, "there is no such job with this peer")) }
+        if job.peer == peer {
+            Ok(job)
+        } else {
+            Err(Trouble::new(codes::JOB_UNKNOWN, "there is no such job with this peer"))
+        }
     }
 }
 

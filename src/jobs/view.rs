@@ -79,8 +79,12 @@ impl JobView {
             _ => "peer",
         };
         // What the job's report kept of its last attempt stands in for progress once the job is off the desk.
-        let report = |name: &str| job.transcripts.as_ref().and_then(|report| report[name].as_u64()).unwrap_or_default();
-        let kept = || Live { bytes_out: report("bytes_out"), bytes_in: report("bytes_in"), ..Live::default() };
+        let bytes = |side: &str| job.transcripts.as_ref().and_then(|report| report[side]["bytes"].as_u64());
+        let kept = || Live {
+            bytes_out: bytes("sent").unwrap_or_default(),
+            bytes_in: bytes("received").unwrap_or_default(),
+            ..Live::default()
+        };
         Ok(Self {
             id: job.id.to_string(),
             kind: job.kind.clone(),

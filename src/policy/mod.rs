@@ -121,7 +121,9 @@ pub fn decide(rule: Option<&Rule>, asked: &Asked<'_>) -> Result<Decision, Troubl
         return refuse(format!("the stated purpose is not among those allowed: {}", rule.purposes.join(", ")));
     }
     match rule.receivers {
-        Receivers::Us if asked.peer_receives => return refuse("only the dataset's owner may receive a result".to_owned()),
+        Receivers::Us if asked.peer_receives => {
+            return refuse("only the dataset's owner may receive a result".to_owned());
+        }
         Receivers::Peer if asked.we_receive => return refuse("only the other side may receive a result".to_owned()),
         _ => {}
     }
@@ -169,7 +171,10 @@ mod tests {
     fn each_limit_refuses_what_passes_it_and_nothing_else() {
         let open = Rule::default();
         assert_eq!(decide(Some(&open), &asked()), Ok(Decision::Approve));
-        assert_eq!(decide(Some(&Rule { approval: Approval::Manual, ..open.clone() }), &asked()), Ok(Decision::AskAPerson));
+        assert_eq!(
+            decide(Some(&Rule { approval: Approval::Manual, ..open.clone() }), &asked()),
+            Ok(Decision::AskAPerson)
+        );
         let passing = [
             Rule { kinds: vec!["intersect".into()], ..open.clone() },
             Rule { receivers: Receivers::Peer, ..open.clone() },

@@ -175,8 +175,8 @@ impl Control for Service {
         let asked = request.into_inner();
         let chunks = self.jobs.result(&asked.job, asked.columns, &asked.format).await;
         let chunks = chunks.map_err(|trouble| status::of(&trouble))?;
-        let chunks = chunks
-            .map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|trouble| status::of(&trouble)));
+        let chunks =
+            chunks.map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|trouble| status::of(&trouble)));
         Ok(Response::new(Box::pin(chunks)))
     }
 
