@@ -1,1 +1,3 @@
+//! The party daemon and its command line.
+
 fn main() {}
