@@ -117,7 +117,7 @@ impl Network {
         links.retain(|peer, link| {
             let stays = peers.contains(peer);
             if !stays {
-                link.discard();
+                link.withdraw();
             }
             stays
         });
@@ -130,9 +130,9 @@ impl Network {
     /// `drain`, tells the peers, and closes the transport.
     pub async fn shutdown(&self, drain: Duration) {
         let links: Vec<Arc<Link>> = self.locked().values().cloned().collect();
-        links.iter().for_each(|link| link.close(false));
+        links.iter().for_each(|link| link.close());
         wait_while(drain, || links.iter().any(|link| link.is_busy())).await;
-        links.iter().for_each(|link| link.close(true));
+        links.iter().for_each(|link| link.end_all());
         // Whoever drives a session learns of it now, and tells its peers.
         wait_while(LAST_WORDS, || links.iter().any(|link| link.is_busy())).await;
         self.inner.common.closing.cancel();

@@ -71,8 +71,10 @@ impl MemoryHub {
 
     /// Takes `party` away at once, as when its process is killed.
     pub fn leave(&self, party: PartyId) {
-        if let Some(door) = self.locked().parties.remove(&party) {
+        let door = self.locked().parties.remove(&party);
+        if let Some(door) = door {
             door.closing.cancel();
+            self.break_lines(|one, other| one == party || other == party);
         }
     }
 
@@ -90,13 +92,16 @@ impl MemoryHub {
 
     /// Breaks the connections between two parties; what was under way is lost, and both notice at once.
     pub fn sever(&self, one: PartyId, other: PartyId) {
-        let ends = ordered(one, other);
-        self.locked().lines.retain(|(a, b, line)| {
-            let severed = (*a, *b) == ends;
-            if severed {
+        self.break_lines(|a, b| (a, b) == ordered(one, other));
+    }
+
+    fn break_lines(&self, between: impl Fn(PartyId, PartyId) -> bool) {
+        self.locked().lines.retain(|(one, other, line)| {
+            let broken = between(*one, *other);
+            if broken {
                 line.cancel();
             }
-            !severed
+            !broken
         });
     }
 

@@ -164,9 +164,10 @@ pub(super) fn complaint(error: &io::Error) -> Option<Complaint> {
 /// A failed handshake in words.
 pub(super) fn explain(error: &io::Error) -> String {
     match tls_error(error) {
-        Some(rustls::Error::PeerIncompatible(
-            PeerIncompatible::SupportedVersionsExtensionRequired | PeerIncompatible::Tls13RequiredForQuic,
-        )) => "it offers no TLS 1.3".to_owned(),
+        Some(rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled)) => {
+            "it offers no TLS 1.3".to_owned()
+        }
+        Some(rustls::Error::NoCertificatesPresented) => "it showed no certificate".to_owned(),
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         _ => error.to_string(),
     }

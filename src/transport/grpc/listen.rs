@@ -36,6 +36,9 @@ const MAX_PER_PEER: usize = 8;
 /// HTTP/2 streams on one connection: the exchange and room for refusals.
 const MAX_STREAMS: u32 = 8;
 
+/// How long a refused caller may take to read why.
+const SEEING_OFF: Duration = Duration::from_secs(1);
+
 type Arrived = Watched<TlsStream<TcpStream>>;
 
 pub(super) async fn listen(shared: Arc<Shared>, address: SocketAddr) -> io::Result<SocketAddr> {
@@ -79,18 +82,12 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<
             tokio::spawn(async move {
                 let window = shared.settings.greeting_window;
                 let greeted = timeout(window, greet(&shared, tcp, from)).await;
-                drop(permit);
                 match greeted {
-                    Ok(Ok((stream, caller))) => admit(&shared, stream, caller, &places, &ready).await,
-                    Ok(Err(error)) => {
-                        // Scanners of the internet fail at TLS; a certificate means somebody who meant us.
-                        match &error {
-                            LinkError::Refused(_) => tracing::warn!(%from, error = %error, "refused a call"),
-                            _ => tracing::debug!(%from, error = %error, "refused a call"),
-                        }
-                        // Nobody waits for it if the queue is full.
-                        let _ = shared.arrived.try_send(Err(error));
+                    Ok(Ok((stream, caller))) => {
+                        drop(permit);
+                        admit(&shared, stream, caller, &places, &ready).await;
                     }
+                    Ok(Err((error, tcp))) => refuse(&shared, error, tcp, from).await,
                     Err(_) => tracing::debug!(%from, "a caller did not finish its handshake"),
                 }
             });
@@ -104,26 +101,40 @@ async fn greet(
     shared: &Shared,
     tcp: TcpStream,
     from: SocketAddr,
-) -> Result<(TlsStream<TcpStream>, tls::Caller), LinkError> {
+) -> Result<(TlsStream<TcpStream>, tls::Caller), (LinkError, Option<TcpStream>)> {
     let handshake = |detail: String| LinkError::Handshake { who: from.to_string(), detail };
-    tcp.set_nodelay(true).map_err(|error| handshake(error.to_string()))?;
-    let (config, verdict) =
-        tls::accepting(&shared.identity(), shared.directory.clone()).map_err(|error| handshake(error.to_string()))?;
+    tcp.set_nodelay(true).map_err(|error| (handshake(error.to_string()), None))?;
+    let (config, verdict) = tls::accepting(&shared.identity(), shared.directory.clone())
+        .map_err(|error| (handshake(error.to_string()), None))?;
     match TlsAcceptor::from(config).accept(tcp).into_fallible().await {
         Ok(stream) => match verdict.get() {
             Some(Ok(caller)) => Ok((stream, *caller)),
-            _ => Err(handshake("it showed no certificate".to_owned())),
+            _ => Err((handshake("it showed no certificate".to_owned()), None)),
         },
-        Err((error, mut tcp)) => {
-            // Closing with bytes unread would make the system throw away the alert that tells the caller why.
-            let mut rest = [0; 1024];
-            let _ = timeout(Duration::from_secs(1), async { while let Ok(1..) = tcp.read(&mut rest).await {} }).await;
-            Err(match (verdict.get(), tls::complaint(&error)) {
+        Err((error, tcp)) => {
+            let error = match (verdict.get(), tls::complaint(&error)) {
                 (Some(Err(refusal)), _) => refusal.clone().into(),
                 (_, Some(complaint)) => handshake(format!("it refused our certificate: {complaint}")),
                 (_, None) => handshake(tls::explain(&error)),
-            })
+            };
+            Err((error, Some(tcp)))
         }
+    }
+}
+
+/// Reports a caller that failed the handshake, and sees it off.
+async fn refuse(shared: &Shared, error: LinkError, tcp: Option<TcpStream>, from: SocketAddr) {
+    match &error {
+        LinkError::Refused(_) => tracing::warn!(%from, error = %error, "refused a call"),
+        // Whoever scans the internet fails here; a certificate means somebody who meant us.
+        _ => tracing::debug!(%from, error = %error, "refused a call"),
+    }
+    // If the queue is full, those in it say enough.
+    let _ = shared.arrived.try_send(Err(error));
+    if let Some(mut tcp) = tcp {
+        // Closing with bytes unread would make the system throw away the alert that tells the caller why.
+        let mut rest = [0; 1024];
+        let _ = timeout(SEEING_OFF, async { while let Ok(1..) = tcp.read(&mut rest).await {} }).await;
     }
 }
 

@@ -92,11 +92,16 @@ impl Link {
                 },
                 written = write => if written.is_none() {
                     // Either the connection does not take anything more, or there is nothing more to give it.
-                    if !self.locked().is_current(generation) {
+                    let (current, withdrawn) = {
+                        let state = self.locked();
+                        (state.is_current(generation), state.withdrawn)
+                    };
+                    if !current {
                         return Over::Superseded;
                     }
                     if self.closing.is_cancelled() {
-                        return Over::Down(LinkError::ShuttingDown);
+                        let ours = LinkError::ShuttingDown;
+                        return Over::Down(if withdrawn { LinkError::Withdrawn { peer } } else { ours });
                     }
                     return Over::Down(match timeout(LAST_WORD, incoming.next()).await {
                         Ok(Some(Err(error))) => error,

@@ -172,9 +172,14 @@ impl Link {
         self.wanted.notify_one();
     }
 
-    /// Takes no more sessions; at `once`, ends those that are left.
-    pub(crate) fn close(&self, once: bool) {
-        self.locked().close(once);
+    /// Takes no more sessions and questions.
+    pub(crate) fn close(&self) {
+        self.locked().close();
+    }
+
+    /// Ends the sessions and questions that are left because our process stops.
+    pub(crate) fn end_all(&self) {
+        self.locked().end_all(&Departure::ShuttingDown, &LinkError::ShuttingDown);
     }
 
     /// Whether sessions or answers are still under way.
@@ -187,13 +192,16 @@ impl Link {
         self.changes.borrow().is_up()
     }
 
-    /// Ends the tasks of this link and takes it off the board.
-    pub(crate) fn discard(&self) {
-        self.close(true);
-        self.closing.cancel();
+    /// Ends the link with a party that is no longer a peer, and takes it off the board.
+    pub(crate) fn withdraw(&self) {
+        let mut state = self.locked();
+        state.close();
+        state.withdrawn = true;
+        state.end_all(&Departure::Lost, &LinkError::Withdrawn { peer: self.peer });
         self.common.board.send_modify(|board| {
             board.remove(&self.peer);
         });
+        self.closing.cancel();
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
@@ -212,9 +220,11 @@ impl Link {
             }
         }
         self.changes.send_replace(state.phase.clone());
-        self.common.board.send_modify(|board| {
-            board.insert(self.peer, state.phase.clone());
-        });
+        if !state.withdrawn {
+            self.common.board.send_modify(|board| {
+                board.insert(self.peer, state.phase.clone());
+            });
+        }
         self.timers.notify_one();
     }
 

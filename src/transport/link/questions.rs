@@ -86,11 +86,11 @@ impl Questions {
         }
     }
 
-    /// Fails every question of ours: our process stops.
-    pub(super) fn close(&mut self) {
+    /// Fails every question of ours.
+    pub(super) fn end_all(&mut self, error: &LinkError) {
         self.unasked.clear();
         for (_, (asker, _)) in std::mem::take(&mut self.waiting) {
-            let _ = asker.send(Err(LinkError::ShuttingDown));
+            let _ = asker.send(Err(error.clone()));
         }
     }
 

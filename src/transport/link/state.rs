@@ -156,6 +156,8 @@ pub(super) struct State {
     peer: PartyId,
     pub(super) phase: LinkState,
     pub(super) closing: bool,
+    /// The peer is no longer in the directory.
+    pub(super) withdrawn: bool,
     current: Option<Current>,
     /// Counts connections.
     generation: u64,
@@ -182,6 +184,7 @@ impl State {
             peer,
             phase: LinkState::Down { since: now, reason: LinkError::NotYet { peer } },
             closing: false,
+            withdrawn: false,
             current: None,
             generation: 0,
             lost: 0,
@@ -359,14 +362,15 @@ impl State {
         next
     }
 
-    /// Takes no more sessions; at `once`, also ends those that are left.
-    pub(super) fn close(&mut self, once: bool) {
+    /// Takes no more sessions and questions.
+    pub(super) fn close(&mut self) {
         self.closing = true;
-        if once {
-            self.questions.close();
-            self.sessions.values_mut().for_each(|session| session.end(Departure::ShuttingDown));
-        }
-        self.ring();
+    }
+
+    /// Ends the sessions and questions that are left.
+    pub(super) fn end_all(&mut self, departure: &Departure, error: &LinkError) {
+        self.questions.end_all(error);
+        self.sessions.values_mut().for_each(|session| session.end(departure.clone()));
     }
 
     /// Whether sessions or answers are still under way.
