@@ -10,7 +10,7 @@ use tacitly::session::{
     Absence, CancellationToken, Completed, Ended, LinkState, LocalFailure, Network, Options, Settings, Status, drive,
 };
 use tacitly::transport::{LinkError, MemoryHub};
-use tacitly_core::{Fault, PartyId, code};
+use tacitly_core::{Channel, Fault, Frame, Party, PartyId, Progress, Stall, code};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -452,33 +452,33 @@ async fn more_sessions_than_allowed_are_refused_on_our_side_and_on_the_peers() {
 
 /// A coordinator that hears one frame of each of two helpers, or goes on without one of them.
 struct Coordinator {
-    channels: Vec<(PartyId, tacitly_core::Channel)>,
+    channels: Vec<(PartyId, Channel)>,
     heard: Vec<PartyId>,
     gone: Vec<PartyId>,
     answered: bool,
 }
 
-impl tacitly_core::Party for Coordinator {
+impl Party for Coordinator {
     type Output = Vec<PartyId>;
 
-    fn poll_send(&mut self, _: PartyId) -> Option<tacitly_core::Frame> {
+    fn poll_send(&mut self, _: PartyId) -> Option<Frame> {
         None
     }
 
-    fn receive(&mut self, from: PartyId, frame: tacitly_core::Frame) -> Result<(), Fault> {
+    fn receive(&mut self, from: PartyId, frame: Frame) -> Result<(), Fault> {
         let channel = self.channels.iter_mut().find(|(id, _)| *id == from).map(|(_, channel)| channel).unwrap();
         channel.unpack(frame, 1).map_err(Fault::of(from))?;
         self.heard.push(from);
         Ok(())
     }
 
-    fn lost(&mut self, who: PartyId) -> Result<(), tacitly_core::Stall> {
+    fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
         self.gone.push(who);
-        if self.gone.len() > 1 { Err(tacitly_core::Stall { who, stage: "collecting" }) } else { Ok(()) }
+        if self.gone.len() > 1 { Err(Stall { who, stage: "collecting" }) } else { Ok(()) }
     }
 
-    fn progress(&self) -> tacitly_core::Progress {
-        tacitly_core::Progress { stage: "collecting", done: self.heard.len() as u64, total: 2 }
+    fn progress(&self) -> Progress {
+        Progress { stage: "collecting", done: self.heard.len() as u64, total: 2 }
     }
 
     fn output(&mut self) -> Option<Vec<PartyId>> {
@@ -490,10 +490,11 @@ impl tacitly_core::Party for Coordinator {
 
 fn coordinate(at: &Network) -> JoinHandle<Result<Completed<Vec<PartyId>>, Ended>> {
     let peers = [id("b"), id("c")];
-    let channels = peers.map(|peer| (peer, tacitly_core::Channel::new(tag("s")))).into();
-    let party = Coordinator { channels, heard: Vec::new(), gone: Vec::new(), answered: false };
+    let channels = peers.map(|peer| (peer, Channel::new(tag("s")))).into();
+    let party: Box<dyn Party<Output = Vec<PartyId>>> =
+        Box::new(Coordinator { channels, heard: Vec::new(), gone: Vec::new(), answered: false });
     let links = peers.map(|peer| at.open(peer, tag("s")).unwrap()).into();
-    tokio::spawn(drive(Box::new(party), links, Options::default()))
+    tokio::spawn(drive(party, links, Options::default()))
 }
 
 #[tokio::test(start_paused = true)]

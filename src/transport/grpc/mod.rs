@@ -131,7 +131,15 @@ impl Shared {
         }
         let address = self.directory.address(peer).ok_or(LinkError::NoAddress { peer })?;
         let target = Target { party: peer, address, proxy: self.directory.proxy(peer), pins };
-        let mut line = dial::dial(&self.identity(), &target, &self.closing).await?;
+        let window = self.settings.greeting_window;
+        let detail = format!("no connection within {} s", window.as_secs_f32());
+        let dialled = timeout(window, self.open(&target)).await;
+        dialled.unwrap_or(Err(LinkError::Unreachable { peer, address: target.address, detail }))
+    }
+
+    async fn open(&self, target: &Target) -> Result<Connection, LinkError> {
+        let peer = target.party;
+        let mut line = dial::dial(&self.identity(), target, &self.closing).await?;
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let calls = ReceiverStream::new(queue).map(wire::to_wire);
         let answers = line.client.open(calls).await.map_err(|status| broken(peer, &status))?.into_inner();
@@ -163,11 +171,7 @@ impl Transport for Grpc {
     }
 
     fn dial(&self, peer: PartyId) -> Pending<'_, Result<Connection, LinkError>> {
-        Box::pin(async move {
-            let window = self.shared.settings.greeting_window;
-            let dialled = timeout(window, self.shared.dial(peer)).await;
-            dialled.unwrap_or(Err(LinkError::TimedOut { peer, after: window }))
-        })
+        Box::pin(self.shared.dial(peer))
     }
 
     fn accept(&self) -> Pending<'_, Option<Arrival>> {

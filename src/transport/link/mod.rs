@@ -4,6 +4,7 @@
 mod converse;
 mod dialler;
 mod greeting;
+mod link_state;
 mod questions;
 mod session_link;
 mod state;
@@ -24,10 +25,10 @@ use super::connection::{Pending, Transport};
 use super::envelope::{BootId, Notice};
 use super::error::LinkError;
 use super::settings::Settings;
+pub use link_state::{Departure, LinkState};
 pub use questions::BUSY;
 pub use session_link::{SessionLink, UnfitFrame};
 use state::State;
-pub use state::{Departure, LinkState};
 pub use window::{BEYOND_WINDOW, FALSE_ACKNOWLEDGEMENT};
 
 /// Handles what peers ask outside any session, and hears of their links.

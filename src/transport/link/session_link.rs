@@ -6,7 +6,8 @@ use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::sync::Notify;
 
 use super::Link;
-use super::state::{Departure, Session};
+use super::link_state::Departure;
+use super::state::Session;
 use crate::transport::envelope::Notice;
 
 /// Our end of one session with one peer: frames in both directions, whatever becomes of the connections below.

@@ -1,7 +1,7 @@
 //! What one party knows about its link with one peer. No task, no lock, no connection: envelopes go in, envelopes
 //! come out, and time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::link_state::{Departure, LinkState};
 use super::questions::{BUSY, Questions};
 use super::window::{Incoming, Outgoing};
 use crate::transport::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window};
@@ -20,72 +21,6 @@ const MAX_ENDINGS: usize = 256;
 
 /// The most small envelopes that wait for a peer: one that makes us say more and does not read breaks the rules.
 const MAX_CONTROL: usize = 1024;
-
-/// Whether a link is up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// Both sides have introduced themselves and hear each other.
-    Up {
-        /// Since when.
-        since: Instant,
-        /// The wire version in use.
-        wire: u32,
-        /// The abilities that both have.
-        features: BTreeSet<String>,
-        /// The peer's build.
-        software: String,
-    },
-    /// Nothing goes through.
-    Down {
-        /// Since when.
-        since: Instant,
-        /// Why, as far as is known by now.
-        reason: LinkError,
-    },
-}
-
-impl LinkState {
-    /// Whether the link is up.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        matches!(self, Self::Up { .. })
-    }
-
-    fn since(&self) -> Instant {
-        let (Self::Up { since, .. } | Self::Down { since, .. }) = self;
-        *since
-    }
-}
-
-/// Why a session with a peer goes no further, although our own side has not ended it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Departure {
-    /// The link did not come back in time.
-    Lost,
-    /// The peer's process restarted and knows nothing of the session.
-    Restarted,
-    /// The peer never opened the session.
-    NeverOpened,
-    /// The peer ended its part, well or badly.
-    Ended(Notice),
-    /// The peer broke the rules of the stream in this session.
-    Violation {
-        /// Which rule.
-        rule: &'static str,
-        /// The sequence number of the frame, where there is one.
-        sequence: Option<u64>,
-    },
-    /// Our own process stops.
-    ShuttingDown,
-}
-
-impl Departure {
-    /// Whether the peer came to its answer.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        matches!(self, Self::Ended(notice) if notice.is_complete())
-    }
-}
 
 /// One session with the peer.
 pub(super) struct Session {
@@ -506,3 +441,6 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
