@@ -1,0 +1,446 @@
+//! What one party knows about its link with one peer. No task, no lock, no connection: envelopes go in, envelopes
+//! come out, and time is an argument.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tacitly_core::{Frame, PartyId, SessionTag};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::link_state::{Departure, LinkState};
+use super::questions::{BUSY, Questions};
+use super::window::{Incoming, Outgoing};
+use crate::transport::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window};
+use crate::transport::error::LinkError;
+use crate::transport::settings::Settings;
+
+/// How many ended sessions are remembered, for a peer that has not heard of the end.
+const MAX_ENDINGS: usize = 256;
+
+/// The most small envelopes that wait for a peer: one that makes us say more and does not read breaks the rules.
+const MAX_CONTROL: usize = 1024;
+
+/// One session with the peer.
+pub(super) struct Session {
+    pub(super) tag: SessionTag,
+    /// The peer's number for it, once it has opened it too.
+    theirs: Option<u64>,
+    pub(super) outgoing: Outgoing,
+    pub(super) incoming: Incoming,
+    pub(super) over: Option<Departure>,
+    /// Rung when there is something to look at.
+    pub(super) doorbell: Arc<Notify>,
+    opened: Instant,
+}
+
+impl Session {
+    fn end(&mut self, departure: Departure) {
+        if self.over.is_none() {
+            if departure.is_complete() {
+                self.outgoing.waive();
+            }
+            self.over = Some(departure);
+            self.doorbell.notify_one();
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.over.is_none()
+    }
+}
+
+/// A session that has ended on our side.
+struct Ending {
+    tag: SessionTag,
+    /// Our number for it, 0 if we never opened it.
+    ours: u64,
+    theirs: Option<u64>,
+    notice: Notice,
+}
+
+impl Ending {
+    fn told(&self) -> Envelope {
+        Envelope::SessionEnd { session: self.tag, channel: self.ours, notice: self.notice.clone() }
+    }
+}
+
+/// The connection in use.
+struct Current {
+    id: u64,
+    dialler: PartyId,
+    window: Window,
+    /// Rung when there is something to send, or when another connection takes over.
+    bell: Arc<Notify>,
+}
+
+/// What an envelope asks the link's owner to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Nothing more.
+    Nothing,
+    /// Answer a question.
+    Request { id: u64, body: Bytes },
+    /// The peer hangs up.
+    Bye(Farewell),
+}
+
+pub(super) struct State {
+    me: PartyId,
+    peer: PartyId,
+    pub(super) phase: LinkState,
+    pub(super) closing: bool,
+    /// The peer is no longer in the directory.
+    pub(super) withdrawn: bool,
+    current: Option<Current>,
+    /// Counts connections.
+    generation: u64,
+    /// The last connection that we have lost.
+    pub(super) lost: u64,
+    /// The peer's process, as far as we have heard.
+    boot: Option<BootId>,
+    next_channel: u64,
+    pub(super) sessions: BTreeMap<u64, Session>,
+    /// The session whose frame went out last: the others come first.
+    turn: u64,
+    /// Sessions that the peer has opened and we have not, with its numbers.
+    announced: BTreeMap<SessionTag, u64>,
+    endings: VecDeque<Ending>,
+    pub(super) heartbeat_due: bool,
+    control: VecDeque<Envelope>,
+    pub(super) questions: Questions,
+}
+
+impl State {
+    pub(super) fn new(me: PartyId, peer: PartyId, now: Instant) -> Self {
+        Self {
+            me,
+            peer,
+            phase: LinkState::Down { since: now, reason: LinkError::NotYet { peer } },
+            closing: false,
+            withdrawn: false,
+            current: None,
+            generation: 0,
+            lost: 0,
+            boot: None,
+            next_channel: 1,
+            sessions: BTreeMap::new(),
+            turn: 0,
+            announced: BTreeMap::new(),
+            endings: VecDeque::new(),
+            heartbeat_due: false,
+            control: VecDeque::new(),
+            questions: Questions::new(),
+        }
+    }
+
+    // Connections.
+
+    /// Takes a greeted connection into use and returns its generation and bell, or `None` if the one in use stays.
+    pub(super) fn adopt(&mut self, dialler: PartyId, hello: &Hello, up: LinkState) -> Option<(u64, Arc<Notify>)> {
+        if self.closing || self.current.as_ref().is_some_and(|current| !self.replaces(current, dialler, hello)) {
+            return None;
+        }
+        self.let_go();
+        if self.boot.replace(hello.boot).is_some_and(|boot| boot != hello.boot) {
+            for session in self.sessions.values_mut().filter(|session| session.theirs.is_some()) {
+                session.end(Departure::Restarted);
+            }
+        }
+        self.generation += 1;
+        let bell = Arc::new(Notify::new());
+        self.current = Some(Current { id: hello.connection, dialler, window: hello.window, bell: bell.clone() });
+        for (channel, session) in self.sessions.iter_mut().filter(|(_, session)| session.is_live()) {
+            session.outgoing.rewind();
+            session.incoming.rewind();
+            self.control.push_back(Envelope::SessionOpen { session: session.tag, channel: *channel });
+        }
+        self.enter(up);
+        Some((self.generation, bell))
+    }
+
+    /// Whether a new connection takes the place of the one in use. Both ends see the same two connections and decide
+    /// alike, in whatever order they see them.
+    fn replaces(&self, current: &Current, dialler: PartyId, hello: &Hello) -> bool {
+        let useless = hello.lost == current.id || self.boot != Some(hello.boot);
+        let newer = dialler == current.dialler;
+        useless || newer || dialler == self.me.min(self.peer)
+    }
+
+    /// The connection of this generation has ended. Returns whether that takes the link down.
+    pub(super) fn hung_up(&mut self, generation: u64, reason: LinkError, now: Instant) -> bool {
+        if !self.is_current(generation) {
+            return false;
+        }
+        self.lost = self.current.as_ref().map_or(self.lost, |current| current.id);
+        self.let_go();
+        self.enter(LinkState::Down { since: now, reason });
+        true
+    }
+
+    /// Another attempt to connect has failed while the link is down. Returns whether that is news.
+    pub(super) fn still_down(&mut self, news: LinkError) -> bool {
+        match &mut self.phase {
+            LinkState::Down { reason, .. } if *reason != news => {
+                *reason = news;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_current(&self, generation: u64) -> bool {
+        self.generation == generation && self.current.is_some()
+    }
+
+    /// Rings for whoever sends on the current connection.
+    pub(super) fn ring(&self) {
+        if let Some(current) = &self.current {
+            current.bell.notify_one();
+        }
+    }
+
+    /// Forgets the connection in use and all that is true of it only.
+    fn let_go(&mut self) {
+        self.ring();
+        self.current = None;
+        self.announced.clear();
+        self.control.clear();
+        self.questions.interrupt(self.peer);
+    }
+
+    fn enter(&mut self, phase: LinkState) {
+        self.phase = phase;
+        self.sessions.values().for_each(|session| session.doorbell.notify_one());
+    }
+
+    // Sessions.
+
+    /// Opens a session and returns our number for it.
+    pub(super) fn open(&mut self, tag: SessionTag, most: usize, now: Instant) -> Result<u64, LinkError> {
+        let peer = self.peer;
+        if self.closing {
+            return Err(LinkError::ShuttingDown);
+        }
+        if self.sessions.values().any(|session| session.tag == tag) {
+            return Err(LinkError::AlreadyOpen { peer });
+        }
+        if self.sessions.len() >= most {
+            return Err(LinkError::TooManySessions { peer, limit: most });
+        }
+        let channel = self.next_channel;
+        self.next_channel += 1;
+        // An end that the peer has not heard of, of a session that it never opened, is no longer of interest.
+        self.endings.retain(|ending| ending.tag != tag || ending.theirs.is_some());
+        let session = Session {
+            tag,
+            theirs: self.announced.remove(&tag),
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
+            over: None,
+            doorbell: Arc::new(Notify::new()),
+            opened: now,
+        };
+        self.sessions.insert(channel, session);
+        if self.current.is_some() {
+            self.control.push_back(Envelope::SessionOpen { session: tag, channel });
+            self.ring();
+        }
+        Ok(channel)
+    }
+
+    /// Ends our part in a session.
+    pub(super) fn finish(&mut self, channel: u64, notice: Notice) {
+        if let Some(session) = self.sessions.remove(&channel) {
+            if self.announced.get(&session.tag) == session.theirs.as_ref() {
+                self.announced.remove(&session.tag);
+            }
+            self.record(Ending { tag: session.tag, ours: channel, theirs: session.theirs, notice });
+        }
+    }
+
+    /// Tells the peer that a session which we never opened will not take place.
+    pub(super) fn decline(&mut self, tag: SessionTag, notice: Notice) {
+        let theirs = self.announced.remove(&tag);
+        self.record(Ending { tag, ours: 0, theirs, notice });
+    }
+
+    fn record(&mut self, ending: Ending) {
+        if self.current.is_some() {
+            self.control.push_back(ending.told());
+            self.ring();
+        }
+        self.endings.push_back(ending);
+        if self.endings.len() > MAX_ENDINGS {
+            self.endings.pop_front();
+        }
+    }
+
+    /// Ends the sessions whose time is over and returns when the next one's is.
+    pub(super) fn expire(&mut self, now: Instant, settings: &Settings) -> Option<Instant> {
+        let (up, since) = (self.phase.is_up(), self.phase.since());
+        let mut next = None;
+        for session in self.sessions.values_mut().filter(|session| session.is_live()) {
+            let (window, departure) = match (up, session.theirs) {
+                (false, _) => (settings.reconnect_window, Departure::Lost),
+                (true, None) => (settings.opening_window, Departure::NeverOpened),
+                (true, Some(_)) => continue,
+            };
+            let due = since.max(session.opened) + window;
+            if due <= now {
+                session.end(departure);
+            } else {
+                next = Some(next.map_or(due, |next: Instant| next.min(due)));
+            }
+        }
+        next
+    }
+
+    /// Takes no more sessions and questions.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Ends the sessions and questions that are left.
+    pub(super) fn end_all(&mut self, departure: &Departure, error: &LinkError) {
+        self.questions.end_all(error);
+        self.sessions.values_mut().for_each(|session| session.end(departure.clone()));
+    }
+
+    /// Whether sessions or answers are still under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.sessions.is_empty() || self.questions.owes()
+    }
+
+    // Envelopes.
+
+    /// Takes what came in on the current connection.
+    pub(super) fn receive(&mut self, envelope: Envelope, settings: &Settings) -> Result<Received, &'static str> {
+        match envelope {
+            Envelope::Heartbeat => {}
+            Envelope::Hello(_) => return Err("second-hello"),
+            Envelope::Bye(farewell) => return Ok(Received::Bye(farewell)),
+            Envelope::SessionOpen { session, channel } => self.opened(session, channel, settings.max_sessions),
+            Envelope::SessionEnd { session, channel, notice } => self.ended(session, channel, notice),
+            Envelope::SessionFrame { channel, frame } => return self.frame(channel, frame, settings.window),
+            Envelope::SessionAcknowledgement { channel, consumed } => {
+                if let Some(session) = self.session(channel)? {
+                    if let Err(rule) = session.outgoing.acknowledge(consumed) {
+                        session.end(Departure::Violation { rule, sequence: None });
+                        return Err(rule);
+                    }
+                    session.doorbell.notify_one();
+                }
+            }
+            Envelope::Request { id, body } => {
+                if !self.closing && self.questions.begin_answer(settings.max_requests) {
+                    return Ok(Received::Request { id, body });
+                }
+                let code = if self.closing { Notice::SHUTDOWN } else { BUSY };
+                self.control.push_back(Envelope::Response { id, outcome: Err(code.to_owned()) });
+            }
+            Envelope::Response { id, outcome } => self.questions.answered(self.peer, id, outcome)?,
+        }
+        if self.control.len() > MAX_CONTROL { Err("control-backlog") } else { Ok(Received::Nothing) }
+    }
+
+    /// The live session that the peer means by our number; `None` if it has ended.
+    fn session(&mut self, channel: u64) -> Result<Option<&mut Session>, &'static str> {
+        if !(1..self.next_channel).contains(&channel) {
+            return Err("channel-number");
+        }
+        Ok(self.sessions.get_mut(&channel).filter(|session| session.is_live()))
+    }
+
+    fn frame(&mut self, channel: u64, frame: Frame, window: Window) -> Result<Received, &'static str> {
+        if let Some(session) = self.session(channel)? {
+            let sequence = Some(frame.sequence);
+            if let Err(rule) = session.incoming.accept(frame, window) {
+                session.end(Departure::Violation { rule, sequence });
+                return Err(rule);
+            }
+            session.doorbell.notify_one();
+        }
+        Ok(Received::Nothing)
+    }
+
+    /// The peer has opened a session.
+    fn opened(&mut self, tag: SessionTag, channel: u64, most: usize) {
+        if let Some(session) = self.sessions.values_mut().find(|session| session.tag == tag && session.is_live()) {
+            match session.theirs {
+                None => session.theirs = Some(channel),
+                Some(known) if known == channel => {}
+                // It has ended the session that we are in, and we have missed that.
+                Some(_) => {
+                    session.end(Departure::Ended(Notice::new(Notice::ABANDONED, "")));
+                    self.announced.insert(tag, channel);
+                }
+            }
+            return;
+        }
+        let ended = |ending: &&mut Ending| ending.tag == tag && ending.theirs.is_none_or(|known| known == channel);
+        if let Some(ending) = self.endings.iter_mut().rev().find(ended) {
+            ending.theirs = Some(channel);
+            self.control.push_back(ending.told());
+            return;
+        }
+        let open = self.sessions.values().filter(|session| session.theirs.is_some()).count();
+        if self.closing || self.announced.len() + open >= most {
+            let code = if self.closing { Notice::SHUTDOWN } else { Notice::TOO_MANY_SESSIONS };
+            let notice = Notice::new(code, "");
+            self.control.push_back(Envelope::SessionEnd { session: tag, channel: 0, notice });
+        } else {
+            self.announced.insert(tag, channel);
+        }
+    }
+
+    /// The peer has ended a session.
+    fn ended(&mut self, tag: SessionTag, channel: u64, notice: Notice) {
+        if self.announced.get(&tag) == Some(&channel) {
+            self.announced.remove(&tag);
+        }
+        let stale = self.endings.iter().any(|ending| ending.tag == tag && ending.theirs == Some(channel));
+        let meant = |session: &&mut Session| {
+            session.tag == tag && session.is_live() && session.theirs.is_none_or(|known| known == channel)
+        };
+        if let Some(session) = self.sessions.values_mut().find(meant).filter(|_| !stale) {
+            session.end(Departure::Ended(notice));
+        }
+    }
+
+    /// What goes out next on the current connection: signs of life and small things first, then a frame of each
+    /// session in turn.
+    pub(super) fn outbound(&mut self) -> Option<Envelope> {
+        let window = self.current.as_ref()?.window;
+        if std::mem::take(&mut self.heartbeat_due) {
+            return Some(Envelope::Heartbeat);
+        }
+        if let Some(envelope) = self.control.pop_front() {
+            return Some(envelope);
+        }
+        let open = |session: &Session| session.theirs.filter(|_| session.is_live());
+        for session in self.sessions.values_mut() {
+            if let Some(channel) = open(session)
+                && let Some(consumed) = session.incoming.acknowledgement()
+            {
+                return Some(Envelope::SessionAcknowledgement { channel, consumed });
+            }
+        }
+        if let Some(envelope) = self.questions.outbound() {
+            return Some(envelope);
+        }
+        let after = self.sessions.range(self.turn + 1..).map(|(ours, _)| *ours);
+        let order: Vec<u64> = after.chain(self.sessions.range(..=self.turn).map(|(ours, _)| *ours)).collect();
+        order.into_iter().find_map(|ours| {
+            let session = self.sessions.get_mut(&ours)?;
+            let channel = open(session)?;
+            let frame = session.outgoing.next(window)?;
+            self.turn = ours;
+            Some(Envelope::SessionFrame { channel, frame })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

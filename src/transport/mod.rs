@@ -1,0 +1,39 @@
+//! How two parties reach each other: one authenticated connection per pair, one link above it that outlives it.
+//!
+//! | part | holds |
+//! |---|---|
+//! | [`TlsIdentity`], [`Pin`], [`PeerDirectory`] | who a party is, and whom it knows |
+//! | [`Transport`], [`Connection`], [`Envelope`] | moving envelopes between two parties: [`Grpc`] for real, [`MemoryHub`] in one process |
+//! | [`SessionLink`], [`LinkState`], [`Inbox`] | what a link offers whatever becomes of its connections |
+//! | [`LinkError`], [`Refusal`] | what can be wrong with a link |
+//!
+//! See `README.md` in this folder for the rules of the stream.
+
+mod connection;
+mod directory;
+mod enrolment;
+mod envelope;
+mod error;
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod generated {
+    include!("generated/tacitly.exchange.v1.rs");
+}
+mod grpc;
+mod identity;
+mod link;
+mod memory;
+mod settings;
+mod tls;
+mod wire;
+
+pub use connection::{Connection, Pending, Pulse, Transport};
+pub use directory::{Entry, PeerDirectory, Roster};
+pub use enrolment::{Application, EnrolError, Enroller, Inviter, Welcome};
+pub use envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange};
+pub use error::{Complaint, LinkError, Refusal};
+pub use grpc::Grpc;
+pub use identity::{IdentityError, MalformedPin, Pin, TlsIdentity};
+pub use link::{BEYOND_WINDOW, BUSY, Departure, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, SessionLink, UnfitFrame};
+pub(crate) use link::{Common, Link};
+pub use memory::{MemoryHub, MemoryTransport, Tap};
+pub use settings::Settings;

@@ -1,0 +1,233 @@
+//! Bytes ↔ envelopes: the one crossing of this room. Generated types go no further.
+
+use tacitly_core::{Frame, SessionTag};
+
+use super::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange, is_code};
+use super::generated as pb;
+use pb::bye::Reason;
+use pb::envelope::Kind;
+
+/// The longest encoded envelope: a body and what is around it.
+pub(super) const MAX_ENVELOPE: usize = Frame::MAX_BODY + (16 << 10);
+
+/// The most features that a greeting names.
+const MAX_FEATURES: usize = 64;
+
+/// Which rule an envelope breaks; a peer's mistake.
+pub(super) type Rule = &'static str;
+
+pub(super) fn to_wire(envelope: Envelope) -> pb::Envelope {
+    let kind = match envelope {
+        Envelope::Hello(hello) => Kind::Hello(pb::Hello {
+            wire_oldest: hello.wire.oldest,
+            wire_newest: hello.wire.newest,
+            features: hello.features.into_iter().collect(),
+            software: hello.software,
+            party: hello.party.to_string(),
+            boot: hello.boot.0.to_vec().into(),
+            connection: hello.connection,
+            lost: hello.lost,
+            window_frames: hello.window.frames,
+            window_bytes: hello.window.bytes,
+        }),
+        Envelope::Heartbeat => Kind::Heartbeat(pb::Heartbeat {}),
+        Envelope::SessionOpen { session, channel } => {
+            Kind::SessionOpen(pb::SessionOpen { session: session.0.to_vec().into(), channel })
+        }
+        Envelope::SessionFrame { channel, frame } => Kind::SessionFrame(pb::SessionFrame {
+            channel,
+            session: frame.session.0.to_vec().into(),
+            sequence: frame.sequence,
+            body: frame.body,
+        }),
+        Envelope::SessionAcknowledgement { channel, consumed } => {
+            Kind::SessionAcknowledgement(pb::SessionAcknowledgement { channel, consumed })
+        }
+        Envelope::SessionEnd { session, channel, notice } => Kind::SessionEnd(pb::SessionEnd {
+            session: session.0.to_vec().into(),
+            channel,
+            code: notice.code().to_owned(),
+            stage: notice.stage().to_owned(),
+        }),
+        Envelope::Request { id, body } => Kind::Request(pb::Request { id, body }),
+        Envelope::Response { id, outcome } => Kind::Response(pb::Response {
+            id,
+            outcome: Some(match outcome {
+                Ok(body) => pb::response::Outcome::Body(body),
+                Err(code) => pb::response::Outcome::Declined(code),
+            }),
+        }),
+        Envelope::Bye(farewell) => Kind::Bye(pb::Bye { reason: reason(farewell).into() }),
+    };
+    pb::Envelope { kind: Some(kind) }
+}
+
+pub(super) fn from_wire(envelope: pb::Envelope) -> Result<Envelope, Rule> {
+    Ok(match envelope.kind.ok_or("envelope-kind")? {
+        Kind::Hello(hello) => Envelope::Hello(greeting(hello)?),
+        Kind::Heartbeat(pb::Heartbeat {}) => Envelope::Heartbeat,
+        Kind::SessionOpen(open) => {
+            let channel = if open.channel == 0 { Err("channel-number") } else { Ok(open.channel) }?;
+            Envelope::SessionOpen { session: tag(&open.session)?, channel }
+        }
+        Kind::SessionFrame(frame) => Envelope::SessionFrame {
+            channel: frame.channel,
+            frame: Frame {
+                session: tag(&frame.session)?,
+                sequence: frame.sequence,
+                body: sized(frame.body, "frame-size")?,
+            },
+        },
+        Kind::SessionAcknowledgement(pb::SessionAcknowledgement { channel, consumed }) => {
+            Envelope::SessionAcknowledgement { channel, consumed }
+        }
+        Kind::SessionEnd(end) => Envelope::SessionEnd {
+            session: tag(&end.session)?,
+            channel: end.channel,
+            notice: Notice::parse(end.code, end.stage).ok_or("session-end")?,
+        },
+        Kind::Request(request) => Envelope::Request { id: request.id, body: sized(request.body, "request-size")? },
+        Kind::Response(response) => Envelope::Response {
+            id: response.id,
+            outcome: match response.outcome.ok_or("response-outcome")? {
+                pb::response::Outcome::Body(body) => Ok(sized(body, "response-size")?),
+                pb::response::Outcome::Declined(code) if is_code(&code) => Err(code),
+                pb::response::Outcome::Declined(_) => return Err("response-outcome"),
+            },
+        },
+        Kind::Bye(bye) => Envelope::Bye(farewell(Reason::try_from(bye.reason))),
+    })
+}
+
+fn greeting(hello: pb::Hello) -> Result<Hello, Rule> {
+    let printable = |text: &str| text.len() <= 64 && !text.contains(char::is_control);
+    if hello.features.len() > MAX_FEATURES || !hello.features.iter().all(|name| is_code(name)) {
+        return Err("hello-features");
+    }
+    if !printable(&hello.software) {
+        return Err("hello-software");
+    }
+    if hello.window_frames == 0 || hello.window_bytes == 0 {
+        return Err("hello-window");
+    }
+    Ok(Hello {
+        wire: WireRange { oldest: hello.wire_oldest, newest: hello.wire_newest },
+        features: hello.features.into_iter().collect(),
+        software: hello.software,
+        party: hello.party.parse().map_err(|_| "hello-party")?,
+        boot: BootId(hello.boot.as_ref().try_into().map_err(|_| "hello-boot")?),
+        connection: hello.connection,
+        lost: hello.lost,
+        window: Window { frames: hello.window_frames, bytes: hello.window_bytes },
+    })
+}
+
+fn tag(bytes: &[u8]) -> Result<SessionTag, Rule> {
+    bytes.try_into().map(SessionTag).map_err(|_| "session-tag")
+}
+
+fn sized(body: bytes::Bytes, rule: Rule) -> Result<bytes::Bytes, Rule> {
+    if body.len() > Frame::MAX_BODY { Err(rule) } else { Ok(body) }
+}
+
+fn reason(farewell: Farewell) -> Reason {
+    match farewell {
+        Farewell::ShuttingDown => Reason::ShuttingDown,
+        Farewell::Superseded => Reason::Superseded,
+        Farewell::Version => Reason::Version,
+        Farewell::WrongParty => Reason::WrongParty,
+        Farewell::Violation => Reason::Violation,
+        Farewell::NoLongerAPeer => Reason::NoLongerAPeer,
+        Farewell::Unknown => Reason::Unspecified,
+    }
+}
+
+fn farewell<E>(reason: Result<Reason, E>) -> Farewell {
+    match reason {
+        Ok(Reason::ShuttingDown) => Farewell::ShuttingDown,
+        Ok(Reason::Superseded) => Farewell::Superseded,
+        Ok(Reason::Version) => Farewell::Version,
+        Ok(Reason::WrongParty) => Farewell::WrongParty,
+        Ok(Reason::Violation) => Farewell::Violation,
+        Ok(Reason::NoLongerAPeer) => Farewell::NoLongerAPeer,
+        Ok(Reason::Unspecified) | Err(_) => Farewell::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            wire: WireRange { oldest: 1, newest: 2 },
+            features: ["sealed-lookup".to_owned()].into(),
+            software: "tacitly 0.1.0".into(),
+            party: "bank".parse().unwrap(),
+            boot: BootId([7; 16]),
+            connection: 11,
+            lost: 10,
+            window: Window { frames: 64, bytes: 8 << 20 },
+        }
+    }
+
+    #[test]
+    fn every_envelope_comes_out_as_it_went_in() {
+        let session = SessionTag([9; 16]);
+        let frame = Frame { session, sequence: 5, body: Bytes::from_static(b"body") };
+        for envelope in [
+            Envelope::Hello(hello()),
+            Envelope::Heartbeat,
+            Envelope::SessionOpen { session, channel: 3 },
+            Envelope::SessionFrame { channel: 3, frame },
+            Envelope::SessionAcknowledgement { channel: 3, consumed: 6 },
+            Envelope::SessionEnd { session, channel: 3, notice: Notice::new("disk-full", "sorting") },
+            Envelope::Request { id: 1, body: Bytes::from_static(b"?") },
+            Envelope::Response { id: 1, outcome: Ok(Bytes::from_static(b"!")) },
+            Envelope::Response { id: 2, outcome: Err("busy".into()) },
+            Envelope::Bye(Farewell::ShuttingDown),
+            Envelope::Bye(Farewell::Superseded),
+            Envelope::Bye(Farewell::Version),
+            Envelope::Bye(Farewell::WrongParty),
+            Envelope::Bye(Farewell::Violation),
+            Envelope::Bye(Farewell::NoLongerAPeer),
+        ] {
+            assert_eq!(from_wire(to_wire(envelope.clone())), Ok(envelope));
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_refused_by_its_rule() {
+        let frame = |session: &[u8], body: usize| {
+            let (session, body) = (session.to_vec().into(), vec![0; body].into());
+            Kind::SessionFrame(pb::SessionFrame { channel: 1, session, sequence: 0, body })
+        };
+        let altered = |edit: fn(&mut pb::Hello)| {
+            let Some(Kind::Hello(mut hello)) = to_wire(Envelope::Hello(hello())).kind else { unreachable!() };
+            edit(&mut hello);
+            Kind::Hello(hello)
+        };
+        let end = |code: &str, stage: &str| {
+            let session = vec![0; 16].into();
+            Kind::SessionEnd(pb::SessionEnd { session, channel: 1, code: code.into(), stage: stage.into() })
+        };
+        for (kind, rule) in [
+            (None, "envelope-kind"),
+            (Some(frame(&[0; 15], 1)), "session-tag"),
+            (Some(frame(&[0; 16], Frame::MAX_BODY + 1)), "frame-size"),
+            (Some(Kind::SessionOpen(pb::SessionOpen { session: vec![0; 16].into(), channel: 0 })), "channel-number"),
+            (Some(altered(|hello| hello.party = "Not A Name".into())), "hello-party"),
+            (Some(altered(|hello| hello.boot = Bytes::new())), "hello-boot"),
+            (Some(altered(|hello| hello.window_bytes = 0)), "hello-window"),
+            (Some(altered(|hello| hello.software = "x\u{7}".into())), "hello-software"),
+            (Some(altered(|hello| hello.features = vec!["x".into(); 65])), "hello-features"),
+            (Some(end("no code", "")), "session-end"),
+            (Some(end("code", "line\nline")), "session-end"),
+            (Some(Kind::Response(pb::Response { id: 1, outcome: None })), "response-outcome"),
+        ] {
+            assert_eq!(from_wire(pb::Envelope { kind }), Err(rule));
+        }
+    }
+}
