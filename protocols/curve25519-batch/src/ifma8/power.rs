@@ -1,0 +1,60 @@
+//! Fixed powers. Several registers at once, as one alone would wait for each square before the next.
+
+use super::field::Digits;
+
+/// The inverses; 0 for 0.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+#[inline]
+pub(super) fn inverses<const N: usize>(numbers: [Digits; N]) -> [Digits; N] {
+    // p − 2 = 2^255 − 21 = (2^250 − 1) · 2^5 + 11
+    let (run, eleventh) = powers_of_250_ones(&numbers);
+    products(&squared_times(run, 5), &eleventh)
+}
+
+/// The Legendre symbols: 1 for squares, −1 for others, 0 for 0.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+#[inline]
+pub(super) fn symbols<const N: usize>(numbers: [Digits; N]) -> [Digits; N] {
+    // (p − 1) / 2 = 2^254 − 10 = (2^250 − 1) · 2^4 + 6
+    let (run, _) = powers_of_250_ones(&numbers);
+    let cubes = products(&squared_times(numbers, 1), &numbers);
+    products(&squared_times(run, 4), &squared_times(cubes, 1))
+}
+
+/// The powers of 2^250 − 1 and of 11.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+#[inline]
+fn powers_of_250_ones<const N: usize>(numbers: &[Digits; N]) -> ([Digits; N], [Digits; N]) {
+    let second = squared_times(*numbers, 1);
+    let ninth = products(&squared_times(second, 2), numbers);
+    let eleventh = products(&ninth, &second);
+    let ones_5 = products(&squared_times(eleventh, 1), &ninth);
+    let ones_10 = products(&squared_times(ones_5, 5), &ones_5);
+    let ones_20 = products(&squared_times(ones_10, 10), &ones_10);
+    let ones_40 = products(&squared_times(ones_20, 20), &ones_20);
+    let ones_50 = products(&squared_times(ones_40, 10), &ones_10);
+    let ones_100 = products(&squared_times(ones_50, 50), &ones_50);
+    let ones_200 = products(&squared_times(ones_100, 100), &ones_100);
+    (products(&squared_times(ones_200, 50), &ones_50), eleventh)
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+#[inline]
+fn squared_times<const N: usize>(mut numbers: [Digits; N], times: usize) -> [Digits; N] {
+    for _ in 0..times {
+        for number in &mut numbers {
+            *number = number.square().carried();
+        }
+    }
+    numbers
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+#[inline]
+fn products<const N: usize>(a: &[Digits; N], b: &[Digits; N]) -> [Digits; N] {
+    let mut products = *a;
+    for (product, b) in products.iter_mut().zip(b) {
+        *product = product.times(b).carried();
+    }
+    products
+}

@@ -1,0 +1,22 @@
+//! The map from field elements to the curve.
+
+use subtle::ConditionallySelectable;
+
+use super::field::Field;
+use super::fraction::Fraction;
+
+/// The coefficient of v² = u³ + A·u² + u.
+const A: u64 = 486_662;
+
+/// The u-coordinate that `r` maps to: Elligator 2 with the non-square 2, as RFC 9380 has it for curve25519.
+///
+/// With d = 1 + 2r² the first candidate is u = −A/d. It is on the curve if u³ + A·u² + u is a square, or, times the
+/// square d⁴ and the square −1, if A·d·(d² − 2A²r²) is. Otherwise the other candidate −u − A = −2Ar²/d is. 2 is not a
+/// square, so d is never 0.
+pub(super) fn map(r: Field) -> Fraction {
+    let twice_square = r.square().times(2);
+    let d = (Field::ONE + twice_square).reduced();
+    let on_curve = ((d.square() - twice_square.times(A * A)) * d).times(A).is_square();
+    let numerator = Field::conditional_select(&twice_square.times(A), &Field::small(A), on_curve);
+    Fraction { numerator, denominator: d.negated() }
+}
