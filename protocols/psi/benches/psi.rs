@@ -1,4 +1,4 @@
-//! Whole sessions of both parties in memory, and the parts that are not the kernel.
+//! Whole sessions of both parties in memory.
 //!
 //! `cargo bench -p tacitly-psi`. Times are those of both parties together on one machine, per item of one side. Bytes on
 //! the wire and rounds are printed beside them; every result is checked before anything is timed.
@@ -72,9 +72,13 @@ fn sessions(c: &mut Criterion) {
         group.sample_size(10).measurement_time(Duration::from_secs(5));
         for size in SIZES {
             let job = Job::new(flow, both, size);
-            job.check_and_describe(name);
             group.throughput(Throughput::Elements(size));
+            let mut checked = false;
             group.bench_with_input(BenchmarkId::from_parameter(size), &job, |bencher, job| {
+                // Once, and only for what is run: criterion calls this several times per size.
+                if !std::mem::replace(&mut checked, true) {
+                    job.check_and_describe(name);
+                }
                 bencher.iter_batched(
                     || job.network(),
                     |network| black_box(network.run(Seed::from_bytes([9; 32]))),
