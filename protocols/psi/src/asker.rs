@@ -60,6 +60,8 @@ pub struct Blinding {
     padding: Seed,
     /// Place in the list → item; an index behind the last item stands for padding.
     order: Zeroizing<Vec<u32>>,
+    /// The hashes of the items of one frame.
+    uniform: Zeroizing<Vec<[u8; 32]>>,
     done: usize,
     digest: RunningDigest,
 }
@@ -100,6 +102,7 @@ impl Asker<Blinding> {
             padding: secrets.padding,
             // At most MAX_ROWS: the session has checked.
             order: random_order(list as u32, secrets.order),
+            uniform: Zeroizing::new(vec![[0; 32]; session.next_count(list as usize, 0)]),
             done: 0,
             digest: session.set_digest(me.id),
             items,
@@ -130,18 +133,21 @@ impl Asker<Blinding> {
             return Blinded::All(state.digest.finish(), Asker { session, state: waiting });
         }
         let chosen = &state.order[state.done..state.done + count];
-        let mut uniform = Zeroizing::new(vec![[0; 32]; count]);
+        let uniform = &mut state.uniform[..count];
         let start = session.item_hash();
         uniform.par_chunks_mut(TASK).zip(chosen.par_chunks(TASK)).for_each(|(out, chosen)| {
+            let gathered = state.items.gather(chosen);
+            let mut items = gathered.iter();
             for (out, index) in out.iter_mut().zip(chosen) {
-                *out = match state.items.get(*index as usize) {
+                let item = if (*index as usize) < state.items.len() { items.next() } else { None };
+                *out = match item {
                     Some(item) => start.clone().chain_update(item).finalize().into(),
                     None => padding(&state.padding, *index),
                 };
             }
         });
         let mut points = vec![[0; 32]; count];
-        hash_mul_encode(&state.key, &uniform, &mut points);
+        hash_mul_encode(&state.key, uniform, &mut points);
         let points = points.into_flattened();
         state.digest.update(&points);
         state.done += count;

@@ -1,6 +1,7 @@
 //! One party's items in one piece of memory.
 
 use std::fmt;
+use std::ops::Range;
 
 use zeroize::Zeroizing;
 
@@ -51,12 +52,30 @@ impl Items {
     /// The item at `index`, counted from 0 in the order of pushing.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.bytes.get(self.span(index)?)
+    }
+
+    fn span(&self, index: usize) -> Option<Range<usize>> {
         let end = usize::try_from(*self.ends.get(index)?).ok()?;
         let start = match index.checked_sub(1) {
             Some(before) => usize::try_from(*self.ends.get(before)?).ok()?,
             None => 0,
         };
-        self.bytes.get(start..end)
+        Some(start..end)
+    }
+
+    /// The chosen items, copied one after another; an index that is none chooses nothing.
+    ///
+    /// Chosen at random from a large set they lie anywhere in memory. Two short loops that do nothing else let the
+    /// processor wait for many of them at a time, which makes this several times faster than reading each when needed.
+    pub(crate) fn gather(&self, chosen: &[u32]) -> Self {
+        let spans: Vec<Range<usize>> =
+            chosen.iter().filter_map(|index| self.span(usize::try_from(*index).ok()?)).collect();
+        let mut gathered = Self::with_capacity(spans.len(), spans.iter().map(Range::len).sum());
+        for span in spans {
+            gathered.push(&self.bytes[span]);
+        }
+        gathered
     }
 
     /// All items in order.

@@ -40,7 +40,9 @@
 mod answerer;
 mod asker;
 mod checkpoint;
-#[cfg(any(test, feature = "ideal"))]
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub mod fuzzing;
+#[cfg(any(test, fuzzing, feature = "ideal"))]
 pub mod ideal;
 mod items;
 mod matching;

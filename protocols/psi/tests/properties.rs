@@ -8,7 +8,7 @@ use common::{Job, assert_ideal, bank, peer_of, shop};
 use proptest::prelude::*;
 use tacitly_core::Seed;
 use tacitly_core::simulate::{Ending, Tamper};
-use tacitly_psi::{Flow, ideal};
+use tacitly_psi::{Flow, fuzzing, ideal};
 
 fn job() -> impl Strategy<Value = Job> {
     let set = || prop::collection::btree_set(0..40_u32, 0..25);
@@ -50,6 +50,41 @@ proptest! {
                     prop_assert_eq!(fault.culprit(), Some(stranger.unwrap_or(sent.from)));
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_fuzz_targets_hold_on_arbitrary_bytes(data in prop::collection::vec(any::<u8>(), 0..60)) {
+        fuzzing::wire(&data);
+        fuzzing::receive(&data);
+        fuzzing::ops(&data);
+    }
+}
+
+#[test]
+fn the_fuzz_targets_hold_on_inputs_worth_keeping() {
+    // Real frames for `wire`: every message of an honest session, asked for as every kind.
+    let job = Job::new(Flow::Align, &[bank(), shop()]);
+    for sent in job.network().run(job.schedule()).sent {
+        for (kind, count) in (0..6).flat_map(|kind| [(kind, 0), (kind, 1), (kind, 3)]) {
+            fuzzing::wire(&[&[kind, count], &sent.frame.body[..]].concat());
+        }
+    }
+    for job in [0_u8, 1, 2, 3, 4, 0x82, 0x83, 0x84] {
+        for stage in 0..12 {
+            for body in [&b""[..], &[0x0a, 0], &[0x12, 0], &[0x12, 32], &[0x1a, 1, 7], &[0x22, 0], &[0x32, 0]] {
+                fuzzing::receive(&[&[job, stage], body].concat());
+            }
+        }
+        // Nothing but deliveries; each other kind of operation after some of them, on both links.
+        fuzzing::ops(&[job]);
+        for (op, at) in (6..16_u8).flat_map(|op| (0..12).map(move |at| (op, at))) {
+            let deliveries: Vec<u8> = [0, 1].repeat(at);
+            fuzzing::ops(&[&[job], &deliveries[..], &[op, 3, 1]].concat());
         }
     }
 }

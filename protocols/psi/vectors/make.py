@@ -280,7 +280,7 @@ script("bad_points_torn", "a point of 31 bytes", job, [opening, field_of(2, *poi
 for name, what, number in [("prime", "the prime itself", P), ("above_prime", "1, not reduced", P + 1), ("largest", "all bits but the top one", 2**255 - 1),
                            ("top_bit", "the top bit set", 2**255 + 9)]:
     script(f"bad_point_{name}", what, job, [opening] + job.set_frames("shop", with_points((4, point_bytes(number))))[:2], **fails(1, "point-encoding", 4))
-# The u-coordinates of the points of order 1, 2, 4 and 8 of the curve and of its twist.
+# The u-coordinates of all points of order 2, 4 and 8 on the curve and on its twist.
 LOW_ORDER = {
     "zero": 0, "one": 1, "minus_one": P - 1,
     "order_8": 325606250916557431795983626356110631294008115727848805560023387167927233504,
