@@ -183,7 +183,8 @@ mod tests {
             tuple in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..400), 1..5)
         ) {
             let tuple: Vec<&[u8]> = tuple.iter().map(Vec::as_slice).collect();
-            prop_assert_eq!(cells(&id(&tuple)).collect::<Vec<_>>(), tuple);
+            let id = id(&tuple);
+            prop_assert_eq!(cells(&id).collect::<Vec<_>>(), tuple);
         }
     }
 }

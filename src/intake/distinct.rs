@@ -79,6 +79,8 @@ impl Distinct {
 
     /// Makes room for `members` in all, if the memory allows it, so that none has to be moved later.
     pub(super) fn expect(&mut self, members: usize) {
+        // Estimates are a little low as often as a little high.
+        let members = members.saturating_add(members / 32);
         let (known, bytes) = (self.arena.len(), self.arena.bytes.len());
         if known == 0 || members <= known {
             return;

@@ -193,7 +193,7 @@ fn pass(
     keys: &mut impl KeyVisitor,
 ) -> Result<(Tally, FileDigest), IntakeError> {
     let pass = Pass::open(source, expected, budget)?;
-    let wanted = key_columns(pass.schema(), spec)?;
+    let wanted = key_columns(pass.schema(), spec).map_err(|error| pass.unless_changed(error))?;
     let tally = Tally::new(spec.columns.len());
     let mut rows = KeyRows { spec, tally, id: Vec::new(), number: Vec::new(), keys };
     let digest = pass.visit(&wanted, &mut rows)?;

@@ -74,7 +74,7 @@ pub fn write_rows<W: Write + Send>(
     writer: W,
 ) -> Result<u64, IntakeError> {
     let pass = Pass::open(source, expected, budget)?;
-    let wanted = output_columns(pass.schema(), output)?;
+    let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
     let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
     let rows = match selection {
         Selection::InputOrder(rows) => {

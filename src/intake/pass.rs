@@ -52,6 +52,11 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// `error`, unless the file has changed: then that.
+    pub(super) fn unless_changed(&self, error: IntakeError) -> IntakeError {
+        unless_changed(self.source, &self.file, self.expected, error)
+    }
+
     /// Shows every row, with the `wanted` columns, to `visitor`. Returns the digest of the bytes that were read.
     pub(super) fn visit(self, wanted: &[usize], visitor: &mut impl Visitor) -> Result<FileDigest, IntakeError> {
         let Self { source, file, expected, budget, reader } = self;

@@ -1,0 +1,97 @@
+//! Files that are not there, not files, not readable, or no longer the same.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::*;
+
+fn at(path: &Path, format: Format) -> IntakeError {
+    inspect(&Source { path: path.into(), format }, &Budget::of_bytes(MEMORY)).unwrap_err()
+}
+
+#[test]
+fn a_missing_file_and_a_directory_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    for format in [Format::CSV, Format::Parquet] {
+        assert_eq!(at(&directory.path().join("none.csv"), format.clone()).problem, Problem::Missing);
+        assert_eq!(at(directory.path(), format).problem, Problem::NotAFile);
+    }
+    let missing = at(Path::new("/none/none.csv"), Format::CSV);
+    assert_eq!(missing.to_string(), "/none/none.csv: there is no such file; check the path");
+}
+
+#[test]
+fn a_pipe_is_refused_instead_of_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe.csv");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+    assert_eq!(at(&pipe, Format::CSV).problem, Problem::NotAFile);
+}
+
+#[test]
+fn a_file_without_the_right_to_read_it_is_told_as_such() {
+    let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    assert_eq!(Problem::reading(&refused), Problem::Forbidden);
+    // The administrator may read everything, so only others can see the real thing.
+    if !rustix::process::geteuid().is_root() {
+        let file = TestFile::csv("id\n1\n");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+        std::fs::set_permissions(&file.source.path, mode).unwrap();
+        assert_eq!(file.inspect().unwrap_err().problem, Problem::Forbidden);
+    }
+}
+
+#[test]
+fn inspection_tells_columns_rows_and_the_digest_of_the_bytes() {
+    let inspection = TestFile::csv("id,名称\n1,a\n2,b\n").inspect().unwrap();
+    assert_eq!((inspection.rows, inspection.columns.len()), (2, 2));
+    assert_eq!(inspection.columns[1], ColumnInfo { name: "名称".into(), type_name: "text".into() });
+    assert_eq!(inspection.digest.size, 18);
+    let json = serde_json::to_value(inspection.digest).unwrap();
+    // printf 'id,名称\n1,a\n2,b\n' | sha256sum
+    assert_eq!(json["sha256"], "97f651fc9621b6b8c9d0cfd3b7d51f99483fc6bfcc916c26f3f517113bb6d32a");
+    assert_eq!(serde_json::from_value::<FileDigest>(json).unwrap(), inspection.digest);
+}
+
+#[test]
+fn a_changed_file_is_refused_whatever_else_is_wrong_with_it() {
+    let file = TestFile::csv("id\n1\n2\n");
+    let digest = file.inspect().unwrap().digest;
+    let read = |file: &TestFile| {
+        read_keys(&file.source, &raw("id"), Some(&digest), &Budget::of_bytes(MEMORY)).map(|keys| keys.len())
+    };
+    assert_eq!(read(&file), Ok(2));
+    // Another value, a broken row, another header, another size.
+    for changed in ["id\n1\n3\n", "id\n1\n2,", "ix\n1\n2\n", "id\n1\n2\n3\n", "id\n1\n"] {
+        std::fs::write(&file.source.path, changed).unwrap();
+        let error = read(&file).unwrap_err();
+        assert_eq!(
+            file.told(&error),
+            ": the file has changed since it was registered; \
+             register it again with `tacitly dataset add --replace`",
+            "{changed:?}"
+        );
+    }
+}
+
+#[test]
+fn a_watch_sees_progress_and_can_stop_the_reading() {
+    let rows: String = (0..400_000).map(|row| format!("{row}\n")).collect();
+    let file = TestFile::csv(format!("id\n{rows}"));
+    let size = std::fs::metadata(&file.source.path).unwrap().len();
+
+    let seen = std::cell::RefCell::new(Vec::new());
+    let note = |done, total| {
+        seen.borrow_mut().push((done, total));
+        ControlFlow::Continue(())
+    };
+    let budget = Budget::of_bytes(MEMORY).watched(&note);
+    read_keys(&file.source, &raw("id"), None, &budget).unwrap();
+    assert!(seen.borrow().len() > 2 && seen.borrow().is_sorted());
+    assert_eq!(seen.borrow().last(), Some(&(size, size)));
+
+    let stop = |done, _| if done > 1 << 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let budget = Budget::of_bytes(MEMORY).watched(&stop);
+    let error = read_keys(&file.source, &raw("id"), None, &budget).unwrap_err();
+    assert_eq!(error.problem, Problem::Stopped);
+}
