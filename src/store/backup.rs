@@ -43,6 +43,9 @@ impl Store {
 /// Puts a backup where a store shall be, after checking that it is whole and of a version that this software knows.
 /// The audit trail of the restored store says so.
 ///
+/// Jobs that are unfinished in the backup may have gone on in the store that was lost, and may have released what they
+/// release: whoever restores asks the peer, or ends them, before they run again.
+///
 /// # Errors
 /// [`StoreError::AlreadyExists`] if there is a store (move it away first, with its `-wal` and `-shm` files);
 /// [`StoreError::Locked`] if a process has it open; [`StoreError::Permissions`] if others may reach the backup;

@@ -14,6 +14,7 @@ use super::lock::{Lock, beside};
 use super::record::{Row, Statement, rounded, statement};
 use super::{Sealer, StoreError, files};
 
+/// Every schema there ever was. The compiler does not see a new file there by itself: touch this one when you add it.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// "tacl", as the first migration writes it.
@@ -78,7 +79,8 @@ impl Store {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            // SQLite may have rolled back by itself (when the disk is full), and the connection not know it.
+            // When the disk is full SQLite may roll back by itself; sqlx then counts a transaction that is no more, and
+            // every later one on this connection would fail. Such a connection is closed, the pool opens another.
             .after_release(|connection, _| {
                 Box::pin(async move {
                     connection.ping().await?;

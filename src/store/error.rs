@@ -14,7 +14,8 @@ use super::{JobId, SealingKeyId};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// No room to write. What was acknowledged before is kept; what was being written is not there at all.
+    /// No room to write. What was acknowledged before is kept; what was being written is not there at all. A file-size
+    /// limit (`RLIMIT_FSIZE`) is met this way only by a process that ignores `SIGXFSZ`; others it ends.
     #[error(
         "cannot write to {}: the disk is full, or a file-size limit is reached ({detail}); free some space and \
          try again, nothing acknowledged is lost",

@@ -14,7 +14,7 @@ use super::{StoreError, files};
 /// It is a `flock` on a file of its own beside the database: the kernel lets it go when the process ends, however it
 /// ends. The file stays, and says which process held it last.
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -42,7 +42,14 @@ impl Lock {
         }
         // A courtesy to whoever finds the lock taken; a full disk must not keep a store from opening.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would not do: a process that is being started has a copy of it for a moment.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -51,4 +58,21 @@ pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_at_once_when_it_is_let_go_though_a_starting_process_has_a_copy_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("party.db");
+        let lock = Lock::take(&database).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        assert!(matches!(Lock::take(&database), Err(StoreError::Locked { .. })));
+        drop(lock);
+        Lock::take(&database).unwrap();
+        drop(copy);
+    }
 }

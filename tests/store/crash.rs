@@ -58,6 +58,7 @@ async fn a_store_killed_at_any_moment_keeps_every_acknowledged_write() {
     let world = World::new();
     world.furnished().await.close().await;
     let mut acknowledged: Vec<(JobId, String)> = Vec::new();
+    let place = |state: &str| ["proposed", "running", "done"].iter().position(|known| *known == state);
     for round in 0..6 {
         let mut process = child(&world, "crash::writes_until_killed").spawn().unwrap();
         // Read to the first write, so that every round kills a process that writes.
@@ -73,11 +74,12 @@ async fn a_store_killed_at_any_moment_keeps_every_acknowledged_write() {
         process.kill().unwrap();
         let rest = output.lines().map_while(Result::ok);
         for line in std::iter::once(first).chain(rest) {
-            // The last line may be cut; the write it tells of is acknowledged all the same, but cannot be checked.
-            let told = marked(&line, "stored:")
-                .and_then(|told| told.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())));
-            if let Some((Ok(job), state)) = told.map(|(job, state)| (job.parse(), state)) {
-                acknowledged.push((job, state));
+            let Some(told) = marked(&line, "stored:") else { continue };
+            // The last line may be cut; what it began to tell cannot be checked.
+            if let Some((job, state)) = told.split_once(' ')
+                && let Ok(job) = job.parse()
+            {
+                acknowledged.push((job, state.to_owned()));
             }
         }
         process.wait().unwrap();
@@ -85,8 +87,6 @@ async fn a_store_killed_at_any_moment_keeps_every_acknowledged_write() {
         let store = world.open().await;
         for (job, told) in &acknowledged {
             let found = store.job(*job).await.unwrap().state;
-            let order = ["proposed", "running", "done"];
-            let place = |state: &str| order.iter().position(|known| *known == state);
             match told.as_str() {
                 "checkpoint" if found == "running" => {
                     assert_eq!(**store.get_checkpoint(*job, "bucket-0").await.unwrap().unwrap(), [3; 5000]);

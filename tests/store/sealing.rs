@@ -126,7 +126,7 @@ async fn parts_of_a_result_go_when_the_job_ends_without_one() {
 async fn a_tampered_moved_or_shortened_secret_is_called_broken() {
     for (damage, expected) in [
         (
-            "UPDATE sealed SET blob = CAST(substr(blob, 1, length(blob) - 1) || x'00' AS BLOB) WHERE purpose = 'seed'",
+            "UPDATE sealed SET blob = CAST(substr(blob, 1, length(blob) - 16) || zeroblob(16) AS BLOB) WHERE purpose = 'seed'",
             SealFault::NotAuthentic,
         ),
         ("UPDATE sealed SET blob = substr(blob, 1, 40) WHERE purpose = 'seed'", SealFault::Truncated),
