@@ -32,7 +32,7 @@ const HEADINGS: [&str; 10] = [
     "Goal",
     "Parties",
     "Ideal functionality",
-    "Learns (leakage)",
+    "Learns",
     "Model",
     "Rounds",
     "Messages",

@@ -10,27 +10,34 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = root()?;
     let check = std::env::args().any(|argument| argument == "--check");
-    let mut stale = Vec::new();
-    for contract in contracts(&root)? {
-        for (path, text) in generate(&contract)? {
-            if fs::read_to_string(&path).is_ok_and(|found| found == text) {
-                continue;
-            }
-            if check {
-                stale.push(path);
-            } else {
-                fs::create_dir_all(&contract.generated)?;
-                fs::write(&path, text)?;
-                println!("wrote {}", path.strip_prefix(&root)?.display());
-            }
+    let stale = stale(&root)?;
+    for (path, text) in &stale {
+        let shown = path.strip_prefix(&root)?.display();
+        if check {
+            eprintln!("{shown} differs from its contract: run `cargo run -p tacitly-codegen`");
+        } else {
+            fs::create_dir_all(path.parent().ok_or("a generated file has a folder")?)?;
+            fs::write(path, text)?;
+            println!("wrote {shown}");
         }
     }
-    for path in &stale {
-        eprintln!("{} differs from its contract: run `cargo run -p tacitly-codegen`", path.display());
+    Ok(if check && !stale.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn root() -> std::io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
+}
+
+/// The generated files that are absent or differ from their contract, with the text they should have.
+fn stale(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
+    let mut stale = Vec::new();
+    for contract in contracts(root)? {
+        stale.extend(generate(&contract)?);
     }
-    Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    stale.retain(|(path, text)| fs::read_to_string(path).ok().as_ref() != Some(text));
+    Ok(stale)
 }
 
 /// Messages of the control service that the CLI prints as JSON.
@@ -82,4 +89,33 @@ fn generate(contract: &Contract) -> Result<Vec<(PathBuf, String)>, Box<dyn Error
         written.push((contract.generated.join(name), fs::read_to_string(&file)?));
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generated_code_is_what_the_contracts_give_today() {
+        let stale: Vec<PathBuf> = stale(&root().unwrap()).unwrap().into_iter().map(|(path, _)| path).collect();
+        assert!(stale.is_empty(), "run `cargo run -p tacitly-codegen`: {stale:?}");
+    }
+
+    #[test]
+    fn an_absent_and_a_changed_file_are_stale_until_they_are_written() {
+        let root = tempfile::tempdir().unwrap();
+        let room = root.path().join("src/rpc");
+        fs::create_dir_all(room.join("proto")).unwrap();
+        fs::create_dir_all(root.path().join("protocols")).unwrap();
+        let contract = "syntax = \"proto3\";\npackage tacitly.test.v1;\nmessage Greeting { bytes text = 1; }\n";
+        fs::write(room.join("proto/test.proto"), contract).unwrap();
+        let found = stale(root.path()).unwrap();
+        let [(path, text)] = found.as_slice() else { panic!("one contract gives one file") };
+        assert!(text.contains("pub struct Greeting"));
+        fs::create_dir_all(room.join("generated")).unwrap();
+        fs::write(path, format!("{text} ")).unwrap();
+        assert_eq!(stale(root.path()).unwrap().len(), 1);
+        fs::write(path, text).unwrap();
+        assert_eq!(stale(root.path()).unwrap().len(), 0);
+    }
 }
