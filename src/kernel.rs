@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha20Rng;
-use tacitly_curve25519_batch::{SecretScalar, hash_mul_encode, mul_encode};
+use tacitly_curve25519_batch::{Backend, SecretScalar, hash_mul_encode, mul_encode};
 
 /// The name of the backend that this machine runs.
 #[must_use]
 pub fn backend() -> &'static str {
-    "portable"
+    Backend::default_of_process().name()
 }
 
 /// What one item costs on one core: hash, map, both multiplications and encoding, measured now over `items` items.

@@ -218,7 +218,7 @@ fn two_daemons_on_one_folder_are_one_too_many() {
         .output()
         .unwrap();
     assert!(!second.status.success());
-    assert!(String::from_utf8_lossy(&second.stderr).contains("already"), "{second:?}");
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use"), "{second:?}");
 }
 
 #[test]

@@ -88,6 +88,12 @@ impl Grpc {
         listen::listen(self.shared.clone(), address).await
     }
 
+    /// The certificate shown at present.
+    #[must_use]
+    pub fn identity(&self) -> Arc<TlsIdentity> {
+        self.shared.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Shows another certificate from the next connection on; connections that are up stay up.
     ///
     /// # Errors
