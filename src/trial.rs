@@ -54,6 +54,8 @@ pub struct Setup {
     pub advertise: Option<SocketAddr>,
     /// The port it listens on; chosen if absent.
     pub listen: Option<SocketAddr>,
+    /// It has no port for peers, and dials them.
+    pub dials_only: bool,
 }
 
 impl Setup {
@@ -61,7 +63,7 @@ impl Setup {
     #[must_use]
     pub fn of(executable: impl Into<PathBuf>) -> Self {
         let executable = executable.into();
-        Self { executable, cpu: None, environment: Vec::new(), advertise: None, listen: None }
+        Self { executable, cpu: None, environment: Vec::new(), advertise: None, listen: None, dials_only: false }
     }
 
     /// The same with one more setting for the daemon, in the form of its environment.
@@ -103,7 +105,10 @@ impl Party {
         };
         let mut party = Self { name: name.to_owned(), home: folder.join(name), setup, daemon: None };
         let listen = listen.to_string();
-        let mut words = vec!["init", name, "--listen", &listen];
+        let mut words = vec!["init", name];
+        if !party.setup.dials_only {
+            words.extend(["--listen", &listen]);
+        }
         let advertise = party.setup.advertise.map(|address| address.to_string());
         if let Some(advertise) = &advertise {
             words.extend(["--advertise", advertise]);

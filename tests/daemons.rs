@@ -42,7 +42,7 @@ fn sides_with_different_profiles_are_refused_before_anything_is_read_and_both_va
     let mut pair = Pair::start();
     pair.dataset_at("bank", "mobile", "cn-mobile", &mobiles(0..3));
     pair.dataset_at("shop", "phone", "raw", &mobiles(0..3));
-    let error = pair.intersect().unwrap_err();
+    let error = pair.intersect().map(|(job, _)| job).unwrap_err();
     assert_eq!(error.code(), "terms-differ");
     let text = error.to_string();
     assert!(text.contains("cn-mobile") && text.contains("raw") && text.contains("key"), "{text}");
@@ -56,7 +56,7 @@ fn a_peer_without_a_rule_gets_nothing() {
     let mut pair = Pair::start();
     pair.datasets(&mobiles(0..3), &mobiles(0..3));
     pair.shop.tacitly(&["dataset", "deny", "ids", "bank"]).unwrap();
-    assert_eq!(pair.intersect().unwrap_err().code(), "refused-no-rule");
+    assert_eq!(pair.intersect().map(|(job, _)| job).unwrap_err().code(), "refused-no-rule");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_file_that_changed_since_it_was_added_is_refused_before_round_1_and_the_mend
     pair.datasets(&mobiles(0..30), &mobiles(0..30));
     let path = pair.file("bank.csv");
     std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace(",0\n", ",9\n")).unwrap();
-    let error = pair.intersect().unwrap_err();
+    let error = pair.intersect().map(|(job, _)| job).unwrap_err();
     assert_eq!(error.code(), "dataset-changed");
     assert!(error.to_string().contains("--replace"), "{error}");
     assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "peer-failed");
@@ -163,7 +163,7 @@ fn a_cable_cut_for_good_ends_in_peer_lost_on_both_sides() {
     let (mut pair, cable) = Pair::with_cable(setup(), setup());
     pair.datasets(&mobiles(0..60_000), &mobiles(30_000..90_000));
     cable.cut_after(200_000);
-    let error = pair.intersect().unwrap_err();
+    let error = pair.intersect().map(|(job, _)| job).unwrap_err();
     assert_eq!(error.code(), "peer-lost");
     assert!(cable.is_cut());
     for party in [&pair.bank, &pair.shop] {

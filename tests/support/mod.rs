@@ -49,6 +49,7 @@ impl Pair {
         let listen = tacitly::trial::free_address().unwrap();
         let cable = Cable::to(listen);
         let bank = Setup { listen: Some(listen), advertise: Some(cable.address), ..bank };
+        let shop = Setup { dials_only: true, ..shop };
         (Self::with(bank, shop), cable)
     }
 
