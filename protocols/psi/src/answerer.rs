@@ -84,8 +84,8 @@ pub enum Answered {
 
 /// The tags of the peer's list, masked by both, in the order of the list.
 pub struct PeerTags {
-    bytes: Vec<u8>,
-    tag_bytes: usize,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tag_bytes: usize,
 }
 
 impl PeerTags {
