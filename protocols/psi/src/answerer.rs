@@ -10,13 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::message::{BlindedPoints, ListDigest, POINT_BYTES, Tags};
 use crate::order::random_order;
-use crate::session::{AnswererSecrets, RunningDigest, Session};
+use crate::session::{AnswererSecrets, RunningDigest, Session, TASK};
 use crate::terms::Flow;
 use crate::violation;
 use crate::wire::Due;
-
-/// Points that one task hashes at a time.
-const TASK: usize = 512;
 
 /// The round in which the peer's list comes.
 const SETS: u8 = 1;
