@@ -10,13 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::message::{BlindedPoints, ListDigest, POINT_BYTES, Tags};
 use crate::order::random_order;
-use crate::session::{AnswererSecrets, RunningDigest, Session};
+use crate::session::{AnswererSecrets, RunningDigest, Session, TASK};
 use crate::terms::Flow;
 use crate::violation;
 use crate::wire::Due;
-
-/// Points that one task hashes at a time.
-const TASK: usize = 512;
 
 /// The round in which the peer's list comes.
 const SETS: u8 = 1;
@@ -84,8 +81,8 @@ pub enum Answered {
 
 /// The tags of the peer's list, masked by both, in the order of the list.
 pub struct PeerTags {
-    bytes: Vec<u8>,
-    tag_bytes: usize,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tag_bytes: usize,
 }
 
 impl PeerTags {

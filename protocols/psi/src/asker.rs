@@ -12,12 +12,9 @@ use crate::items::Items;
 use crate::matching::{OwnTags, pack};
 use crate::message::{BlindedPoints, ListDigest, Tags};
 use crate::order::random_order;
-use crate::session::{AskerSecrets, RunningDigest, Session};
+use crate::session::{AskerSecrets, RunningDigest, Session, TASK};
 use crate::violation;
 use crate::wire::Due;
-
-/// Items that one task hashes at a time.
-const TASK: usize = 512;
 
 /// The round in which answers come.
 const ANSWERS: u8 = 2;

@@ -42,3 +42,19 @@ pub(crate) fn read(checkpoint: &Checkpoint, session: &Session, own: Fingerprint)
     let rest = rest.strip_prefix(&own.0).ok_or(Misuse::Input("the checkpoint was made with other items or seed"))?;
     rest.try_into().map(ListDigest).map_err(|_| Misuse::Input("this is not a checkpoint of an intersection"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_depends_on_every_byte_every_cut_and_the_seed() {
+        let of =
+            |items: &[&str], seed| Fingerprint::of(&items.iter().collect::<Items>(), &Seed::from_bytes([seed; 32]));
+        let first = of(&["ab", "c"], 1);
+        assert_eq!(first, of(&["ab", "c"], 1));
+        for other in [of(&["ab", "d"], 1), of(&["a", "bc"], 1), of(&["ab", "c", ""], 1), of(&["ab", "c"], 2)] {
+            assert_ne!(first, other);
+        }
+    }
+}

@@ -118,3 +118,35 @@ impl Matched {
         OrderDigest { count: self.size(), digest: digest.finalize().into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tacitly_core::PartyId;
+
+    use super::*;
+    use crate::terms::{Member, PsiTerms};
+
+    #[test]
+    fn packed_tags_sort_by_tag_and_keep_their_place() {
+        let longest = pack(&[0xff; 13], (1 << PLACE_BITS) - 1);
+        assert_eq!(longest, u128::MAX);
+        assert_eq!((tag_of(longest), place_of(longest)), ((1 << 104) - 1, (1 << PLACE_BITS) - 1));
+        assert!(pack(&[1, 0], 9) < pack(&[1, 1], 0) && pack(&[1, 1], 0) < pack(&[1, 1], 1));
+    }
+
+    #[test]
+    fn padding_whose_tag_collides_with_an_item_of_the_peer_names_no_item() {
+        let ids: [PartyId; 2] = ["a", "b"].map(|id| id.parse().unwrap());
+        let members = ids.map(|id| Member::new(id, 2).padded(3));
+        let terms = PsiTerms::new(Flow::Intersect, members, &ids, &["raw"], "j").unwrap();
+        // The padding, index 2, stands at place 0 of the list.
+        let own = OwnTags {
+            session: Arc::new(Session::new(terms, ids[0], "all").unwrap()),
+            items: ["x", "y"].into_iter().collect(),
+            order: Zeroizing::new(vec![2, 1, 0]),
+            tags: vec![pack(b"tag-pad", 0), pack(b"tag-y..", 1), pack(b"tag-x..", 2)],
+        };
+        let peer = PeerTags { bytes: b"tag-y..tag-padtag-z..".to_vec(), tag_bytes: 7 };
+        assert_eq!(own.compare(&peer).unwrap_or_else(|fault| panic!("{fault}")).ascending(), [1]);
+    }
+}

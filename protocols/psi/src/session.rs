@@ -9,6 +9,9 @@ use tacitly_curve25519_batch::SecretScalar;
 use crate::message::ListDigest;
 use crate::terms::{Flow, MAX_ROWS, Member, PsiTerms};
 
+/// Entries of a frame that one task hashes at a time, as many as one task of the kernel multiplies.
+pub(crate) const TASK: usize = 512;
+
 /// The agreed terms as one party sees them in the session of one label.
 ///
 /// Every digest that either side makes starts from here, so nothing made in one session fits another.

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Job, assert_ideal, bank, boxed, drain, peer_of, shop};
 use tacitly_core::simulate::{Ending, Network, Report, Sent, Tamper};
-use tacitly_core::{Checkpoint, Fault, Frame, Misuse, Party, PartyId, Stall, code};
+use tacitly_core::{Checkpoint, Fault, Frame, Misuse, Party, PartyId, SessionTag, Stall, code};
 use tacitly_psi::{Flow, PsiOutcome, ideal, violation};
 
 /// An ending that an honest party may have while its peer, or the link, does as it likes: the right answer, a stall
@@ -89,6 +89,20 @@ fn an_opening_recorded_under_other_terms_is_a_disagreement_and_names_the_field()
                 assert_ne!(sent.frame.sequence, 0, "{ending:?}");
                 assert_eq!(ending.code(), Some(code::FRAME_SESSION));
             }
+        }
+    }
+}
+
+#[test]
+fn an_opening_with_other_terms_under_a_tag_that_is_not_theirs_is_the_peers_breach() {
+    let job = Job::new(Flow::Intersect, &[bank()]);
+    let other_job = Job { name: "job-2".to_owned(), ..job.clone() };
+    let opening = drain(&mut other_job.party(shop()), bank()).remove(0);
+    let ours = drain(&mut job.party(shop()), bank()).remove(0);
+    for (session, code) in [(SessionTag([9; 16]), code::FRAME_SESSION), (ours.session, code::MALFORMED)] {
+        match job.party(bank()).receive(shop(), Frame { session, ..opening.clone() }) {
+            Err(Fault::Peer { who, violation }) => assert_eq!((who, violation.code), (shop(), code)),
+            other => panic!("{other:?}"),
         }
     }
 }
