@@ -1,6 +1,7 @@
 //! One attempt at a job: read our data, compare sizes, run the protocol, store what we receive.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
@@ -20,7 +21,7 @@ use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Rule};
-use crate::session::{self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript};
+use crate::session::{self, Absence, Attempt, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript};
 use crate::store::{Job, JobChange, JobResult, Role, StoreError};
 use crate::transport::Notice;
 
@@ -28,6 +29,11 @@ use crate::transport::Notice;
 const WHOLE: &str = "all";
 /// The label of the session that learns the size before anything is released.
 const SIZE: &str = "size";
+
+/// How often a side that waits for the other says again where it stands. A restart can come between any two words.
+const AGAIN: Duration = Duration::from_secs(5);
+/// The pause before a peer that was busy a moment ago is asked again.
+const SOON: Duration = Duration::from_millis(200);
 
 impl Jobs {
     /// The label of the checkpoint that holds our result until the peer has stored its own.
@@ -130,20 +136,29 @@ impl Jobs {
         loop {
             let ask =
                 Ask::Ready(pb::Ready { job: job.id.to_string(), attempt: number, items: prepared.items, wants_size });
-            if let Answer::Ended(ended) = self.ask_within_window(job.peer, ask).await? {
-                self.note_ended(job.peer, &ended).await;
-                return Err(Gone::Stopped);
+            match self.ask_within_window(job.peer, ask).await? {
+                Answer::Ended(ended) => {
+                    self.note_ended(job.peer, &ended).await;
+                    return Err(Gone::Stopped);
+                }
+                // The peer is not at this attempt: its process is another one since it began. A follower is told to begin
+                // again; a leader begins another attempt, which ends this one.
+                Answer::Pending(_) if job.role == Role::Proposer => {
+                    self.ask_to_follow(job, number).await?;
+                    tokio::time::sleep(SOON).await;
+                    continue;
+                }
+                Answer::Pending(_) => {
+                    self.ask_within_window(job.peer, Ask::Nudge(pb::Nudge { job: job.id.to_string() })).await?;
+                }
+                _ => {}
             }
             let arrived = ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number));
             tokio::select! {
                 arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
                 () = self.link_restored(job.peer) => {}
-            }
-            // The peer may be another process now, which has heard nothing: a follower is told to begin again, a leader
-            // begins another attempt, which ends this one.
-            if job.role == Role::Proposer {
-                self.ask_to_follow(job, number).await?;
+                () = tokio::time::sleep(AGAIN) => {}
             }
         }
     }
@@ -195,6 +210,7 @@ impl Jobs {
                 () = work.stop.cancelled() => return Err(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
                 () = self.link_restored(job.peer) => {}
+                () = tokio::time::sleep(AGAIN) => {}
             }
             // The peer may be another process now. Done, it says so; otherwise another attempt serves it again.
             let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
@@ -219,8 +235,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs one protocol session. `purpose` names its seed and checkpoint, which outlive the attempt; the attempt's
-    /// number is in the session's label, so that no frame of an earlier attempt is taken for one of this.
+    /// Runs one protocol session. `purpose` is its label and names its seed and checkpoint, which outlive the attempt.
     async fn run(
         &self,
         purpose: &str,
@@ -237,8 +252,10 @@ impl Session<'_> {
         let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| internal("a running job has a seed"))?;
         let resume = jobs.store.get_checkpoint(self.job.id, purpose).await?;
         let resume = resume.map(|bytes| Checkpoint(bytes.to_vec()));
-        let label = format!("{purpose}, attempt {}", self.number);
-        let tag = SessionTag::of(&terms.to_terms().hash(), &label);
+        let hash = terms.to_terms().hash();
+        let own = SessionTag::of(&hash, purpose);
+        let tag = SessionTag::of(&hash, &format!("{purpose}, attempt {}", self.number));
+        let label = purpose.to_owned();
         let seed = seed.derive(purpose);
         let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
@@ -258,7 +275,7 @@ impl Session<'_> {
             settle,
             ..Options::default()
         };
-        session::drive(Box::new(party), vec![link], options).await.map_err(of_ended)
+        session::drive(Box::new(Attempt::new(party, own, tag)), vec![link], options).await.map_err(of_ended)
     }
 }
 

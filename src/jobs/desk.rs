@@ -65,20 +65,15 @@ impl Desk {
         self.works.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a job on the desk for an attempt, ending any earlier one. What the peer has said of this attempt is kept.
+    /// Puts a job on the desk for an attempt, ending any earlier one.
     pub(super) fn begin(&self, job: JobId, attempt: u32) -> Work {
         let mut works = self.lock();
-        let earlier = works.remove(&job);
-        let peer_ready = match &earlier {
-            Some(earlier) => {
-                earlier.stop.cancel();
-                earlier.peer_ready.clone()
-            }
-            None => Arc::new(watch::Sender::new(None)),
-        };
+        if let Some(earlier) = works.remove(&job) {
+            earlier.stop.cancel();
+        }
         let work = Work {
             stage: Arc::new(Mutex::new(Stage::Words("starting"))),
-            peer_ready,
+            peer_ready: Arc::new(watch::Sender::new(None)),
             peer_done: Arc::new(watch::Sender::new(false)),
             stop: CancellationToken::new(),
             attempt,
@@ -122,10 +117,14 @@ impl Desk {
         self.bump();
     }
 
-    /// Notes what the peer has read, also before our own side has begun.
-    pub(super) fn note_ready(&self, job: JobId, ready: PeerReady) {
-        if let Some(work) = self.find(job) {
-            work.peer_ready.send_replace(Some(ready));
+    /// Notes what the peer has read. Returns whether our side is at the same attempt.
+    pub(super) fn note_ready(&self, job: JobId, ready: PeerReady) -> bool {
+        match self.find(job) {
+            Some(work) if work.attempt == ready.attempt => {
+                work.peer_ready.send_replace(Some(ready));
+                true
+            }
+            _ => false,
         }
     }
 

@@ -108,7 +108,7 @@ impl Jobs {
             return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the size of the peer's set changed").with(from));
         }
         let noted = PeerReady { attempt: ready.attempt, items: ready.items, wants_size: ready.wants_size };
-        self.desk.note_ready(job.id, noted);
-        Ok(message::ack())
+        let at_it = self.desk.note_ready(job.id, noted);
+        Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }
 }
