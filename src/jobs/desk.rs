@@ -117,6 +117,15 @@ impl Desk {
         self.bump();
     }
 
+    /// Ends the work of every job that only waits for its peer.
+    pub(super) fn stop_waiting(&self) {
+        for work in self.lock().values() {
+            if matches!(&*work.stage.lock().unwrap_or_else(PoisonError::into_inner), Stage::Words(_)) {
+                work.stop.cancel();
+            }
+        }
+    }
+
     /// Notes what the peer has read. Returns whether our side is at the same attempt.
     pub(super) fn note_ready(&self, job: JobId, ready: PeerReady) -> bool {
         match self.find(job) {

@@ -140,6 +140,7 @@ impl Jobs {
     /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.
     pub async fn drain(&self, patience: Duration) {
         self.closing.cancel();
+        self.desk.stop_waiting();
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::warn!("jobs are still running; they are taken up at the next start");
