@@ -323,7 +323,7 @@ async fn an_identity_is_rotated_without_restart_and_the_old_key_is_worth_nothing
     let new = next.pin();
     a.knows("b", &[old, new], None);
     assert!(b.grpc.replace_identity(identity("c")).is_err(), "another party's identity");
-    b.grpc.replace_identity(next).ok().unwrap();
+    b.grpc.replace_identity(next).unwrap();
     exchanges(&a.network, &b.network, "still on the old connection").await;
     a.knows("b", &[new], None);
     a.is_down("b", |reason| matches!(reason, LinkError::Withdrawn { .. })).await;
