@@ -5,15 +5,16 @@ mod session_support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rand::RngExt;
 use session_support::{Bulk, down, id, join, link_is, pair, tag, tight, up};
 use tacitly::session::{
     Absence, CancellationToken, Completed, Ended, LinkState, LocalFailure, Network, Options, Settings, Status, drive,
 };
 use tacitly::transport::{LinkError, MemoryHub};
-use tacitly_core::{Channel, Fault, Frame, Party, PartyId, Progress, Stall, code};
+use tacitly_core::{Channel, Fault, Frame, Party, PartyId, Progress, Seed, Stall, code};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 type Outcome = Result<Completed<Vec<u8>>, Ended>;
 
@@ -238,6 +239,65 @@ async fn connections_that_break_again_and_again_lose_and_repeat_nothing() {
     assert_eq!(at_a.output, Bulk::answer(2000, 100));
     assert_eq!(at_b.output, Bulk::answer(2000, 100));
     assert_eq!(at_a.transcripts[&id("b")].sent, at_b.transcripts[&id("a")].received);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_network_does_a_session_ends_with_the_right_answer_or_a_typed_stall() {
+    let mut completed = 0;
+    for seed in 0..150 {
+        let mut rng = Seed::from_bytes([seed; 32]).into_rng();
+        let (hub, a, b) = pair(tight()).await;
+        let (at_a, at_b) = bulk("s", 200, 10);
+        let progress = [at_a.counters.clone(), at_b.counters.clone()];
+        let running = [run(&a, at_a, "s", Options::default()), run(&b, at_b, "s", Options::default())];
+        let mishaps = async {
+            loop {
+                let at = progress[0].received.load(Ordering::SeqCst) + rng.random_range(0..50);
+                // The clock stands still while this looks, so it must not look for ever.
+                for _ in 0..5000 {
+                    if progress[0].received.load(Ordering::SeqCst) < at {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                let silence = Duration::from_millis(rng.random_range(0..60_000));
+                match rng.random_range(0..3) {
+                    0 => hub.cut(id("a"), id("b")),
+                    1 => hub.sever(id("a"), id("b")),
+                    _ => {
+                        hub.sever(id("a"), id("b"));
+                        hub.cut(id("a"), id("b"));
+                    }
+                }
+                sleep(silence).await;
+                hub.heal(id("a"), id("b"));
+            }
+        };
+        let ends = async {
+            let mut ends = Vec::new();
+            for outcome in running {
+                ends.push(
+                    timeout(Duration::from_secs(3600), outcome)
+                        .await
+                        .unwrap_or_else(|_| panic!("seed {seed} hangs"))
+                        .unwrap(),
+                );
+            }
+            ends
+        };
+        let ends = tokio::select! { ends = ends => ends, () = mishaps => unreachable!() };
+        for end in ends {
+            match end {
+                Ok(done) => {
+                    assert_eq!(done.output, Bulk::answer(200, 10), "seed {seed}");
+                    completed += 1;
+                }
+                Err(ended) => assert!(ended.is_resumable(), "seed {seed}: {ended}"),
+            }
+        }
+        a.shutdown(Duration::ZERO).await;
+        b.shutdown(Duration::ZERO).await;
+    }
+    assert!((50..290).contains(&completed), "{completed} of 300 completed: the mishaps are too many or too few");
 }
 
 #[tokio::test(start_paused = true)]

@@ -323,7 +323,7 @@ async fn an_identity_is_rotated_without_restart_and_the_old_key_is_worth_nothing
     let new = next.pin();
     a.knows("b", &[old, new], None);
     assert!(b.grpc.replace_identity(identity("c")).is_err(), "another party's identity");
-    b.grpc.replace_identity(next).ok().unwrap();
+    b.grpc.replace_identity(next).unwrap();
     exchanges(&a.network, &b.network, "still on the old connection").await;
     a.knows("b", &[new], None);
     a.is_down("b", |reason| matches!(reason, LinkError::Withdrawn { .. })).await;
@@ -514,12 +514,23 @@ async fn an_address_where_nobody_listens_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bulk_goes_at_a_fair_speed() {
+async fn bulk_and_rounds_go_at_a_fair_speed() {
     let (a, b) = pair().await;
     let begun = std::time::Instant::now();
-    for outcome in exchange(&a.network, &b.network, "s", 100, 1_000_000).await {
+    for outcome in exchange(&a.network, &b.network, "bulk", 100, 1_000_000).await {
         outcome.unwrap();
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("200 MB both ways in {seconds:.2} s: {:.0} MB/s, both ends on this machine", 200.0 / seconds);
+
+    let begun = std::time::Instant::now();
+    let at = |network: &Network, peer: &str, lead: u64| {
+        let link = network.open(id(peer), tag("rounds")).unwrap();
+        let mut party = Box::new(Bulk::new(id(peer), tag("rounds"), 500, 500, 100));
+        party.lead = Some(lead);
+        tokio::spawn(drive(party, vec![link], Options::default()))
+    };
+    let (at_a, at_b) = (at(&a.network, "b", 1), at(&b.network, "a", 0));
+    assert!(at_a.await.unwrap().is_ok() && at_b.await.unwrap().is_ok());
+    println!("500 rounds: {:.0} us a round", begun.elapsed().as_secs_f64() * 2000.0);
 }

@@ -109,6 +109,14 @@ pub enum IdentityError {
     /// The text holds no private key.
     #[error("cannot read the private key: it is not one PKCS #8 key in PEM form")]
     Key,
+    /// The certificate is good, and another party's.
+    #[error("this is {ours}, and the certificate is one for {found}")]
+    OtherParty {
+        /// Who we are.
+        ours: PartyId,
+        /// Whose certificate it is.
+        found: PartyId,
+    },
     /// Certificate and key do not belong together.
     #[error("the private key does not belong to the certificate")]
     Mismatch,

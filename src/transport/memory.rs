@@ -125,6 +125,7 @@ impl MemoryHub {
         mut sent: mpsc::Receiver<Envelope>,
         delivered: mpsc::Sender<Envelope>,
         heard: Pulse,
+        line: CancellationToken,
     ) {
         let mut changes = self.changes.subscribe();
         while let Some(envelope) = sent.recv().await {
@@ -132,6 +133,10 @@ impl MemoryHub {
                 if changes.changed().await.is_err() {
                     return;
                 }
+            }
+            // What is under way when a line breaks is lost, even if it could still be delivered.
+            if line.is_cancelled() {
+                return;
             }
             let envelopes = match &mut self.locked().tap {
                 Some(tap) => tap(from, to, envelope),
@@ -209,7 +214,7 @@ impl MemoryTransport {
     ) -> (mpsc::Sender<Envelope>, mpsc::Receiver<Envelope>) {
         let (sender, sent) = mpsc::channel(QUEUE);
         let (delivered, stream) = mpsc::channel(QUEUE);
-        let carried = self.hub.clone().carry(ends, sent, delivered, heard.clone());
+        let carried = self.hub.clone().carry(ends, sent, delivered, heard.clone(), line.clone());
         tokio::spawn(line.clone().run_until_cancelled_owned(carried));
         (sender, stream)
     }

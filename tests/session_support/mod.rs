@@ -45,6 +45,8 @@ pub(crate) struct Bulk {
     pub(crate) before_receive: Option<Box<dyn FnMut(u64) + Send>>,
     /// Called with the number of each frame before it is sent.
     pub(crate) before_send: Option<Box<dyn FnMut(u64) + Send>>,
+    /// Sends at most this many frames more than it has received.
+    pub(crate) lead: Option<u64>,
     /// Blames the peer at this frame.
     pub(crate) fault_at: Option<u64>,
     /// Raises a checkpoint after receiving this frame.
@@ -68,6 +70,7 @@ impl Bulk {
             counters: Arc::default(),
             before_receive: None,
             before_send: None,
+            lead: None,
             fault_at: None,
             checkpoint_at: None,
             checkpoint: None,
@@ -101,7 +104,8 @@ impl Party for Bulk {
 
     fn poll_send(&mut self, to: PartyId) -> Option<Frame> {
         assert_eq!(to, self.peer);
-        if self.sent == self.to_send || self.waits_for_storage {
+        let ahead = self.lead.is_some_and(|lead| self.sent >= self.received + lead);
+        if self.sent == self.to_send || self.waits_for_storage || ahead {
             return None;
         }
         if let Some(before) = &mut self.before_send {

@@ -22,7 +22,7 @@ use super::directory::PeerDirectory;
 use super::enrolment::{self, Application, EnrolError, Enroller, Inviter, Welcome};
 use super::error::LinkError;
 use super::generated as pb;
-use super::identity::{Pin, TlsIdentity};
+use super::identity::{IdentityError, Pin, TlsIdentity};
 use super::settings::Settings;
 use super::wire;
 use dial::Target;
@@ -97,10 +97,11 @@ impl Grpc {
     /// Shows another certificate from the next connection on; connections that are up stay up.
     ///
     /// # Errors
-    /// The identity back, if it is another party's.
-    pub fn replace_identity(&self, identity: TlsIdentity) -> Result<(), TlsIdentity> {
-        if identity.party() != self.shared.me {
-            return Err(identity);
+    /// [`IdentityError::OtherParty`] if it is not this party's.
+    pub fn replace_identity(&self, identity: TlsIdentity) -> Result<(), IdentityError> {
+        let (ours, found) = (self.shared.me, identity.party());
+        if found != ours {
+            return Err(IdentityError::OtherParty { ours, found });
         }
         *self.shared.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
         Ok(())

@@ -147,6 +147,8 @@ impl State {
             for session in self.sessions.values_mut().filter(|session| session.theirs.is_some()) {
                 session.end(Departure::Restarted);
             }
+            // The new process counts its channels from 1 again: old numbers would be taken for new ones.
+            self.endings.retain(|ending| ending.theirs.is_none());
         }
         self.generation += 1;
         let bell = Arc::new(Notify::new());
@@ -256,7 +258,9 @@ impl State {
             if self.announced.get(&session.tag) == session.theirs.as_ref() {
                 self.announced.remove(&session.tag);
             }
-            self.record(Ending { tag: session.tag, ours: channel, theirs: session.theirs, notice });
+            if session.over != Some(Departure::Restarted) {
+                self.record(Ending { tag: session.tag, ours: channel, theirs: session.theirs, notice });
+            }
         }
     }
 

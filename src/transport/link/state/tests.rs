@@ -115,6 +115,27 @@ fn a_peer_that_has_restarted_is_heard_although_its_name_comes_later_and_its_sess
 }
 
 #[test]
+fn sessions_with_an_earlier_process_do_not_touch_those_with_the_next_that_have_the_same_numbers() {
+    let mut a = linked();
+    let mut earlier = Vec::new();
+    for ended_before_the_restart in [true, false] {
+        let channel = open(&mut a);
+        receive(&mut a, Envelope::SessionOpen { session: TAG, channel: 5 });
+        earlier.push(channel);
+        if ended_before_the_restart {
+            a.finish(channel, Notice::new(Notice::CANCELLED, ""));
+        }
+    }
+    a.adopt(id("b"), &hello("b", 2, 11, 0), up()).unwrap();
+    a.finish(earlier[1], Notice::new(Notice::PEER_RESTARTED, ""));
+    assert_eq!(a.outbound(), None, "the new process is told of nothing that it has not begun");
+    let now = open(&mut a);
+    receive(&mut a, Envelope::SessionOpen { session: TAG, channel: 5 });
+    receive(&mut a, end(5, Notice::COMPLETE));
+    assert_eq!(ended(&a, now).as_deref(), Some(Notice::COMPLETE));
+}
+
+#[test]
 fn the_end_of_a_connection_that_has_been_replaced_changes_nothing() {
     let mut a = state("a", "b");
     let (first, _) = a.adopt(id("a"), &hello("b", 1, 10, 0), up()).unwrap();
