@@ -107,8 +107,11 @@ fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, Intake
         [] => (0..schema.columns.len()).collect(),
         names => names.iter().map(|name| schema.find(name)).collect::<Result<_, _>>()?,
     };
-    for &at in &wanted {
+    for (place, &at) in wanted.iter().enumerate() {
         let column = &schema.columns[at];
+        if wanted[..place].contains(&at) {
+            return Err(schema.error(Problem::TwoColumns).in_column(&column.name));
+        }
         let (fits, into) = match output.format {
             OutputFormat::Csv { .. } => (column.kind.has_text(), "CSV"),
             OutputFormat::Parquet => (column.is_readable(), "Parquet"),

@@ -83,6 +83,7 @@ fn what_was_asked_wrongly_is_refused_by_name() {
     let problem = |selection, columns| write(&file, &selection, columns, MEMORY).unwrap_err().problem;
     let error = write(&file, &in_order(&[0]), &["nome"], MEMORY).unwrap_err();
     assert_eq!(file.told(&error), "column \"nome\": there is no such column; the file has \"id\", \"name\"");
+    assert_eq!(problem(in_order(&[0]), &["id", "id"]), Problem::TwoColumns);
     assert_eq!(problem(in_order(&[1, 0]), &[]), Problem::UnsortedSelection);
     assert_eq!(problem(in_order(&[1, 1]), &[]), Problem::UnsortedSelection);
     assert_eq!(problem(in_order(&[1, 2]), &[]), Problem::NoSuchRow { row: 3, rows: 2 });
