@@ -45,7 +45,7 @@ impl CsvPass {
         visitor: &mut impl Visitor,
     ) -> Result<FileDigest, IntakeError> {
         let columns = self.schema.columns.len();
-        let mut rows = 0;
+        let mut rows = 0u64;
         let mut blocks_seen = 0;
         let first_block = self.records.done().max(1);
         loop {
