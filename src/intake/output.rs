@@ -163,7 +163,11 @@ impl<W: Write + Send> Sink<W> {
     /// A row as it comes from the file.
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
         for at in 0..row.wanted.len() {
-            self.cell(row.cell(at)).map_err(|problem| row.cell_error(at, problem))?;
+            self.cell(row.cell(at)).map_err(|problem| match problem {
+                // The disk that takes the result is not at a place of the source.
+                Problem::Writing(_) => row.schema.error(problem),
+                _ => row.cell_error(at, problem),
+            })?;
         }
         self.end_row().map_err(|problem| row.schema.error(problem))
     }

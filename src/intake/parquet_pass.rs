@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use parquet::basic::{CompressionCodec, Repetition};
@@ -26,12 +27,15 @@ const BATCH: usize = 1024;
 pub(super) struct ParquetPass {
     pub(super) schema: Schema,
     file: OpenFile,
+    /// The state of the file before anything was read of it.
+    before: (u64, SystemTime),
     reader: SerializedFileReader<OpenFile>,
 }
 
 impl ParquetPass {
     pub(super) fn open(path: &Path, file: &OpenFile) -> Result<Self, IntakeError> {
         let fail = |problem| IntakeError::of(path, problem);
+        let before = file.state().map_err(|error| fail(Problem::reading(&error)))?;
         let mut magic = [0; 4];
         match file.reader(0).read_exact(&mut magic) {
             Ok(()) if &magic == b"PAR1" => {}
@@ -43,7 +47,7 @@ impl ParquetPass {
         let reader = unharmed(|| SerializedFileReader::new(file.clone())).map_err(fail)?;
         let schema = Schema { file: path.to_path_buf(), columns: columns(&reader) };
         schema.refuse_twins()?;
-        Ok(Self { schema, file: file.clone(), reader })
+        Ok(Self { schema, file: file.clone(), before, reader })
     }
 
     pub(super) fn visit(
@@ -54,7 +58,6 @@ impl ParquetPass {
     ) -> Result<FileDigest, IntakeError> {
         let fail = |problem| self.schema.error(problem);
         let leaves = self.leaves(wanted)?;
-        let before = self.file.state().map_err(|error| fail(Problem::reading(&error)))?;
         let digest = Digesting::start(self.file.clone()).map_err(|error| fail(Problem::Reading(error.kind())))?;
 
         let groups = self.reader.metadata().row_groups();
@@ -114,7 +117,7 @@ impl ParquetPass {
         let digest = digest.finish().map_err(|error| fail(Problem::reading(&error)))?;
         // The pages and the digest were read apart: together they mean one file only if nobody wrote meanwhile.
         let after = self.file.state().map_err(|error| fail(Problem::reading(&error)))?;
-        if before == after { Ok(digest) } else { Err(fail(Problem::Changed)) }
+        if self.before == after { Ok(digest) } else { Err(fail(Problem::Changed)) }
     }
 
     /// The leaves of the wanted columns; refuses columns that cannot be read here.

@@ -112,7 +112,9 @@ fn a_full_disk_and_a_changed_file_are_told_apart() {
         for selection in [in_order(&rows), ordered(&rows)] {
             let write = |room| write_rows(&file.source, Some(&digest), &selection, &output, &budget, Full(room));
             for room in [0, 100, 100_000] {
-                assert_eq!(write(room).unwrap_err().problem, Problem::Writing(io::ErrorKind::StorageFull));
+                let error = write(room).unwrap_err();
+                assert_eq!(error.problem, Problem::Writing(io::ErrorKind::StorageFull));
+                assert_eq!((error.place, error.column), (None, None));
             }
             assert_eq!(write(10_000_000), Ok(100_000));
         }

@@ -274,8 +274,11 @@ fn text_that_is_no_text_is_told_with_row_and_column() {
         column!(group, ByteArrayType, invalid(), None);
     });
     assert_eq!(file.keys(&raw("id")).unwrap().len(), 2);
-    let error = write(&file, &Selection::InputOrder(vec![0, 1]), &[], CSV).unwrap_err();
-    assert_eq!((error.code(), error.place), ("cell-unprintable", Some(Place::Row(2))));
+    for selection in [Selection::InputOrder(vec![0, 1]), Selection::Ordered(vec![0, 1])] {
+        let error = write(&file, &selection, &[], CSV).unwrap_err();
+        assert_eq!((error.code(), error.place), ("cell-unprintable", Some(Place::Row(2))));
+        assert_eq!(error.column.as_deref(), Some("id"));
+    }
 }
 
 #[test]
