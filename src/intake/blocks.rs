@@ -40,7 +40,9 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn of(reader: impl Read + Send + 'static, encoding: Encoding) -> Self {
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn of(reader: impl Read + Send + 'static, encoding: Encoding) -> Result<Self, Problem> {
         let (send, blocks) = mpsc::sync_channel(AHEAD);
         let (spare, spares) = mpsc::channel();
         let worker = Worker {
@@ -56,7 +58,9 @@ impl Blocks {
             send,
             spares,
         };
-        Self { blocks: Some(blocks), spare, thread: Some(thread::spawn(move || worker.run())) }
+        let thread = thread::Builder::new().name("intake".into()).spawn(move || worker.run());
+        let thread = thread.map_err(|error| Problem::Reading(error.kind()))?;
+        Ok(Self { blocks: Some(blocks), spare, thread: Some(thread) })
     }
 
     /// The next block; `used` goes back to be filled again.

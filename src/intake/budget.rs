@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 /// The memory that a reading may use for what it keeps, and a watch over it.
 ///
-/// Buffers of fixed size come on top: about 8 MiB for CSV; for Parquet one page of every column that is read.
+/// Buffers of fixed size come on top: up to 16 MiB for CSV; for Parquet, one page of every column that is read or
+/// written and a row group of at most 16 MiB to write.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
     memory: usize,

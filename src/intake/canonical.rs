@@ -1,8 +1,6 @@
 //! Keys: which columns make one, and the canonical bytes that stand for a row.
 //!
-//! The canonical id of a row is its key columns in the order of the key, each as the length of the normalised cell in
-//! unsigned LEB128 (seven bits a byte, least significant first, as short as possible) followed by the cell. A key of
-//! one column is written the same way. No two different tuples have the same bytes, and no cell needs an escape.
+//! Each cell comes behind its length, so no two different tuples have the same bytes and no cell needs an escape.
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +65,9 @@ pub struct Refused {
 
 impl KeySpec {
     /// Appends the canonical id of one row to `id`, from its cells in the order of the key.
+    ///
+    /// It is, column by column, the length of the normalised cell in unsigned LEB128 (seven bits a byte, least
+    /// significant first, as short as possible) and then the cell; for a key of one column, too.
     ///
     /// # Errors
     /// The first cell that is [`Refused`]; `id` is then as it was. Cells that are missing count as empty.

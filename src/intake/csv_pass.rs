@@ -26,7 +26,7 @@ impl CsvPass {
         header: bool,
     ) -> Result<Self, IntakeError> {
         let mut schema = Schema { file: path.to_path_buf(), columns: Vec::new() };
-        let mut records = Records::of(file.reader(0), encoding, delimiter);
+        let mut records = Records::of(file.reader(0), encoding, delimiter).map_err(|problem| schema.error(problem))?;
         if !records.advance().map_err(|broken| blame(&schema, broken))? {
             return Err(schema.error(Problem::Empty));
         }
@@ -45,7 +45,7 @@ impl CsvPass {
         visitor: &mut impl Visitor,
     ) -> Result<FileDigest, IntakeError> {
         let columns = self.schema.columns.len();
-        let mut rows = 0;
+        let mut rows = 0u64;
         let mut blocks_seen = 0;
         let first_block = self.records.done().max(1);
         loop {
@@ -61,7 +61,7 @@ impl CsvPass {
                     return Err(self.schema.error(Problem::Stopped));
                 }
                 if blocks_seen == 2 {
-                    visitor.expect_rows(rows * self.size / first_block);
+                    visitor.expect_rows(rows.saturating_mul(self.size) / first_block);
                 }
             }
             let found = self.records.ends().len();

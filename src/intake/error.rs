@@ -100,7 +100,7 @@ pub enum Problem {
         found: &'static str,
     },
     /// Bytes that the declared encoding cannot hold.
-    #[error("these bytes are not valid {0}; declare the encoding in which the file was written, or mend the cell")]
+    #[error("the bytes are not valid {0}; mend the cell or, for CSV, declare the encoding the file was written in")]
     NotText(Encoding),
     /// A NUL byte.
     #[error("a NUL byte, which no text holds; export the file again as UTF-8 text (UTF-16 looks like this, too)")]
@@ -134,11 +134,14 @@ pub enum Problem {
         /// Columns that a file may have.
         limit: usize,
     },
-    /// Two columns of one name.
-    #[error("two columns have this name; rename one of them")]
+    /// Two columns of one name, in a file or in what was asked for.
+    #[error("two columns have this name; rename one, or ask for it once")]
     TwoColumns,
     /// The first line holds an identifier, so it is a row and no header.
-    #[error("the header line holds an identifier, so it seems to be a row; declare that the file has no header")]
+    #[error(
+        "the header line holds an identifier, so it seems to be a row; \
+         declare that the file has no header, or rename the column"
+    )]
     HeaderIsRow,
     /// There is no column of that name.
     #[error("there is no such column; the file has {}", names(.available))]
@@ -190,7 +193,10 @@ pub enum Problem {
         rule: Rule,
     },
     /// A key that an earlier row has.
-    #[error("the row has the same key as row {first}; remove one, or choose `first` or `all` for duplicates")]
+    #[error(
+        "the row has the same key as row {first}, counted without a header; \
+         remove one, or choose `first` or `all` for duplicates"
+    )]
     Duplicate {
         /// The earlier row, counted from 1 without the header.
         first: u64,
@@ -274,7 +280,11 @@ impl Problem {
 }
 
 fn mark_mend(found: &str) -> &'static str {
-    if found == "UTF-8" { "declare it as utf-8" } else { "export it again as UTF-8" }
+    match found {
+        "UTF-8" => "declare it as utf-8",
+        "GB 18030" => "declare it as gb18030",
+        _ => "export it again as UTF-8",
+    }
 }
 
 fn names(available: &[String]) -> String {

@@ -145,6 +145,9 @@ impl fmt::Display for ColumnHint {
         let keys: u64 = self.lengths.values().sum();
         let share = |count: u64| if count == keys { "all".to_owned() } else { count.to_string() };
         write!(f, "column {:?} by profile {}: ", self.column, self.profile)?;
+        if keys == 0 {
+            return write!(f, "no keys at all.");
+        }
         for (at, (length, count)) in self.lengths.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
             let more = if *length == LONG { " or more" } else { "" };
@@ -169,9 +172,6 @@ impl ColumnHint {
         let is_untouched = matches!(self.profile, Profile::Raw | Profile::TrimCasefold);
         let hexadecimal = classes.hexadecimal + classes.digits_only;
         let only_length = (self.lengths.len() == 1).then(|| self.lengths.keys().copied().next()).flatten();
-        if keys == 0 {
-            return None;
-        }
         match (self.profile, only_length) {
             (Profile::Md5Hex | Profile::Sha256Hex | Profile::Sm3Hex, _) => {
                 Some("Digests meet only if both sides hashed the same spelling, with the same salt or none.")

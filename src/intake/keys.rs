@@ -220,8 +220,10 @@ fn key_columns(schema: &Schema, spec: &KeySpec) -> Result<Vec<usize>, IntakeErro
 
 /// Who is shown the valid rows with their canonical ids.
 trait KeyVisitor {
-    fn expect_rows(&mut self, _rows: u64) {}
+    /// Told once that so many rows are read of so many.
+    fn expect_rows(&mut self, _seen: u64, _total: u64) {}
 
+    /// One valid row. An error ends the reading.
     fn key(&mut self, row: &Row<'_>, id: &[u8]) -> Result<(), IntakeError>;
 }
 
@@ -237,7 +239,7 @@ struct KeyRows<'a, K> {
 
 impl<K: KeyVisitor> Visitor for KeyRows<'_, K> {
     fn expect_rows(&mut self, rows: u64) {
-        self.keys.expect_rows(rows);
+        self.keys.expect_rows(self.tally.rows, rows);
     }
 
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
@@ -274,8 +276,8 @@ struct Gather<'a> {
 }
 
 impl KeyVisitor for Gather<'_> {
-    fn expect_rows(&mut self, rows: u64) {
-        self.set.expect(rows as usize);
+    fn expect_rows(&mut self, seen: u64, total: u64) {
+        self.set.expect(seen, total);
     }
 
     fn key(&mut self, row: &Row<'_>, id: &[u8]) -> Result<(), IntakeError> {

@@ -9,7 +9,7 @@ use std::io::Write;
 use super::output::{Sink, no_such_row};
 use super::pass::Pass;
 use super::row::{Row, Visitor};
-use super::{Budget, FileDigest, IntakeError, Source};
+use super::{Budget, FileDigest, IntakeError, Problem, Source, error};
 
 pub(super) fn write_ordered<W: Write + Send>(
     source: &Source,
@@ -21,6 +21,7 @@ pub(super) fn write_ordered<W: Write + Send>(
     sink: &mut Sink<W>,
 ) -> Result<(), IntakeError> {
     let fail = |problem| IntakeError::of(&source.path, problem);
+    let names: Vec<_> = wanted.iter().map(|&at| first.schema().columns[at].name.clone()).collect();
     let mut places: Vec<Place> = order.iter().zip(0..).map(|(&row, position)| Place { row, position }).collect();
     places.sort_unstable_by_key(|place| (place.row, place.position));
     let mut next_pass = Some(first);
@@ -45,10 +46,17 @@ pub(super) fn write_ordered<W: Write + Send>(
         held.rows.sort_unstable_by_key(|row| row.position);
         for row in &held.rows {
             let mut cells = &held.cells[row.start..];
-            for _ in wanted {
+            for name in &names {
                 let cell;
                 (cell, cells) = unpack(cells);
-                sink.cell(cell).map_err(fail)?;
+                sink.cell(cell).map_err(|problem| match problem {
+                    Problem::Writing(_) => fail(problem),
+                    // Only cells of Parquet can have no text; their place is the row.
+                    _ => {
+                        let row = u64::from(order[row.position as usize]) + 1;
+                        fail(problem).at(error::Place::Row(row)).in_column(name)
+                    }
+                })?;
             }
             sink.end_row().map_err(fail)?;
         }

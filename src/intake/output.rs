@@ -107,8 +107,11 @@ fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, Intake
         [] => (0..schema.columns.len()).collect(),
         names => names.iter().map(|name| schema.find(name)).collect::<Result<_, _>>()?,
     };
-    for &at in &wanted {
+    for (place, &at) in wanted.iter().enumerate() {
         let column = &schema.columns[at];
+        if wanted[..place].contains(&at) {
+            return Err(schema.error(Problem::TwoColumns).in_column(&column.name));
+        }
         let (fits, into) = match output.format {
             OutputFormat::Csv { .. } => (column.kind.has_text(), "CSV"),
             OutputFormat::Parquet => (column.is_readable(), "Parquet"),
@@ -160,7 +163,11 @@ impl<W: Write + Send> Sink<W> {
     /// A row as it comes from the file.
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
         for at in 0..row.wanted.len() {
-            self.cell(row.cell(at)).map_err(|problem| row.cell_error(at, problem))?;
+            self.cell(row.cell(at)).map_err(|problem| match problem {
+                // The disk that takes the result is not at a place of the source.
+                Problem::Writing(_) => row.schema.error(problem),
+                _ => row.cell_error(at, problem),
+            })?;
         }
         self.end_row().map_err(|problem| row.schema.error(problem))
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use parquet::basic::{CompressionCodec, Repetition};
@@ -26,12 +27,15 @@ const BATCH: usize = 1024;
 pub(super) struct ParquetPass {
     pub(super) schema: Schema,
     file: OpenFile,
+    /// The state of the file before anything was read of it.
+    before: (u64, SystemTime),
     reader: SerializedFileReader<OpenFile>,
 }
 
 impl ParquetPass {
     pub(super) fn open(path: &Path, file: &OpenFile) -> Result<Self, IntakeError> {
         let fail = |problem| IntakeError::of(path, problem);
+        let before = file.state().map_err(|error| fail(Problem::reading(&error)))?;
         let mut magic = [0; 4];
         match file.reader(0).read_exact(&mut magic) {
             Ok(()) if &magic == b"PAR1" => {}
@@ -43,7 +47,7 @@ impl ParquetPass {
         let reader = unharmed(|| SerializedFileReader::new(file.clone())).map_err(fail)?;
         let schema = Schema { file: path.to_path_buf(), columns: columns(&reader) };
         schema.refuse_twins()?;
-        Ok(Self { schema, file: file.clone(), reader })
+        Ok(Self { schema, file: file.clone(), before, reader })
     }
 
     pub(super) fn visit(
@@ -54,8 +58,7 @@ impl ParquetPass {
     ) -> Result<FileDigest, IntakeError> {
         let fail = |problem| self.schema.error(problem);
         let leaves = self.leaves(wanted)?;
-        let before = self.file.state().map_err(|error| fail(Problem::reading(&error)))?;
-        let digest = Digesting::start(self.file.clone());
+        let digest = Digesting::start(self.file.clone()).map_err(|error| fail(Problem::Reading(error.kind())))?;
 
         let groups = self.reader.metadata().row_groups();
         let sizes: Option<Vec<u64>> = groups.iter().map(|group| u64::try_from(group.num_rows()).ok()).collect();
@@ -64,7 +67,6 @@ impl ParquetPass {
         if total > MAX_ROWS {
             return Err(fail(Problem::TooManyRows));
         }
-        visitor.expect_rows(total);
 
         let mut table = Batch::default();
         let mut number = 0;
@@ -102,6 +104,9 @@ impl ParquetPass {
                     })?;
                     number += 1;
                 }
+                if u64::from(number) == rows {
+                    visitor.expect_rows(total);
+                }
                 left -= rows;
                 if !budget.goes_on(number.into(), total) {
                     return Err(fail(Problem::Stopped));
@@ -112,7 +117,7 @@ impl ParquetPass {
         let digest = digest.finish().map_err(|error| fail(Problem::reading(&error)))?;
         // The pages and the digest were read apart: together they mean one file only if nobody wrote meanwhile.
         let after = self.file.state().map_err(|error| fail(Problem::reading(&error)))?;
-        if before == after { Ok(digest) } else { Err(fail(Problem::Changed)) }
+        if self.before == after { Ok(digest) } else { Err(fail(Problem::Changed)) }
     }
 
     /// The leaves of the wanted columns; refuses columns that cannot be read here.
@@ -171,8 +176,9 @@ fn columns(reader: &SerializedFileReader<OpenFile>) -> Vec<Column> {
     columns
 }
 
-/// Calls into the Parquet decoder. Its messages may quote what stood in the file, so none of them is passed on; and
-/// a damaged file must not end the process, so neither is a panic.
+/// Calls into the Parquet decoder. Its messages may quote what stood in the file, so none of them is passed on. It
+/// panics on some damaged files (negative offsets, a missing dictionary: seen by flipping bytes), which must not end
+/// the process.
 fn unharmed<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Problem> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) {
         Ok(Ok(decoded)) => Ok(decoded),
@@ -277,11 +283,12 @@ struct Digesting {
 }
 
 impl Digesting {
-    fn start(file: OpenFile) -> Self {
+    fn start(file: OpenFile) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = thread::spawn(move || digest_while(&file, || !stopped.load(Ordering::Relaxed)));
-        Self { stop, thread: Some(thread) }
+        let digest = move || digest_while(&file, || !stopped.load(Ordering::Relaxed));
+        let thread = thread::Builder::new().name("intake".into()).spawn(digest)?;
+        Ok(Self { stop, thread: Some(thread) })
     }
 
     fn finish(mut self) -> std::io::Result<FileDigest> {

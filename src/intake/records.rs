@@ -51,9 +51,13 @@ impl From<Problem> for Broken {
 }
 
 impl Records {
-    pub(super) fn of(reader: impl Read + Send + 'static, encoding: Encoding, delimiter: Delimiter) -> Self {
-        Self {
-            blocks: Blocks::of(reader, encoding),
+    pub(super) fn of(
+        reader: impl Read + Send + 'static,
+        encoding: Encoding,
+        delimiter: Delimiter,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            blocks: Blocks::of(reader, encoding)?,
             encoding,
             parser: ReaderBuilder::new().delimiter(delimiter.byte()).build(),
             quotes: Quotes::new(delimiter.byte()),
@@ -66,7 +70,7 @@ impl Records {
             cells: 0,
             newline: false,
             end: None,
-        }
+        })
     }
 
     /// Reads the next record; says whether there is one. Blank lines are no records.
@@ -232,7 +236,7 @@ mod tests {
     use super::*;
 
     fn records(reader: impl Read + Send + 'static) -> Records {
-        Records::of(reader, Encoding::Utf8, Delimiter::COMMA)
+        Records::of(reader, Encoding::Utf8, Delimiter::COMMA).unwrap()
     }
 
     #[test]

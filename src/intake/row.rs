@@ -147,7 +147,7 @@ pub(super) fn newlines(bytes: &[u8]) -> u64 {
 
 /// Who is shown every row of a file, in order.
 pub(super) trait Visitor {
-    /// Told once, when it can be estimated, how many rows there will be.
+    /// Told once, after the first rows, how many there will be in all, exactly or about.
     fn expect_rows(&mut self, _rows: u64) {}
 
     /// One row. An error ends the reading.

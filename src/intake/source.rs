@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -220,7 +221,7 @@ impl OpenFile {
     }
 
     /// Size and time of last change, to notice a file that changes while it is read.
-    pub(super) fn state(&self) -> io::Result<(u64, std::time::SystemTime)> {
+    pub(super) fn state(&self) -> io::Result<(u64, SystemTime)> {
         let metadata = self.file.metadata()?;
         Ok((metadata.len(), metadata.modified()?))
     }

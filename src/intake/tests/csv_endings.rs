@@ -132,7 +132,7 @@ fn a_row_taken_for_a_header_is_refused_and_not_printed() {
         assert_eq!(
             file.told(&error),
             "line 1, column \"column_2\": the header line holds an identifier, so it seems to be a row; \
-             declare that the file has no header"
+             declare that the file has no header, or rename the column"
         );
     }
     assert_eq!(ids(b"id,20240131,user@host\n1,2,3\n"), ["1"]);
@@ -182,8 +182,8 @@ fn invalid_utf_8_is_told_with_line_and_column() {
     assert_eq!((problem, place, name), (Problem::NotText(Encoding::Utf8), line(4), column("x")));
     assert_eq!(
         told,
-        "line 4, column \"x\": these bytes are not valid UTF-8; \
-         declare the encoding in which the file was written, or mend the cell"
+        "line 4, column \"x\": the bytes are not valid UTF-8; \
+         mend the cell or, for CSV, declare the encoding the file was written in"
     );
     // Two halves of a character on both sides of a comma are no character.
     assert_eq!(refused(b"id,x\n\xc3,\xa9\n").2, column("id"));

@@ -35,7 +35,7 @@ fn a_file_without_the_right_to_read_it_is_told_as_such() {
     // The administrator may read everything, so only others can see the real thing.
     if !rustix::process::geteuid().is_root() {
         let file = TestFile::csv("id\n1\n");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
         std::fs::set_permissions(&file.source.path, mode).unwrap();
         assert_eq!(file.inspect().unwrap_err().problem, Problem::Forbidden);
     }

@@ -33,6 +33,11 @@ fn the_usual_reasons_for_no_match_are_named() {
 }
 
 #[test]
+fn an_empty_set_is_told_as_such() {
+    assert!(told(Profile::Md5Hex, &[]).contains("column \"id\" by profile md5hex: no keys at all."));
+}
+
+#[test]
 fn long_cells_are_counted_together_and_columns_apart() {
     let long = "x".repeat(250);
     let file = TestFile::csv(format!("id,x\n{long},1\n{long}x,1\n"));

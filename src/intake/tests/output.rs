@@ -83,6 +83,7 @@ fn what_was_asked_wrongly_is_refused_by_name() {
     let problem = |selection, columns| write(&file, &selection, columns, MEMORY).unwrap_err().problem;
     let error = write(&file, &in_order(&[0]), &["nome"], MEMORY).unwrap_err();
     assert_eq!(file.told(&error), "column \"nome\": there is no such column; the file has \"id\", \"name\"");
+    assert_eq!(problem(in_order(&[0]), &["id", "id"]), Problem::TwoColumns);
     assert_eq!(problem(in_order(&[1, 0]), &[]), Problem::UnsortedSelection);
     assert_eq!(problem(in_order(&[1, 1]), &[]), Problem::UnsortedSelection);
     assert_eq!(problem(in_order(&[1, 2]), &[]), Problem::NoSuchRow { row: 3, rows: 2 });
@@ -111,7 +112,9 @@ fn a_full_disk_and_a_changed_file_are_told_apart() {
         for selection in [in_order(&rows), ordered(&rows)] {
             let write = |room| write_rows(&file.source, Some(&digest), &selection, &output, &budget, Full(room));
             for room in [0, 100, 100_000] {
-                assert_eq!(write(room).unwrap_err().problem, Problem::Writing(io::ErrorKind::StorageFull));
+                let error = write(room).unwrap_err();
+                assert_eq!(error.problem, Problem::Writing(io::ErrorKind::StorageFull));
+                assert_eq!((error.place, error.column), (None, None));
             }
             assert_eq!(write(10_000_000), Ok(100_000));
         }

@@ -12,6 +12,8 @@ use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 /// Writes row groups with `group`, which is told their number.
@@ -140,6 +142,24 @@ fn inspection_tells_every_column_with_its_type() {
 }
 
 #[test]
+fn the_digest_is_that_of_the_bytes_and_a_changed_file_is_refused() {
+    let file = every_type();
+    let bytes = std::fs::read(&file.source.path).unwrap();
+    let digest = file.inspect().unwrap().digest;
+    assert_eq!(digest, FileDigest { size: bytes.len() as u64, sha256: Sha256::digest(&bytes).into() });
+    let spec = with(raw("phone"), Duplicates::First, Invalid::Error);
+    let read = || read_keys(&file.source, &spec, Some(&digest), &Budget::of_bytes(MEMORY)).map(|keys| keys.len());
+    assert_eq!(read(), Ok(3));
+    // In the middle of the footer's free text, or right through the rows: both are first of all a change.
+    for at in [bytes.len() - 12, 60] {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file.source.path, changed).unwrap();
+        assert_eq!(read().unwrap_err().problem, Problem::Changed, "byte {at}");
+    }
+}
+
+#[test]
 fn text_bytes_and_whole_numbers_can_be_keys_and_null_is_empty() {
     let file = every_type();
     let spec = |name, profile| with(key(&[(name, profile)]), Duplicates::All, Invalid::Skip);
@@ -246,16 +266,19 @@ fn text_that_is_no_text_is_told_with_row_and_column() {
     let error = file.keys(&raw("id")).unwrap_err();
     assert_eq!(
         file.told(&error),
-        "row 2, column \"id\": these bytes are not valid UTF-8; \
-         declare the encoding in which the file was written, or mend the cell"
+        "row 2, column \"id\": the bytes are not valid UTF-8; \
+         mend the cell or, for CSV, declare the encoding the file was written in"
     );
     // Bytes that claim to be nothing else can be a key, but not a cell of CSV.
     let file = parquet_with("message rows { required binary id; }", WriterProperties::builder(), 1, |_, group| {
         column!(group, ByteArrayType, invalid(), None);
     });
     assert_eq!(file.keys(&raw("id")).unwrap().len(), 2);
-    let error = write(&file, &Selection::InputOrder(vec![0, 1]), &[], CSV).unwrap_err();
-    assert_eq!((error.code(), error.place), ("cell-unprintable", Some(Place::Row(2))));
+    for selection in [Selection::InputOrder(vec![0, 1]), Selection::Ordered(vec![0, 1])] {
+        let error = write(&file, &selection, &[], CSV).unwrap_err();
+        assert_eq!((error.code(), error.place), ("cell-unprintable", Some(Place::Row(2))));
+        assert_eq!(error.column.as_deref(), Some("id"));
+    }
 }
 
 #[test]
@@ -285,6 +308,25 @@ fn compression_is_read_or_named() {
     for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(Default::default())] {
         assert_eq!(texts(&file(compression).keys(&raw("id")).unwrap()), [ids(0), ids(1)].concat());
     }
+}
+
+#[test]
+fn compression_that_is_not_read_is_named() {
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let file = parquet_with("message rows { required int64 id; }", properties, 1, |_, group| {
+        column!(group, Int64Type, [1, 2, 3], None);
+    });
+    let whole = std::fs::read(&file.source.path).unwrap();
+    // This build writes no gzip. In the footer the codec is one byte, 2 for snappy and 4 for gzip.
+    let told = (0..whole.len()).filter(|&at| whole[at] == 2).filter_map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] = 4;
+        let other = TestFile::new(&bytes, Format::Parquet);
+        other.inspect().err().map(|error| other.told(&error))
+    });
+    let expected = "column \"id\": GZIP compression is not read here; \
+                    write the file again with snappy, zstd or no compression";
+    assert!(told.collect::<Vec<_>>().contains(&expected.to_owned()));
 }
 
 /// Flips every byte of a file in turn. Whatever that does to it, nothing panics, and what is read without a
