@@ -97,6 +97,14 @@ impl SignedCheckpoint {
         self.note.encode()
     }
 
+    /// The same checkpoint with the lines of these keys alone.
+    pub(crate) fn signed_by(&self, keys: &KeyRing) -> Self {
+        let mut kept = Self { checkpoint: self.checkpoint.clone(), note: self.note.unsigned() };
+        let trusted = |line: &&NoteSignature| keys.find(line.name(), line.key_id()).is_some();
+        self.signatures().iter().filter(trusted).for_each(|line| kept.add(line.clone()));
+        kept
+    }
+
     /// What the log states.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -119,12 +127,8 @@ impl SignedCheckpoint {
         Ok(())
     }
 
-    /// Signs it as a witness at `time`, in seconds since 1970. A witness goes through
-    /// [`WitnessState`](crate::witness::WitnessState), which allows it.
-    ///
-    /// # Errors
-    /// What the signer refuses.
-    pub(crate) fn cosignature<S: Signer + ?Sized>(
+    /// Signs it as a witness at `time`, in seconds since 1970; returns the line without adding it.
+    pub(crate) fn cosign<S: Signer + ?Sized>(
         &self,
         time: u64,
         key: &VerifierKey,
@@ -144,5 +148,11 @@ impl SignedCheckpoint {
     /// [`BadSignature`] if a line names a trusted key and does not verify.
     pub fn verify<'k>(&self, trusted: &'k KeyRing) -> Result<Vec<Verified<'k>>, BadSignature> {
         self.note.verify(trusted)
+    }
+}
+
+impl fmt::Display for SignedCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.note.fmt(f)
     }
 }

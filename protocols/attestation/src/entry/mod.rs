@@ -15,8 +15,9 @@
 //! outside its declared form can neither be read nor be made. A refusal names the field and never shows the value.
 
 mod digest;
-mod field;
+pub(crate) mod field;
 mod kinds;
+mod line;
 mod number;
 mod refusal;
 mod signed;
@@ -24,13 +25,14 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use tacitly_core::{MalformedTerms, PartyId, Terms};
+use tacitly_core::PartyId;
 
 use crate::note::MalformedNote;
-use field::{Fields, put};
+use field::put;
 use refusal::Place;
 
-pub(crate) use field::{Field, Record, record};
+pub(crate) use field::{Record, record};
+pub(crate) use line::{read_line, write_line};
 
 pub use digest::{ChainValue, Commitment, Digest, Fingerprint, LeafHash, TranscriptDigest, TreeRoot};
 pub use kinds::{
@@ -81,14 +83,17 @@ pub enum MalformedEntry {
     /// Longer than a log can hold.
     #[error("an entry has at most 65,535 bytes, not {0}")]
     TooLong(usize),
-    /// The first line names another schema, or there are not two lines.
-    #[error("an entry has two lines, the first of them \"{SCHEMA}\"")]
+    /// The first line names another schema.
+    #[error("the first line of an entry is \"{SCHEMA}\"")]
     Schema,
-    /// The second line is not JSON of whole numbers, texts, lists and maps.
-    #[error("the second line is not JSON of whole numbers, texts, lists and maps")]
+    /// The fields do not stand on one line.
+    #[error("the fields stand on one line, with a line feed at its end")]
+    Line,
+    /// Not JSON, or JSON with values that entries do not have.
+    #[error("the fields are not JSON of whole numbers, texts, lists and maps")]
     NotJson,
-    /// The second line is not in canonical form.
-    #[error("the second line is not in canonical form (sorted keys, no white space, no repeated key)")]
+    /// JSON, but not in the one canonical form.
+    #[error("the fields are not in canonical form (sorted keys, no white space, no repeated key)")]
     NotCanonical,
     /// A field is not as the schema declares it.
     #[error(transparent)]
@@ -99,8 +104,9 @@ impl Entry {
     /// An entry of these contents.
     ///
     /// # Errors
-    /// [`EntryRefusal`] if a field holds what its form or the [lint](crate::lint) refuses.
-    pub fn new(header: Header, body: impl Into<Body>) -> Result<Self, EntryRefusal> {
+    /// [`MalformedEntry::Refused`] if a field holds what its form or the [lint](crate::lint) refuses,
+    /// [`MalformedEntry::TooLong`].
+    pub fn new(header: Header, body: impl Into<Body>) -> Result<Self, MalformedEntry> {
         let body = body.into();
         let mut map = BTreeMap::new();
         put(&mut map, "kind", &body.kind());
@@ -111,9 +117,8 @@ impl Entry {
         put(&mut map, "nonce", &header.nonce);
         put(&mut map, "rel", &header.rel);
         body.write(&mut map);
-        let terms = map.into_iter().fold(Terms::new(), |terms, (name, value)| terms.with(&name, value));
         // Reading it back is the one check, so nothing can be written that is not read.
-        Self::of_terms(&terms)
+        Self::parse(&format!("{SCHEMA}\n{}", write_line(map)))
     }
 
     /// Reads the text of an entry, both lines with their line feeds.
@@ -121,32 +126,21 @@ impl Entry {
     /// # Errors
     /// [`MalformedEntry`].
     pub fn parse(text: &str) -> Result<Self, MalformedEntry> {
-        let line = text.strip_prefix(SCHEMA).and_then(|rest| rest.strip_prefix('\n')?.strip_suffix('\n'));
-        let line = line.filter(|line| !line.contains('\n')).ok_or(MalformedEntry::Schema)?;
-        let terms = Terms::parse(line.as_bytes()).map_err(|malformed| match malformed {
-            MalformedTerms::TooLong { found, .. } => MalformedEntry::TooLong(found),
-            MalformedTerms::NotCanonical => MalformedEntry::NotCanonical,
-            MalformedTerms::NotTerms | MalformedTerms::Field(_) => MalformedEntry::NotJson,
-        })?;
-        Ok(Self::of_terms(&terms)?)
-    }
-
-    fn of_terms(terms: &Terms) -> Result<Self, EntryRefusal> {
-        let mut fields = Fields::new(&Place::Entry, terms.fields());
-        let kind = fields.take("kind")?;
-        let header = Header {
-            id: fields.take("id")?,
-            log: fields.take("log")?,
-            by: fields.take("by")?,
-            t: fields.take("t")?,
-            nonce: fields.take("nonce")?,
-            rel: fields.take("rel")?,
-        };
-        let body = Body::read(kind, &mut fields)?;
-        fields.finish()?;
-        body.check().or_else(|reason| Place::Entry.refuse(reason))?;
-        let line = String::from_utf8(terms.canonical()).unwrap_or_default();
-        Ok(Self { header, body, text: format!("{SCHEMA}\n{line}\n") })
+        let line = text.strip_prefix(SCHEMA).and_then(|rest| rest.strip_prefix('\n')).ok_or(MalformedEntry::Schema)?;
+        read_line(line, |fields| {
+            let kind = fields.take("kind")?;
+            let header = Header {
+                id: fields.take("id")?,
+                log: fields.take("log")?,
+                by: fields.take("by")?,
+                t: fields.take("t")?,
+                nonce: fields.take("nonce")?,
+                rel: fields.take("rel")?,
+            };
+            let body = Body::read(kind, fields)?;
+            body.check().or_else(|reason| Place::Entry.refuse(reason))?;
+            Ok(Self { header, body, text: text.to_owned() })
+        })
     }
 
     /// What is signed: both lines with their line feeds.

@@ -1,6 +1,7 @@
 //! An entry with the signatures that make it a record.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use tacitly_core::PartyId;
 
@@ -115,5 +116,11 @@ impl SignedEntry {
         let missing: Vec<&PartyId> = needed.all.union(&needed.among).filter(|party| !signed.contains(party)).collect();
         let missing = missing.iter().map(|party| party.as_str()).collect::<Vec<_>>().join(", ");
         Err(EntryFault::Unsigned { missing })
+    }
+}
+
+impl fmt::Display for SignedEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.note.fmt(f)
     }
 }

@@ -107,6 +107,11 @@ impl Note {
         self.to_string().into_bytes()
     }
 
+    /// The same text without its signatures.
+    pub(crate) fn unsigned(&self) -> Self {
+        Self { text: self.text.clone(), signatures: Vec::new() }
+    }
+
     /// The text that is signed, with its final line feed.
     #[must_use]
     pub fn text(&self) -> &str {
