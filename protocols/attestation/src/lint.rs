@@ -47,9 +47,9 @@ pub fn find(text: &str) -> Option<Shape> {
     if holds_hash(text) {
         return Some(Shape::Hash);
     }
-    let apart = numbers(text, |_| false).into_iter().find_map(|number| {
-        personal(&number).or_else(|| (number.digits.len() >= 11).then_some(Shape::LongNumber))
-    });
+    let apart = numbers(text, |_| false)
+        .into_iter()
+        .find_map(|number| personal(&number).or_else(|| (number.digits.len() >= 11).then_some(Shape::LongNumber)));
     apart.or_else(|| numbers(text, |c| matches!(c, ' ' | '-' | '_' | '(' | ')')).iter().find_map(personal))
 }
 

@@ -68,8 +68,7 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
 
     let signed = parts.entry.verify(signers).map_err(Refusal::of(Code::EntrySignature))?;
     let main = Proven { leaf: parts.entry.leaf(), entry: parts.entry.entry().clone(), signed };
-    let mut levels =
-        Levels { signed: main.signed.clone(), included: None, witnessed: None, anchored: Anchoring::None };
+    let mut levels = Levels { signed: main.signed.clone(), included: None, witnessed: None, anchored: Anchoring::None };
     let mut entries = vec![main];
     for related in &parts.related {
         let signed = related.verify(signers).map_err(Refusal::of(Code::RelatedSignature))?;
@@ -80,7 +79,8 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
     if let Some(proof) = &parts.proof {
         let (included, standing) = logged(&entries[0], proof, policy)?;
         if given.is_some() && standing.quorum == Quorum::Missed {
-            let detail = format!("{} of {} witnesses, fewer than the policy asks", standing.cosigned.len(), standing.of);
+            let detail =
+                format!("{} of {} witnesses, fewer than the policy asks", standing.cosigned.len(), standing.of);
             return Err(Refusal::new(Code::Quorum, detail));
         }
         levels.included = Some(included);
@@ -97,7 +97,7 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
         return Err(Refusal::new(Code::Issuer, "the issuer has not signed, or its key is not trusted"));
     }
     let trust = if given.is_some() { Trust::Given } else { Trust::Snapshot };
-    Ok(Verdict { trust, manifest: parts.manifest, levels, entries })
+    Ok(Verdict { trust, manifest: parts.manifest, snapshot: parts.policy.digest(), levels, entries })
 }
 
 /// Takes the sections apart and reads each.

@@ -36,10 +36,10 @@ pub(crate) use line::{read_line, write_line};
 
 pub use digest::{ChainValue, Commitment, Digest, Fingerprint, LeafHash, TranscriptDigest, TreeRoot};
 pub use kinds::{
-    AgreementEntry, AnchorEntry, AnchorRule, Body, ContributionEntry, DatasetEntry, DisputeEntry, Erased,
-    ErasureEntry, Kind, Limit, LogRange, MIN_BATCH_FOR_HITS, OpeningEntry, PadEntry, Participant, PartyEntry, PartyKey,
-    Payment, PeerTranscript, Phase, PolicyEntry, PriceRule, QueryEntry, ResultEntry, ResultStatus, ServeEntry,
-    ServeStatus, SettlementEntry, Sharing, Signers, TickEntry, TimeUnit, UnitRow,
+    AgreementEntry, AnchorEntry, AnchorRule, Body, ContributionEntry, DatasetEntry, DisputeEntry, Erased, ErasureEntry,
+    Kind, Limit, LogRange, MIN_BATCH_FOR_HITS, OpeningEntry, PadEntry, Participant, PartyEntry, PartyKey, Payment,
+    PeerTranscript, Phase, PolicyEntry, PriceRule, QueryEntry, ResultEntry, ResultStatus, ServeEntry, ServeStatus,
+    SettlementEntry, Sharing, Signers, TickEntry, TimeUnit, UnitRow,
 };
 pub use number::{Amount, Bucket, ByteCount, ChainNumber, Count, LogSize, Milliseconds, Time};
 pub use refusal::{EntryRefusal, Reason};
@@ -48,6 +48,9 @@ pub use text::{Code, Currency, Id, LegalName, Nonce, Origin, Period, Region, Reg
 
 /// The first line of every entry.
 pub const SCHEMA: &str = "tacitly-entry@v1";
+
+/// The longest text of an entry: with 64 signatures of parties under it, it still fits a log.
+pub const MAX_TEXT_BYTES: usize = 56_000;
 
 /// What every entry says, whatever its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ pub enum MalformedEntry {
     #[error(transparent)]
     Note(#[from] MalformedNote),
     /// Longer than a log can hold.
-    #[error("an entry has at most 65,535 bytes, not {0}")]
+    #[error("an entry of {0} bytes: its text may have 56,000, with its signatures 65,535")]
     TooLong(usize),
     /// The first line names another schema.
     #[error("the first line of an entry is \"{SCHEMA}\"")]
@@ -126,6 +129,9 @@ impl Entry {
     /// # Errors
     /// [`MalformedEntry`].
     pub fn parse(text: &str) -> Result<Self, MalformedEntry> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(MalformedEntry::TooLong(text.len()));
+        }
         let line = text.strip_prefix(SCHEMA).and_then(|rest| rest.strip_prefix('\n')).ok_or(MalformedEntry::Schema)?;
         read_line(line, |fields| {
             let kind = fields.take("kind")?;

@@ -35,10 +35,10 @@ impl SignedEntry {
     /// The entry before anybody signed.
     ///
     /// # Errors
-    /// [`MalformedEntry::TooLong`].
+    /// None for an [`Entry`], whose text is one that a note can hold.
     pub fn new(entry: Entry) -> Result<Self, MalformedEntry> {
         let note = Note::new(entry.text().to_owned())?;
-        Self { entry, note }.bounded()
+        Ok(Self { entry, note })
     }
 
     /// Reads an entry with its signatures, usually a stranger's. What is read writes back as the same bytes.
@@ -53,8 +53,8 @@ impl SignedEntry {
         Ok(Self { entry: Entry::parse(note.text())?, note })
     }
 
-    /// Signs as the owner of `key`. The counterparty signs the same text: send it the entry, then [add](Self::add)
-    /// the line it returns. The leaf is fixed only when all have signed.
+    /// Signs as the owner of `key`. The counterparty signs the same text: send it the entry, then take
+    /// the line it returns [with](Self::with) the others. The leaf is fixed only when all have signed.
     ///
     /// # Errors
     /// What the signer refuses.
@@ -67,12 +67,8 @@ impl SignedEntry {
     ///
     /// # Errors
     /// [`MalformedEntry::TooLong`] if the entry would outgrow what a log can hold.
-    pub fn add(mut self, signature: NoteSignature) -> Result<Self, MalformedEntry> {
+    pub fn with(mut self, signature: NoteSignature) -> Result<Self, MalformedEntry> {
         self.note.add(signature);
-        self.bounded()
-    }
-
-    fn bounded(self) -> Result<Self, MalformedEntry> {
         let length = self.encode().len();
         if length > MAX_ENTRY_BYTES { Err(MalformedEntry::TooLong(length)) } else { Ok(self) }
     }

@@ -242,10 +242,11 @@ text_field!(Period, Period::FORM);
 
 fn is_day(text: &str) -> bool {
     let number = |range| text.get(range).and_then(|digits: &str| digits.parse::<u32>().ok());
-    let plain = text.len() == 10 && text.bytes().enumerate().all(|(at, byte)| match at {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    });
+    let plain = text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
     let (Some(year), Some(month), Some(day)) = (number(0..4), number(5..7), number(8..10)) else { return false };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
@@ -284,9 +285,13 @@ mod tests {
     #[test]
     fn a_period_has_two_days_that_exist_in_order() {
         assert_eq!(Period::parse("2024-02-29/2024-02-29").unwrap().days(), ("2024-02-29", "2024-02-29"));
-        for wrong in
-            ["2023-02-29/2023-03-01", "2024-03-01/2024-02-01", "2024-13-01/2025-01-01", "2024-01-01", "2024-1-1/2024-1-2"]
-        {
+        for wrong in [
+            "2023-02-29/2023-03-01",
+            "2024-03-01/2024-02-01",
+            "2024-13-01/2025-01-01",
+            "2024-01-01",
+            "2024-1-1/2024-1-2",
+        ] {
             assert!(Period::parse(wrong).is_err(), "{wrong}");
         }
     }

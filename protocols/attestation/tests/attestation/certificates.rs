@@ -26,8 +26,17 @@ fn issue(
 ) -> Result<(Vec<u8>, Verdict), CreateFault<std::convert::Infallible>> {
     let tool = Software::parse("tacitly 0.1.0").unwrap();
     let issued = Time::new(NOW_MS + 5000).unwrap();
-    let draft =
-        Draft { id: id("certificate"), issued, issuer: party("bank-a"), tool: &tool, entry, related, proof, anchor, policy };
+    let draft = Draft {
+        id: id("certificate"),
+        issued,
+        issuer: party("bank-a"),
+        tool: &tool,
+        entry,
+        related,
+        proof,
+        anchor,
+        policy,
+    };
     let key = signer("bank-a");
     create(&draft, &key.public, &key.private)
 }
@@ -50,7 +59,7 @@ fn a_finished_job_is_proven_up_to_its_witnesses() {
     let bytes = of_job(&job, &related);
     for (given, trust) in [(None, Trust::Snapshot), (Some(policy(WATCHING)), Trust::Given)] {
         let verdict = verify(&bytes, given.as_ref()).unwrap();
-        assert_eq!(verdict.trust, trust);
+        assert_eq!((verdict.trust, verdict.snapshot), (trust, policy(WATCHING).digest()));
         let line = "signed by bank-a; included at 600 of 1000; witnessed 2 of 2; not anchored";
         assert_eq!(verdict.levels.to_string(), line);
         assert!(verdict.levels.is_witnessed());
@@ -63,8 +72,7 @@ fn a_finished_job_is_proven_up_to_its_witnesses() {
         assert_eq!(persons[0].0, party("bank-a"));
         assert_eq!(persons[0].1.unwrap().name.as_str(), "示例银行股份有限公司");
         assert_eq!((persons[1].0, persons[1].1), (party("shop-b"), None));
-        let kinds = |entries: Vec<Kind>| entries;
-        let before = kinds(verdict.before().map(|proven| proven.entry.kind()).collect());
+        let before: Vec<Kind> = verdict.before().map(|proven| proven.entry.kind()).collect();
         assert_eq!(before, [Kind::Agreement, Kind::Dataset, Kind::Party]);
         assert_eq!(verdict.during().count(), 0);
         let after: Vec<&Body> = verdict.after().map(|proven| proven.entry.body()).collect();

@@ -101,7 +101,12 @@ fn no_field_takes_a_personal_value_and_the_refusal_names_the_field_and_not_the_v
     for kind in Kind::ALL {
         let json = json_of(&entry(*kind));
         for (pointer, field) in places(&json) {
+            let random = ["id", "nonce", "job", "query", "dataset"].contains(&field.as_str())
+                && json.pointer(&pointer).unwrap().as_str().is_some_and(|text| text.len() == 32);
             for (value, _) in PERSONAL {
+                if random && value.len() == 32 {
+                    continue; // What a field declared as 128 random bits holds cannot be told from any other.
+                }
                 let refusal = refusal(&with(&json, &pointer, json!(value)));
                 assert_eq!(refusal.field, field, "{kind}");
                 let shown = format!("{refusal} {refusal:?}").to_lowercase();
@@ -119,7 +124,8 @@ fn in_names_and_codes_the_refusal_says_what_the_value_looks_like() {
     for (value, shape) in PERSONAL {
         // A party's name has room for most of them; the others fail its form already.
         let refusal = refusal(&with(&json, "/responder", json!(value)));
-        let fits = value.len() <= 32 && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let fits =
+            value.len() <= 32 && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if let Some(shape) = shape.filter(|_| fits) {
             assert_eq!(refusal.reason, Reason::Personal(shape), "{value}");
         } else {
@@ -127,7 +133,8 @@ fn in_names_and_codes_the_refusal_says_what_the_value_looks_like() {
         }
     }
     let json = json_of(&entry(Kind::Party));
-    for name in ["张三 13812345678", "Bank 110105194912310020", "客户４１１１１１１１１１１１１１１１"] {
+    for name in ["张三 13812345678", "Bank 110105194912310020", "客户４１１１１１１１１１１１１１１１"]
+    {
         assert!(matches!(refusal(&with(&json, "/name", json!(name))).reason, Reason::Personal(_)), "{name}");
     }
 }
@@ -192,7 +199,7 @@ fn only_the_canonical_form_is_an_entry() {
         (text.trim_end().to_owned(), MalformedEntry::Line),
         (text.clone() + "\n", MalformedEntry::Line),
         (format!("{text}{line}\n"), MalformedEntry::Line),
-        (text.replace(":[]", ": []"), MalformedEntry::NotCanonical),
+        (text.replace(":[", ": ["), MalformedEntry::NotCanonical),
         (text.replace("{\"by\"", "{\"by\":\"bank-a\",\"by\""), MalformedEntry::NotCanonical),
         (text.replace("60000", "60000.0"), MalformedEntry::NotJson),
         (text.replace("60000", "6e4"), MalformedEntry::NotJson),
@@ -279,7 +286,7 @@ fn the_counterparty_signs_the_same_text_and_its_line_is_added() {
     let entry = entry(Kind::Serve);
     let ours = signed(entry.clone(), &["bank-a"]);
     let theirs = signed(SignedEntry::parse(&ours.encode()).unwrap().entry().clone(), &["shop-b"]);
-    let both = ours.add(theirs.signatures()[0].clone()).unwrap();
+    let both = ours.with(theirs.signatures()[0].clone()).unwrap();
     assert_eq!(both, signed(entry, &["bank-a", "shop-b"]));
 }
 

@@ -82,8 +82,11 @@ fn tlog_tiles_computes_the_same_roots_and_proofs_and_accepts_ours() {
 
 #[test]
 fn tlog_tiles_names_the_same_files() {
-    for (old, new) in [(0, 1), (0, 255), (0, 256), (255, 257), (0, 70_000), (65_535, 65_537), (1 << 32, (1 << 32) + 300)] {
-        let mut theirs: Vec<String> = tlog_tiles::Tile::new_tiles(8, old, new).iter().map(tlog_tiles::Tile::path).collect();
+    for (old, new) in
+        [(0, 1), (0, 255), (0, 256), (255, 257), (0, 70_000), (65_535, 65_537), (1 << 32, (1 << 32) + 300)]
+    {
+        let mut theirs: Vec<String> =
+            tlog_tiles::Tile::new_tiles(8, old, new).iter().map(tlog_tiles::Tile::path).collect();
         let hashes = Tile::changed(old, new).filter(|tile| tile.kind != TileKind::Entries);
         let mut ours: Vec<String> = hashes.map(|tile| tile.to_string()).collect();
         // Theirs spell the height of a tile, which the specification fixes and leaves out.
@@ -168,17 +171,22 @@ fn sigsum_verifies_our_log_and_agrees_on_every_quorum() {
     let leaf = [checksum.as_ref(), &leaf_signature, &keyhash.0].concat();
 
     let mut tree = Levels::new();
-    (0..37u64).for_each(|index| tree.push(if index == 22 { leaf_hash(&leaf) } else { leaf_hash(&index.to_be_bytes()) }));
+    (0..37u64)
+        .for_each(|index| tree.push(if index == 22 { leaf_hash(&leaf) } else { leaf_hash(&index.to_be_bytes()) }));
     let checkpoint = Checkpoint { origin: origin.clone(), size: 37, root: tree.root(), extensions: vec![] };
     let mut signed = SignedCheckpoint::new(&checkpoint).unwrap();
     signed.sign(&log, &anonymous.private).unwrap();
     let state = WitnessState::new(&origin, [log.clone()].into_iter().collect());
     let request = AddCheckpoint { old: 0, proof: vec![], checkpoint: signed.clone() };
     let stored = state.consider(&request, NOW).unwrap().stored();
-    let lines: Vec<NoteSignature> =
-        keys.iter().map(|key| stored.cosign(&key.public, &key.private).unwrap()).collect();
+    let lines: Vec<NoteSignature> = keys.iter().map(|key| stored.cosign(&key.public, &key.private).unwrap()).collect();
 
-    let groups = ["group g 2 w1 w2 w3\nquorum g\n", "group g all w1 w2\ngroup h any g w3\nquorum h\n", "quorum w4\n", "quorum none\n"];
+    let groups = [
+        "group g 2 w1 w2 w3\nquorum g\n",
+        "group g all w1 w2\ngroup h any g w3\nquorum h\n",
+        "quorum w4\n",
+        "quorum none\n",
+    ];
     for group in groups {
         let (mut ours, mut theirs) = (format!("log {log}\n"), format!("log {}\n", hex(log.public())));
         for (name, key) in names.iter().zip(&keys) {

@@ -36,7 +36,8 @@ fn a_nested_quorum_asks_what_its_lines_say() {
 #[test]
 fn comments_addresses_and_spaces_do_not_change_a_policy() {
     let loose = nested().lines().fold("# ours\n\n".to_owned(), |text, line| {
-        let address = if line.starts_with("log") || line.starts_with("witness") { "\thttps://host.example/" } else { "" };
+        let address =
+            if line.starts_with("log") || line.starts_with("witness") { "\thttps://host.example/" } else { "" };
         text + &format!("\t {}{address}  \n  # why\n", line.replace(' ', " \t "))
     });
     let policy = Policy::parse(&loose).unwrap();

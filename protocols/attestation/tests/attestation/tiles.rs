@@ -84,7 +84,7 @@ fn a_grown_file_serves_an_older_tree_and_a_short_or_odd_one_does_not() {
     }
     let files = Files { files: BTreeMap::new(), reads: Cell::new(0) };
     let outside = Node { level: 0, index: 200 };
-    assert_eq!(TileHashes::new(&files, 200).hash(outside), Err(TileReadError::NoSuchNode(outside)));
+    assert_eq!(TileHashes::new(&grown, 200).hash(outside), Err(TileReadError::NoSuchNode(outside)));
     let absurd = Node { level: 255, index: u64::MAX };
     assert_eq!(TileHashes::new(&files, u64::MAX).hash(absurd), Err(TileReadError::NoSuchNode(absurd)));
 }

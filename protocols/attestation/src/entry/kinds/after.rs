@@ -188,7 +188,10 @@ choice! {
 }
 
 fn output_has_salt(entry: &ResultEntry) -> Result<(), Reason> {
-    ensure(entry.output.is_some() == entry.sharing.is_some(), "an output says whose salt it has, and nothing else does")?;
+    ensure(
+        entry.output.is_some() == entry.sharing.is_some(),
+        "an output says whose salt it has, and nothing else does",
+    )?;
     ensure(distinct(entry.peers.iter().map(|peer| peer.peer)), "a peer stands twice")
 }
 
