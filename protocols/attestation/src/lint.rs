@@ -100,13 +100,16 @@ fn numbers(text: &str, joins: impl Fn(char) -> bool) -> Vec<Number> {
     found
 }
 
-/// An ASCII or full-width digit as an ASCII byte.
+/// A digit as an ASCII byte: ASCII, full-width or Chinese.
 fn digit(c: char) -> Option<u8> {
-    match c {
-        '0'..='9' => Some(c as u8),
-        '\u{ff10}'..='\u{ff19}' => Some(b'0' + (u32::from(c) - 0xff10) as u8),
-        _ => None,
-    }
+    const CHINESE: [char; 10] = ['〇', '一', '二', '三', '四', '五', '六', '七', '八', '九'];
+    let value = match c {
+        '0'..='9' => u32::from(c) - u32::from('0'),
+        '\u{ff10}'..='\u{ff19}' => u32::from(c) - 0xff10,
+        '零' => 0,
+        _ => CHINESE.iter().position(|digit| *digit == c)? as u32,
+    };
+    Some(b'0' + value as u8)
 }
 
 fn personal(number: &Number) -> Option<Shape> {
@@ -189,6 +192,7 @@ mod tests {
             ("8613812345678", Shape::PhoneNumber),
             ("008613812345678", Shape::PhoneNumber),
             ("１３８１２３４５６７８", Shape::PhoneNumber),
+            ("一三八一二三四五六七八", Shape::PhoneNumber),
             ("+4915112345678", Shape::PhoneNumber),
             ("4111111111111111", Shape::CardNumber),
             ("4111 1111 1111 1111", Shape::CardNumber),
@@ -212,6 +216,7 @@ mod tests {
             "tacitly.psi",
             "3rd-party-2026",
             "360数科（北京）有限公司",
+            "三一重工股份有限公司",
             "intersection",
             "deadbeef",
             "",

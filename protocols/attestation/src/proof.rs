@@ -5,7 +5,7 @@ use std::fmt;
 use crate::checkpoint::{MalformedCheckpoint, SignedCheckpoint};
 use crate::encoding::{base64, from_base64, from_decimal};
 use crate::hash::Hash;
-use crate::tree::{ProofFault, verify_inclusion};
+use crate::tree::{HashSource, ProofFault, ProveError, prove_inclusion, verify_inclusion};
 
 /// The first line of every proof.
 const SCHEMA: &str = "c2sp.org/tlog-proof@v1";
@@ -55,6 +55,19 @@ impl LogProof {
 
     /// The longest path: no tree is higher.
     pub const MAX_PATH: usize = 63;
+
+    /// Proves that the entry at `index` belongs to the tree of `checkpoint`, whose hashes `source` hands out.
+    ///
+    /// # Errors
+    /// [`ProveError`] if the index lies outside the tree, or what the source refuses.
+    pub fn prove<S: HashSource + ?Sized>(
+        source: &mut S,
+        index: u64,
+        checkpoint: SignedCheckpoint,
+    ) -> Result<Self, ProveError<S::Error>> {
+        let path = prove_inclusion(source, index, checkpoint.checkpoint().size)?;
+        Ok(Self { extra: None, index, path, checkpoint })
+    }
 
     /// Reads a proof, usually a stranger's. What is read writes back as the same bytes.
     ///

@@ -94,7 +94,7 @@ impl Policy {
     /// The longest text that is read, in bytes.
     pub const MAX_BYTES: usize = 64 << 10;
 
-    /// The most logs, witnesses, groups and signers that are read, of each.
+    /// The most lines that are read, comments and empty lines not counted.
     pub const MAX_LINES: usize = 256;
 
     /// Reads a policy's text.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tacitly_core::PartyId;
+
 use super::{Policy, Rule, Witness};
 use crate::encoding::from_decimal;
 use crate::note::{KeyRing, KeyUse, MalformedKey, VerifierKey};
@@ -21,7 +23,7 @@ pub struct MalformedPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyFault {
     /// More text or more lines than are read.
-    #[error("the policy is too long (64 KiB; 256 signers, logs, witnesses and groups)")]
+    #[error("the policy is too long: 64 KiB, or 256 lines without comments")]
     TooLong,
     /// A control character.
     #[error("control characters other than tab and line feed are not allowed")]
@@ -41,6 +43,9 @@ pub enum PolicyFault {
     /// The key is for another purpose.
     #[error("a witness needs a cosigner key (type 0x04), a log or signer a text key (type 0x01)")]
     KeyUse,
+    /// The key of a signer does not bear a party's name.
+    #[error("the key of a signer bears the party's name (1 to 32 of a-z, 0-9 and '-')")]
+    SignerName,
     /// The same public key stands in another line of that kind.
     #[error("the same public key stands in two lines")]
     DuplicateKey,
@@ -115,6 +120,7 @@ impl Draft {
         let kept = match (*keyword, rest) {
             ("signer", [key] | [key, _]) => {
                 let key = self.key("signer", key, KeyUse::Text)?;
+                key.name().parse::<PartyId>().map_err(|_| PolicyFault::SignerName)?;
                 self.signers.add(key);
                 &words[..2]
             }

@@ -1,7 +1,5 @@
 //! Certificates: what they prove, and that no byte of them can change.
 
-use std::time::Instant;
-
 use tacitly_attestation::certificate::{
     AnchorVerifier, Anchoring, CreateFault, Draft, Finality, RefusalCode, Trust, Verdict, create, verify,
     verify_with_anchor,
@@ -12,7 +10,8 @@ use tacitly_attestation::policy::{Policy, Quorum};
 use tacitly_attestation::proof::LogProof;
 
 use super::support::{
-    Job, NOW, NOW_MS, body, cosign, header, id, job, log_key, origin, party, policy, signed, signer, witnesses,
+    Job, NOW, NOW_MS, body, cosign, cpu_time, header, id, job, log_key, origin, party, policy, signed, signer,
+    witnesses,
 };
 
 const WATCHING: &[&str] = &["shop-b", "regulator"];
@@ -121,19 +120,19 @@ fn a_certificate_of_a_typical_intersection_is_small_and_quickly_verified() {
     let bytes = of_job(&job, &[]);
     let with_agreement = of_job(&job, std::slice::from_ref(&job.agreement));
     let given = policy(WATCHING);
-    let start = Instant::now();
-    let rounds = 20;
+    let start = cpu_time();
+    let rounds = 200;
     for _ in 0..rounds {
         verify(&bytes, Some(&given)).unwrap();
     }
-    let each = start.elapsed() / rounds;
+    let each = (cpu_time() - start) / rounds;
     println!(
         "certificate of a result among 200,000 entries, two witnesses: {} bytes, {} with the agreement; verified in {each:?}",
         bytes.len(),
         with_agreement.len()
     );
-    assert!(bytes.len() <= 4096, "{} bytes", bytes.len());
-    assert!(each.as_millis() < 100, "{each:?}: the bar is 10 ms on a quiet machine");
+    assert!(with_agreement.len() <= 4096, "{} bytes", with_agreement.len());
+    assert!(each.as_millis() < 10, "{each:?}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Data sets: one record shown, the others hidden.
 
-use std::time::Instant;
-
 use tacitly_attestation::dataset::{DatasetSeed, Fingerprinter, Opener, OpenerFault, Opening};
 use tacitly_attestation::entry::Fingerprint;
 use tacitly_attestation::hash::{Hash, leaf_hash};
+
+use super::support::cpu_time;
 
 fn record(row: u64) -> Vec<u8> {
     format!("id-{row:018}|name of the customer").into_bytes()
@@ -114,21 +114,24 @@ fn an_opener_that_saw_other_rows_says_so() {
     }
 }
 
-/// The bar is one second on one core of a machine with SHA extensions; under a loaded machine the time is printed and
-/// only a tenfold miss fails.
+/// Counted in processor time, on one core with SHA extensions; without them it takes about five times as long.
 #[test]
 fn a_million_records_take_well_below_a_second() {
     let seed = seed();
     let mut fingerprinter = Fingerprinter::new(&seed);
     let mut record = [b'x'; 40];
-    let start = Instant::now();
+    let start = cpu_time();
     for row in 0..1_000_000u64 {
         record[..8].copy_from_slice(&row.to_le_bytes());
         fingerprinter.push(&record);
     }
     let fingerprint = fingerprinter.fingerprint();
-    let elapsed = start.elapsed();
+    let elapsed = cpu_time() - start;
     println!("fingerprint of 10^6 records of 40 bytes: {elapsed:?}");
     assert_ne!(fingerprint.0, Hash([0; 32]));
-    assert!(elapsed.as_secs() < 10, "{elapsed:?}");
+    #[cfg(target_arch = "x86_64")]
+    let bar = if std::is_x86_feature_detected!("sha") { 900 } else { 5000 };
+    #[cfg(not(target_arch = "x86_64"))]
+    let bar = 5000;
+    assert!(elapsed.as_millis() < bar, "{elapsed:?}");
 }

@@ -66,6 +66,7 @@ fn what_is_not_a_policy_is_refused_by_line_and_reason() {
         ("quorum none\r\n".to_owned(), 1, PolicyFault::Characters),
         (format!("log {w}\n"), 1, PolicyFault::KeyUse),
         (format!("signer {w}\n"), 1, PolicyFault::KeyUse),
+        (format!("signer {log}\n"), 1, PolicyFault::SignerName),
         (format!("witness w {log}\n"), 1, PolicyFault::KeyUse),
         ("log x\n".to_owned(), 1, PolicyFault::Key(MalformedKey::Form)),
         (format!("log {log}\nlog {log}\n"), 2, PolicyFault::DuplicateKey),
@@ -87,6 +88,9 @@ fn what_is_not_a_policy_is_refused_by_line_and_reason() {
     ] {
         assert_eq!(Policy::parse(&text), Err(MalformedPolicy { line, fault }), "{text}");
     }
+    let names: Vec<String> = (0..=Policy::MAX_LINES).map(|at| format!("w{at}")).collect();
+    let many: String = names.iter().map(|name| format!("witness {name} {}\n", witness_key(name).public)).collect();
+    assert_eq!(Policy::parse(&many), Err(MalformedPolicy { line: 257, fault: PolicyFault::TooLong }));
     let long = "# long\n".repeat(10_000);
     assert_eq!(Policy::parse(&long), Err(MalformedPolicy { line: 0, fault: PolicyFault::TooLong }));
 }

@@ -1,6 +1,7 @@
 //! Three parties, their keys, one of every kind of entry, and a finished job with its log.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -18,7 +19,7 @@ use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::policy::{Policy, Witness};
 use tacitly_attestation::proof::LogProof;
 use tacitly_attestation::transcript::Transcript;
-use tacitly_attestation::tree::{Levels, prove_consistency, prove_inclusion};
+use tacitly_attestation::tree::{Levels, prove_consistency};
 use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 use tacitly_core::PartyId;
 
@@ -345,8 +346,8 @@ pub(crate) fn job(size: u64, watching: &[&str]) -> Job {
     }
     let mut checkpoint = checkpoint("bank-a", size, log.root());
     watching.iter().for_each(|party| cosign(&mut checkpoint, party));
-    let path = prove_inclusion(&mut &log, index, size).unwrap();
-    Job { dataset, agreement, party, result, proof: LogProof { extra: None, index, path, checkpoint } }
+    let proof = LogProof::prove(&mut &log, index, checkpoint).unwrap();
+    Job { dataset, agreement, party, result, proof }
 }
 
 /// A log's request to go on from `old` to `new` leaves of the tree of [`levels`].
@@ -359,4 +360,10 @@ pub(crate) fn request(log: &Levels, old: u64, new: u64) -> AddCheckpoint {
 /// Salts of two parties for one joint output.
 pub(crate) fn shares() -> BTreeMap<PartyId, [u8; 32]> {
     BTreeMap::from([(party("bank-a"), [1; 32]), (party("shop-b"), [2; 32])])
+}
+
+/// The time that this thread has had a processor: what a busy machine does not change.
+pub(crate) fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
