@@ -14,7 +14,7 @@ use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::policy::Policy;
 use tacitly_attestation::transcript::Transcript;
 use tacitly_attestation::tree::{
-    CompactRange, Levels, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
+    CompactRange, MemoryTree, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
 };
 
 const LEAVES: u64 = 200_000;
@@ -35,7 +35,7 @@ fn tree(c: &mut Criterion) {
         });
     });
     group.throughput(Throughput::Elements(1));
-    let mut levels = Levels::new();
+    let mut levels = MemoryTree::new();
     (0..LEAVES).for_each(|index| levels.push(leaf(index)));
     let (index, old) = (LEAVES * 3 / 5, LEAVES - 777);
     let root = levels.root();

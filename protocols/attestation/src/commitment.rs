@@ -12,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::entry::Commitment;
 use crate::hash::{Hash, leaf_hash};
-use crate::tree::{Levels, ProofFault, prove_inclusion, root_from_inclusion};
+use crate::tree::{MemoryTree, ProofFault, prove_inclusion, root_from_inclusion};
 
 /// What is committed to; a commitment to one thing never opens as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,12 +99,12 @@ pub fn opens(commitment: &Commitment, subject: Subject, salt: &Salt, bytes: &[u8
 
 /// Many commitments under one, so that a batch of questions is one entry and each question still opens alone.
 #[derive(Clone, Debug, Default)]
-pub struct Batch(Levels);
+pub struct Batch(MemoryTree);
 
 impl Batch {
     /// The batch of these commitments, in this order.
     pub fn of<'c>(commitments: impl IntoIterator<Item = &'c Commitment>) -> Self {
-        let mut levels = Levels::new();
+        let mut levels = MemoryTree::new();
         commitments.into_iter().for_each(|commitment| levels.push(leaf_hash(&commitment.0.0)));
         Self(levels)
     }

@@ -8,7 +8,7 @@ mod bundle;
 mod compact;
 mod consistency;
 mod inclusion;
-mod levels;
+mod memory;
 mod source;
 mod tile;
 mod tile_hashes;
@@ -17,7 +17,7 @@ pub use bundle::{MAX_ENTRY_BYTES, MalformedBundle, decode_bundle, encode_bundle}
 pub use compact::{CompactRange, MalformedRange};
 pub use consistency::{prove_consistency, verify_consistency};
 pub use inclusion::{inclusion_nodes, prove_inclusion, root_from_inclusion, verify_inclusion};
-pub use levels::{Levels, NoSuchNode};
+pub use memory::{MemoryTree, NoSuchNode};
 pub use source::{HashSource, Node, ProveError, root_at};
 pub use tile::{MalformedTilePath, Tile, TileKind};
 pub use tile_hashes::{TileHashes, TileReadError, TileSource};

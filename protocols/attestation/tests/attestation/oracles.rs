@@ -6,7 +6,7 @@ use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, Note, NoteSignature, VerifierKey};
 use tacitly_attestation::policy::{Policy, Quorum};
 use tacitly_attestation::tree::{
-    Levels, Tile, TileKind, prove_consistency, prove_inclusion, root_at, verify_consistency, verify_inclusion,
+    MemoryTree, Tile, TileKind, prove_consistency, prove_inclusion, root_at, verify_consistency, verify_inclusion,
 };
 use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 
@@ -170,7 +170,7 @@ fn sigsum_verifies_our_log_and_agrees_on_every_quorum() {
     let keyhash = Hash::of(submitter.public.public());
     let leaf = [checksum.as_ref(), &leaf_signature, &keyhash.0].concat();
 
-    let mut tree = Levels::new();
+    let mut tree = MemoryTree::new();
     (0..37u64)
         .for_each(|index| tree.push(if index == 22 { leaf_hash(&leaf) } else { leaf_hash(&index.to_be_bytes()) }));
     let checkpoint = Checkpoint { origin: origin.clone(), size: 37, root: tree.root(), extensions: vec![] };

@@ -4,15 +4,15 @@ use proptest::prelude::*;
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyRing, Note, NoteSignature};
 use tacitly_attestation::tree::{
-    CompactRange, Levels, Tile, TileKind, decode_bundle, encode_bundle, inclusion_nodes, prove_consistency,
+    CompactRange, MemoryTree, Tile, TileKind, decode_bundle, encode_bundle, inclusion_nodes, prove_consistency,
     prove_inclusion, root_from_inclusion, verify_consistency, verify_inclusion,
 };
 use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 
 use super::support::{NOW, checkpoint, log_key, origin, signer};
 
-fn tree(leaves: &[u8]) -> Levels {
-    let mut tree = Levels::new();
+fn tree(leaves: &[u8]) -> MemoryTree {
+    let mut tree = MemoryTree::new();
     leaves.iter().for_each(|leaf| tree.push(leaf_hash(&[*leaf])));
     tree
 }

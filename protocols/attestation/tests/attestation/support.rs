@@ -19,7 +19,7 @@ use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::policy::{Policy, Witness};
 use tacitly_attestation::proof::LogProof;
 use tacitly_attestation::transcript::Transcript;
-use tacitly_attestation::tree::{Levels, prove_consistency};
+use tacitly_attestation::tree::{MemoryTree, prove_consistency};
 use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 use tacitly_core::PartyId;
 
@@ -306,8 +306,8 @@ pub(crate) fn checkpoint(party: &str, size: u64, root: Hash) -> SignedCheckpoint
 }
 
 /// A tree of `size` leaves, each the hash of its index.
-pub(crate) fn levels(size: u64) -> Levels {
-    let mut levels = Levels::new();
+pub(crate) fn levels(size: u64) -> MemoryTree {
+    let mut levels = MemoryTree::new();
     (0..size).for_each(|index| levels.push(leaf_hash(&index.to_be_bytes())));
     levels
 }
@@ -340,7 +340,7 @@ pub(crate) fn job(size: u64, watching: &[&str]) -> Job {
     let result = signed(result, &["bank-a"]);
 
     let index = size * 3 / 5;
-    let mut log = Levels::new();
+    let mut log = MemoryTree::new();
     for at in 0..size {
         log.push(if at == index { result.leaf().0 } else { leaf_hash(&at.to_be_bytes()) });
     }
@@ -351,7 +351,7 @@ pub(crate) fn job(size: u64, watching: &[&str]) -> Job {
 }
 
 /// A log's request to go on from `old` to `new` leaves of the tree of [`levels`].
-pub(crate) fn request(log: &Levels, old: u64, new: u64) -> AddCheckpoint {
+pub(crate) fn request(log: &MemoryTree, old: u64, new: u64) -> AddCheckpoint {
     let root = tacitly_attestation::tree::root_at(&mut &*log, new).unwrap();
     let proof = prove_consistency(&mut &*log, old, new).unwrap();
     AddCheckpoint { old, proof, checkpoint: checkpoint("bank-a", new, root) }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use tacitly_attestation::tree::{
-    HashSource, Levels, MAX_ENTRY_BYTES, MalformedBundle, Node, Tile, TileHashes, TileKind, TileReadError, TileSource,
-    decode_bundle, encode_bundle, prove_consistency, prove_inclusion, root_at,
+    HashSource, MAX_ENTRY_BYTES, MalformedBundle, MemoryTree, Node, Tile, TileHashes, TileKind, TileReadError,
+    TileSource, decode_bundle, encode_bundle, prove_consistency, prove_inclusion, root_at,
 };
 
 use super::support::levels;
@@ -26,7 +26,7 @@ impl TileSource for &Files {
 }
 
 /// Writes the hash tiles of a log as it grows from one size to the next.
-fn write(files: &mut BTreeMap<String, Vec<u8>>, log: &Levels, old: u64, new: u64) {
+fn write(files: &mut BTreeMap<String, Vec<u8>>, log: &MemoryTree, old: u64, new: u64) {
     for tile in Tile::changed(old, new) {
         let TileKind::Hashes { level } = tile.kind else { continue };
         let first = tile.index * 256;

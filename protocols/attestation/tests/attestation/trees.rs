@@ -2,7 +2,7 @@
 
 use tacitly_attestation::hash::{Hash, empty_root, leaf_hash};
 use tacitly_attestation::tree::{
-    CompactRange, Levels, ProofFault, ProveError, inclusion_nodes, prove_consistency, prove_inclusion, root_at,
+    CompactRange, MemoryTree, ProofFault, ProveError, inclusion_nodes, prove_consistency, prove_inclusion, root_at,
     root_from_inclusion, verify_consistency, verify_inclusion,
 };
 
@@ -10,7 +10,7 @@ use super::support::levels;
 
 const LARGEST: u64 = 300;
 
-fn roots(log: &Levels) -> Vec<Hash> {
+fn roots(log: &MemoryTree) -> Vec<Hash> {
     (0..=log.size()).map(|size| root_at(&mut &*log, size).unwrap()).collect()
 }
 

@@ -9,7 +9,7 @@ use tacitly_attestation::note::{KeyRing, KeyUse, Note, NoteSignature, VerifierKe
 use tacitly_attestation::policy::{Policy, Quorum};
 use tacitly_attestation::proof::LogProof;
 use tacitly_attestation::tree::{
-    Levels, ProofFault, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
+    MemoryTree, ProofFault, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
 };
 use tacitly_attestation::witness::AddCheckpoint;
 
@@ -47,7 +47,7 @@ fn bytes<const N: usize>(json: &Json) -> [u8; N] {
 fn the_reference_tree_of_certificate_transparency_has_its_roots_and_proofs() {
     let vectors = vectors!("rfc6962");
     assert_eq!(hash(&vectors["empty_root"]), empty_root());
-    let mut tree = Levels::new();
+    let mut tree = MemoryTree::new();
     let mut leaves = Vec::new();
     let roots = hashes(&vectors["roots"]);
     for (leaf, root) in list(&vectors["leaves_hex"]).iter().zip(&roots) {

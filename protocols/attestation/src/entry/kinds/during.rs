@@ -20,7 +20,7 @@ record! {
         job: Id,
         /// Which question or batch.
         query: Id,
-        /// The salted commitment to its exact bytes, or to a [batch](crate::commitment::batch) of such commitments.
+        /// The salted commitment to its exact bytes, or to a [batch](crate::commitment::Batch) of such commitments.
         commitment: Commitment,
         /// How many questions, rounded up to a power of two.
         batch: Bucket,

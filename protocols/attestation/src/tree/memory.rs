@@ -5,7 +5,7 @@ use crate::hash::Hash;
 
 /// All full subtrees of a tree, level by level: 64 bytes a leaf.
 #[derive(Clone, Debug, Default)]
-pub struct Levels {
+pub struct MemoryTree {
     range: CompactRange,
     levels: Vec<Vec<Hash>>,
 }
@@ -15,7 +15,7 @@ pub struct Levels {
 #[error("the tree has no full subtree at level {} and index {}", .0.level, .0.index)]
 pub struct NoSuchNode(pub Node);
 
-impl Levels {
+impl MemoryTree {
     /// A tree without leaves.
     #[must_use]
     pub fn new() -> Self {
@@ -47,7 +47,7 @@ impl Levels {
     }
 }
 
-impl HashSource for &Levels {
+impl HashSource for &MemoryTree {
     type Error = NoSuchNode;
 
     fn hash(&mut self, node: Node) -> Result<Hash, NoSuchNode> {
