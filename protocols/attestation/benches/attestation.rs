@@ -102,7 +102,7 @@ fn entry(c: &mut Criterion) {
         Entry::new(header, TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() }).unwrap()
     };
     group.bench_function("make", |b| b.iter(make));
-    let entry = SignedEntry::new(make()).unwrap();
+    let entry = SignedEntry::new(make());
     group.bench_function("sign", |b| {
         b.iter_batched(|| entry.clone(), |mut entry| entry.sign(&key, &private), BatchSize::SmallInput);
     });

@@ -99,7 +99,7 @@ impl SignedCheckpoint {
 
     /// The same checkpoint with the lines of these keys alone.
     pub(crate) fn signed_by(&self, keys: &KeyRing) -> Self {
-        let mut kept = Self { checkpoint: self.checkpoint.clone(), note: self.note.unsigned() };
+        let mut kept = Self { checkpoint: self.checkpoint.clone(), note: Note::of_text(self.note.text()) };
         let trusted = |line: &&NoteSignature| keys.find(line.name(), line.key_id()).is_some();
         self.signatures().iter().filter(trusted).for_each(|line| kept.add(line.clone()));
         kept

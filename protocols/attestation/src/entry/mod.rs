@@ -1,9 +1,8 @@
 //! Entries: what parties put on record, in a form that has no room for personal data.
 //!
 //! An entry is a signed note of two lines. The first names the schema, the second is JSON in one canonical form
-//! (sorted keys, whole numbers, no floats, no null, no booleans; the form of
-//! [`Terms`](tacitly_core::Terms)). The leaf of the log is the
-//! exact bytes of the note with all its signatures.
+//! (sorted keys, whole numbers, no floats, no null, no booleans; the form of [`Terms`](tacitly_core::Terms)). The leaf
+//! of the log is the exact bytes of the note with all its signatures.
 //!
 //! ```text
 //! tacitly-entry@v1

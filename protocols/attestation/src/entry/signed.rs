@@ -33,12 +33,10 @@ pub enum EntryFault {
 
 impl SignedEntry {
     /// The entry before anybody signed.
-    ///
-    /// # Errors
-    /// None for an [`Entry`], whose text is one that a note can hold.
-    pub fn new(entry: Entry) -> Result<Self, MalformedEntry> {
-        let note = Note::new(entry.text().to_owned())?;
-        Ok(Self { entry, note })
+    #[must_use]
+    pub fn new(entry: Entry) -> Self {
+        let note = Note::of_text(entry.text());
+        Self { entry, note }
     }
 
     /// Reads an entry with its signatures, usually a stranger's. What is read writes back as the same bytes.
@@ -53,8 +51,8 @@ impl SignedEntry {
         Ok(Self { entry: Entry::parse(note.text())?, note })
     }
 
-    /// Signs as the owner of `key`. The counterparty signs the same text: send it the entry, then take
-    /// the line it returns [with](Self::with) the others. The leaf is fixed only when all have signed.
+    /// Signs as the owner of `key`. The counterparty signs the same text: send it the entry, then take the line that it
+    /// returns [with](Self::with) the others. The leaf is fixed only when all have signed.
     ///
     /// # Errors
     /// What the signer refuses.

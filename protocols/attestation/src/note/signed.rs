@@ -107,9 +107,9 @@ impl Note {
         self.to_string().into_bytes()
     }
 
-    /// The same text without its signatures.
-    pub(crate) fn unsigned(&self) -> Self {
-        Self { text: self.text.clone(), signatures: Vec::new() }
+    /// A note, not signed yet, of a text that is known to fit one: it was one's text before, or is an entry's.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self { text: text.to_owned(), signatures: Vec::new() }
     }
 
     /// The text that is signed, with its final line feed.

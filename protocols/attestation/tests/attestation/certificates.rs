@@ -201,7 +201,7 @@ fn parts_that_do_not_belong_together_are_refused_by_their_code() {
     assert_eq!(refused(issue(&tick, &[], Some(&good.proof), None, &policy)), RefusalCode::Proof);
 
     // Nobody signed the entry; the issuer is not the one whose key signs.
-    let unsigned = SignedEntry::new(good.result.entry().clone()).unwrap();
+    let unsigned = SignedEntry::new(good.result.entry().clone());
     let unsigned = signed(unsigned.entry().clone(), &["shop-b"]);
     assert_eq!(refused(issue(&unsigned, &[], None, None, &policy)), RefusalCode::EntrySignature);
     let tool = Software::parse("tacitly 0.1.0").unwrap();

@@ -278,7 +278,7 @@ fn result(agreement: LeafHash) -> ResultEntry {
 }
 
 pub(crate) fn signed(entry: Entry, parties: &[&str]) -> SignedEntry {
-    let mut signed = SignedEntry::new(entry).unwrap();
+    let mut signed = SignedEntry::new(entry);
     for party in parties {
         let key = signer(party);
         signed.sign(&key.public, &key.private).unwrap();
