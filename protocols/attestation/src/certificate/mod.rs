@@ -1,0 +1,76 @@
+//! The evidence certificate: one text file that a court, a regulator or a competitor verifies offline.
+//!
+//! ```text
+//! tacitly-evidence@v1
+//! manifest 295
+//! {"certificate":"…","issued":…,"issuer":"bank-a","kind":"result","leaf":"leaf-sha256:…","tool":"tacitly 0.1.0"}
+//! entry 911
+//! …the entry, byte for byte as it stands in the log…
+//! related 1204
+//! …an earlier entry that it names, such as the agreement…
+//! proof 1308
+//! …tlog-proof: path, checkpoint, the log's signature, the cosignatures…
+//! policy 571
+//! …whom to trust, as the issuer sees it…
+//!
+//! — bank-a …
+//! ```
+//!
+//! The whole is a signed note of the issuer, so that no byte of it can change unnoticed. Every section is what its own
+//! format says it is and can be cut out and checked with the tools of that format.
+//!
+//! A certificate says which levels it reaches: *signed* by the parties that its entry needs; *included* in a log's
+//! signed tree; *witnessed* by enough others; *anchored* on a chain. One that is issued at once may reach the first
+//! only.
+
+mod create;
+mod refusal;
+mod verdict;
+mod verify;
+
+pub use create::{CreateFault, Draft, create};
+pub use refusal::{Refusal, RefusalCode};
+pub use verdict::{Anchoring, Finality, Included, Levels, Proven, Trust, Verdict};
+pub use verify::{AnchorVerifier, verify, verify_with_anchor};
+
+use std::collections::BTreeMap;
+
+use tacitly_core::PartyId;
+
+use crate::entry::{Id, Kind, LeafHash, MalformedEntry, Record, Software, Time, read_line, record, write_line};
+
+/// The first line of every certificate.
+const SCHEMA: &str = "tacitly-evidence@v1";
+
+/// The most earlier entries that a certificate carries.
+pub const MAX_RELATED: usize = 16;
+
+record! {
+    /// What a certificate says about itself.
+    pub struct Manifest {
+        /// Its name.
+        certificate: Id,
+        /// When it was issued, by the issuer's clock.
+        issued: Time,
+        /// Who issued it.
+        issuer: PartyId,
+        /// The kind of the entry it is about.
+        kind: Kind,
+        /// The leaf hash of that entry.
+        leaf: LeafHash,
+        /// The program that wrote it.
+        tool: Software,
+    }
+}
+
+impl Manifest {
+    fn to_text(&self) -> String {
+        let mut map = BTreeMap::new();
+        self.write_fields(&mut map);
+        write_line(map)
+    }
+
+    fn parse(text: &str) -> Result<Self, MalformedEntry> {
+        read_line(text, Self::read_fields)
+    }
+}

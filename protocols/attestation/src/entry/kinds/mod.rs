@@ -1,0 +1,177 @@
+//! What each kind of entry says, who must sign it, and which earlier entries it rests on.
+
+mod after;
+mod before;
+mod during;
+mod setup;
+mod upkeep;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tacitly_core::{PartyId, Value};
+
+use super::digest::LeafHash;
+use super::field::{Fields, Record, choice};
+use super::refusal::{EntryRefusal, Reason};
+
+pub use after::{
+    ContributionEntry, DisputeEntry, Erased, ErasureEntry, LogRange, OpeningEntry, Payment, PeerTranscript,
+    ResultEntry, ResultStatus, SettlementEntry, Sharing, UnitRow,
+};
+pub use before::{AgreementEntry, DatasetEntry, Limit, Participant, PriceRule};
+pub use during::{MIN_BATCH_FOR_HITS, QueryEntry, ServeEntry, ServeStatus};
+pub use setup::{AnchorRule, PartyEntry, PartyKey, PolicyEntry};
+pub use upkeep::{AnchorEntry, PadEntry, TickEntry, TimeUnit};
+
+/// When in the life of a job an entry is made: three of the six questions that a court asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Who takes part at all, and under which rules.
+    Setup,
+    /// What was fixed before the job ran.
+    Before,
+    /// What happened while it ran.
+    During,
+    /// What came of it.
+    After,
+    /// What a log writes for its own sake.
+    Upkeep,
+}
+
+/// Whose signatures an entry needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signers {
+    /// All of these.
+    pub all: BTreeSet<PartyId>,
+    /// And at least `needed` of these.
+    pub among: BTreeSet<PartyId>,
+    /// How many of `among`.
+    pub needed: usize,
+}
+
+impl Signers {
+    fn all(parties: impl IntoIterator<Item = PartyId>) -> Self {
+        Self { all: parties.into_iter().collect(), among: BTreeSet::new(), needed: 0 }
+    }
+
+    /// Whether the signatures of `signed` suffice.
+    #[must_use]
+    pub fn satisfied_by(&self, signed: &BTreeSet<PartyId>) -> bool {
+        self.all.is_subset(signed) && self.among.intersection(signed).count() >= self.needed
+    }
+}
+
+/// What a kind of entry says about itself, beside its fields.
+trait Statement: Record {
+    /// Whose signatures it needs, given who recorded it.
+    fn signers(&self, by: PartyId) -> Signers {
+        Signers::all([by])
+    }
+
+    /// The earlier entries that its fields name.
+    fn references(&self) -> Vec<LeafHash> {
+        Vec::new()
+    }
+}
+
+/// Declares the kinds: one line each, so that none can be forgotten anywhere.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($statement:ty) = $text:literal, $phase:ident;)*) => {
+        choice! {
+            /// The kind of an entry.
+            pub enum Kind: "a kind of entry that this version knows" { $($(#[$doc])* $kind = $text,)* }
+        }
+
+        impl Kind {
+            /// Every kind, in the order of a job's life.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// When in the life of a job it is made.
+            #[must_use]
+            pub fn phase(self) -> Phase {
+                match self { $(Self::$kind => Phase::$phase,)* }
+            }
+        }
+
+        /// What an entry says beside its header.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Body { $($(#[$doc])* $kind($statement),)* }
+
+        impl Body {
+            /// Its kind.
+            #[must_use]
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind,)* }
+            }
+
+            pub(super) fn read(kind: Kind, fields: &mut Fields<'_>) -> Result<Self, EntryRefusal> {
+                match kind { $(Kind::$kind => <$statement>::read_fields(fields).map(Self::$kind),)* }
+            }
+
+            pub(super) fn write(&self, map: &mut BTreeMap<String, Value>) {
+                match self { $(Self::$kind(statement) => statement.write_fields(map),)* }
+            }
+
+            pub(super) fn check(&self) -> Result<(), Reason> {
+                match self { $(Self::$kind(statement) => statement.check(),)* }
+            }
+
+            pub(super) fn signers(&self, by: PartyId) -> Signers {
+                match self { $(Self::$kind(statement) => statement.signers(by),)* }
+            }
+
+            pub(super) fn references(&self) -> Vec<LeafHash> {
+                match self { $(Self::$kind(statement) => statement.references(),)* }
+            }
+        }
+
+        $(impl From<$statement> for Body {
+            fn from(statement: $statement) -> Self {
+                Self::$kind(statement)
+            }
+        })*
+    };
+}
+
+kinds! {
+    /// Who a party is and which keys are its own.
+    Party(PartyEntry) = "party", Setup;
+    /// The rules of the consortium.
+    Policy(PolicyEntry) = "policy", Setup;
+    /// The fingerprint of a data set.
+    Dataset(DatasetEntry) = "dataset", Before;
+    /// What all parties of a job agreed.
+    Agreement(AgreementEntry) = "agreement", Before;
+    /// A question, or a batch of them, by the one who asks.
+    Query(QueryEntry) = "query", During;
+    /// The answer to it, by the one who answers and the one who asked.
+    Serve(ServeEntry) = "serve", During;
+    /// What came out of a job, as one party saw it.
+    Result(ResultEntry) = "result", After;
+    /// How much each party contributed over a period.
+    Contribution(ContributionEntry) = "contribution", After;
+    /// Who pays whom for it.
+    Settlement(SettlementEntry) = "settlement", After;
+    /// An objection to an earlier entry.
+    Dispute(DisputeEntry) = "dispute", After;
+    /// That something committed was shown to somebody.
+    Opening(OpeningEntry) = "opening", After;
+    /// That salts or records behind earlier commitments were destroyed.
+    Erasure(ErasureEntry) = "erasure", After;
+    /// That a checkpoint was anchored on a blockchain.
+    Anchor(AnchorEntry) = "anchor", Upkeep;
+    /// A sign of life.
+    Tick(TickEntry) = "tick", Upkeep;
+    /// Nothing, so that the size of the log says less.
+    Pad(PadEntry) = "pad", Upkeep;
+}
+
+/// Whether no item stands twice in a list.
+fn distinct<T: Ord>(items: impl IntoIterator<Item = T>) -> bool {
+    let mut seen = BTreeSet::new();
+    items.into_iter().all(|item| seen.insert(item))
+}
+
+fn ensure(holds: bool, why: &'static str) -> Result<(), Reason> {
+    if holds { Ok(()) } else { Err(Reason::Inconsistent(why)) }
+}

@@ -1,0 +1,201 @@
+//! Whom a verifier trusts: which logs, which witnesses, how many of them, and whose signatures under entries.
+//!
+//! The text is C2SP tlog-policy with one line of our own, `signer`, for the keys that sign entries and certificates:
+//!
+//! ```text
+//! signer bank-a+9c5a4f0f+AX…
+//! log    bank-a.example/log+1f2e3d4c+AT…
+//! witness shop-b    shop-b.example/witness+0a1b2c3d+BG…
+//! witness regulator regulator.example/witness+99aabbcc+BK…
+//! group  outside 2 shop-b regulator
+//! quorum outside
+//! ```
+//!
+//! Without its `signer` lines it is a policy that every tlog-policy tool reads.
+
+mod parse;
+
+use std::collections::BTreeSet;
+
+use crate::checkpoint::SignedCheckpoint;
+use crate::entry::Digest;
+use crate::hash::Hash;
+use crate::note::{BadSignature, KeyRing, VerifierKey};
+
+pub use parse::{MalformedPolicy, PolicyFault};
+
+/// Trusted logs, witnesses and signers, and the quorum of witnesses that makes a checkpoint valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    canonical: String,
+    signers: KeyRing,
+    logs: KeyRing,
+    witnesses: Vec<Witness>,
+    rules: Vec<Rule>,
+    quorum: Option<usize>,
+}
+
+/// One witness of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Its name within the policy.
+    pub name: String,
+    /// The key it cosigns with.
+    pub key: VerifierKey,
+}
+
+/// What a name of the policy stands for; members are places in the list of rules, all of them earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Witness(usize),
+    Group { needed: usize, members: Vec<usize> },
+}
+
+/// How a checkpoint stands under a policy that knows its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The witnesses that cosigned, in the policy's order, with their times in seconds since 1970.
+    pub cosigned: Vec<(String, u64)>,
+    /// How many witnesses the policy names.
+    pub of: usize,
+    /// Whether they suffice.
+    pub quorum: Quorum,
+}
+
+/// Whether enough witnesses cosigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quorum {
+    /// The policy asks for none.
+    NotAsked,
+    /// Enough did.
+    Met,
+    /// Too few did.
+    Missed,
+}
+
+/// A checkpoint that a policy does not accept, whoever cosigned it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointFault {
+    /// The policy names no log of that origin.
+    #[error("the policy names no log of the checkpoint's origin")]
+    UnknownLog,
+    /// The log's own signature is missing.
+    #[error("the log has not signed the checkpoint")]
+    NotSigned,
+    /// A signature in the log's name does not verify.
+    #[error("the log's signature does not verify")]
+    LogSignature,
+    /// A signature in a witness's name does not verify.
+    #[error("a cosignature does not verify: {0}")]
+    Cosignature(BadSignature),
+}
+
+impl Policy {
+    /// The longest text that is read, in bytes.
+    pub const MAX_BYTES: usize = 64 << 10;
+
+    /// The most lines that are read, comments and empty lines not counted.
+    pub const MAX_LINES: usize = 256;
+
+    /// Reads a policy's text.
+    ///
+    /// # Errors
+    /// [`MalformedPolicy`] naming the line.
+    pub fn parse(text: &str) -> Result<Self, MalformedPolicy> {
+        parse::policy(text)
+    }
+
+    /// The policy of a consortium: any `needed` of the witnesses, or none asked if there are none.
+    ///
+    /// # Errors
+    /// [`MalformedPolicy`] if a name or key does not fit its place.
+    pub fn consortium(
+        signers: &[VerifierKey],
+        logs: &[VerifierKey],
+        witnesses: &[Witness],
+        needed: usize,
+    ) -> Result<Self, MalformedPolicy> {
+        let mut lines: Vec<String> = signers.iter().map(|key| format!("signer {key}")).collect();
+        lines.extend(logs.iter().map(|key| format!("log {key}")));
+        lines.extend(witnesses.iter().map(|witness| format!("witness {} {}", witness.name, witness.key)));
+        if witnesses.is_empty() {
+            lines.push("quorum none".to_owned());
+        } else {
+            let names: Vec<&str> = witnesses.iter().map(|witness| witness.name.as_str()).collect();
+            lines.push(format!("group consortium {needed} {}", names.join(" ")));
+            lines.push("quorum consortium".to_owned());
+        }
+        Self::parse(&(lines.join("\n") + "\n"))
+    }
+
+    /// The policy without comments, addresses and spare white space: what a certificate carries and [`Self::digest`]
+    /// covers.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// Names this policy in entries.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest(Hash::of(self.canonical.as_bytes()))
+    }
+
+    /// The keys that may sign entries and certificates.
+    #[must_use]
+    pub fn signers(&self) -> &KeyRing {
+        &self.signers
+    }
+
+    /// The keys of the logs; a log's key bears its origin as name.
+    #[must_use]
+    pub fn logs(&self) -> &KeyRing {
+        &self.logs
+    }
+
+    /// The witnesses, in the order of the text.
+    #[must_use]
+    pub fn witnesses(&self) -> &[Witness] {
+        &self.witnesses
+    }
+
+    /// Whether cosignatures of exactly these witnesses, by their names, suffice.
+    #[must_use]
+    pub fn quorum<'n>(&self, cosigned: impl IntoIterator<Item = &'n str>) -> Quorum {
+        let Some(quorum) = self.quorum else { return Quorum::NotAsked };
+        let cosigned: BTreeSet<&str> = cosigned.into_iter().collect();
+        // Members come before their groups, so one pass settles every rule.
+        let mut met: Vec<bool> = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            met.push(match rule {
+                Rule::Witness(witness) => cosigned.contains(self.witnesses[*witness].name.as_str()),
+                Rule::Group { needed, members } => members.iter().filter(|member| met[**member]).count() >= *needed,
+            });
+        }
+        if met[quorum] { Quorum::Met } else { Quorum::Missed }
+    }
+
+    /// Verifies a checkpoint's signatures: the log's must be there, and every cosignature of a known witness hold.
+    ///
+    /// # Errors
+    /// [`CheckpointFault`]. Too few cosignatures are no fault here: the caller decides what [`Quorum::Missed`] means.
+    pub fn judge(&self, signed: &SignedCheckpoint) -> Result<Standing, CheckpointFault> {
+        let origin = &signed.checkpoint().origin;
+        let of_log: KeyRing = self.logs.iter().filter(|key| key.name() == origin).cloned().collect();
+        if of_log.iter().next().is_none() {
+            return Err(CheckpointFault::UnknownLog);
+        }
+        if signed.verify(&of_log).map_err(|_| CheckpointFault::LogSignature)?.is_empty() {
+            return Err(CheckpointFault::NotSigned);
+        }
+        let of_witnesses: KeyRing = self.witnesses.iter().map(|witness| witness.key.clone()).collect();
+        let verified = signed.verify(&of_witnesses).map_err(CheckpointFault::Cosignature)?;
+        let times = |witness: &Witness| {
+            let found = verified.iter().find(|verified| *verified.key == witness.key)?;
+            Some((witness.name.clone(), found.time?))
+        };
+        let cosigned: Vec<(String, u64)> = self.witnesses.iter().filter_map(times).collect();
+        let quorum = self.quorum(cosigned.iter().map(|(name, _)| name.as_str()));
+        Ok(Standing { cosigned, of: self.witnesses.len(), quorum })
+    }
+}

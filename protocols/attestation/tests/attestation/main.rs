@@ -1,0 +1,16 @@
+//! Tests of the whole crate in one binary, so that it links once.
+
+mod certificates;
+mod commitments;
+mod datasets;
+mod entries;
+mod golden;
+mod notes;
+mod oracles;
+mod policies;
+mod properties;
+mod support;
+mod tiles;
+mod trees;
+mod vectors;
+mod witnesses;
