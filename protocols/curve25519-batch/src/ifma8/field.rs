@@ -36,6 +36,9 @@ const PAST_260: u64 = 608;
 /// 1024p in columns.
 const LIFT: [u64; 5] = [(1 << 57) - 32 * PAST_260, (1 << 57) - 32, (1 << 57) - 32, (1 << 57) - 32, (1 << 57) - 32];
 
+/// Half of it.
+const HALF_LIFT: [u64; 5] = [LIFT[0] / 2, LIFT[1] / 2, LIFT[2] / 2, LIFT[3] / 2, LIFT[4] / 2];
+
 /// Eight numbers modulo p that can be multiplied.
 #[derive(Clone, Copy, Zeroize)]
 pub(super) struct Digits([Lanes; 5]);
@@ -178,6 +181,13 @@ impl Digits {
         self.times_small(1)
     }
 
+    /// The same numbers as columns, lifted.
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    #[inline]
+    pub(super) fn to_lifted(self) -> Lifted {
+        Lifted(add_columns(&columns(LIFT), &self.to_columns().0))
+    }
+
     /// The product with `other`.
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     #[inline]
@@ -189,7 +199,7 @@ impl Digits {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     #[inline]
     pub(super) fn times_lifted(&self, other: &Self) -> Lifted {
-        Lifted(product(columns(&LIFT), self, other))
+        Lifted(product(columns(LIFT), self, other))
     }
 
     /// The product with a number that was prepared for it.
@@ -221,7 +231,7 @@ impl Digits {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     #[inline]
     pub(super) fn square_lifted(&self) -> Lifted {
-        Lifted(square(columns(&LIFT.map(|column| column / 2)), self))
+        Lifted(square(columns(HALF_LIFT), self))
     }
 
     /// The product with a number below 2^40.
@@ -291,7 +301,7 @@ impl Lifted {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     #[inline]
     pub(super) fn small(value: i32) -> Self {
-        let mut columns = columns(&LIFT);
+        let mut columns = columns(LIFT);
         columns[0] = all(LIFT[0].wrapping_add_signed(value.into()));
         Self(columns)
     }
@@ -423,8 +433,7 @@ fn wide([a, b, c, d, e]: [Lanes; 5]) -> [Lanes; 10] {
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
 #[inline]
-fn columns(numbers: &[u64; 5]) -> [Lanes; 5] {
-    let [a, b, c, d, e] = *numbers;
+fn columns([a, b, c, d, e]: [u64; 5]) -> [Lanes; 5] {
     [all(a), all(b), all(c), all(d), all(e)]
 }
 

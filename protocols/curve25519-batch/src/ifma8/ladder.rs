@@ -3,7 +3,7 @@
 use std::arch::x86_64::__mmask8;
 use std::hint::black_box;
 
-use super::field::{Columns, Digits, Fixed, Lifted};
+use super::field::{Digits, Fixed, Lifted};
 use super::fraction::Fraction;
 use crate::secret_scalar::Multiplier;
 
@@ -22,17 +22,46 @@ struct Point {
 #[inline]
 pub(super) fn multiply(multiplier: &Multiplier, u: &Digits) -> Fraction {
     let one = Digits::small(1);
-    let (mut low, mut high) = (Point { sum: one, difference: one }, Point::affine(u));
-    let apart = Fixed::new(u);
+    let (low, high) = (Point { sum: one, difference: one }, Point::affine(u));
+    let mut rungs = Rungs { low, high };
+    let apart = black_box(Fixed::new(u));
     let mut swapped = 0;
-    for bit in multiplier.bits() {
-        // `high` is one point ahead of `low`, or behind; the bit tells which of the two is doubled. Their sum does not
-        // change when they change places, so only what is doubled is selected.
-        let doubled = Point::select(mask(swapped ^ bit), &low, &high);
+    for bit in multiplier.bits().chain([0; 3]) {
+        step(&mut rungs, &apart, mask(swapped ^ bit));
         swapped = bit;
-        (low, high) = (doubled.doubled(), low.plus(&high, &apart));
     }
-    Point::select(mask(swapped), &low, &high).doubled().doubled().doubled_fraction()
+    rungs.low.fraction()
+}
+
+/// Two points that are a third apart.
+struct Rungs {
+    low: Point,
+    high: Point,
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+#[inline(never)]
+fn step(Rungs { low, high }: &mut Rungs, apart: &Fixed, swap: __mmask8) {
+    let x_plus_z = Digits::select(swap, &low.sum, &high.sum);
+    let x_minus_z = Digits::select(swap, &low.difference, &high.difference);
+
+    let plus_square = x_plus_z.square_lifted();
+    let minus_square = x_minus_z.square();
+    let cross = high.difference.times_lifted(&low.sum);
+    let plus_digits = plus_square.carried();
+    let product = plus_square.minus(&minus_square).carried();
+    let minus_digits = minus_square.carried();
+    let other_cross = high.sum.times(&low.difference);
+    let factor = minus_square.plus_times_small(&product, CURVE).carried();
+    let doubled_x = plus_digits.times_lifted(&minus_digits);
+    let difference = cross.minus(&other_cross).carried();
+    let sum = cross.plus(&other_cross).carried();
+    let doubled_z = product.times(&factor);
+    let difference_square = difference.square().carried();
+    let sum_x = sum.square_lifted();
+    *low = Point { sum: doubled_x.plus(&doubled_z).carried(), difference: doubled_x.minus(&doubled_z).carried() };
+    let sum_z = difference_square.times_fixed(apart);
+    *high = Point { sum: sum_x.plus(&sum_z).carried(), difference: sum_x.minus(&sum_z).carried() };
 }
 
 impl Point {
@@ -45,48 +74,10 @@ impl Point {
 
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     #[inline]
-    fn select(mask: __mmask8, a: &Self, b: &Self) -> Self {
-        Self {
-            sum: Digits::select(mask, &a.sum, &b.sum),
-            difference: Digits::select(mask, &a.difference, &b.difference),
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    #[inline]
-    fn doubled(&self) -> Self {
-        let (x, z) = self.doubled_columns();
-        Self { sum: x.plus(&z).carried(), difference: x.minus(&z).carried() }
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    #[inline]
-    fn doubled_fraction(&self) -> Fraction {
-        let (x, z) = self.doubled_columns();
-        Fraction { numerator: x.carried(), denominator: z.carried() }
-    }
-
-    /// x and z of the double.
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    #[inline]
-    fn doubled_columns(&self) -> (Lifted, Columns) {
-        let sum = self.sum.square_lifted();
-        let difference = self.difference.square();
-        let product = sum.minus(&difference).carried();
-        let factor = difference.plus_times_small(&product, CURVE).carried();
-        (sum.carried().times_lifted(&difference.carried()), product.times(&factor))
-    }
-
-    /// The sum with a point that differs from this one by the point `apart`.
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    #[inline]
-    fn plus(&self, other: &Self, apart: &Fixed) -> Self {
-        let cross = other.difference.times_lifted(&self.sum);
-        let other_cross = other.sum.times(&self.difference);
-        let difference = cross.minus(&other_cross).carried().square().carried();
-        let x = cross.plus(&other_cross).carried().square_lifted();
-        let z = difference.times_fixed(apart);
-        Self { sum: x.plus(&z).carried(), difference: x.minus(&z).carried() }
+    fn fraction(&self) -> Fraction {
+        let sum = self.sum.to_lifted();
+        let difference = self.difference.to_columns();
+        Fraction { numerator: sum.plus(&difference).carried(), denominator: sum.minus(&difference).carried() }
     }
 }
 
