@@ -6,7 +6,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tonic::transport::Channel;
 
 use super::{Failure, Output};
-use crate::jobs::State;
 use crate::rpc::control::control_client::ControlClient;
 use crate::rpc::control::{Job, JobRequest};
 
@@ -20,7 +19,7 @@ pub(crate) async fn watch(daemon: &mut ControlClient<Channel>, id: &str, output:
     let mut last: Option<Job> = None;
     while let Some(job) = updates.message().await? {
         line.show(&job);
-        let over = job.state.parse::<State>().is_ok_and(State::is_settled);
+        let over = job.settled;
         last = Some(job);
         if over {
             break;
@@ -28,7 +27,7 @@ pub(crate) async fn watch(daemon: &mut ControlClient<Channel>, id: &str, output:
     }
     line.clear();
     let job = last.ok_or_else(|| Failure::plain("the daemon ended the watch without a word"))?;
-    if job.state == State::Done.name() { Ok(job) } else { Err(failure_of(&job)) }
+    if job.state == "done" { Ok(job) } else { Err(failure_of(&job)) }
 }
 
 /// A job's ending that is not `done`, as the person sees it.

@@ -36,6 +36,7 @@ impl From<JobView> for control::Job {
             attempt: view.attempt,
             terms: view.terms,
             hint: view.hint,
+            settled: view.state.is_settled(),
         }
     }
 }

@@ -5,20 +5,26 @@ use std::collections::BTreeSet;
 use crate::tree::{Source, Token, made_up, production_tokens, sources, starts_with};
 
 /// What each room may use. A new room gets a line here, and with it a place.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["cli", "daemon"]),
-    ("cli", &["chain", "daemon", "intake", "policy", "rpc", "sample", "store"]),
-    ("daemon", &["chain", "console", "intake", "jobs", "policy", "rpc", "session", "store", "transport"]),
+    ("cli", &["chain", "codes", "daemon", "intake", "kernel", "policy", "rpc", "sample", "store", "trial"]),
+    (
+        "daemon",
+        &["chain", "codes", "console", "intake", "jobs", "kernel", "policy", "rpc", "session", "store", "transport"],
+    ),
     ("console", &["rpc"]),
-    ("rpc", &["chain", "intake", "jobs", "policy", "session", "store", "transport"]),
-    ("jobs", &["chain", "intake", "policy", "session", "store", "transport"]),
+    ("rpc", &["chain", "codes", "intake", "jobs", "kernel", "policy", "session", "store", "transport"]),
+    ("jobs", &["chain", "codes", "intake", "policy", "session", "store", "transport"]),
     ("session", &["transport"]),
+    ("policy", &["codes"]),
     ("transport", &[]),
-    ("policy", &[]),
     ("store", &[]),
     ("intake", &[]),
     ("chain", &[]),
+    ("codes", &[]),
+    ("kernel", &[]),
     ("sample", &[]),
+    ("trial", &[]),
 ];
 
 fn may_use(room: &str) -> Option<&'static [&'static str]> {

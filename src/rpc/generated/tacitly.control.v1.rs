@@ -281,6 +281,9 @@ pub struct Job {
     /// when nothing matched: what our own column looks like
     #[prost(string, tag = "23")]
     pub hint: ::prost::alloc::string::String,
+    /// nothing happens any more unless somebody acts
+    #[prost(bool, tag = "24")]
+    pub settled: bool,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
