@@ -17,13 +17,20 @@ struct Point {
     difference: Digits,
 }
 
+/// Two rungs of the ladder: points that differ by the one that is multiplied, one way or the other.
+struct Rungs {
+    low: Point,
+    high: Point,
+}
+
 /// The fraction x/z of the u-coordinate of `8m` times the point with this one, on the curve or on its twist.
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
 #[inline]
 pub(super) fn multiply(multiplier: &Multiplier, u: &Digits) -> Fraction {
     let one = Digits::small(1);
-    let (low, high) = (Point { sum: one, difference: one }, Point::affine(u));
-    let mut rungs = Rungs { low, high };
+    let mut rungs = Rungs { low: Point { sum: one, difference: one }, high: Point::affine(u) };
+    // Kept in memory, where most of it has to be anyway: this makes the compiler align the stack, so that no register
+    // saved there lies across two cache lines. It is worth 8 % of the time.
     let apart = black_box(Fixed::new(u));
     let mut swapped = 0;
     for bit in multiplier.bits().chain([0; 3]) {
@@ -33,34 +40,32 @@ pub(super) fn multiply(multiplier: &Multiplier, u: &Digits) -> Fraction {
     rungs.low.fraction()
 }
 
-/// Two points that are a third apart.
-struct Rungs {
-    low: Point,
-    high: Point,
-}
-
+/// Replaces `high` by the sum of both points, and `low` by its double, or by that of `high` if `swap` is set. Their
+/// difference is the point `apart` or its negative, which have one u-coordinate; so the sum needs no swap.
+///
+/// Of the orders in which these lines could stand, this one keeps the multipliers busiest: it is 7 % faster than to
+/// double first and then add.
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-#[inline(never)]
+#[inline]
 fn step(Rungs { low, high }: &mut Rungs, apart: &Fixed, swap: __mmask8) {
-    let x_plus_z = Digits::select(swap, &low.sum, &high.sum);
-    let x_minus_z = Digits::select(swap, &low.difference, &high.difference);
-
-    let plus_square = x_plus_z.square_lifted();
-    let minus_square = x_minus_z.square();
-    let cross = high.difference.times_lifted(&low.sum);
-    let plus_digits = plus_square.carried();
-    let product = plus_square.minus(&minus_square).carried();
-    let minus_digits = minus_square.carried();
+    let doubled_sum = Digits::select(swap, &low.sum, &high.sum);
     let other_cross = high.sum.times(&low.difference);
-    let factor = minus_square.plus_times_small(&product, CURVE).carried();
-    let doubled_x = plus_digits.times_lifted(&minus_digits);
-    let difference = cross.minus(&other_cross).carried();
-    let sum = cross.plus(&other_cross).carried();
-    let doubled_z = product.times(&factor);
-    let difference_square = difference.square().carried();
-    let sum_x = sum.square_lifted();
-    *low = Point { sum: doubled_x.plus(&doubled_z).carried(), difference: doubled_x.minus(&doubled_z).carried() };
-    let sum_z = difference_square.times_fixed(apart);
+    let cross = high.difference.times_lifted(&low.sum);
+    let doubled_difference = Digits::select(swap, &low.difference, &high.difference);
+    let square_of_sum = doubled_sum.square_lifted();
+    let crosses_sum = cross.plus(&other_cross).carried();
+    let square_of_sum_digits = square_of_sum.carried();
+    let square_of_difference = doubled_difference.square();
+    let square_of_difference_digits = square_of_difference.carried();
+    let crosses_difference = cross.minus(&other_cross).carried();
+    let double_x = square_of_sum_digits.times_lifted(&square_of_difference_digits);
+    let sum_x = crosses_sum.square_lifted();
+    let crosses_difference_square = crosses_difference.square().carried();
+    let product = square_of_sum.minus(&square_of_difference).carried();
+    let factor = square_of_difference.plus_times_small(&product, CURVE).carried();
+    let double_z = product.times(&factor);
+    let sum_z = crosses_difference_square.times_fixed(apart);
+    *low = Point { sum: double_x.plus(&double_z).carried(), difference: double_x.minus(&double_z).carried() };
     *high = Point { sum: sum_x.plus(&sum_z).carried(), difference: sum_x.minus(&sum_z).carried() };
 }
 

@@ -29,13 +29,14 @@ fn powers_of_250_ones<const N: usize>(numbers: &[Digits; N]) -> ([Digits; N], [D
     let ninth = products(&squared_times(second, 2), numbers);
     let eleventh = products(&ninth, &second);
     let ones_5 = products(&squared_times(eleventh, 1), &ninth);
-    let ones_10 = products(&squared_times(ones_5, 5), &ones_5);
-    let ones_20 = products(&squared_times(ones_10, 10), &ones_10);
-    let ones_40 = products(&squared_times(ones_20, 20), &ones_20);
-    let ones_50 = products(&squared_times(ones_40, 10), &ones_10);
-    let ones_100 = products(&squared_times(ones_50, 50), &ones_50);
-    let ones_200 = products(&squared_times(ones_100, 100), &ones_100);
-    (products(&squared_times(ones_200, 50), &ones_50), eleventh)
+    // Each run of ones is the last one, shifted, times a run for the places that came free.
+    let mut runs = [ones_5; 8];
+    for (i, (places, filled_by)) in
+        [(5, 0), (10, 1), (20, 2), (10, 1), (50, 4), (100, 5), (50, 4)].into_iter().enumerate()
+    {
+        runs[i + 1] = products(&squared_times(runs[i], places), &runs[filled_by]);
+    }
+    (runs[7], eleventh)
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
