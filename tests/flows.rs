@@ -69,8 +69,16 @@ fn check(pair: &Pair, name: &str, ours: &Table, theirs: &Table, profile: &str, d
     for receiver in ["us", "peer", "both"] {
         let (job, here, there) = run(pair, name, "intersect", receiver);
         let got = |rows: &Vec<u64>| if rows.is_empty() { Vec::new() } else { rows.clone() };
-        assert_eq!(got(&here), if receiver == "peer" { Vec::new() } else { expected_here.clone() }, "{name} {receiver}");
-        assert_eq!(got(&there), if receiver == "us" { Vec::new() } else { expected_there.clone() }, "{name} {receiver}");
+        assert_eq!(
+            got(&here),
+            if receiver == "peer" { Vec::new() } else { expected_here.clone() },
+            "{name} {receiver}"
+        );
+        assert_eq!(
+            got(&there),
+            if receiver == "us" { Vec::new() } else { expected_there.clone() },
+            "{name} {receiver}"
+        );
         assert_eq!(job["our_items"], ours.iter().collect::<BTreeSet<_>>().len() as u64);
         let (job, _, _) = run(pair, name, "cardinality", receiver);
         let told = job["result_items"].as_u64().unwrap();
@@ -108,9 +116,13 @@ fn ten_thousand_rows_in_every_flow_are_exactly_the_join_in_the_clear() {
 fn empty_and_single_sets_in_every_flow_are_exactly_the_join_in_the_clear() {
     let pair = Pair::start();
     let (none, one, some) = (Vec::new(), one_column(mobiles(3..4)), one_column(mobiles(0..10)));
-    for (name, ours, theirs) in
-        [("neither", &none, &none), ("only-there", &none, &some), ("only-here", &some, &none), ("one", &one, &one), ("one-of-ten", &one, &some)]
-    {
+    for (name, ours, theirs) in [
+        ("neither", &none, &none),
+        ("only-there", &none, &some),
+        ("only-here", &some, &none),
+        ("one", &one, &one),
+        ("one-of-ten", &one, &some),
+    ] {
         check(&pair, name, ours, theirs, "cn-mobile", "error");
     }
 }
@@ -148,7 +160,9 @@ fn identifiers_of_any_script_and_length_and_keys_of_several_columns_match_exactl
     check(&pair, "odd", &one_column(odd(0)), &one_column(odd(20)), "raw", "error");
     let tuples = |columns: usize, from: usize| -> Table {
         // ("1", "23") and ("12", "3") are different people.
-        (from..from + 300).map(|at| (0..columns).map(|column| (at * (column + 7) % 1000).to_string()).collect()).collect()
+        (from..from + 300)
+            .map(|at| (0..columns).map(|column| (at * (column + 7) % 1000).to_string()).collect())
+            .collect()
     };
     for columns in [2, 3] {
         check(&pair, &format!("tuples-{columns}"), &tuples(columns, 0), &tuples(columns, 150), "raw", "first");
@@ -196,7 +210,11 @@ fn a_person_reads_what_a_job_costs_and_discloses_before_approving_it() {
         let id = job["id"].as_str().unwrap();
         let explained = pair.shop.tacitly(&["job", "explain", id]).unwrap();
         let text = explained["explanation"].as_str().unwrap();
-        for words in ["100 rows", "MiB over the network", "bank: how many distinct keys shop has; which of its own rows shop also has"] {
+        for words in [
+            "100 rows",
+            "MiB over the network",
+            "bank: how many distinct keys shop has; which of its own rows shop also has",
+        ] {
             assert!(text.contains(words), "{words} is missing in\n{text}");
         }
         pair.shop.tacitly(&["approve", id]).unwrap();

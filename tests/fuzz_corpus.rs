@@ -8,7 +8,15 @@ use std::path::Path;
 type Target = (&'static str, fn(&[u8]));
 
 /// A new target gets a line here.
-const TARGETS: [Target; 1] = [("terms", tacitly_core::fuzzing::terms)];
+const TARGETS: [Target; 7] = [
+    ("attestation_certificate", tacitly_attestation::fuzzing::certificate),
+    ("attestation_entry", tacitly_attestation::fuzzing::entry),
+    ("curve_mul_encode", tacitly_curve25519_batch::fuzzing::mul_encode),
+    ("psi_ops", tacitly_psi::fuzzing::ops),
+    ("psi_receive", tacitly_psi::fuzzing::receive),
+    ("psi_wire", tacitly_psi::fuzzing::wire),
+    ("terms", tacitly_core::fuzzing::terms),
+];
 
 /// The names in a folder of `fuzz/`, without extensions.
 fn names(folder: &str) -> BTreeSet<String> {

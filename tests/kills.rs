@@ -26,7 +26,8 @@ fn thirty_kills_at_random_moments_leave_every_job_exact() {
         let receiver = if job_number % 3 == 2 { "both" } else { "us" };
         let mut submit = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
         submit.args(["psi", "--json", "--dataset", "ids", "--with", "shop/ids", "--receiver", receiver, "--home"]);
-        let submitted = submit.arg(&pair.bank.home).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let submitted =
+            submit.arg(&pair.bank.home).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut submitted = submitted.spawn().unwrap();
         // The job is in the ledger before the first kill; a proposal that was never acknowledged may be lost.
         let id = until(|| {

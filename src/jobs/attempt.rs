@@ -21,7 +21,9 @@ use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Rule};
-use crate::session::{self, Absence, Attempt, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript};
+use crate::session::{
+    self, Absence, Attempt, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript,
+};
 use crate::store::{Job, JobChange, JobResult, Role, StoreError};
 use crate::transport::Notice;
 
