@@ -12,6 +12,20 @@ pub fn backend() -> &'static str {
     Backend::default_of_process().name()
 }
 
+/// Makes this process use the backend of this name, or the fastest that runs here if it is `auto`.
+///
+/// # Errors
+/// Says which names there are, or that the backend does not run here or another was used before.
+pub fn choose(name: &str) -> Result<(), String> {
+    if name == "auto" {
+        return Ok(());
+    }
+    let known = || Backend::available().map(Backend::name).collect::<Vec<_>>().join(", ");
+    let chosen = Backend::available().find(|backend| backend.name() == name);
+    let chosen = chosen.ok_or_else(|| format!("limits.kernel is auto or one of: {}", known()))?;
+    chosen.set_default().map_err(|refused| refused.to_string())
+}
+
 /// What one item costs on one core: hash, map, both multiplications and encoding, measured now over `items` items.
 #[must_use]
 pub fn measure_per_item(items: usize) -> Duration {

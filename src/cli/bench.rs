@@ -31,6 +31,12 @@ pub(crate) struct BenchPsi {
     /// intersect, align or cardinality.
     #[arg(long, default_value = "intersect")]
     kind: String,
+    /// Compute threads of each party.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// The curve kernel: auto, portable or ifma8.
+    #[arg(long, default_value = "auto")]
+    backend: String,
     /// Compare what both sides wrote with the join in the clear, row by row, not only by count.
     #[arg(long)]
     check: bool,
@@ -41,6 +47,7 @@ struct Figures {
     kind: String,
     n: u64,
     n_peer: u64,
+    threads: usize,
     backend: &'static str,
     wall_s: f64,
     /// Both parties, without start-up and registration of the files, divided by `n`.
@@ -66,6 +73,7 @@ impl Bench {
 
 impl BenchPsi {
     fn measure(&self, output: Output) -> Result<Figures, Failure> {
+        kernel::choose(&self.backend).map_err(Failure::plain)?;
         let folder = tempfile::Builder::new().prefix("tacitly-bench-").tempdir()?;
         let (n, n_peer) = (self.n, self.rows_peer.unwrap_or(self.n));
         let shared = n.min(n_peer) / 2;
@@ -77,8 +85,9 @@ impl BenchPsi {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executable = std::env::current_exe()?;
         let setup = |core: usize| {
-            let setup = Setup::of(&executable).set("TACITLY_LIMITS__THREADS", 1);
-            Setup { cpu: (cores >= 2).then_some(core), ..setup }
+            let setup = Setup::of(&executable).set("TACITLY_LIMITS__THREADS", self.threads);
+            let setup = setup.set("TACITLY_LIMITS__KERNEL", &self.backend);
+            Setup { cpu: (cores >= 2 && self.threads == 1).then_some(core), ..setup }
         };
         let a = Party::start(folder.path(), "a", setup(0))?;
         let b = Party::start(folder.path(), "b", setup(1))?;
@@ -107,6 +116,7 @@ impl BenchPsi {
             kind: self.kind.clone(),
             n,
             n_peer,
+            threads: self.threads,
             backend: kernel::backend(),
             wall_s: round(wall.as_secs_f64(), 3),
             cpu_us_per_item: round(cpu.as_secs_f64() * 1e6 / n as f64, 2),

@@ -76,6 +76,8 @@ pub struct StoreConfig {
 pub struct Limits {
     /// Compute threads, 0 for one per processor.
     pub threads: usize,
+    /// The curve kernel: `auto`, or a backend by its name, for tests and comparisons.
+    pub kernel: String,
     /// Jobs with one peer that are not over, at the same time.
     pub jobs_per_peer: usize,
     /// Jobs that compute at the same time; others wait.
@@ -132,6 +134,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             threads: 0,
+            kernel: "auto".to_owned(),
             jobs_per_peer: 50,
             running_jobs: 2,
             items_per_job: 1 << 32,

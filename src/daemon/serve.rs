@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::config::{Config, ConfigError, LogFormat};
 use super::home::{self, HomeError};
-use crate::codes::Trouble;
+use crate::codes::{self, Trouble};
 use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Settings};
 use crate::kernel;
 use crate::rpc::control::control_server::ControlServer;
@@ -75,6 +75,7 @@ pub enum ServeError {
 pub fn serve(home: &Path) -> Result<(), ServeError> {
     let config = Config::load(home)?;
     start_log(&config);
+    kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
     let threads = match config.limits.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
