@@ -20,14 +20,22 @@ use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Rule};
-use crate::session::{self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript};
+use crate::session::{
+    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Retagged, Settle, Transcript,
+};
 use crate::store::{Job, JobChange, JobResult, Role, StoreError};
 use crate::transport::Notice;
 
 /// The label of the session that runs the whole set at once.
-const WHOLE: &str = "all";
+pub const WHOLE: &str = "all";
 /// The label of the session that learns the size before anything is released.
 const SIZE: &str = "size";
+
+/// The label under which the links know one attempt at the session that the protocol knows as `purpose`.
+#[must_use]
+pub fn attempt_label(purpose: &str, attempt: u32) -> String {
+    format!("{purpose}, attempt {attempt}")
+}
 
 impl Jobs {
     /// The label of the checkpoint that holds our result until the peer has stored its own.
@@ -219,8 +227,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs one protocol session. `purpose` names its seed and checkpoint, which outlive the attempt; the attempt's
-    /// number is in the session's label, so that no frame of an earlier attempt is taken for one of this.
+    /// Runs one protocol session. `purpose` names it for the protocol: its secrets and its checkpoint, which outlive the
+    /// attempt. On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for
+    /// one of this.
     async fn run(
         &self,
         purpose: &str,
@@ -237,9 +246,10 @@ impl Session<'_> {
         let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| internal("a running job has a seed"))?;
         let resume = jobs.store.get_checkpoint(self.job.id, purpose).await?;
         let resume = resume.map(|bytes| Checkpoint(bytes.to_vec()));
-        let label = format!("{purpose}, attempt {}", self.number);
-        let tag = SessionTag::of(&terms.to_terms().hash(), &label);
-        let seed = seed.derive(purpose);
+        let hash = terms.to_terms().hash();
+        let inside = SessionTag::of(&hash, purpose);
+        let tag = SessionTag::of(&hash, &attempt_label(purpose, self.number));
+        let (label, seed) = (purpose.to_owned(), seed.derive(purpose));
         let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
             .map_err(|_| internal("preparing the set ended unexpectedly"))?
@@ -258,7 +268,7 @@ impl Session<'_> {
             settle,
             ..Options::default()
         };
-        session::drive(Box::new(party), vec![link], options).await.map_err(of_ended)
+        session::drive(Box::new(Retagged::new(party, inside, tag)), vec![link], options).await.map_err(of_ended)
     }
 }
 

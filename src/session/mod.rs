@@ -7,6 +7,7 @@
 mod drive;
 mod ended;
 mod network;
+mod retagged;
 mod status;
 mod transcript;
 mod turn;
@@ -15,6 +16,7 @@ pub use crate::transport::{Inbox, LinkError, LinkState, SessionLink, Settings};
 pub use drive::{CheckpointSink, Completed, LocalFailure, Options, Settle, drive};
 pub use ended::{Absence, Ended};
 pub use network::Network;
+pub use retagged::Retagged;
 pub use status::{Status, Traffic};
 pub use tokio_util::sync::CancellationToken;
 pub use transcript::{PeerTranscripts, Transcript};

@@ -14,6 +14,8 @@ use serde_json::Value;
 use tacitly::trial::{Party, Setup, TrialError, introduce, until};
 use tempfile::TempDir;
 
+pub(crate) mod liar;
+
 /// Two linked daemons with quick heartbeats, in a folder of their own.
 pub struct Pair {
     pub bank: Party,
@@ -106,12 +108,17 @@ impl Drop for Pair {
             return;
         }
         for party in [&self.bank, &self.shop] {
-            let log = party.log();
-            let leaked = self.secrets.iter().any(|id| log.contains(id.as_str()));
-            assert!(!leaked, "the log of {} holds an identifier", party.name);
-            assert!(!log.contains("panicked"), "the daemon of {} panicked:\n{log}", party.name);
+            assert_clean_log(party, &self.secrets);
         }
     }
+}
+
+/// No line of a party's log holds an identifier, and its daemon has not panicked.
+pub fn assert_clean_log(party: &Party, secrets: &[String]) {
+    let log = party.log();
+    let leaked = secrets.iter().any(|id| log.contains(id.as_str()));
+    assert!(!leaked, "the log of {} holds an identifier", party.name);
+    assert!(!log.contains("panicked"), "the daemon of {} panicked:\n{log}", party.name);
 }
 
 /// The column `n` of a result.
