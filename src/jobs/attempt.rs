@@ -136,6 +136,7 @@ impl Jobs {
         let mut ready = work.peer_ready.subscribe();
         let wants_size = rule.min_intersection > 1;
         loop {
+            let up_since = self.link_up_since(job.peer);
             let ask =
                 Ask::Ready(pb::Ready { job: job.id.to_string(), attempt: number, items: prepared.items, wants_size });
             if let Answer::Ended(ended) = self.ask_within_window(job.peer, ask).await? {
@@ -146,7 +147,7 @@ impl Jobs {
             tokio::select! {
                 arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(job.peer) => {}
+                () = self.link_restored(job.peer, up_since) => {}
             }
             // The peer may be another process now, which has heard nothing: a follower is told to begin again, a leader
             // begins another attempt, which ends this one.
@@ -199,17 +200,19 @@ impl Jobs {
     async fn await_receipt(self: &Arc<Self>, job: &Job, work: &Work) -> Result<(), Gone> {
         work.show("waiting until the peer has stored its result");
         loop {
-            tokio::select! {
-                () = work.stop.cancelled() => return Err(Gone::Stopped),
-                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(job.peer) => {}
-            }
-            // The peer may be another process now. Done, it says so; otherwise another attempt serves it again.
+            let up_since = self.link_up_since(job.peer);
+            // The peer may be another process now, since this moment or since the session came to its end here. Done, it
+            // says so; otherwise another attempt serves it again.
             let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
             match self.ask_within_window(job.peer, ask).await? {
                 Answer::Ended(ended) => self.note_ended(job.peer, &ended).await,
                 Answer::Pending(_) => return Err(Gone::Restarted),
                 _ => {}
+            }
+            tokio::select! {
+                () = work.stop.cancelled() => return Err(Gone::Stopped),
+                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
+                () = self.link_restored(job.peer, up_since) => {}
             }
         }
     }

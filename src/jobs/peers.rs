@@ -119,11 +119,8 @@ impl Peers {
         if party == self.transport.identity().party() {
             return Err(refuse("this is our own invitation; the other party joins with it"));
         }
-        let application = Application {
-            token,
-            identity_key: Bytes::from(self.key.to_string()),
-            address: self.address.clone(),
-        };
+        let application =
+            Application { token, identity_key: Bytes::from(self.key.to_string()), address: self.address.clone() };
         let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
             EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
             other => refuse(&other.to_string()),

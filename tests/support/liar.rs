@@ -282,6 +282,8 @@ impl Actor {
                 self.ask(Ask::Ready(pb::Ready { job, attempt, items, wants_size: false }));
             }
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
+            // Another process than the one that began: it waits for the daemon to begin again.
+            Ask::Nudge(_) if self.session.is_none() => return Answer::Pending(pb::Pending {}),
             Ask::Ended(ended) => {
                 let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
                 self.seen.lock().unwrap().told.push(code);
