@@ -598,11 +598,11 @@ fn flood(stage: &Stage, seconds: u64, reads: bool, envelope: impl Fn(u64) -> Env
                 Ok(Err(_)) => return Flooded::HungUp,
                 Ok(Ok(())) => {}
             }
-            while reads {
-                match tokio::time::timeout(Duration::ZERO, connection.receive()).await {
-                    Err(_) => break,
-                    Ok(Ok(Envelope::Bye(_)) | Err(_)) => return Flooded::HungUp,
-                    Ok(Ok(_)) => {}
+            if reads {
+                while let Ok(heard) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
+                    if matches!(heard, Ok(Envelope::Bye(_)) | Err(_)) {
+                        return Flooded::HungUp;
+                    }
                 }
             }
             if Instant::now() > end {
