@@ -22,13 +22,13 @@ use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Rule};
 use crate::session::{
-    self, Absence, Attempt, CheckpointSink, Completed, Ended, LocalFailure, Options, Settle, Transcript,
+    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Retagged, Settle, Transcript,
 };
 use crate::store::{Job, JobChange, JobResult, Role, StoreError};
 use crate::transport::Notice;
 
 /// The label of the session that runs the whole set at once.
-const WHOLE: &str = "all";
+pub const WHOLE: &str = "all";
 /// The label of the session that learns the size before anything is released.
 const SIZE: &str = "size";
 
@@ -36,6 +36,12 @@ const SIZE: &str = "size";
 const AGAIN: Duration = Duration::from_secs(5);
 /// The pause before a peer that was busy a moment ago is asked again.
 const SOON: Duration = Duration::from_millis(200);
+
+/// The label under which the links know one attempt at the session that the protocol knows as `purpose`.
+#[must_use]
+pub fn attempt_label(purpose: &str, attempt: u32) -> String {
+    format!("{purpose}, attempt {attempt}")
+}
 
 impl Jobs {
     /// The label of the checkpoint that holds our result until the peer has stored its own.
@@ -136,6 +142,7 @@ impl Jobs {
         let mut ready = work.peer_ready.subscribe();
         let wants_size = rule.min_intersection > 1;
         loop {
+            let up_since = self.link_up_since(job.peer);
             let ask =
                 Ask::Ready(pb::Ready { job: job.id.to_string(), attempt: number, items: prepared.items, wants_size });
             match self.ask_within_window(job.peer, ask).await? {
@@ -159,7 +166,7 @@ impl Jobs {
             tokio::select! {
                 arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(job.peer) => {}
+                () = self.link_restored(job.peer, up_since) => {}
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
@@ -208,18 +215,20 @@ impl Jobs {
     async fn await_receipt(self: &Arc<Self>, job: &Job, work: &Work) -> Result<(), Gone> {
         work.show("waiting until the peer has stored its result");
         loop {
-            tokio::select! {
-                () = work.stop.cancelled() => return Err(Gone::Stopped),
-                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(job.peer) => {}
-                () = tokio::time::sleep(AGAIN) => {}
-            }
-            // The peer may be another process now. Done, it says so; otherwise another attempt serves it again.
+            let up_since = self.link_up_since(job.peer);
+            // The peer may be another process now, since this moment or since the session came to its end here. Done, it
+            // says so; otherwise another attempt serves it again.
             let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
             match self.ask_within_window(job.peer, ask).await? {
                 Answer::Ended(ended) => self.note_ended(job.peer, &ended).await,
                 Answer::Pending(_) => return Err(Gone::Restarted),
                 _ => {}
+            }
+            tokio::select! {
+                () = work.stop.cancelled() => return Err(Gone::Stopped),
+                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
+                () = self.link_restored(job.peer, up_since) => {}
+                () = tokio::time::sleep(AGAIN) => {}
             }
         }
     }
@@ -237,7 +246,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs one protocol session. `purpose` is its label and names its seed and checkpoint, which outlive the attempt.
+    /// Runs one protocol session. `purpose` names it for the protocol: its secrets and its checkpoint, which outlive the
+    /// attempt. On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for
+    /// one of this.
     async fn run(
         &self,
         purpose: &str,
@@ -255,10 +266,9 @@ impl Session<'_> {
         let resume = jobs.store.get_checkpoint(self.job.id, purpose).await?;
         let resume = resume.map(|bytes| Checkpoint(bytes.to_vec()));
         let hash = terms.to_terms().hash();
-        let own = SessionTag::of(&hash, purpose);
-        let tag = SessionTag::of(&hash, &format!("{purpose}, attempt {}", self.number));
-        let label = purpose.to_owned();
-        let seed = seed.derive(purpose);
+        let inside = SessionTag::of(&hash, purpose);
+        let tag = SessionTag::of(&hash, &attempt_label(purpose, self.number));
+        let (label, seed) = (purpose.to_owned(), seed.derive(purpose));
         let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
             .map_err(|_| internal("preparing the set ended unexpectedly"))?
@@ -277,7 +287,7 @@ impl Session<'_> {
             settle,
             ..Options::default()
         };
-        session::drive(Box::new(Attempt::new(party, own, tag)), vec![link], options).await.map_err(of_ended)
+        session::drive(Box::new(Retagged::new(party, inside, tag)), vec![link], options).await.map_err(of_ended)
     }
 }
 

@@ -85,16 +85,32 @@ impl Jobs {
                 (ready.job, noted)
             }
         };
-        answered.unwrap_or_else(|trouble| {
-            tracing::warn!(peer = %from, code = trouble.code.name, "a message about a job was not followed");
-            // A job we do not know cannot go on over there; anything else may pass when it is said again.
-            if trouble.code == codes::JOB_UNKNOWN {
-                let reason = Some(message::reason(&trouble));
-                Answer::Ended(pb::Ended { job, state: State::Failed.name().to_owned(), reason })
-            } else {
-                Answer::Busy(pb::Busy {})
-            }
-        })
+        match answered {
+            Ok(answer) => answer,
+            Err(trouble) => self.answer_to_trouble(from, job, &trouble).await,
+        }
+    }
+
+    /// What a peer hears whose message about a job was not followed.
+    async fn answer_to_trouble(self: &Arc<Self>, from: PartyId, job: String, trouble: &Trouble) -> Answer {
+        tracing::warn!(peer = %from, code = trouble.code.name, "a message about a job was not followed");
+        let over = || {
+            let (state, reason) = (State::Failed.name().to_owned(), Some(message::reason(trouble)));
+            Answer::Ended(pb::Ended { job: job.clone(), state, reason })
+        };
+        // A job we do not know cannot go on over there, and one that the peer has lied about must not go on here.
+        // Anything else may pass when it is said again.
+        if trouble.code == codes::JOB_UNKNOWN {
+            return over();
+        }
+        if trouble.code == codes::PROTOCOL_VIOLATION
+            && let Ok(known) = self.find_with(&job, from).await
+            && self.end(&known, State::Failed, trouble, "daemon").await.is_ok()
+        {
+            self.desk.stop(known.id);
+            return over();
+        }
+        Answer::Busy(pb::Busy {})
     }
 
     async fn take_ready(&self, from: PartyId, ready: &pb::Ready) -> Result<Answer, Trouble> {

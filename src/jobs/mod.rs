@@ -34,6 +34,7 @@ mod terms;
 mod trouble;
 mod view;
 
+pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
@@ -41,7 +42,7 @@ pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
-pub use peers::{Directory, Invitation, PeerView, Peers};
+pub use peers::{Directory, Invitation, PeerView, Peers, read_invitation};
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, Kind};
 pub use view::{EventView, JobView};

@@ -113,38 +113,33 @@ impl Peers {
     /// reached, or trouble of the store.
     pub async fn join(&self, code: &str) -> Result<PeerView, Trouble> {
         let refuse = |text: &str| Trouble::new(codes::INVITATION, text);
-        let code =
-            Code::from_text(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
-        let pin: Pin = code.pin.parse().map_err(|_| refuse("the code is of another version"))?;
-        if code.party == self.transport.identity().party() {
+        let (inviter, token) =
+            read_invitation(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
+        let Inviter { party, pin, .. } = inviter;
+        if party == self.transport.identity().party() {
             return Err(refuse("this is our own invitation; the other party joins with it"));
         }
-        let token = BASE64URL_NOPAD.decode(code.token.as_bytes()).map_err(|_| refuse("the code is mistyped"))?;
-        let inviter = Inviter { party: code.party, address: code.address.clone(), proxy: None, pin };
-        let application = Application {
-            token: token.into(),
-            identity_key: Bytes::from(self.key.to_string()),
-            address: self.address.clone(),
-        };
+        let application =
+            Application { token, identity_key: Bytes::from(self.key.to_string()), address: self.address.clone() };
         let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
             EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
             other => refuse(&other.to_string()),
         })?;
         let signing_key =
             key_of(&welcome.identity_key).ok_or_else(|| refuse("the inviter's signing key cannot be read"))?;
-        let peer = NewPeer { id: code.party, address: Some(code.address), signing_key, pins: vec![pin.to_string()] };
+        let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
         match self.store.add_peer(peer, "operator").await {
             Ok(_) => {}
             // The inviter has a new key and invited us again.
             Err(StoreError::AlreadyExists { .. }) => {
-                self.store.add_pin(code.party, &pin.to_string(), "operator").await?;
-                self.store.replace_signing_key(code.party, signing_key, "operator").await?;
+                self.store.add_pin(party, &pin.to_string(), "operator").await?;
+                self.store.replace_signing_key(party, signing_key, "operator").await?;
             }
             Err(error) => return Err(error.into()),
         }
         self.directory.refresh().await?;
         self.network.refresh();
-        let peer = self.store.peer(code.party).await?;
+        let peer = self.store.peer(party).await?;
         Ok(self.view(&peer))
     }
 
@@ -197,6 +192,16 @@ impl Code {
         let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
         if checksum(body) == sum { serde_json::from_slice(body).ok() } else { None }
     }
+}
+
+/// What an invitation code carries: who invites, and the one-time secret for the [`Application`]. `None` if it is
+/// incomplete, mistyped or of another version.
+#[must_use]
+pub fn read_invitation(code: &str) -> Option<(Inviter, Bytes)> {
+    let code = Code::from_text(code)?;
+    let token = BASE64URL_NOPAD.decode(code.token.as_bytes()).ok()?;
+    let inviter = Inviter { party: code.party, address: code.address, proxy: None, pin: code.pin.parse().ok()? };
+    Some((inviter, token.into()))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {

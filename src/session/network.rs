@@ -189,7 +189,8 @@ impl Network {
             // Anybody can claim a name with a key that nobody has pinned.
             _ => return,
         };
-        if let Some(link) = self.locked().get(&party) {
+        // It may have become a peer a moment ago.
+        if let Ok(link) = self.link(party) {
             link.failed(error);
         }
     }

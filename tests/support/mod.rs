@@ -1,6 +1,6 @@
 //! What the tests with real daemons share: two parties, files of known content, and a cable that can be cut.
 
-#![allow(dead_code)] // Each test program uses its part of this module.
+#![allow(dead_code, unreachable_pub)] // Each test program uses its part of this module.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Read, Write};
@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tacitly::trial::{Party, Setup, TrialError, introduce, until};
 use tempfile::TempDir;
+
+pub(crate) mod liar;
 
 /// Two linked daemons with quick heartbeats, in a folder of their own.
 pub struct Pair {
@@ -106,11 +108,16 @@ impl Drop for Pair {
             return;
         }
         for party in [&self.bank, &self.shop] {
-            let log = party.log();
-            assert!(!holds_any(&log, &self.secrets), "the log of {} holds an identifier", party.name);
-            assert!(!log.contains("panicked"), "the daemon of {} panicked:\n{log}", party.name);
+            assert_clean_log(party, &self.secrets);
         }
     }
+}
+
+/// No line of a party's log holds an identifier, and its daemon has not panicked.
+pub fn assert_clean_log(party: &Party, secrets: &[String]) {
+    let log = party.log();
+    assert!(!holds_any(&log, secrets), "the log of {} holds an identifier", party.name);
+    assert!(!log.contains("panicked"), "the daemon of {} panicked:\n{log}", party.name);
 }
 
 /// Whether a text holds any of these words, anywhere.

@@ -1,0 +1,663 @@
+//! A real daemon against a peer that lies: every lie ends the job with the liar's name and the rule it broke, costs
+//! bounded memory, and leaves a daemon that does the next job as if nothing had been.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use serde_json::Value;
+use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
+use support::{assert_clean_log, mobiles, numbers, semi_join, setup};
+use tacitly::session::{LinkError, LinkState, Network};
+use tacitly::transport::{
+    Complaint, Envelope, Inbox, Notice, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange,
+};
+use tacitly::trial::{Party, until};
+use tacitly_core::{Frame, PartyId, SessionTag};
+use tacitly_psi::PsiAnswer;
+use tempfile::TempDir;
+
+/// How much more memory a daemon may take under attack.
+const ROOM_KIB: u64 = 100 << 10;
+
+/// One daemon, `bank`, and a peer of it that this test plays.
+struct Stage {
+    bank: Party,
+    liar: Arc<Liar>,
+    folder: TempDir,
+    ours: Vec<String>,
+    theirs: Vec<String>,
+}
+
+impl Stage {
+    fn set() -> Self {
+        Self::with_sets(mobiles(0..40), mobiles(20..60))
+    }
+
+    fn with_sets(ours: Vec<String>, theirs: Vec<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bank = Party::start(folder.path(), "bank", setup()).unwrap();
+        let liar = Arc::new(Liar::join(&bank, folder.path()));
+        let path = folder.path().join("bank.csv");
+        let rows: Vec<String> = ours.iter().enumerate().map(|(row, id)| format!("{id},{row}\n")).collect();
+        std::fs::write(&path, format!("mobile,n\n{}", rows.concat())).unwrap();
+        let path = path.display().to_string();
+        bank.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=cn-mobile", "--allow", NAME]).unwrap();
+        Self { bank, liar, folder, ours, theirs }
+    }
+
+    fn honest(&self) -> Script {
+        Script::honest(&self.theirs)
+    }
+
+    fn jobs(&self) -> Vec<Value> {
+        self.bank.tacitly(&["job", "list"]).unwrap().as_array().unwrap().clone()
+    }
+
+    /// Begins an intersection whose result both sides receive.
+    fn submit(&self) -> Child {
+        let out = self.folder.path().join("out.csv");
+        let _leftover = std::fs::remove_file(&out);
+        let with = format!("{NAME}/ids");
+        Command::new(env!("CARGO_BIN_EXE_tacitly"))
+            .args(["psi", "--json", "--dataset", "ids", "--receiver", "both", "--with", &with])
+            .arg("--out")
+            .arg(out)
+            .arg("--home")
+            .arg(&self.bank.home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs one job by this script and returns how it ended in the daemon's books, and what the liar saw.
+    fn run(&self, script: Script) -> (Value, Seen) {
+        let before = self.jobs().len();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let play = self.liar.play(script, seen.clone());
+        let mut submitted = self.submit();
+        let over = until(|| {
+            let job = self.jobs().get(before)?.clone();
+            ["done", "failed", "refused", "cancelled"].contains(&job["state"].as_str()?).then_some(job)
+        });
+        if over.is_none() {
+            let _already_gone = submitted.kill();
+        }
+        submitted.wait().unwrap();
+        let job = over.unwrap_or_else(|| panic!("the job did not end: {:?}", self.jobs().last()));
+        play.abort();
+        let _aborted = self.liar.runtime.block_on(play);
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        (job, seen)
+    }
+
+    /// The job ends with the liar's name and this rule, and no word about anybody's data.
+    fn accuses(&self, case: &str, script: Script, rule: &str) -> Seen {
+        let (job, seen) = self.run(script);
+        let failure = &job["failure"];
+        assert_eq!(job["state"], "failed", "{case}: {job}");
+        assert_eq!(failure["code"], "protocol-violation", "{case}: {failure}");
+        assert_eq!(failure["who"], NAME, "{case}: {failure}");
+        let text = failure["text"].as_str().unwrap();
+        assert!(text.contains(rule), "{case}: {rule} is not in {text:?}");
+        let all = job.to_string();
+        assert!(!self.identifiers().any(|id| all.contains(id)), "{case}: the job names an identifier");
+        assert_eq!(job["result_items"], 0, "{case}");
+        seen
+    }
+
+    /// The daemon is alive and does an honest job to the exact answer, with the same peer.
+    fn goes_on(&self) {
+        let (job, seen) = self.run(self.honest());
+        assert_eq!(job["state"], "done", "{job}");
+        self.is_exact(&seen);
+    }
+
+    fn is_exact(&self, seen: &Seen) {
+        assert_eq!(numbers(&self.folder.path().join("out.csv")), semi_join(&self.ours, &self.theirs));
+        let theirs: Vec<u64> = match &seen.outcome.as_ref().unwrap().answer {
+            PsiAnswer::Matched(items) => items.iter().map(|item| u64::from(*item)).collect(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(theirs, semi_join(&self.theirs, &self.ours));
+    }
+
+    /// What the daemon shows of its link with the liar, once `wanted` is in it.
+    fn link_detail(&self, wanted: &str) -> String {
+        let mut last = String::new();
+        let found = until(|| {
+            let peers = self.bank.tacitly(&["peer", "list"]).ok()?;
+            peers[0]["link_detail"].as_str().unwrap_or_default().clone_into(&mut last);
+            last.contains(wanted).then_some(())
+        });
+        assert!(found.is_some(), "{wanted:?} is not in {last:?}");
+        last
+    }
+
+    fn logs(&self, wanted: &str) {
+        let found = until(|| self.bank.log().contains(wanted).then_some(()));
+        assert!(found.is_some(), "{wanted:?} is not in the log");
+    }
+
+    fn identifiers(&self) -> impl Iterator<Item = &str> {
+        self.ours.iter().chain(&self.theirs).map(String::as_str)
+    }
+
+    /// The most memory the daemon ever held.
+    fn peak_kib(&self) -> u64 {
+        self.bank.usage().unwrap().peak_rss_kib
+    }
+
+    fn took_little(&self, before: u64) {
+        let now = self.peak_kib();
+        assert!(now < before + ROOM_KIB, "the daemon took {} KiB more", now - before);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}", self.bank.name, self.bank.log());
+            return;
+        }
+        let secrets: Vec<String> = self.identifiers().map(str::to_owned).collect();
+        assert_clean_log(&self.bank, &secrets);
+    }
+}
+
+/// The message of a list with other entries in it.
+fn entries(body: Bytes, size: usize, edit: impl Fn(&mut Vec<Vec<u8>>)) -> Bytes {
+    let (field, bytes) = content(body);
+    let mut list: Vec<Vec<u8>> = bytes.chunks(size).map(<[u8]>::to_vec).collect();
+    edit(&mut list);
+    message(field, &list.concat())
+}
+
+fn points(edit: impl Fn(&mut Vec<Vec<u8>>) + Send + 'static) -> impl Fn(Bytes) -> Bytes + Send + 'static {
+    move |body| {
+        assert_eq!(content(body.clone()).0, POINTS);
+        entries(body, 32, &edit)
+    }
+}
+
+/// The number `2^255 - 19 + offset`, least significant byte first.
+fn prime_plus(offset: i8) -> [u8; 32] {
+    let mut bytes = [0xff; 32];
+    bytes[0] = 0xed_u8.wrapping_add_signed(offset);
+    bytes[31] = 0x7f;
+    bytes
+}
+
+fn small(number: u8) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[0] = number;
+    bytes
+}
+
+fn hex(text: &str) -> [u8; 32] {
+    HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
+}
+
+// What the liar sends: opening (0), points (1), digest of the set (2), answers (3), digest of the answers (4).
+
+#[test]
+fn a_message_that_cannot_be_decoded_names_the_liar_in_every_round() {
+    let stage = Stage::set();
+    for sequence in 0..5 {
+        for (case, bytes) in [("nothing", &b""[..]), ("noise", &[0xff; 40]), ("an unknown field", &[0x7a, 1, 0])] {
+            let script = stage.honest().body(sequence, |_| Bytes::from_static(bytes));
+            stage.accuses(&format!("{case} as frame {sequence}"), script, "malformed");
+        }
+    }
+    let script = stage.honest().body(1, |body| message(4, &content(body).1));
+    stage.accuses("answers in place of points", script, "unexpected in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn a_truncated_frame_names_the_liar_in_every_round() {
+    let stage = Stage::set();
+    for sequence in 0..5 {
+        let script = stage.honest().body(sequence, |body| body.slice(..body.len() - 1));
+        stage.accuses(&format!("frame {sequence}"), script, "malformed");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_point_of_low_order_names_the_liar_and_its_place() {
+    let stage = Stage::set();
+    for (case, bad) in [
+        ("u = 0", small(0)),
+        ("u = 1", small(1)),
+        ("u = -1", prime_plus(-1)),
+        ("order 8", hex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")),
+        ("the other of order 8", hex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157")),
+    ] {
+        let script = stage.honest().body(1, points(move |list| list[7] = bad.to_vec()));
+        stage.accuses(case, script, "low-order-point in round 1 at index 7");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_point_that_is_not_canonical_names_the_liar_and_its_place() {
+    let stage = Stage::set();
+    let mut bit_255 = small(9);
+    bit_255[31] = 0x80;
+    for (case, bad) in
+        [("p", prime_plus(0)), ("p + 1", prime_plus(1)), ("p + 18", prime_plus(18)), ("bit 255", bit_255)]
+    {
+        let script = stage.honest().body(1, points(move |list| list[39] = bad.to_vec()));
+        stage.accuses(case, script, "point-encoding in round 1 at index 39");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_list_of_the_wrong_length_names_the_liar() {
+    // A little more than one frame holds.
+    let stage = Stage::with_sets(mobiles(0..40), mobiles(20..4126));
+    let longer = points(|list| list.push(list[0].clone()));
+    stage.accuses("one point too many", stage.honest().body(1, longer), "count in round 1 at index 4097");
+    let shorter = points(|list| drop(list.pop()));
+    stage.accuses("one point too few", stage.honest().body(1, shorter), "count in round 1 at index 4095");
+    let last = points(|list| drop(list.pop()));
+    stage.accuses("the last frame short", stage.honest().body(2, last), "count in round 1 at index 9");
+    let early = stage.honest().body(2, |_| message(3, &[0; 32]));
+    stage.accuses("the digest before the last frame", early, "unexpected in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn answers_of_the_wrong_number_or_content_name_the_liar() {
+    let stage = Stage::set();
+    let tags = |edit: fn(&mut Vec<Vec<u8>>)| {
+        move |body: Bytes| {
+            assert!(is_answers(&body));
+            let size = content(body.clone()).1.len() / 40;
+            entries(body, size, edit)
+        }
+    };
+    let more = tags(|list| list.push(list[0].clone()));
+    stage.accuses("one answer too many", stage.honest().body(3, more), "count in round 2 at index 41");
+    let fewer = tags(|list| drop(list.pop()));
+    stage.accuses("one answer too few", stage.honest().body(3, fewer), "count in round 2 at index 39");
+    let none = tags(Vec::clear);
+    stage.accuses("no answers", stage.honest().body(3, none), "count in round 2 at index 0");
+    let other = tags(|list| list[0][0] ^= 1);
+    stage.accuses("another answer", stage.honest().body(3, other), "tags-digest in round 2");
+    stage.goes_on();
+}
+
+#[test]
+fn a_frame_repeated_skipped_or_out_of_order_names_the_liar() {
+    let stage = Stage::set();
+    for sequence in 0..5 {
+        let twice = stage.honest().instead_of(sequence, |frame| vec![frame.clone(), frame]);
+        stage.accuses(&format!("frame {sequence} twice"), twice, "frame-order");
+    }
+    let skipped = stage.honest().instead_of(1, |_| Vec::new());
+    stage.accuses("frame 1 left out", skipped, "frame-order");
+    let mut held = None;
+    let swapped = Script {
+        lie: Box::new(move |_, frame| match frame.sequence {
+            1 => {
+                held = Some(frame);
+                Vec::new()
+            }
+            2 => [Some(frame), held.take()].into_iter().flatten().collect(),
+            _ => vec![frame],
+        }),
+        ..stage.honest()
+    };
+    stage.accuses("frames 1 and 2 swapped", swapped, "frame-order");
+    stage.goes_on();
+}
+
+#[test]
+fn frames_of_another_session_name_the_liar() {
+    let stage = Stage::set();
+    let (job, recorded) = stage.run(stage.honest());
+    assert_eq!(job["state"], "done", "{job}");
+    let recorded = recorded.sent[&1].clone();
+    for (sequence, old) in (0..).zip(recorded.clone()) {
+        let replayed = stage.honest().instead_of(sequence, move |_| vec![old.clone()]);
+        stage.accuses(&format!("frame {sequence} with its tag"), replayed, "frame-session in round");
+    }
+    let [opening, points, digest] = [0, 1, 2].map(|at| recorded[at].body.clone());
+    stage.accuses("the opening's body", stage.honest().body(0, move |_| opening.clone()), "malformed in round 0");
+    let list = points.clone();
+    stage.accuses("the points' body", stage.honest().body(1, move |_| list.clone()), "set-digest in round 1");
+    let both = Script {
+        lie: Box::new(move |_, frame| {
+            let body = match frame.sequence {
+                1 => points.clone(),
+                2 => digest.clone(),
+                _ => frame.body,
+            };
+            vec![Frame { body, ..frame }]
+        }),
+        ..stage.honest()
+    };
+    stage.accuses("the whole list with its digest", both, "set-digest in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn frames_of_an_earlier_attempt_name_the_liar() {
+    let stage = Stage::set();
+    let mut earlier: BTreeMap<u64, SessionTag> = BTreeMap::new();
+    let script = Script {
+        hangs_up: true,
+        lie: Box::new(move |attempt, frame| {
+            if attempt == 1 {
+                earlier.insert(frame.sequence, frame.session);
+                return vec![frame];
+            }
+            let session = if frame.sequence == 1 { earlier[&1] } else { frame.session };
+            vec![Frame { session, ..frame }]
+        }),
+        ..stage.honest()
+    };
+    stage.accuses("the points of attempt 1 in attempt 2", script, "frame-session in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_comes_back_with_another_set_is_named_and_gets_nothing_released_a_second_time() {
+    let stage = Stage::set();
+    // Once the daemon has all it needs when the liar leaves, once it has not.
+    for withholds in [false, true] {
+        let (first, second) = (stage.theirs.clone(), mobiles(0..40));
+        let script = Script {
+            hangs_up: true,
+            items: Box::new(move |attempt| if attempt == 1 { first.clone() } else { second.clone() }),
+            lie: Box::new(
+                move |attempt, frame| {
+                    if withholds && attempt == 1 && frame.sequence > 2 { Vec::new() } else { vec![frame] }
+                },
+            ),
+            ..stage.honest()
+        };
+        let seen = stage.accuses("another set of the same size", script, "set-changed in round 1");
+        let released = |attempt| seen.received[&attempt].iter().filter(|frame| is_answers(&frame.body)).count();
+        assert_eq!((released(1), released(2)), (1, 0), "answers left for two sets");
+        assert_eq!(seen.outcome, None);
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_comes_back_with_a_set_of_another_size_is_named() {
+    let stage = Stage::set();
+    let (first, second) = (stage.theirs.clone(), mobiles(0..41));
+    let script = Script {
+        hangs_up: true,
+        items: Box::new(move |attempt| if attempt == 1 { first.clone() } else { second.clone() }),
+        ..stage.honest()
+    };
+    let seen = stage.accuses("another size", script, "size of the peer's set changed");
+    assert!(!seen.received.contains_key(&2), "a second session began");
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_comes_back_with_the_same_set_gets_the_same_answers_and_the_job_its_end() {
+    let stage = Stage::set();
+    let (job, seen) = stage.run(Script { hangs_up: true, ..stage.honest() });
+    assert_eq!((&job["state"], &job["attempt"]), (&"done".into(), &2.into()), "{job}");
+    stage.is_exact(&seen);
+    let answers = |attempt| {
+        let frames = seen.received[&attempt].iter().map(|frame| &frame.body);
+        frames.filter(|body| is_answers(body)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(answers(1), answers(2));
+    assert_eq!(answers(1).len(), 1);
+}
+
+#[test]
+fn a_signature_for_something_else_than_the_terms_names_the_liar() {
+    let stage = Stage::set();
+    let script = Script { context: "something else", ..stage.honest() };
+    let seen = stage.accuses("a signature for another context", script, "signature");
+    assert!(seen.received.is_empty());
+    stage.goes_on();
+}
+
+#[test]
+fn a_stranger_is_refused_by_name_also_while_an_invitation_is_open() {
+    let stage = Stage::set();
+    let stranger: PartyId = "stranger".parse().unwrap();
+    for claimed in [stranger, stage.liar.me] {
+        let transport = stage.liar.transport(fresh_identity(claimed));
+        let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
+        let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::UnknownPin };
+        assert_eq!(refused, complaint);
+        stage.logs(&format!("is not pinned for {claimed}"));
+    }
+    // Whoever holds an invitation may enrol, and do nothing else.
+    stage.bank.tacitly(&["peer", "invite"]).unwrap();
+    let transport = stage.liar.transport(fresh_identity(stranger));
+    stage.liar.runtime.block_on(async {
+        match transport.dial(stage.liar.victim).await {
+            Err(_) => {}
+            Ok(mut connection) => assert!(connection.receive().await.is_err(), "a stranger was let in"),
+        }
+    });
+    assert_eq!(stage.bank.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().len(), 1);
+    stage.goes_on();
+}
+
+#[test]
+fn an_expired_certificate_of_a_pinned_key_is_refused_by_name_and_date() {
+    let stage = Stage::set();
+    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
+    let transport = stage.liar.transport(expired(&stage.liar, yesterday));
+    let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
+    let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::OutOfTime };
+    assert_eq!(refused, complaint);
+    let on = jiff::Timestamp::from_second(yesterday.as_second()).unwrap();
+    let words = Refusal::Expired { party: stage.liar.me, on }.to_string();
+    assert!(words.contains("expired on") && words.contains(NAME), "{words}");
+    assert_eq!(stage.link_detail("expired"), words);
+    stage.logs(&words);
+    stage.goes_on();
+}
+
+/// A certificate over the liar's pinned key whose time is over.
+fn expired(liar: &Liar, not_after: jiff::Timestamp) -> TlsIdentity {
+    let key = rcgen::KeyPair::from_pem(&liar.key).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![format!("{NAME}.party.tacitly")]).unwrap();
+    let at = |second: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(second).unwrap());
+    params.not_before = at(not_after.as_second() - 86_400);
+    params.not_after = at(not_after.as_second());
+    let certificate = params.self_signed(&key).unwrap().pem();
+    TlsIdentity::from_pem(&certificate, &liar.key).unwrap()
+}
+
+/// An inbox that nobody needs.
+struct Nobody;
+
+impl Inbox for Nobody {
+    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+        Box::pin(async { Bytes::new() })
+    }
+}
+
+#[test]
+fn a_wire_version_that_is_not_ours_is_named_with_both_versions_on_both_sides() {
+    let stage = Stage::set();
+    let theirs = stage.liar.runtime.block_on(async {
+        let settings = Settings {
+            wire: WireRange { oldest: 9, newest: 9 },
+            software: "mallory 9.0.0".to_owned(),
+            ..Settings::default()
+        };
+        let transport = Arc::new(stage.liar.transport(stage.liar.identity()));
+        let network = Network::start(transport, stage.liar.roster.clone(), Arc::new(Nobody), settings).unwrap();
+        let mut links = network.links();
+        let refused = |state: &LinkState| matches!(state, LinkState::Down { reason: LinkError::Version { .. }, .. });
+        let down = links.wait_for(|links| links.get(&stage.liar.victim).is_some_and(refused));
+        let links = tokio::time::timeout(Duration::from_secs(20), down).await.expect("no word of versions").unwrap();
+        let LinkState::Down { reason, .. } = links[&stage.liar.victim].clone() else { unreachable!() };
+        drop(links);
+        network.shutdown(Duration::ZERO).await;
+        reason.to_string()
+    });
+    assert!(theirs.contains("speaks wire version 1, we") && theirs.contains("speak 9;"), "{theirs}");
+    let ours = stage.link_detail("wire version");
+    assert!(ours.contains("speaks wire version 9, we") && ours.contains("speak 1;"), "{ours}");
+    assert!(ours.contains("mallory 9.0.0"), "{ours}");
+    stage.goes_on();
+}
+
+#[test]
+fn a_caller_with_tls_1_2_is_refused() {
+    let stage = Stage::set();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "bank.party.tacitly".try_into().unwrap();
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut tcp = TcpStream::connect(stage.liar.address).unwrap();
+    let error = tls.complete_io(&mut tcp).unwrap_err();
+    assert!(error.to_string().contains("ProtocolVersion"), "{error}");
+    stage.logs("it offers no TLS 1.3");
+    stage.goes_on();
+}
+
+#[test]
+fn garbage_on_the_port_is_sent_away() {
+    let stage = Stage::set();
+    let noise: Vec<u8> = (0..100_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    // A record of TLS that announces more than it holds.
+    let torn = [&[0x16, 3, 1, 0x3f, 0xff, 1][..], &[0; 64]].concat();
+    for garbage in [&noise[..], b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n", &[0; 5000], &torn] {
+        for _ in 0..10 {
+            let mut stream = TcpStream::connect(stage.liar.address).unwrap();
+            // It may hang up before it has all of it.
+            let _sent = stream.write_all(garbage).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut rest = Vec::new();
+            if let Err(error) = stream.read_to_end(&mut rest) {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it was not sent away: {error}");
+            }
+        }
+    }
+    stage.logs("it does not speak TLS");
+    stage.goes_on();
+}
+
+#[test]
+fn a_flood_of_frames_in_a_session_names_the_flooder_and_takes_no_memory() {
+    let stage = Stage::set();
+    let before = stage.peak_kib();
+    let flood = stage.honest().instead_of(1, |frame| {
+        let body = message(POINTS, &vec![9; 900_000]);
+        (0..300).map(|at| Frame { sequence: frame.sequence + at, body: body.clone(), ..frame }).collect()
+    });
+    // Whether the window or the protocol is first to notice is a matter of time.
+    stage.accuses("270 MB of points", flood, "broke the protocol: ");
+    stage.took_little(before);
+    stage.goes_on();
+}
+
+/// What became of a flood.
+#[derive(Debug, PartialEq)]
+enum Flooded {
+    /// Nothing more was taken for a while.
+    Throttled,
+    /// The daemon hung up.
+    HungUp,
+    /// Everything was taken, as long as it lasted.
+    Taken,
+}
+
+/// Sends as fast as it can for so many seconds. What comes back is read or not.
+fn flood(stage: &Stage, seconds: u64, reads: bool, envelope: impl Fn(u64) -> Envelope) -> Flooded {
+    stage.liar.runtime.block_on(async {
+        let mut connection = stage.liar.call().await.unwrap();
+        let end = Instant::now() + Duration::from_secs(seconds);
+        for number in 1.. {
+            let sent = tokio::time::timeout(Duration::from_millis(500), connection.send(envelope(number))).await;
+            match sent {
+                Err(_) => return Flooded::Throttled,
+                Ok(Err(_)) => return Flooded::HungUp,
+                Ok(Ok(())) => {}
+            }
+            if reads {
+                while let Ok(heard) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
+                    if matches!(heard, Ok(Envelope::Bye(_)) | Err(_)) {
+                        return Flooded::HungUp;
+                    }
+                }
+            }
+            if Instant::now() > end {
+                break;
+            }
+        }
+        Flooded::Taken
+    })
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_or_cut_off_and_takes_no_memory() {
+    let stage = Stage::set();
+    let before = stage.peak_kib();
+    for size in [10, 900_000] {
+        let body = Bytes::from(vec![0xff; size]);
+        flood(&stage, 2, true, |id| Envelope::Request { id, body: body.clone() });
+        stage.took_little(before);
+    }
+    let unread = flood(&stage, 20, false, |id| Envelope::Request { id, body: Bytes::from_static(b"?") });
+    assert_ne!(unread, Flooded::Taken, "a peer that reads no answer may ask without end");
+    stage.took_little(before);
+    stage.goes_on();
+}
+
+#[test]
+fn a_flood_of_session_openings_and_endings_is_cut_off_and_takes_no_memory() {
+    let stage = Stage::set();
+    let before = stage.peak_kib();
+    let session = |number: u64| {
+        let mut tag = [0; 16];
+        tag[..8].copy_from_slice(&number.to_be_bytes());
+        SessionTag(tag)
+    };
+    let open = |channel| Envelope::SessionOpen { session: session(channel), channel };
+    let notice = Notice::new(Notice::ABANDONED, "");
+    let end = |channel| Envelope::SessionEnd { session: session(channel), channel, notice: notice.clone() };
+    flood(&stage, 2, true, open);
+    flood(&stage, 2, false, end);
+    assert_ne!(flood(&stage, 20, false, open), Flooded::Taken, "a peer that reads no refusal may open without end");
+    stage.took_little(before);
+    stage.goes_on();
+}
+
+#[test]
+fn a_rule_of_the_stream_that_is_broken_is_shown_with_the_liars_name() {
+    let stage = Stage::set();
+    stage.liar.runtime.block_on(async {
+        let mut connection = stage.liar.call().await.unwrap();
+        let frame = Frame { session: SessionTag([1; 16]), sequence: 0, body: Bytes::new() };
+        connection.send(Envelope::SessionFrame { channel: 99, frame }).await.unwrap();
+        while connection.receive().await.is_ok() {}
+    });
+    let shown = stage.link_detail("broke the rules");
+    assert_eq!(shown, format!("{NAME} broke the rules of the stream: channel-number"));
+    stage.logs("the peer broke the rules of the stream");
+    stage.goes_on();
+}

@@ -1,0 +1,395 @@
+//! A peer that lies. It has a certificate, a signing key and a connection like any other, follows jobs as it should, and
+//! says what its script says in place of what an honest party would.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use prost::Message as _;
+use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
+use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
+use tacitly::jobs::{JobTerms, TERMS_CONTEXT, WHOLE, attempt_label, read_invitation};
+use tacitly::session::Retagged;
+use tacitly::store::{FileSigner, Signer};
+use tacitly::transport::{
+    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Roster, Settings, TlsIdentity,
+    Transport, Window, WireRange,
+};
+use tacitly::trial::Party as Daemon;
+use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
+use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+
+/// A little faster than the daemons of these tests expect to hear something.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// Our number for every session: there is one at a time.
+const CHANNEL: u64 = 1;
+
+/// The name under which the liar is pinned.
+pub(crate) const NAME: &str = "mallory";
+
+/// A peer of one daemon, played by the test.
+pub(crate) struct Liar {
+    pub(crate) me: PartyId,
+    /// The daemon.
+    pub(crate) victim: PartyId,
+    /// Where the daemon listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) runtime: Runtime,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    signer: FileSigner,
+    calls: AtomicU64,
+}
+
+/// What the liar does in one job.
+pub(crate) struct Script {
+    /// Its set, by attempt.
+    pub(crate) items: Box<dyn Fn(u32) -> Vec<String> + Send>,
+    /// What leaves in place of each frame of an honest party, by attempt.
+    pub(crate) lie: Box<dyn FnMut(u32, Frame) -> Vec<Frame> + Send>,
+    /// What its signature under the terms is made for.
+    pub(crate) context: &'static str,
+    /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
+    pub(crate) hangs_up: bool,
+}
+
+impl Script {
+    /// An honest party with this set.
+    pub(crate) fn honest(items: &[String]) -> Self {
+        let items = items.to_vec();
+        Self {
+            items: Box::new(move |_| items.clone()),
+            lie: Box::new(|_, frame| vec![frame]),
+            context: TERMS_CONTEXT,
+            hangs_up: false,
+        }
+    }
+
+    /// The same, with other frames in place of the one with this number.
+    pub(crate) fn instead_of(self, sequence: u64, mut lie: impl FnMut(Frame) -> Vec<Frame> + Send + 'static) -> Self {
+        let lie = move |_, frame: Frame| if frame.sequence == sequence { lie(frame) } else { vec![frame] };
+        Self { lie: Box::new(lie), ..self }
+    }
+
+    /// The same, with another body in the frame with this number.
+    pub(crate) fn body(self, sequence: u64, edit: impl Fn(Bytes) -> Bytes + Send + 'static) -> Self {
+        self.instead_of(sequence, move |frame| vec![Frame { body: edit(frame.body), ..frame }])
+    }
+}
+
+/// What the liar has seen in one job.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// The frames of the daemon, by attempt.
+    pub(crate) received: BTreeMap<u32, Vec<Frame>>,
+    /// The frames that were sent, by attempt.
+    pub(crate) sent: BTreeMap<u32, Vec<Frame>>,
+    /// Its own answer.
+    pub(crate) outcome: Option<PsiOutcome>,
+    /// The stable code with which the daemon ended the session or the job.
+    pub(crate) told: Vec<String>,
+}
+
+impl Liar {
+    /// Joins a daemon by one of its invitations.
+    pub(crate) fn join(daemon: &Daemon, folder: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let me: PartyId = NAME.parse().unwrap();
+        let identity = fresh_identity(me);
+        let signer = FileSigner::create(&folder.join("mallory.key")).unwrap();
+        let invitation = daemon.tacitly(&["peer", "invite"]).unwrap();
+        let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
+        let roster = Arc::new(Roster::new());
+        let address = Some(inviter.address.clone());
+        roster.set(inviter.party, Entry { pins: vec![inviter.pin], address, proxy: None });
+        let liar = Self {
+            me,
+            victim: inviter.party,
+            address: inviter.address.parse().unwrap(),
+            roster,
+            runtime,
+            certificate: identity.certificate_pem().to_owned(),
+            key: identity.key_pem().to_string(),
+            signer,
+            calls: AtomicU64::new(0),
+        };
+        let application =
+            Application { token, identity_key: liar.signer.public_key().to_string().into(), address: None };
+        liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap();
+        liar
+    }
+
+    /// The identity that the daemon has pinned.
+    pub(crate) fn identity(&self) -> TlsIdentity {
+        TlsIdentity::from_pem(&self.certificate, &self.key).unwrap()
+    }
+
+    /// A transport that shows this identity and knows the daemon.
+    pub(crate) fn transport(&self, identity: TlsIdentity) -> Grpc {
+        Grpc::new(identity, self.roster.clone(), None, Settings::default())
+    }
+
+    /// A connection on which both sides have introduced themselves, this one as a fresh process.
+    pub(crate) async fn call(&self) -> Result<Connection, LinkError> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut connection = self.transport(self.identity()).dial(self.victim).await?;
+        let mut boot = [0; 16];
+        boot[..8].copy_from_slice(&number.to_be_bytes());
+        let hello = Hello {
+            wire: WireRange::OURS,
+            features: [].into(),
+            software: "mallory 6.6.6".to_owned(),
+            party: self.me,
+            boot: BootId(boot),
+            connection: number,
+            lost: 0,
+            window: Window { frames: 64, bytes: 8 << 20 },
+        };
+        connection.send(Envelope::Hello(hello)).await?;
+        match connection.receive().await? {
+            Envelope::Hello(_) => Ok(connection),
+            other => panic!("no greeting but {other:?}"),
+        }
+    }
+
+    /// Follows the daemon's next job by this script, until the returned task is aborted.
+    pub(crate) fn play(self: &Arc<Self>, script: Script, seen: Arc<Mutex<Seen>>) -> JoinHandle<()> {
+        let actor = Actor {
+            liar: self.clone(),
+            script,
+            seen,
+            terms: None,
+            attempt: 0,
+            session: None,
+            out: VecDeque::new(),
+            requests: 0,
+        };
+        self.runtime.spawn(actor.play())
+    }
+}
+
+/// A fresh certificate of this party.
+pub(crate) fn fresh_identity(party: PartyId) -> TlsIdentity {
+    let day = SignedDuration::from_hours(24);
+    TlsIdentity::generate(party, Timestamp::now() - day, Timestamp::now() + day).unwrap()
+}
+
+/// The session of one attempt.
+struct Session {
+    tag: SessionTag,
+    /// The daemon's number for it.
+    channel: Option<u64>,
+    party: Retagged<PsiParty>,
+    consumed: u64,
+}
+
+/// How a conversation ended.
+enum Over {
+    /// The script wants it so.
+    HungUp,
+    /// The daemon hung up, or the connection broke.
+    Gone,
+}
+
+struct Actor {
+    liar: Arc<Liar>,
+    script: Script,
+    seen: Arc<Mutex<Seen>>,
+    terms: Option<JobTerms>,
+    attempt: u32,
+    session: Option<Session>,
+    out: VecDeque<Envelope>,
+    requests: u64,
+}
+
+impl Actor {
+    async fn play(mut self) {
+        loop {
+            let Ok(connection) = self.liar.clone().call().await else { return };
+            self.session = None;
+            self.out.clear();
+            match self.converse(connection).await {
+                Over::HungUp => {}
+                Over::Gone => return,
+            }
+        }
+    }
+
+    async fn converse(&mut self, mut connection: Connection) -> Over {
+        let mut beat = interval(BEAT);
+        loop {
+            while let Some(envelope) = self.out.pop_front() {
+                if connection.send(envelope).await.is_err() {
+                    return Over::Gone;
+                }
+            }
+            tokio::select! {
+                _ = beat.tick() => self.out.push_back(Envelope::Heartbeat),
+                heard = connection.receive() => match heard {
+                    Ok(envelope) => if let Some(over) = self.hear(envelope) {
+                        return over;
+                    },
+                    Err(_) => return Over::Gone,
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, envelope: Envelope) -> Option<Over> {
+        match envelope {
+            Envelope::Request { id, body } => {
+                let ask = pb::Request::decode(body).unwrap().what.unwrap();
+                let body = pb::Reply { what: Some(self.answer(ask)) }.encode_to_vec().into();
+                // The answer goes out before whatever the question has brought about.
+                self.out.push_front(Envelope::Response { id, outcome: Ok(body) });
+            }
+            Envelope::SessionOpen { session, channel } => {
+                if let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) {
+                    ours.channel = Some(channel);
+                    self.pump();
+                }
+            }
+            Envelope::SessionFrame { frame, .. } => return self.take(frame),
+            Envelope::SessionEnd { notice, .. } => self.seen.lock().unwrap().told.push(notice.code().to_owned()),
+            Envelope::Bye(_) => return Some(Over::Gone),
+            _ => {}
+        }
+        None
+    }
+
+    fn answer(&mut self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Propose(proposal) => {
+                let canonical = Terms::parse(&proposal.terms).unwrap();
+                self.terms = Some(JobTerms::from_terms(&canonical).unwrap());
+                let signature = self.liar.signer.sign(self.script.context, &canonical.hash().0).unwrap().to_string();
+                return Answer::Decided(pb::Decided { job: proposal.job, signature, refused: None });
+            }
+            Ask::Begin(begin) if begin.attempt != self.attempt => {
+                (self.attempt, self.session) = (begin.attempt, None);
+                let items = (self.script.items)(self.attempt).len() as u64;
+                let (job, attempt) = (begin.job, begin.attempt);
+                self.ask(Ask::Ready(pb::Ready { job, attempt, items, wants_size: false }));
+            }
+            Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
+            // Another process than the one that began: it waits for the daemon to begin again.
+            Ask::Nudge(_) if self.session.is_none() => return Answer::Pending(pb::Pending {}),
+            Ask::Ended(ended) => {
+                let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
+                self.seen.lock().unwrap().told.push(code);
+            }
+            _ => {}
+        }
+        Answer::Ack(pb::Ack {})
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.requests += 1;
+        let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+        self.out.push_back(Envelope::Request { id: self.requests, body });
+    }
+
+    /// Opens this attempt's session with a party that is honest about its set.
+    fn open(&mut self, theirs: u64) {
+        let job = self.terms.as_ref().unwrap();
+        let items = canonical(&(self.script.items)(self.attempt));
+        let (me, victim) = (self.liar.me, self.liar.victim);
+        let members = [Member::new(me, items.len() as u64), Member::new(victim, theirs)];
+        let key: Vec<&str> = job.key.iter().map(String::as_str).collect();
+        let terms = PsiTerms::new(Flow::Intersect, members, &job.receivers, &key, &job.job).unwrap();
+        let hash = terms.to_terms().hash();
+        let tag = SessionTag::of(&hash, &attempt_label(WHOLE, self.attempt));
+        let party = PsiParty::new(terms, me, WHOLE, items, Seed::from_bytes([6; 32]), None).unwrap();
+        let party = Retagged::new(party, SessionTag::of(&hash, WHOLE), tag);
+        self.session = Some(Session { tag, channel: None, party, consumed: 0 });
+        self.out.push_back(Envelope::SessionOpen { session: tag, channel: CHANNEL });
+    }
+
+    fn take(&mut self, frame: Frame) -> Option<Over> {
+        self.seen.lock().unwrap().received.entry(self.attempt).or_default().push(frame.clone());
+        if self.script.hangs_up && self.attempt == 1 && is_answers(&frame.body) {
+            return Some(Over::HungUp);
+        }
+        let session = self.session.as_mut()?;
+        // The daemon is honest; what it sends before it hears of a lie is fit for an honest party.
+        session.party.receive(self.liar.victim, frame).unwrap();
+        session.consumed += 1;
+        let (channel, consumed) = (session.channel.unwrap(), session.consumed);
+        self.out.push_back(Envelope::SessionAcknowledgement { channel, consumed });
+        self.pump();
+        None
+    }
+
+    /// Sends what there is to send, as the script wants it.
+    fn pump(&mut self) {
+        let Some(session) = self.session.as_mut() else { return };
+        let Some(channel) = session.channel else { return };
+        if session.party.poll_checkpoint().is_some() {
+            session.party.stored();
+        }
+        let mut seen = self.seen.lock().unwrap();
+        while let Some(frame) = session.party.poll_send(self.liar.victim) {
+            for frame in (self.script.lie)(self.attempt, frame) {
+                seen.sent.entry(self.attempt).or_default().push(frame.clone());
+                self.out.push_back(Envelope::SessionFrame { channel, frame });
+            }
+        }
+        let Some(outcome) = session.party.output() else { return };
+        seen.outcome = Some(outcome);
+        drop(seen);
+        let (session, notice) = (session.tag, Notice::new(Notice::COMPLETE, ""));
+        self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
+        let job = self.terms.as_ref().unwrap().job.clone();
+        self.ask(Ask::Ended(pb::Ended { job, state: "done".to_owned(), reason: None }));
+    }
+}
+
+/// Mobile numbers as the daemon reads them.
+fn canonical(mobiles: &[String]) -> Items {
+    let profile = "cn-mobile".parse::<Profile>().unwrap();
+    let columns = vec![KeyColumn { column: "mobile".to_owned(), profile }];
+    let key = KeySpec { columns, duplicates: Duplicates::Error, invalid: Invalid::Error };
+    let mut items = Items::new();
+    for mobile in mobiles {
+        let mut id = Vec::new();
+        key.canonical_id(&[mobile.as_bytes()], &mut id).unwrap();
+        items.push(&id);
+    }
+    items
+}
+
+/// The fields of the protocol's messages.
+pub(crate) const POINTS: u32 = 2;
+const TAGS: u32 = 4;
+
+/// A message of the protocol with one field.
+pub(crate) fn message(field: u32, content: &[u8]) -> Bytes {
+    let mut body = Vec::new();
+    prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, &mut body);
+    prost::encoding::encode_varint(content.len() as u64, &mut body);
+    body.extend_from_slice(content);
+    body.into()
+}
+
+/// The field of a message of the protocol, and what it holds.
+pub(crate) fn content(mut body: Bytes) -> (u32, Vec<u8>) {
+    let (field, _) = prost::encoding::decode_key(&mut body).unwrap();
+    let length = prost::encoding::decode_varint(&mut body).unwrap();
+    assert_eq!(length, body.len() as u64);
+    (field, body.to_vec())
+}
+
+/// Whether a message holds answers: what an honest party releases once.
+pub(crate) fn is_answers(body: &Bytes) -> bool {
+    content(body.clone()).0 == TAGS
+}
