@@ -1,11 +1,15 @@
 //! The command line: one file per subcommand, each a few lines around the daemon's control API.
 
+mod backup;
 mod bench;
 mod complete;
+mod config;
 mod connect;
 mod dataset;
 mod demo;
+mod doctor;
 mod failure;
+mod identity;
 mod init;
 mod job;
 mod output;
@@ -44,6 +48,13 @@ enum Command {
     Init(init::Init),
     Serve(serve::Serve),
     Status(serve::Status),
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Identity(identity::Identity),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     #[command(subcommand)]
     Peer(peer::Peer),
     #[command(subcommand)]
@@ -85,6 +96,11 @@ impl Cli {
             Command::Serve(command) => command.run(&home),
             Command::Demo(command) => block_on(command.run(output)),
             Command::Bench(command) => block_on(command.run(output)),
+            Command::Config(command) => command.run(&home, output),
+            Command::Doctor(command) => block_on(command.run(&home, output)),
+            Command::Identity(command) => block_on(command.run(&home, output)),
+            Command::Backup(command) => block_on(command.run(&home, output)),
+            Command::Restore(command) => block_on(command.run(&home, output)),
             Command::Status(command) => block_on(command.run(&home, output)),
             Command::Peer(command) => block_on(command.run(&home, output)),
             Command::Dataset(command) => block_on(command.run(&home, output)),

@@ -1,6 +1,7 @@
 //! The daemon: one process that serves one party, from start to drain.
 
 mod config;
+pub mod doctor;
 pub mod home;
 mod serve;
 

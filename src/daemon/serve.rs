@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -92,6 +93,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
         let path = home.join(home::TLS_CERTIFICATE);
@@ -131,7 +133,8 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     jobs.take_up_all().await?;
 
     let (shutdown, mut asked) = watch::channel(false);
-    let control = Service::new(jobs.clone(), shutdown);
+    let files = Arc::new(home::Files::new(home, config.party));
+    let control = Service::new(jobs.clone(), files, shutdown);
     let socket = home.join(&config.control.socket);
     let listener = listen_locally(&socket)?;
     tracing::info!(
@@ -143,6 +146,8 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         threads,
         "ready"
     );
+    // Caught, so that a file-size limit is an error of the write and not the end of the process.
+    let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async {
         tokio::select! {
@@ -177,7 +182,12 @@ fn listen_locally(socket: &Path) -> Result<UnixListener, ServeError> {
 
 fn start_log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // A log that cannot be written, on a full disk say, must not end the work it tells of.
+        .log_internal_errors(false);
     // A second start in one process keeps the first log.
     let _started_before = match config.log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
