@@ -3,13 +3,15 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use support::{Pair, mobiles, numbers, semi_join, setup};
-use tacitly::trial::{Party, await_link, until};
+use tacitly::trial::{Party, await_link, free_address, until};
 
 fn run(home: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
@@ -49,8 +51,7 @@ fn config_check_names_every_wrong_key_and_loose_file_with_its_mend() {
     let (found, fine) = findings(&home, &["config", "check"]);
     assert!(!fine);
     let failed = of_level(&found, "fail");
-    for (text, mend) in
-        [("limits.running_jobs", "TACITLY_"), ("log.level", "TACITLY_"), ("identity.key", "chmod 600")]
+    for (text, mend) in [("limits.running_jobs", "TACITLY_"), ("log.level", "TACITLY_"), ("identity.key", "chmod 600")]
     {
         let named = failed.iter().any(|finding| {
             finding["text"].as_str().unwrap().contains(text) && finding["mend"].as_str().unwrap().contains(mend)
@@ -235,13 +236,13 @@ fn limit_files(party: &Party, bytes: Option<u64>) {
 
 #[test]
 fn a_full_disk_ends_the_job_and_not_the_daemon_and_work_goes_on_when_there_is_room() {
-    let mut pair = Pair::with(setup().set("TACITLY_LOG__LEVEL", "warn"), setup());
+    let mut pair = Pair::start();
     let (ours, theirs) = (mobiles(0..40_000), mobiles(0..40_000));
     pair.datasets(&ours, &theirs);
     // Room for lines in the ledger, and not for a result of forty thousand rows.
     let store = fs::metadata(pair.bank.home.join("tacitly.db")).unwrap().len();
     let log = fs::metadata(pair.bank.home.join("tacitly.db-wal")).map_or(0, |found| found.len());
-    limit_files(&pair.bank, Some(store.max(log) + (48 << 10)));
+    limit_files(&pair.bank, Some(store.max(log) + (160 << 10)));
     let error = pair.intersect().unwrap_err();
     assert_eq!(error.code(), "disk-full", "{error}");
     assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "peer-failed");
@@ -254,4 +255,122 @@ fn a_full_disk_ends_the_job_and_not_the_daemon_and_work_goes_on_when_there_is_ro
     limit_files(&pair.bank, None);
     let (_, rows) = pair.intersect().unwrap();
     assert_eq!(rows, semi_join(&ours, &theirs));
+}
+
+#[test]
+fn a_daemon_lives_without_being_ready_while_its_store_takes_no_writes() {
+    let mut pair = Pair::start();
+    let health = |words: &[&str]| pair.bank.tacitly(&[&["health"], words].concat());
+    assert!(until(|| health(&[]).ok()).is_some());
+    limit_files(&pair.bank, Some(0));
+    assert!(until(|| health(&[]).is_err().then_some(())).is_some());
+    health(&["--live"]).unwrap();
+    limit_files(&pair.bank, None);
+    assert!(until(|| health(&[]).ok()).is_some());
+    pair.bank.stop();
+    assert!(pair.bank.tacitly(&["health", "--live"]).is_err());
+}
+
+fn fetch(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: tacitly\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn the_metrics_page_counts_what_happened_and_names_no_job_and_no_row() {
+    let address = free_address().unwrap();
+    let mut pair = Pair::with(setup().set("TACITLY_METRICS__LISTEN", address), setup());
+    pair.datasets(&mobiles(0..50), &mobiles(25..75));
+    let (job, _) = pair.intersect().unwrap();
+    let page = fetch(address, "/metrics");
+    for line in [
+        "tacitly_jobs{state=\"done\"} 1",
+        "tacitly_jobs{state=\"failed\"} 0",
+        "tacitly_link_up{peer=\"shop\"} 1",
+        "tacitly_sessions_total{code=\"done\"} 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    let sent = page.lines().find_map(|line| line.strip_prefix("tacitly_session_bytes_total{direction=\"out\"} "));
+    assert!(sent.unwrap().parse::<u64>().unwrap() > 50 * 32, "{page}");
+    assert!(!page.contains(job["id"].as_str().unwrap()) && !page.contains("138000"), "{page}");
+    assert!(fetch(address, "/").starts_with("HTTP/1.1 404"));
+    pair.shop.stop();
+    assert!(until(|| fetch(address, "/metrics").contains("tacitly_link_up{peer=\"shop\"} 0").then_some(())).is_some());
+}
+
+#[test]
+fn a_token_opens_the_control_port_for_the_calls_of_its_role_only() {
+    let address = free_address().unwrap();
+    let mut pair = Pair::with(setup().set("TACITLY_CONTROL__LISTEN", address), setup());
+    pair.datasets(&mobiles(0..50), &mobiles(25..75));
+    pair.bank.tacitly(&["dataset", "deny", "ids", "shop"]).unwrap();
+    let make = |role: &str| {
+        let made = pair.bank.tacitly(&["token", "create", "--role", role, &format!("{role}-1")]).unwrap();
+        let path = pair.file(role);
+        fs::write(&path, made["token"].as_str().unwrap()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let (operator, approver, auditor) = (make("operator"), make("approver"), make("auditor"));
+    let kept = fs::read_to_string(pair.bank.home.join("control.tokens")).unwrap();
+    assert!(!kept.contains("tacitly-token-"), "only digests are kept");
+    assert_eq!(fs::metadata(pair.bank.home.join("control.tokens")).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let port = address.to_string();
+    let nowhere = pair.file("nowhere");
+    let remote = |token: &Path, words: &[&str]| {
+        let token = token.display().to_string();
+        let output = run(&nowhere, &[words, &["--json", "--connect", &port, "--token-file", &token]].concat());
+        if output.status.success() {
+            return Ok(serde_json::from_slice::<Value>(&output.stdout).unwrap());
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let error: Value = text.lines().rev().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+        Err(error["error"]["code"].as_str().unwrap_or(&text).to_owned())
+    };
+    for token in [&operator, &approver, &auditor] {
+        assert_eq!(remote(token, &["status"]).unwrap()["party"], "bank");
+        remote(token, &["health"]).unwrap();
+        for local in [&["identity", "rotate"][..], &["backup", "/tmp/never"]] {
+            assert_eq!(remote(token, local).unwrap_err(), "permission", "{local:?} is for the socket");
+        }
+    }
+    let psi = ["psi", "--dataset", "ids", "--with", "shop/ids"];
+    let allow = ["dataset", "allow", "ids", "shop"];
+    assert_eq!(remote(&auditor, &psi).unwrap_err(), "permission");
+    assert_eq!(remote(&approver, &psi).unwrap_err(), "permission");
+    assert_eq!(remote(&operator, &allow).unwrap_err(), "permission");
+    let file = pair.file("bank.csv").display().to_string();
+    let add = ["dataset", "add", "more", &file, "--key", "mobile=cn-mobile", "--allow", "shop"];
+    assert_eq!(remote(&operator, &add).unwrap_err(), "permission", "a rule by the back door");
+    remote(&approver, &allow).unwrap();
+    assert_eq!(remote(&operator, &psi).unwrap()["result_items"], 25);
+    let events = pair.bank.tacitly(&["events"]).unwrap();
+    let noted =
+        events.as_array().unwrap().iter().any(|event| {
+            event["actor"] == "token:operator-1" && event["detail"].as_str().unwrap().contains("SubmitJob")
+        });
+    assert!(noted, "{events}");
+
+    pair.bank.tacitly(&["token", "revoke", "operator-1"]).unwrap();
+    assert_eq!(remote(&operator, &["status"]).unwrap_err(), "permission");
+    fs::write(&auditor, "tacitly-token-wrong").unwrap();
+    assert_eq!(remote(&auditor, &["status"]).unwrap_err(), "permission");
+    fs::set_permissions(&approver, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(remote(&approver, &["status"]).unwrap_err().contains("chmod 600"));
+}
+
+#[test]
+fn a_control_port_that_others_could_reach_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = init(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    command.args(["config", "check", "--home"]).arg(&home).env("TACITLY_CONTROL__LISTEN", "0.0.0.0:7101");
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("loopback"), "{output:?}");
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::connect::Way;
 use super::{Failure, Output, connect};
 use crate::daemon::{Config, home};
 use crate::rpc::control;
@@ -26,9 +27,9 @@ pub(crate) struct Restore {
 }
 
 impl Backup {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         let path = std::path::absolute(&self.file)?;
-        let mut daemon = connect::connect(home).await?;
+        let mut daemon = connect::connect(way).await?;
         let request = control::BackupRequest { path: path.display().to_string() };
         let size = daemon.backup(request).await?.into_inner().size_bytes;
         output.say(

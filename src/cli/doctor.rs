@@ -50,7 +50,11 @@ fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
     }];
     findings.extend(status.warnings.iter().map(|warning| Finding::warn("daemon", warning.clone(), "")));
     if status.peers.is_empty() {
-        findings.push(Finding::warn("link", "no peer is pinned", "`tacitly peer invite` here, `tacitly peer join` there"));
+        findings.push(Finding::warn(
+            "link",
+            "no peer is pinned",
+            "`tacitly peer invite` here, `tacitly peer join` there",
+        ));
     }
     findings.extend(status.peers.iter().map(|peer| {
         if peer.link_up {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 
+use super::connect::Way;
 use super::{Failure, Output, connect};
 use crate::daemon::{Config, home};
 use crate::rpc::control;
@@ -27,11 +28,11 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Show => show(home, output),
+            Self::Show => show(&way.home, output),
             Self::Rotate { force, grace_seconds } => {
-                let mut daemon = connect::connect(home).await?;
+                let mut daemon = connect::connect(way).await?;
                 let request = control::RotateIdentityRequest { force, grace_seconds };
                 let reply = daemon.rotate_identity(request).await?.into_inner();
                 output.say(

@@ -26,6 +26,9 @@ pub struct Config {
     /// Where this party's own operators reach the daemon.
     #[serde(default)]
     pub control: Control,
+    /// Where a Prometheus server reads figures.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Where the ledger is and who may open its seals.
     #[serde(default)]
     pub store: StoreConfig,
@@ -57,6 +60,18 @@ pub struct Network {
 pub struct Control {
     /// The local socket, relative to the party's folder.
     pub socket: PathBuf,
+    /// A loopback port for callers with a token, beside the socket; absent: none.
+    pub listen: Option<SocketAddr>,
+    /// The file with the digests of tokens, relative to the party's folder.
+    pub tokens: PathBuf,
+}
+
+/// The `[metrics]` table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// The port of `/metrics`; absent: none. It has neither TLS nor a password, and tells peers' names and job counts.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The `[store]` table.
@@ -119,7 +134,7 @@ impl Default for Network {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: "control.sock".into() }
+        Self { socket: "control.sock".into(), listen: None, tokens: "control.tokens".into() }
     }
 }
 
@@ -215,6 +230,12 @@ impl Config {
             (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
             (limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1"),
             (
+                self.control.listen.is_none_or(|address| address.ip().is_loopback()),
+                "control.listen",
+                "must be a loopback address such as 127.0.0.1:7101, since this port has no TLS; from elsewhere, come \
+                 through SSH",
+            ),
+            (
                 EnvFilter::try_new(&self.log.level).is_ok(),
                 "log.level",
                 "must be error, warn, info, debug or trace, or directives as for RUST_LOG",
@@ -251,6 +272,7 @@ impl Config {
             party,
             network: Network { listen, advertise, ..Network::default() },
             control: Control::default(),
+            metrics: Metrics::default(),
             store: StoreConfig::default(),
             limits: Limits::default(),
             log: Log::default(),

@@ -121,6 +121,10 @@ fn check_files(home: &Path, config: &Config) -> Vec<Finding> {
     if config.store.key_command.is_none() {
         keys.push((home.join(&config.store.key), "the sealing key"));
     }
+    let tokens = home.join(&config.control.tokens);
+    if tokens.exists() {
+        keys.push((tokens, "the file of tokens"));
+    }
     let store = home.join(&config.store.path);
     if store.exists() {
         keys.push((store, "the store"));
@@ -159,7 +163,11 @@ fn check_certificate(home: &Path, config: &Config) -> Finding {
     };
     if identity.party() != config.party {
         let text = format!("it names {}, party.toml names {}", identity.party(), config.party);
-        return Finding::fail("certificate", text, "one of both is from another party's folder; put the right one back");
+        return Finding::fail(
+            "certificate",
+            text,
+            "one of both is from another party's folder; put the right one back",
+        );
     }
     let (from, until, now) = (identity.not_before(), identity.not_after(), Timestamp::now());
     let days = (until.as_second() - now.as_second()) / 86_400;
@@ -182,7 +190,10 @@ fn check_clock(home: &Path, config: &Config) -> Finding {
     let now = Timestamp::now();
     let written = |path: &Path| Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok();
     let files = [home.join(super::config::FILE), home.join(home::TLS_CERTIFICATE), home.join(&config.store.path)];
-    match files.iter().find(|path| written(path).is_some_and(|at| at.as_second() > now.as_second() + CLOCK_SLACK_SECONDS)) {
+    match files
+        .iter()
+        .find(|path| written(path).is_some_and(|at| at.as_second() > now.as_second() + CLOCK_SLACK_SECONDS))
+    {
         Some(path) => Finding::fail(
             "clock",
             format!("it is {now} here, and {} was written later than that", path.display()),

@@ -77,8 +77,8 @@ pub fn create(home: &Path, config: &Config) -> Result<(), HomeError> {
     }
     FileSigner::create(&home.join(IDENTITY_KEY))?;
     SealingKey::fresh()?.write_file(&home.join(&config.store.key))?;
-    let identity =
-        fresh_identity(config.party).map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })?;
+    let identity = fresh_identity(config.party)
+        .map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })?;
     write_new(&home.join(TLS_KEY), identity.key_pem().as_bytes(), 0o600)?;
     write_new(&home.join(TLS_CERTIFICATE), identity.certificate_pem().as_bytes(), 0o644)?;
     // The configuration comes last: where it is, the rest is complete.

@@ -3,7 +3,8 @@
 mod config;
 pub mod doctor;
 pub mod home;
+mod metrics;
 mod serve;
 
-pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Network, StoreConfig};
+pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig};
 pub use serve::{ServeError, serve};

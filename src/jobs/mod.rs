@@ -32,6 +32,7 @@ mod peers;
 mod rotation;
 mod run;
 mod state;
+mod tally;
 mod terms;
 mod trouble;
 mod upkeep;
@@ -47,7 +48,9 @@ pub use outcome::{MalformedOutcome, Outcome};
 pub use peers::{Directory, Invitation, PeerView, Peers};
 pub use rotation::{IdentityFiles, Rotated};
 pub use state::{State, UnknownState};
+pub use tally::Tally;
 pub use terms::{JobTerms, Kind};
+pub use upkeep::Figures;
 pub use view::{EventView, JobView};
 
 /// What a signature under job terms is a signature for.

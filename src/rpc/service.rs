@@ -9,6 +9,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::control::control_server::Control;
+use super::gate::Caller;
+use super::tokens::Role;
 use super::{control, status};
 use crate::codes::Trouble;
 use crate::jobs::{IdentityFiles, Jobs, NewDataset, Submission};
@@ -100,7 +102,11 @@ impl Control for Service {
     }
 
     async fn add_dataset(&self, request: Request<control::AddDatasetRequest>) -> Answer<control::AddDatasetReply> {
+        let caller = request.extensions().get::<Caller>().cloned();
         let asked = request.into_inner();
+        if let Some(caller) = caller.filter(|caller| !asked.allow.is_empty() && caller.role != Role::Approver) {
+            return Err(status::of(&caller.lacks(&[Role::Approver], "AddDataset with --allow")));
+        }
         let new = NewDataset {
             name: asked.name,
             path: asked.path.into(),
