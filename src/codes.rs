@@ -72,6 +72,8 @@ codes! {
     PERMISSION "permission" "The caller's role does not allow this." "Use a token with the role that the text names.";
     DISK_FULL "disk-full" "The disk is full; nothing that was acknowledged is lost."
         "Free space on the file system named, then resume the job.";
+    RESTORED "restored" "The store was restored from a backup; in the lost one the job may have gone on and released its result."
+        "Compare with the peer's `tacitly job list` under the same number; submit again if the result is still wanted.";
     STORE "store" "The store refused." "Read the text; `tacitly doctor` checks the store.";
     INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";
 }

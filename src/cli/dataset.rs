@@ -1,9 +1,10 @@
 //! `tacitly dataset`: files that jobs may use, and who may use them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::connect::Way;
 use super::output::table;
 use super::{Failure, Output, connect};
 use crate::rpc::control;
@@ -103,8 +104,8 @@ pub(crate) struct Allow {
 }
 
 impl Dataset {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         match self {
             Self::Add(add) => {
                 let reply = daemon.add_dataset(add.into_request()?).await?.into_inner();

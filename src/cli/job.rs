@@ -1,9 +1,10 @@
 //! `tacitly job`, `approve`, `refuse`, `events`: what runs, what waits for a person, and what was decided.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::connect::Way;
 use super::output::table;
 use super::psi::write_result;
 use super::watch::watch;
@@ -80,8 +81,8 @@ pub(crate) struct Events {
 }
 
 impl Job {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         let job = match self {
             Self::List { state } => {
                 let jobs = daemon.list_jobs(control::ListJobsRequest { state }).await?.into_inner().jobs;
@@ -113,8 +114,8 @@ impl Job {
 }
 
 impl Approve {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         let job = daemon.approve_job(control::JobRequest { job: self.job }).await?.into_inner();
         output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state));
         Ok(())
@@ -122,8 +123,8 @@ impl Approve {
 }
 
 impl Refuse {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         let request = control::RefuseJobRequest { job: self.job, reason: self.reason };
         let job = daemon.refuse_job(request).await?.into_inner();
         output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state));
@@ -132,8 +133,8 @@ impl Refuse {
 }
 
 impl Events {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         let request = control::ListEventsRequest { since: self.since, job: self.job };
         let events = daemon.list_events(request).await?.into_inner().events;
         output.say(

@@ -1,17 +1,22 @@
 //! The command line: one file per subcommand, each a few lines around the daemon's control API.
 
+mod backup;
 mod bench;
 mod complete;
+mod config;
 mod connect;
 mod dataset;
 mod demo;
+mod doctor;
 mod failure;
+mod identity;
 mod init;
 mod job;
 mod output;
 mod peer;
 mod psi;
 mod serve;
+mod token;
 mod watch;
 
 use std::path::PathBuf;
@@ -35,6 +40,12 @@ pub struct Cli {
     /// Print JSON instead of words.
     #[arg(long, global = true)]
     json: bool,
+    /// A daemon's control port, instead of the control socket in the party's folder; needs --token-file.
+    #[arg(long, global = true, env = "TACITLY_CONNECT", value_name = "IP:PORT", requires = "token_file")]
+    connect: Option<std::net::SocketAddr>,
+    /// A private file with the token for --connect.
+    #[arg(long, global = true, env = "TACITLY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,6 +55,16 @@ enum Command {
     Init(init::Init),
     Serve(serve::Serve),
     Status(serve::Status),
+    Health(serve::Health),
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Identity(identity::Identity),
+    #[command(subcommand)]
+    Token(token::Token),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     #[command(subcommand)]
     Peer(peer::Peer),
     #[command(subcommand)]
@@ -75,6 +96,7 @@ impl Cli {
     }
 
     fn dispatch(self, output: Output) -> Result<(), Failure> {
+        let way = connect::Way { home: self.home.clone(), port: self.connect.zip(self.token_file) };
         let home = self.home;
         match self.command {
             Command::Init(command) => command.run(home, output),
@@ -85,14 +107,21 @@ impl Cli {
             Command::Serve(command) => command.run(&home),
             Command::Demo(command) => block_on(command.run(output)),
             Command::Bench(command) => block_on(command.run(output)),
-            Command::Status(command) => block_on(command.run(&home, output)),
-            Command::Peer(command) => block_on(command.run(&home, output)),
-            Command::Dataset(command) => block_on(command.run(&home, output)),
-            Command::Psi(command) => block_on(command.run(&home, output)),
-            Command::Job(command) => block_on(command.run(&home, output)),
-            Command::Approve(command) => block_on(command.run(&home, output)),
-            Command::Refuse(command) => block_on(command.run(&home, output)),
-            Command::Events(command) => block_on(command.run(&home, output)),
+            Command::Config(command) => command.run(&home, output),
+            Command::Token(command) => command.run(&home, output),
+            Command::Doctor(command) => block_on(command.run(&home, output)),
+            Command::Identity(command) => block_on(command.run(&way, output)),
+            Command::Backup(command) => block_on(command.run(&way, output)),
+            Command::Restore(command) => block_on(command.run(&home, output)),
+            Command::Health(command) => block_on(command.run(&way, output)),
+            Command::Status(command) => block_on(command.run(&way, output)),
+            Command::Peer(command) => block_on(command.run(&way, output)),
+            Command::Dataset(command) => block_on(command.run(&way, output)),
+            Command::Psi(command) => block_on(command.run(&way, output)),
+            Command::Job(command) => block_on(command.run(&way, output)),
+            Command::Approve(command) => block_on(command.run(&way, output)),
+            Command::Refuse(command) => block_on(command.run(&way, output)),
+            Command::Events(command) => block_on(command.run(&way, output)),
         }
     }
 }

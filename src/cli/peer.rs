@@ -1,9 +1,8 @@
 //! `tacitly peer`: who is pinned here.
 
-use std::path::Path;
-
 use clap::Subcommand;
 
+use super::connect::Way;
 use super::output::table;
 use super::{Failure, Output, connect};
 use crate::rpc::control;
@@ -32,8 +31,8 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         match self {
             Self::Invite { hours } => {
                 let request = control::InviteRequest { valid_seconds: hours.saturating_mul(3600) };

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use tonic::transport::Channel;
 
+use super::connect::{Daemon, Way};
 use super::watch::watch;
 use super::{Failure, Output, connect};
-use crate::rpc::control::control_client::ControlClient;
 use crate::rpc::control::{Job, JobResultRequest, SubmitJobRequest};
 
 /// Find which rows two parties share: submit a job, watch it, write this side's matching rows to a file.
@@ -58,8 +57,8 @@ enum Receiver {
 }
 
 impl Psi {
-    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(home).await?;
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
         let (peer, peer_dataset) = self.with.split_once('/').ok_or_else(|| {
             Failure::hinted("--with names no dataset", "write PEER/DATASET, for example shop/members")
         })?;
@@ -116,7 +115,7 @@ fn summary(job: &Job, out: Option<&Path>) -> String {
 
 /// Streams a job's result into `out`. The file appears whole or not at all.
 pub(crate) async fn write_result(
-    daemon: &mut ControlClient<Channel>,
+    daemon: &mut Daemon,
     job: &str,
     out: &Path,
     columns: &[String],

@@ -3,17 +3,16 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tonic::transport::Channel;
 
+use super::connect::Daemon;
 use super::{Failure, Output};
-use crate::rpc::control::control_client::ControlClient;
 use crate::rpc::control::{Job, JobRequest};
 
 /// Follows a job to its end and returns how it stands then.
 ///
 /// # Errors
 /// The job's own failure with its mend, if it did not end in `done`.
-pub(crate) async fn watch(daemon: &mut ControlClient<Channel>, id: &str, output: Output) -> Result<Job, Failure> {
+pub(crate) async fn watch(daemon: &mut Daemon, id: &str, output: Output) -> Result<Job, Failure> {
     let mut updates = daemon.watch_job(JobRequest { job: id.to_owned() }).await?.into_inner();
     let line = ProgressLine::new(output);
     let mut last: Option<Job> = None;

@@ -8,6 +8,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
+use tracing_subscriber::EnvFilter;
 
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
@@ -25,6 +26,9 @@ pub struct Config {
     /// Where this party's own operators reach the daemon.
     #[serde(default)]
     pub control: Control,
+    /// Where a Prometheus server reads figures.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Where the ledger is and who may open its seals.
     #[serde(default)]
     pub store: StoreConfig,
@@ -56,6 +60,18 @@ pub struct Network {
 pub struct Control {
     /// The local socket, relative to the party's folder.
     pub socket: PathBuf,
+    /// A loopback port for callers with a token, beside the socket; absent: none.
+    pub listen: Option<SocketAddr>,
+    /// The file with the digests of tokens, relative to the party's folder.
+    pub tokens: PathBuf,
+}
+
+/// The `[metrics]` table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// The port of `/metrics`; absent: none. It has neither TLS nor a password, and tells peers' names and job counts.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The `[store]` table.
@@ -120,7 +136,7 @@ impl Default for Network {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: "control.sock".into() }
+        Self { socket: "control.sock".into(), listen: None, tokens: "control.tokens".into() }
     }
 }
 
@@ -178,37 +194,58 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming the file and the key.
     pub fn load(home: &Path) -> Result<Self, ConfigError> {
+        let config = Self::read(home)?;
+        config.faults(home).into_iter().next().map_or(Ok(config), Err)
+    }
+
+    /// Reads `party.toml` and the environment as [`Config::load`] does, whatever the values are.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if there is no file, or a key is misspelt, missing or of the wrong type.
+    pub fn read(home: &Path) -> Result<Self, ConfigError> {
         let path = home.join(FILE);
         if !path.is_file() {
             return Err(ConfigError::Missing(home.to_owned()));
         }
         let figment = Figment::new()
             .merge(Toml::file_exact(&path))
-            .merge(Env::prefixed("TACITLY_").ignore(&["home", "skips", "log"]).split("__"));
-        let config: Self = figment.extract().map_err(|error| ConfigError::Malformed(Box::new(error), path.clone()))?;
-        config.check(&path)?;
-        Ok(config)
+            .merge(Env::prefixed("TACITLY_").ignore(&["home", "skips", "log", "connect", "token_file"]).split("__"));
+        figment.extract().map_err(|error| ConfigError::Malformed(Box::new(error), path))
     }
 
-    fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let demand = |holds: bool, key: &'static str, rule: &'static str| {
-            if holds { Ok(()) } else { Err(ConfigError::OutOfRange { path: path.to_owned(), key, rule }) }
-        };
-        let network = &self.network;
-        demand(
-            (0.05..=300.0).contains(&network.heartbeat_seconds),
-            "network.heartbeat_seconds",
-            "must be from 0.05 to 300",
-        )?;
-        demand(
-            (0.0..=86_400.0).contains(&network.reconnect_window_seconds),
-            "network.reconnect_window_seconds",
-            "must be from 0 to 86400",
-        )?;
-        demand(self.limits.running_jobs > 0, "limits.running_jobs", "must be at least 1")?;
-        demand(self.limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1")?;
-        demand(self.limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64")?;
-        demand(self.limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1")
+    /// Every value that is out of its range.
+    #[must_use]
+    pub fn faults(&self, home: &Path) -> Vec<ConfigError> {
+        let (network, limits) = (&self.network, &self.limits);
+        let demands = [
+            (
+                (0.05..=300.0).contains(&network.heartbeat_seconds),
+                "network.heartbeat_seconds",
+                "must be from 0.05 to 300",
+            ),
+            (
+                (0.0..=86_400.0).contains(&network.reconnect_window_seconds),
+                "network.reconnect_window_seconds",
+                "must be from 0 to 86400",
+            ),
+            (limits.running_jobs > 0, "limits.running_jobs", "must be at least 1"),
+            (limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1"),
+            (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
+            (limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1"),
+            (
+                self.control.listen.is_none_or(|address| address.ip().is_loopback()),
+                "control.listen",
+                "must be a loopback address such as 127.0.0.1:7101, since this port has no TLS; from elsewhere, come \
+                 through SSH",
+            ),
+            (
+                EnvFilter::try_new(&self.log.level).is_ok(),
+                "log.level",
+                "must be error, warn, info, debug or trace, or directives as for RUST_LOG",
+            ),
+        ];
+        let broken = demands.into_iter().filter(|(holds, ..)| !holds);
+        broken.map(|(_, key, rule)| ConfigError::OutOfRange { path: home.join(FILE), key, rule }).collect()
     }
 
     /// Heartbeat interval.
@@ -238,6 +275,7 @@ impl Config {
             party,
             network: Network { listen, advertise, ..Network::default() },
             control: Control::default(),
+            metrics: Metrics::default(),
             store: StoreConfig::default(),
             limits: Limits::default(),
             log: Log::default(),

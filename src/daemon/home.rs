@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
+use tacitly_core::PartyId;
 
 use super::config::{self, Config, ConfigError};
+use crate::codes::{self, Trouble};
+use crate::jobs::IdentityFiles;
 use crate::store::{FileSigner, Sealer, SealingKey, StoreError};
 use crate::transport::{IdentityError, TlsIdentity};
 
@@ -18,6 +21,8 @@ pub const IDENTITY_KEY: &str = "identity.key";
 pub const TLS_KEY: &str = "tls.key";
 /// The TLS certificate, in PEM; public.
 pub const TLS_CERTIFICATE: &str = "tls.crt";
+/// What follows the name of a TLS file while its successor waits to take its place.
+const NEXT: &str = ".next";
 /// Years that a new certificate is valid.
 const CERTIFICATE_YEARS: i64 = 2;
 /// How long a key command may take.
@@ -72,8 +77,8 @@ pub fn create(home: &Path, config: &Config) -> Result<(), HomeError> {
     }
     FileSigner::create(&home.join(IDENTITY_KEY))?;
     SealingKey::fresh()?.write_file(&home.join(&config.store.key))?;
-    let identity =
-        fresh_identity(config).map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })?;
+    let identity = fresh_identity(config.party)
+        .map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })?;
     write_new(&home.join(TLS_KEY), identity.key_pem().as_bytes(), 0o600)?;
     write_new(&home.join(TLS_CERTIFICATE), identity.certificate_pem().as_bytes(), 0o644)?;
     // The configuration comes last: where it is, the rest is complete.
@@ -97,21 +102,98 @@ pub async fn sealer(home: &Path, config: &Config) -> Result<Sealer, HomeError> {
 /// # Errors
 /// [`HomeError::Io`] or [`HomeError::Identity`].
 pub fn identity(home: &Path) -> Result<TlsIdentity, HomeError> {
+    match read_identity(home, TLS_CERTIFICATE) {
+        // A rotation that ended between its two files: the certificate that belongs to the key is still beside it.
+        Err(HomeError::Identity { source: IdentityError::Mismatch, path }) => {
+            read_identity(home, &next(TLS_CERTIFICATE))
+                .map_err(|_| HomeError::Identity { path, source: IdentityError::Mismatch })
+        }
+        read => read,
+    }
+}
+
+/// Finishes a rotation that ended between its two files.
+///
+/// # Errors
+/// [`HomeError::Io`].
+pub fn settle_identity(home: &Path) -> Result<(), HomeError> {
+    let torn = matches!(
+        read_identity(home, TLS_CERTIFICATE),
+        Err(HomeError::Identity { source: IdentityError::Mismatch, .. })
+    );
+    if torn && read_identity(home, &next(TLS_CERTIFICATE)).is_ok() { promote(home, TLS_CERTIFICATE) } else { Ok(()) }
+}
+
+fn read_identity(home: &Path, certificate: &str) -> Result<TlsIdentity, HomeError> {
     let read = |name: &str| {
         let path = home.join(name);
         fs::read_to_string(&path).map_err(|source| HomeError::Io { path, source })
     };
-    let (certificate, key) = (read(TLS_CERTIFICATE)?, zeroize::Zeroizing::new(read(TLS_KEY)?));
-    TlsIdentity::from_pem(&certificate, &key)
-        .map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })
+    let (text, key) = (read(certificate)?, zeroize::Zeroizing::new(read(TLS_KEY)?));
+    TlsIdentity::from_pem(&text, &key).map_err(|source| HomeError::Identity { path: home.join(certificate), source })
 }
 
-fn fresh_identity(config: &Config) -> Result<TlsIdentity, IdentityError> {
+/// The TLS files of a party's folder, as a rotation uses them. The key takes its place before the certificate; a
+/// process that ends between the two leaves what [`settle_identity`] finishes.
+pub struct Files {
+    home: PathBuf,
+    party: PartyId,
+}
+
+impl Files {
+    /// The TLS files of this party in this folder.
+    #[must_use]
+    pub fn new(home: &Path, party: PartyId) -> Self {
+        Self { home: home.to_owned(), party }
+    }
+
+    fn write_next(&self) -> Result<TlsIdentity, HomeError> {
+        let certificate = self.home.join(TLS_CERTIFICATE);
+        let made = fresh_identity(self.party).map_err(|source| HomeError::Identity { path: certificate, source })?;
+        for (name, pem, mode) in
+            [(TLS_KEY, made.key_pem().as_str(), 0o600), (TLS_CERTIFICATE, made.certificate_pem(), 0o644)]
+        {
+            let path = self.home.join(next(name));
+            let _left_by_a_rotation_that_was_given_up = fs::remove_file(&path);
+            write_new(&path, pem.as_bytes(), mode)?;
+        }
+        Ok(made)
+    }
+}
+
+impl IdentityFiles for Files {
+    fn prepare(&self) -> Result<TlsIdentity, Trouble> {
+        self.write_next().map_err(|error| trouble(&error))
+    }
+
+    fn adopt(&self) -> Result<(), Trouble> {
+        let promoted = promote(&self.home, TLS_KEY).and_then(|()| promote(&self.home, TLS_CERTIFICATE));
+        promoted.map_err(|error| trouble(&error))
+    }
+}
+
+fn trouble(error: &HomeError) -> Trouble {
+    let full = matches!(error, HomeError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+    Trouble::new(if full { codes::DISK_FULL } else { codes::STORE }, error.to_string())
+}
+
+fn next(name: &str) -> String {
+    format!("{name}{NEXT}")
+}
+
+/// Lets the successor of a file take its place, durably.
+fn promote(home: &Path, name: &str) -> Result<(), HomeError> {
+    let path = home.join(name);
+    let moved = fs::rename(home.join(next(name)), &path).and_then(|()| fs::File::open(home)?.sync_all());
+    moved.map_err(|source| HomeError::Io { path, source })
+}
+
+fn fresh_identity(party: PartyId) -> Result<TlsIdentity, IdentityError> {
     let now = Timestamp::now();
     // An hour of grace for clocks that are behind ours.
     let from = now - 1.hour();
     let until = now + (CERTIFICATE_YEARS * 365 * 24).hours();
-    TlsIdentity::generate(config.party, from, until)
+    TlsIdentity::generate(party, from, until)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), HomeError> {

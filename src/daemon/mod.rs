@@ -1,8 +1,10 @@
 //! The daemon: one process that serves one party, from start to drain.
 
 mod config;
+pub mod doctor;
 pub mod home;
+mod metrics;
 mod serve;
 
-pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Network, StoreConfig};
+pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig};
 pub use serve::{ServeError, serve};

@@ -1,24 +1,29 @@
 //! From start to drain.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use rustix::process::Signal;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
 use tracing_subscriber::EnvFilter;
 
 use super::config::{Config, ConfigError, LogFormat};
 use super::home::{self, HomeError};
+use super::metrics;
 use crate::codes::{self, Trouble};
 use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Settings};
 use crate::kernel;
 use crate::rpc::control::control_server::ControlServer;
+use crate::rpc::gate::Gate;
 use crate::rpc::service::Service;
 use crate::session::Network;
 use crate::store::{FileSigner, Signer, Store, StoreError};
@@ -93,6 +98,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
         let path = home.join(home::TLS_CERTIFICATE);
@@ -131,8 +137,14 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     desk.open(&jobs);
     jobs.take_up_all().await?;
 
+    let (health, health_service) = tonic_health::server::health_reporter();
+    tokio::spawn(keep_health(jobs.clone(), health));
+    if let Some(address) = config.metrics.listen {
+        tokio::spawn(metrics::serve(listen_at(address).await?, jobs.clone()));
+    }
     let (shutdown, mut asked) = watch::channel(false);
-    let control = Service::new(jobs.clone(), shutdown);
+    let files = Arc::new(home::Files::new(home, config.party));
+    let control = Service::new(jobs.clone(), files, shutdown);
     let socket = home.join(&config.control.socket);
     let listener = listen_locally(&socket)?;
     tracing::info!(
@@ -144,6 +156,8 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         threads,
         "ready"
     );
+    // Caught, so that a file-size limit is an error of the write and not the end of the process.
+    let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async {
         tokio::select! {
@@ -154,9 +168,23 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         tracing::info!("draining: running jobs get {} s", config.limits.drain_seconds);
         jobs.drain(Duration::from_secs(config.limits.drain_seconds)).await;
     };
-    let server = Server::builder().add_service(ControlServer::new(control));
+    let control = ControlServer::new(control);
+    let port = match config.control.listen {
+        Some(address) => Some(listen_at(address).await?),
+        None => None,
+    };
+    let gate = Gate::new(home.join(&config.control.tokens), jobs.clone());
+    let guarded = Server::builder().layer(gate).add_service(control.clone()).add_service(health_service.clone());
+    let guarded = async {
+        match port {
+            Some(port) => guarded.serve_with_incoming(TcpListenerStream::new(port)).await,
+            None => std::future::pending().await,
+        }
+    };
+    let server = Server::builder().add_service(control).add_service(health_service);
     let served = tokio::select! {
         served = server.serve_with_incoming(UnixListenerStream::new(listener)) => served.map_err(Into::into),
+        served = guarded => served.map_err(Into::into),
         () = stop => Ok(()),
     };
     network.shutdown(Duration::ZERO).await;
@@ -164,6 +192,27 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     drop((jobs, network));
     tracing::info!("stopped");
     served
+}
+
+/// Says whether the daemon is ready: it lives as long as it answers, and is ready while the store takes writes and no
+/// drain has begun.
+async fn keep_health(jobs: Arc<Jobs>, health: HealthReporter) {
+    const PAUSE: Duration = Duration::from_secs(5);
+    loop {
+        if jobs.is_ready().await {
+            health.set_serving::<ControlServer<Service>>().await;
+        } else {
+            health.set_not_serving::<ControlServer<Service>>().await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = jobs.draining(), if !jobs.is_draining() => {}
+        }
+    }
+}
+
+async fn listen_at(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { place: address.to_string(), source })
 }
 
 /// Listens at the control socket, which only its owner may use. A socket that a killed daemon left behind is replaced:
@@ -178,7 +227,12 @@ fn listen_locally(socket: &Path) -> Result<UnixListener, ServeError> {
 
 fn start_log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // A log that cannot be written, on a full disk say, must not end the work it tells of.
+        .log_internal_errors(false);
     // A second start in one process keeps the first log.
     let _started_before = match config.log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -17,6 +17,7 @@ use super::office::Jobs;
 use super::outcome::Outcome;
 use super::run::Gone;
 use super::state::State;
+use super::tally::TALLY;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
@@ -287,7 +288,20 @@ impl Session<'_> {
             settle,
             ..Options::default()
         };
-        session::drive(Box::new(Retagged::new(party, inside, tag)), vec![link], options).await.map_err(of_ended)
+        let _counted_however_it_ends = Counted(self.work);
+        let ended = session::drive(Box::new(Retagged::new(party, inside, tag)), vec![link], options).await;
+        TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
+        ended.map_err(of_ended)
+    }
+}
+
+/// Adds a session's bytes to the tally when it is over, also if its attempt was stopped.
+struct Counted<'a>(&'a Work);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let live = self.0.live();
+        TALLY.bytes(live.bytes_out, live.bytes_in);
     }
 }
 

@@ -45,6 +45,9 @@ impl Inbox for PeerDesk {
             LinkState::Down { reason, .. } => tracing::warn!(%peer, %reason, "link down"),
         }
         if let Some(jobs) = self.0.get().and_then(Weak::upgrade) {
+            if state.is_up() {
+                jobs.announce_pin(peer);
+            }
             jobs.desk.bump();
         }
     }
@@ -58,6 +61,7 @@ impl Jobs {
     async fn answer(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
+            Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
             Ask::Ended(ended) => {
                 self.note_ended(from, &ended).await;
                 return message::ack();

@@ -11,6 +11,7 @@
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `rotation.rs`, `upkeep.rs` | a new TLS key; backups, and what a restore means for jobs |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -28,10 +29,13 @@ mod message;
 mod office;
 mod outcome;
 mod peers;
+mod rotation;
 mod run;
 mod state;
+mod tally;
 mod terms;
 mod trouble;
+mod upkeep;
 mod view;
 
 pub use attempt::{WHOLE, attempt_label};
@@ -43,8 +47,11 @@ pub use message::generated as wire;
 pub use office::{Jobs, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use peers::{Directory, Invitation, PeerView, Peers, read_invitation};
+pub use rotation::{IdentityFiles, Rotated};
 pub use state::{State, UnknownState};
+pub use tally::Tally;
 pub use terms::{JobTerms, Kind};
+pub use upkeep::Figures;
 pub use view::{EventView, JobView};
 
 /// What a signature under job terms is a signature for.

@@ -57,7 +57,7 @@ pub struct Jobs {
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) network: Network,
-    transport: Grpc,
+    pub(super) transport: Grpc,
     pub(super) peers: Peers,
     pub(super) datasets: Datasets,
     pub(super) desk: Desk,
@@ -65,6 +65,8 @@ pub struct Jobs {
     pub(super) room: Arc<Semaphore>,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
+    /// Held while the TLS key is changed.
+    pub(super) rotating: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
     per_item: Duration,
 }
@@ -133,6 +135,7 @@ impl Jobs {
             network,
             transport,
             peers,
+            rotating: tokio::sync::Mutex::default(),
             per_item,
         }
     }

@@ -164,6 +164,16 @@ impl Peers {
         Ok(())
     }
 
+    /// Lets what the store says about partners hold for the network.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub(super) async fn refresh(&self) -> Result<(), Trouble> {
+        self.directory.refresh().await?;
+        self.network.refresh();
+        Ok(())
+    }
+
     fn view(&self, peer: &Peer) -> PeerView {
         let (link_up, link_detail) = match self.network.links().borrow().get(&peer.id) {
             Some(LinkState::Up { .. }) => (true, String::new()),

@@ -44,6 +44,7 @@ impl Jobs {
     /// # Errors
     /// Trouble of the store.
     pub async fn take_up_all(self: &Arc<Self>) -> Result<(), Trouble> {
+        self.end_restored().await?;
         for job in self.store.unfinished().await? {
             if job.state != State::Suspended.name() {
                 self.take_up(&job);
@@ -236,8 +237,11 @@ impl Jobs {
             Gone::Lost(trouble) => {
                 let change = JobChange { failure: Some((&trouble).into()), ..JobChange::by("daemon") };
                 let running = [State::Running.name()];
-                if let Err(error) = self.store.advance(job.id, &running, State::Suspended.name(), change).await {
+                let noted = self.store.advance(job.id, &running, State::Suspended.name(), change).await;
+                if let Err(error) = noted.map_err(Trouble::from) {
                     tracing::warn!(job = %job.id, %error, "the suspension could not be noted");
+                    self.conclude_later(job, Gone::Lost(trouble), &error);
+                    return false;
                 }
                 tracing::warn!(job = %job.id, peer = %job.peer, stage = trouble.stage, "suspended: the peer is lost");
                 self.desk.bump();
@@ -247,11 +251,31 @@ impl Jobs {
                 tracing::warn!(job = %job.id, code = trouble.code.name, stage = trouble.stage, text = trouble.text, "failed");
                 match self.end(job, State::Failed, &trouble, "daemon").await {
                     Ok(ended) => self.tell_ended(&ended, Some(&trouble)),
-                    Err(error) => tracing::error!(job = %job.id, %error, "the failure could not be noted"),
+                    Err(error) => {
+                        tracing::error!(job = %job.id, %error, "the failure could not be noted");
+                        self.conclude_later(job, Gone::Trouble(trouble), &error);
+                    }
                 }
                 false
             }
         }
+    }
+
+    /// A full disk does not keep even the note of how a job ended: the note is tried again until there is room, so
+    /// that no job stays in the ledger as running that nobody runs.
+    fn conclude_later(self: &Arc<Self>, job: &Job, gone: Gone, error: &Trouble) {
+        const PAUSE: Duration = Duration::from_secs(2);
+        if error.code != codes::DISK_FULL && error.code != codes::STORE {
+            return;
+        }
+        let (this, job) = (self.clone(), job.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = this.closing.cancelled() => return,
+            }
+            let _no_attempt_follows = Box::pin(this.conclude(&job, gone)).await;
+        });
     }
 
     /// The peer says that the job is over on its side.

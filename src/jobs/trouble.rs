@@ -1,5 +1,6 @@
 //! The errors of the rooms below as entries of the one table.
 
+use super::tally::TALLY;
 use crate::codes::{self, Trouble};
 use crate::intake::{IntakeError, Problem};
 use crate::store::{Failure, StoreError};
@@ -20,6 +21,9 @@ impl From<StoreError> for Trouble {
             StoreError::Invalid { .. } => codes::BAD_REQUEST,
             _ => codes::STORE,
         };
+        if [codes::DISK_FULL, codes::STORE].contains(&code) {
+            TALLY.store_error(code.name);
+        }
         Self::new(code, error.to_string())
     }
 }

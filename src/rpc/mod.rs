@@ -1,7 +1,10 @@
-//! What a party's own operators and applications ask of their daemon, over a local socket. Peers never reach it.
+//! What a party's own operators and applications ask of their daemon: over a local socket, or over a loopback port with
+//! a token. Peers never reach it.
 
+pub mod gate;
 pub mod service;
 pub mod status;
+pub mod tokens;
 mod view;
 
 /// The generated contract.

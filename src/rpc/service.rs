@@ -9,13 +9,16 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::control::control_server::Control;
+use super::gate::Caller;
+use super::tokens::Role;
 use super::{control, status};
 use crate::codes::Trouble;
-use crate::jobs::{Jobs, NewDataset, Submission};
+use crate::jobs::{IdentityFiles, Jobs, NewDataset, Submission};
 
 /// The control service of one daemon.
 pub struct Service {
     jobs: Arc<Jobs>,
+    files: Arc<dyn IdentityFiles>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -23,10 +26,10 @@ type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// A service over these jobs; `shutdown` becomes true when an operator asks for it.
+    /// A service over these jobs; `files` keep the party's certificate; `shutdown` becomes true when an operator asks for it.
     #[must_use]
-    pub fn new(jobs: Arc<Jobs>, shutdown: watch::Sender<bool>) -> Self {
-        Self { jobs, shutdown }
+    pub fn new(jobs: Arc<Jobs>, files: Arc<dyn IdentityFiles>, shutdown: watch::Sender<bool>) -> Self {
+        Self { jobs, files, shutdown }
     }
 }
 
@@ -58,6 +61,26 @@ impl Control for Service {
         Ok(Response::new(control::ShutdownReply {}))
     }
 
+    async fn rotate_identity(
+        &self,
+        request: Request<control::RotateIdentityRequest>,
+    ) -> Answer<control::RotateIdentityReply> {
+        let asked = request.into_inner();
+        let grace = Duration::from_secs(asked.grace_seconds);
+        let rotated = self.jobs.rotate(&*self.files, asked.force, grace).await;
+        let rotated = rotated.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::RotateIdentityReply {
+            pin: rotated.pin,
+            certificate_expires: rotated.certificate_expires,
+            untold: rotated.untold.iter().map(ToString::to_string).collect(),
+        }))
+    }
+
+    async fn backup(&self, request: Request<control::BackupRequest>) -> Answer<control::BackupReply> {
+        let size = self.jobs.backup(&request.into_inner().path).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::BackupReply { size_bytes: size }))
+    }
+
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
         let valid = Duration::from_secs(request.into_inner().valid_seconds);
         let invitation = self.jobs.peers().invite(valid).await.map_err(|trouble| status::of(&trouble))?;
@@ -79,7 +102,11 @@ impl Control for Service {
     }
 
     async fn add_dataset(&self, request: Request<control::AddDatasetRequest>) -> Answer<control::AddDatasetReply> {
+        let caller = request.extensions().get::<Caller>().cloned();
         let asked = request.into_inner();
+        if let Some(caller) = caller.filter(|caller| !asked.allow.is_empty() && caller.role != Role::Approver) {
+            return Err(status::of(&caller.lacks(&[Role::Approver], "AddDataset with --allow")));
+        }
         let new = NewDataset {
             name: asked.name,
             path: asked.path.into(),

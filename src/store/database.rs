@@ -123,6 +123,16 @@ impl Store {
         rounded((self.clock)())
     }
 
+    /// Writes and commits without changing anything, to see whether the store takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        write.run(statement("PRAGMA user_version = 0")).await?;
+        write.commit().await
+    }
+
     /// Begins a transaction that writes. Dropped without [`Write::commit`], it changes nothing.
     pub(crate) async fn begin(&self) -> Result<Write, StoreError> {
         // IMMEDIATE: what the transaction reads stays true until it commits.

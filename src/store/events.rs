@@ -59,6 +59,15 @@ impl Store {
         write.commit().await
     }
 
+    /// The number of the line that tells of the last restore, if this store ever was a backup.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn last_restore(&self) -> Result<Option<u64>, StoreError> {
+        let query = statement("SELECT max(seq) AS seq FROM events WHERE kind = 'store-restored'");
+        Ok(self.row(query).await?.map(|row| row.count_optional("seq")).transpose()?.flatten())
+    }
+
     /// Lists lines, oldest first.
     ///
     /// # Errors

@@ -113,6 +113,15 @@ impl Store {
         self.rows(statement(sql)).await?.iter().map(read).collect()
     }
 
+    /// How many jobs there are in each state.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn job_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = self.rows(statement("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")).await?;
+        rows.iter().map(|row| Ok((row.get("state")?, row.count("jobs")?))).collect()
+    }
+
     /// Moves a job that has not ended from one of the states `from` to the state `to`, with all that `change` holds
     /// and the line in the audit trail, in one transaction. Of two that race for a state, one wins.
     ///

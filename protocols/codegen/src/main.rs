@@ -41,8 +41,18 @@ fn stale(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 9] =
-    ["StatusReply", "InviteReply", "Peer", "Dataset", "KeyColumn", "Rule", "Job", "Failure", "Event"];
+const PRINTED: [&str; 10] = [
+    "StatusReply",
+    "RotateIdentityReply",
+    "InviteReply",
+    "Peer",
+    "Dataset",
+    "KeyColumn",
+    "Rule",
+    "Job",
+    "Failure",
+    "Event",
+];
 
 /// A folder of `.proto` files and where their Rust goes.
 struct Contract {

@@ -2,7 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -21,6 +21,8 @@ pub mod request {
         Nudge(super::Nudge),
         #[prost(message, tag = "6")]
         Ended(super::Ended),
+        #[prost(message, tag = "7")]
+        Rotate(super::Rotate),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -105,6 +107,20 @@ pub struct Ended {
     pub state: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub reason: ::core::option::Option<Reason>,
+}
+/// Either side, about itself: its TLS key has (or will have) this pin. Signed with its identity key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rotate {
+    #[prost(string, tag = "1")]
+    pub pin: ::prost::alloc::string::String,
+    /// pins that were there before this one end
+    #[prost(bool, tag = "2")]
+    pub replaces: bool,
+    /// so long after this message arrives
+    #[prost(uint64, tag = "3")]
+    pub grace_seconds: u64,
+    #[prost(string, tag = "4")]
+    pub signature: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pending {}

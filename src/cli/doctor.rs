@@ -1,0 +1,91 @@
+//! `tacitly doctor`: everything that can be checked, each with its mend.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::{Failure, Output, connect};
+use crate::daemon::doctor::{Finding, Level, check_config, check_world};
+use crate::rpc::control;
+
+/// Check configuration, files, certificate, clock, disk, the daemon and the links with peers, and say how to mend what
+/// is wrong. Works with and without a running daemon; exits with 1 if anything fails.
+#[derive(Args)]
+pub(crate) struct Doctor {}
+
+impl Doctor {
+    pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let (config, mut findings) = check_config(home);
+        if let Some(config) = config {
+            let socket = home.join(&config.control.socket);
+            let status = match connect::connect_socket(socket.clone()).await {
+                Ok(mut daemon) => Some(daemon.status(control::StatusRequest {}).await.map(tonic::Response::into_inner)),
+                Err(_) => None,
+            };
+            findings.extend(check_world(home, &config, status.is_some()));
+            match status {
+                None => findings.push(Finding::warn(
+                    "daemon",
+                    format!("none answers at {}; links were not checked", socket.display()),
+                    format!("start it with `tacitly serve --home {}`", home.display()),
+                )),
+                Some(Err(status)) => {
+                    let text = format!("it answers at {} with: {}", socket.display(), status.message());
+                    findings.push(Finding::fail("daemon", text, "read its log; restart it if it does not recover"));
+                }
+                Some(Ok(status)) => findings.extend(of_daemon(&status)),
+            }
+        }
+        report(&findings, output)
+    }
+}
+
+fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
+    let ours = env!("CARGO_PKG_VERSION");
+    let mut findings = vec![if status.version == ours {
+        Finding::ok("daemon", format!("{} {ours} answers, {} jobs at work", status.party, status.running_jobs))
+    } else {
+        let text = format!("the daemon is {}, this command is {ours}", status.version);
+        Finding::warn("daemon", text, "restart the daemon with the program that is installed now")
+    }];
+    findings.extend(status.warnings.iter().map(|warning| Finding::warn("daemon", warning.clone(), "")));
+    if status.peers.is_empty() {
+        findings.push(Finding::warn(
+            "link",
+            "no peer is pinned",
+            "`tacitly peer invite` here, `tacitly peer join` there",
+        ));
+    }
+    findings.extend(status.peers.iter().map(|peer| {
+        if peer.link_up {
+            return Finding::ok("link", format!("{}: up", peer.party));
+        }
+        let place = if peer.address.is_empty() { "it dials us" } else { peer.address.as_str() };
+        let mend = format!("follow the reason; else check the daemon of {} and the way between ({place})", peer.party);
+        Finding::fail("link", format!("{}: {}", peer.party, peer.link_detail), mend)
+    }));
+    findings
+}
+
+/// Prints findings, and fails if any of them does.
+pub(crate) fn report(findings: &[Finding], output: Output) -> Result<(), Failure> {
+    let lines = || {
+        let line = |finding: &Finding| {
+            let level = match finding.level {
+                Level::Ok => "ok  ",
+                Level::Warn => "warn",
+                Level::Fail => "fail",
+            };
+            let mend = if finding.mend.is_empty() { String::new() } else { format!("\n      mend: {}", finding.mend) };
+            format!("{level}  {}: {}{mend}", finding.what, finding.text)
+        };
+        findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    output.say(|| findings, lines);
+    let failed = findings.iter().filter(|finding| finding.level == Level::Fail).count();
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::plain("1 check failed")),
+        _ => Err(Failure::plain(format!("{failed} checks failed"))),
+    }
+}

@@ -1,0 +1,178 @@
+//! The gate of the control port: who shows a token, and whether its role allows the call. The local socket has none.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::header::AUTHORIZATION;
+use tonic::codegen::http::{Request, Response};
+use tower::{Layer, Service};
+
+use super::status;
+use super::tokens::{self, Role};
+use crate::codes::{self, Trouble};
+use crate::jobs::Jobs;
+
+use Role::{Approver, Auditor, Operator};
+
+/// Who may make which call. A call that does not stand here is for the local socket only.
+const CALLS: [(&[Role], &[&str]); 3] = [
+    (
+        &[Operator, Approver, Auditor],
+        &["Status", "ListPeers", "ListDatasets", "ListJobs", "GetJob", "WatchJob", "ExplainJob", "ListEvents"],
+    ),
+    (
+        &[Operator],
+        &[
+            "Invite",
+            "Join",
+            "RemovePeer",
+            "AddDataset",
+            "RemoveDataset",
+            "SubmitJob",
+            "CancelJob",
+            "ResumeJob",
+            "PurgeJob",
+            "JobResult",
+        ],
+    ),
+    (&[Approver], &["ApproveJob", "RefuseJob", "SetRule"]),
+];
+
+const CONTROL: &str = "/tacitly.control.v1.Control/";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Who makes a call through the control port.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The name of the token.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+}
+
+impl Caller {
+    /// The refusal of a call that needs one of these roles.
+    #[must_use]
+    pub fn lacks(&self, needed: &[Role], call: &str) -> Trouble {
+        let needed = match needed {
+            [] => "the local control socket".to_owned(),
+            roles => format!("the role {}", roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" or ")),
+        };
+        let Self { name, role } = self;
+        Trouble::new(codes::PERMISSION, format!("{call} needs {needed}; the token {name} has {}", role.name()))
+    }
+}
+
+/// Lets callers with a token through, each to the calls of its role.
+#[derive(Clone)]
+pub struct Gate {
+    tokens: PathBuf,
+    jobs: Arc<Jobs>,
+}
+
+impl Gate {
+    /// A gate for the holders of the tokens in this file, which is read at every call.
+    #[must_use]
+    pub fn new(tokens: PathBuf, jobs: Arc<Jobs>) -> Self {
+        Self { tokens, jobs }
+    }
+
+    async fn admit(&self, path: &str, shown: Option<&str>) -> Result<Caller, Trouble> {
+        let refuse = |text: &str| Trouble::new(codes::PERMISSION, text);
+        let token = shown.and_then(|shown| shown.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| refuse("this port needs a token: --token-file FILE"))?;
+        let token = tokens::find(&self.tokens, token).map_err(|error| {
+            tracing::error!(%error, "the file of tokens cannot be used");
+            refuse("the daemon cannot read its file of tokens; its log says why")
+        })?;
+        let token = token.ok_or_else(|| refuse("the token is unknown or revoked"))?;
+        let caller = Caller { name: token.name, role: token.role };
+        if path.starts_with(HEALTH) {
+            return Ok(caller);
+        }
+        let call = path.strip_prefix(CONTROL).unwrap_or(path);
+        let needed = needed(call);
+        if !needed.contains(&caller.role) {
+            tracing::warn!(token = caller.name, role = caller.role.name(), call, "a call was refused");
+            return Err(caller.lacks(needed, call));
+        }
+        if !needed.contains(&Auditor) {
+            self.jobs.note_call(&format!("token:{}", caller.name), caller.role.name(), call).await?;
+        }
+        Ok(caller)
+    }
+}
+
+fn needed(call: &str) -> &'static [Role] {
+    CALLS.iter().find(|(_, calls)| calls.contains(&call)).map_or(&[], |(roles, _)| roles)
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { inner, gate: self.clone() }
+    }
+}
+
+/// A service behind a [`Gate`].
+#[derive(Clone)]
+pub struct Gated<S> {
+    inner: S,
+    gate: Gate,
+}
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let gate = self.gate.clone();
+        // The one that was polled ready is used, and a fresh one waits in its place.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            match gate.admit(&path, shown.as_deref()).await {
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
+                    inner.call(request).await
+                }
+                Err(trouble) => {
+                    let refusal: Status = status::of(&trouble);
+                    Ok(refusal.into_http())
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_contract_is_somebodys_or_the_sockets_and_no_name_is_stale() {
+        let contract = include_str!("proto/control.proto");
+        let calls: Vec<&str> =
+            contract.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next()).collect();
+        let listed: Vec<&str> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
+        assert!(listed.iter().all(|call| calls.contains(call)), "{listed:?}");
+        let local: Vec<&str> = calls.into_iter().filter(|call| needed(call).is_empty()).collect();
+        assert_eq!(local, ["Shutdown", "RotateIdentity", "Backup"]);
+    }
+}

@@ -1,0 +1,376 @@
+//! What an operations team does with a real daemon: check it, renew its identity, back it up, fill its disk.
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use support::{Pair, mobiles, numbers, semi_join, setup};
+use tacitly::trial::{Party, await_link, free_address, until};
+
+fn run(home: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    command.args(words).arg("--home").arg(home).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// What a command prints as JSON, and whether it succeeded.
+fn findings(home: &Path, words: &[&str]) -> (Vec<Value>, bool) {
+    let output = run(home, &[words, &["--json"]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    (serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {output:?}")), output.status.success())
+}
+
+fn of_level<'a>(findings: &'a [Value], level: &str) -> Vec<&'a Value> {
+    findings.iter().filter(|finding| finding["level"] == level).collect()
+}
+
+fn init(folder: &Path) -> std::path::PathBuf {
+    let home = folder.join("bank");
+    assert!(run(&home, &["init", "bank"]).status.success());
+    home
+}
+
+#[test]
+fn config_check_names_every_wrong_key_and_loose_file_with_its_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = init(folder.path());
+    let (found, fine) = findings(&home, &["config", "check"]);
+    assert!(fine && of_level(&found, "fail").is_empty(), "{found:?}");
+
+    let path = home.join("party.toml");
+    let sound = fs::read_to_string(&path).unwrap();
+    let wrong = sound.replace("running_jobs = 2", "running_jobs = 0").replace("level = \"info\"", "level = \"a=b=c\"");
+    fs::write(&path, wrong).unwrap();
+    fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (found, fine) = findings(&home, &["config", "check"]);
+    assert!(!fine);
+    let failed = of_level(&found, "fail");
+    for (text, mend) in [("limits.running_jobs", "TACITLY_"), ("log.level", "TACITLY_"), ("identity.key", "chmod 600")]
+    {
+        let named = failed.iter().any(|finding| {
+            finding["text"].as_str().unwrap().contains(text) && finding["mend"].as_str().unwrap().contains(mend)
+        });
+        assert!(named, "{text}: {found:?}");
+    }
+
+    fs::write(&path, format!("{sound}\n[netwrok]\nlisten = \"x\"\n")).unwrap();
+    let (found, fine) = findings(&home, &["config", "check"]);
+    let text = found[0]["text"].as_str().unwrap();
+    assert!(!fine && text.contains("party.toml") && text.contains("netwrok"), "{text}");
+}
+
+#[test]
+fn config_print_shows_the_environment_over_the_file_and_every_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = init(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    command.args(["config", "print", "--home"]).arg(&home).env("TACITLY_LIMITS__RUNNING_JOBS", "7");
+    let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(printed.contains("running_jobs = 7") && printed.contains("heartbeat_seconds = 5.0"), "{printed}");
+}
+
+#[test]
+fn doctor_finds_a_sound_pair_sound_and_names_what_is_wrong_with_and_without_a_daemon() {
+    let mut pair = Pair::start();
+    let (found, fine) = findings(&pair.bank.home, &["doctor"]);
+    assert!(fine, "{found:?}");
+    for what in ["config", "files", "certificate", "clock", "disk", "daemon", "link"] {
+        assert!(found.iter().any(|finding| finding["what"] == what && finding["level"] == "ok"), "{what}: {found:?}");
+    }
+
+    pair.shop.stop();
+    let reported = until(|| {
+        let (found, fine) = findings(&pair.bank.home, &["doctor"]);
+        let link = found.iter().find(|finding| finding["what"] == "link")?.clone();
+        (link["level"] == "fail" && !fine).then_some(link)
+    });
+    let link = reported.expect("a link that is down fails the doctor");
+    assert!(link["text"].as_str().unwrap().starts_with("shop: "), "{link}");
+
+    let (found, fine) = findings(&pair.shop.home, &["doctor"]);
+    assert!(fine, "a daemon that is not running is a warning: {found:?}");
+    assert!(of_level(&found, "warn").iter().any(|finding| finding["what"] == "daemon"), "{found:?}");
+    assert!(of_level(&found, "ok").iter().any(|finding| finding["what"] == "port"), "{found:?}");
+
+    fs::copy(pair.bank.home.join("tls.crt"), pair.shop.home.join("tls.crt")).unwrap();
+    let (found, fine) = findings(&pair.shop.home, &["doctor"]);
+    assert!(!fine && of_level(&found, "fail").iter().any(|finding| finding["what"] == "certificate"), "{found:?}");
+}
+
+fn pin(party: &Party) -> String {
+    party.tacitly(&["identity", "show"]).unwrap()["pin"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_key_changes_without_a_restart_and_the_old_one_is_refused_after_its_end() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    let keep = |name: &str| fs::copy(pair.bank.home.join(name), pair.folder.path().join(name)).unwrap();
+    keep("tls.key");
+    keep("tls.crt");
+    let old = pin(&pair.bank);
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
+
+    let rotated = pair.bank.tacitly(&["identity", "rotate", "--grace-seconds", "1"]).unwrap();
+    let new = pin(&pair.bank);
+    assert_eq!(rotated["pin"], new.as_str());
+    assert_ne!(old, new);
+    assert_eq!(fs::metadata(pair.bank.home.join("tls.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    // The connection made with the old key is cut at the end of the grace and comes back with the new one.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    await_link(&pair.bank, &pair.shop).unwrap();
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
+
+    pair.shop.stop();
+    pair.bank.stop();
+    pair.bank.serve().unwrap();
+    pair.shop.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
+
+    pair.bank.stop();
+    for name in ["tls.key", "tls.crt"] {
+        fs::copy(pair.folder.path().join(name), pair.bank.home.join(name)).unwrap();
+    }
+    pair.bank.serve().unwrap();
+    let refused = until(|| {
+        let peers = pair.bank.tacitly(&["peer", "list"]).ok()?;
+        let detail = peers[0]["link_detail"].as_str()?.to_owned();
+        (peers[0]["link_up"] == false && detail.contains("refused our certificate")).then_some(detail)
+    });
+    assert!(refused.is_some(), "{}", pair.bank.tacitly(&["peer", "list"]).unwrap());
+}
+
+#[test]
+fn a_rotation_that_not_every_peer_hears_of_changes_nothing() {
+    let mut pair = Pair::start();
+    let before = pin(&pair.bank);
+    pair.shop.stop();
+    let error = pair.bank.tacitly(&["identity", "rotate"]).unwrap_err();
+    assert_eq!(error.code(), "link-down");
+    assert!(error.to_string().contains("shop"), "{error}");
+    assert_eq!(pin(&pair.bank), before);
+    pair.shop.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+}
+
+#[test]
+fn a_rotation_cut_between_its_two_files_is_finished_at_the_next_start() {
+    let mut pair = Pair::start();
+    pair.bank.tacitly(&["identity", "rotate"]).unwrap();
+    let new = pin(&pair.bank);
+    pair.bank.kill();
+    // As if the process had ended after the key took its place and before the certificate did.
+    let certificate = pair.bank.home.join("tls.crt");
+    fs::rename(&certificate, pair.bank.home.join("tls.crt.next")).unwrap();
+    fs::copy(pair.shop.home.join("tls.crt"), &certificate).unwrap();
+    assert_eq!(pin(&pair.bank), new);
+    pair.bank.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    assert!(!pair.bank.home.join("tls.crt.next").exists());
+}
+
+#[test]
+fn a_restored_store_keeps_its_peers_and_ends_the_jobs_that_were_under_way() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..100), mobiles(50..150));
+    pair.datasets(&ours, &theirs);
+    let (done, _) = pair.intersect().unwrap();
+    pair.shop.stop();
+    let waiting = Command::new(env!("CARGO_BIN_EXE_tacitly"))
+        .args(["psi", "--dataset", "ids", "--with", "shop/ids", "--json", "--home"])
+        .arg(&pair.bank.home)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut waiting = waiting.unwrap();
+    let under_way = Pair::await_state(&pair.bank, &["proposed"]);
+
+    let backup = pair.file("backup.db");
+    let text = backup.display().to_string();
+    let saved = pair.bank.tacitly(&["backup", &text]).unwrap();
+    assert!(saved["size_bytes"].as_u64() > Some(0), "{saved}");
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(pair.bank.tacitly(&["backup", &text]).is_err(), "a backup replaces nothing");
+    assert!(pair.bank.tacitly(&["restore", &text]).unwrap_err().to_string().contains("stop the other daemon"));
+
+    pair.bank.stop();
+    waiting.wait().unwrap();
+    let error = pair.bank.tacitly(&["restore", &text]).unwrap_err();
+    assert!(error.to_string().contains("already"), "{error}");
+    for suffix in ["", "-wal", "-shm"] {
+        let _may_not_be_there = fs::remove_file(pair.bank.home.join(format!("tacitly.db{suffix}")));
+    }
+    pair.bank.tacitly(&["restore", &text]).unwrap();
+    pair.bank.serve().unwrap();
+    let job = |id: &Value| pair.bank.tacitly(&["job", "show", id.as_str().unwrap()]).unwrap();
+    let ended = job(&under_way["id"]);
+    assert_eq!((&ended["state"], &ended["failure"]["code"]), (&"failed".into(), &"restored".into()), "{ended}");
+    assert_eq!(job(&done["id"])["state"], "done");
+    let again = pair.file("again.csv");
+    let again_text = again.display().to_string();
+    pair.bank.tacitly(&["job", "result", done["id"].as_str().unwrap(), "--out", &again_text]).unwrap();
+    assert_eq!(numbers(&again), semi_join(&ours, &theirs));
+    pair.shop.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs), "new work is not affected");
+}
+
+/// Sets the file-size limit of a running daemon; its number stands in the store's lock file.
+fn limit_files(party: &Party, bytes: Option<u64>) {
+    let lock = fs::read_dir(&party.home).unwrap().map(|entry| entry.unwrap().path());
+    let lock = lock.filter(|path| path.extension().is_some_and(|e| e.to_string_lossy().contains("lock"))).next();
+    let pid = fs::read_to_string(lock.expect("a running daemon has a lock file")).unwrap();
+    let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+    let limited =
+        Command::new("prlimit").args(["--pid", pid.trim(), &format!("--fsize={soft}:unlimited")]).status().unwrap();
+    assert!(limited.success());
+}
+
+#[test]
+fn a_full_disk_ends_the_job_and_not_the_daemon_and_work_goes_on_when_there_is_room() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..40_000), mobiles(0..40_000));
+    pair.datasets(&ours, &theirs);
+    // Room for lines in the ledger, and not for a result of forty thousand rows.
+    let store = fs::metadata(pair.bank.home.join("tacitly.db")).unwrap().len();
+    let log = fs::metadata(pair.bank.home.join("tacitly.db-wal")).map_or(0, |found| found.len());
+    limit_files(&pair.bank, Some(store.max(log) + (160 << 10)));
+    let error = pair.intersect().unwrap_err();
+    assert_eq!(error.code(), "disk-full", "{error}");
+    assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "peer-failed");
+
+    // No room for anything: refused at once, and the daemon lives.
+    limit_files(&pair.bank, Some(0));
+    assert_eq!(pair.intersect().unwrap_err().code(), "disk-full");
+    pair.bank.tacitly(&["status"]).unwrap();
+
+    limit_files(&pair.bank, None);
+    let (_, rows) = pair.intersect().unwrap();
+    assert_eq!(rows, semi_join(&ours, &theirs));
+}
+
+#[test]
+fn a_daemon_lives_without_being_ready_while_its_store_takes_no_writes() {
+    let mut pair = Pair::start();
+    let health = |words: &[&str]| pair.bank.tacitly(&[&["health"], words].concat());
+    assert!(until(|| health(&[]).ok()).is_some());
+    limit_files(&pair.bank, Some(0));
+    assert!(until(|| health(&[]).is_err().then_some(())).is_some());
+    health(&["--live"]).unwrap();
+    limit_files(&pair.bank, None);
+    assert!(until(|| health(&[]).ok()).is_some());
+    pair.bank.stop();
+    assert!(pair.bank.tacitly(&["health", "--live"]).is_err());
+}
+
+fn fetch(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: tacitly\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn the_metrics_page_counts_what_happened_and_names_no_job_and_no_row() {
+    let address = free_address().unwrap();
+    let mut pair = Pair::with(setup().set("TACITLY_METRICS__LISTEN", address), setup());
+    pair.datasets(&mobiles(0..50), &mobiles(25..75));
+    let (job, _) = pair.intersect().unwrap();
+    let page = fetch(address, "/metrics");
+    for line in [
+        "tacitly_jobs{state=\"done\"} 1",
+        "tacitly_jobs{state=\"failed\"} 0",
+        "tacitly_link_up{peer=\"shop\"} 1",
+        "tacitly_sessions_total{code=\"done\"} 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    let sent = page.lines().find_map(|line| line.strip_prefix("tacitly_session_bytes_total{direction=\"out\"} "));
+    assert!(sent.unwrap().parse::<u64>().unwrap() > 50 * 32, "{page}");
+    assert!(!page.contains(job["id"].as_str().unwrap()) && !page.contains("138000"), "{page}");
+    assert!(fetch(address, "/").starts_with("HTTP/1.1 404"));
+    pair.shop.stop();
+    assert!(until(|| fetch(address, "/metrics").contains("tacitly_link_up{peer=\"shop\"} 0").then_some(())).is_some());
+}
+
+#[test]
+fn a_token_opens_the_control_port_for_the_calls_of_its_role_only() {
+    let address = free_address().unwrap();
+    let mut pair = Pair::with(setup().set("TACITLY_CONTROL__LISTEN", address), setup());
+    pair.datasets(&mobiles(0..50), &mobiles(25..75));
+    pair.bank.tacitly(&["dataset", "deny", "ids", "shop"]).unwrap();
+    let make = |role: &str| {
+        let made = pair.bank.tacitly(&["token", "create", "--role", role, &format!("{role}-1")]).unwrap();
+        let path = pair.file(role);
+        fs::write(&path, made["token"].as_str().unwrap()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let (operator, approver, auditor) = (make("operator"), make("approver"), make("auditor"));
+    let kept = fs::read_to_string(pair.bank.home.join("control.tokens")).unwrap();
+    assert!(!kept.contains("tacitly-token-"), "only digests are kept");
+    assert_eq!(fs::metadata(pair.bank.home.join("control.tokens")).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let port = address.to_string();
+    let nowhere = pair.file("nowhere");
+    let remote = |token: &Path, words: &[&str]| {
+        let token = token.display().to_string();
+        let output = run(&nowhere, &[words, &["--json", "--connect", &port, "--token-file", &token]].concat());
+        if output.status.success() {
+            return Ok(serde_json::from_slice::<Value>(&output.stdout).unwrap());
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let error: Value = text.lines().rev().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+        Err(error["error"]["code"].as_str().unwrap_or(&text).to_owned())
+    };
+    for token in [&operator, &approver, &auditor] {
+        assert_eq!(remote(token, &["status"]).unwrap()["party"], "bank");
+        remote(token, &["health"]).unwrap();
+        for local in [&["identity", "rotate"][..], &["backup", "/tmp/never"]] {
+            assert_eq!(remote(token, local).unwrap_err(), "permission", "{local:?} is for the socket");
+        }
+    }
+    let psi = ["psi", "--dataset", "ids", "--with", "shop/ids"];
+    let allow = ["dataset", "allow", "ids", "shop"];
+    assert_eq!(remote(&auditor, &psi).unwrap_err(), "permission");
+    assert_eq!(remote(&approver, &psi).unwrap_err(), "permission");
+    assert_eq!(remote(&operator, &allow).unwrap_err(), "permission");
+    let file = pair.file("bank.csv").display().to_string();
+    let add = ["dataset", "add", "more", &file, "--key", "mobile=cn-mobile", "--allow", "shop"];
+    assert_eq!(remote(&operator, &add).unwrap_err(), "permission", "a rule by the back door");
+    remote(&approver, &allow).unwrap();
+    assert_eq!(remote(&operator, &psi).unwrap()["result_items"], 25);
+    let events = pair.bank.tacitly(&["events"]).unwrap();
+    let noted =
+        events.as_array().unwrap().iter().any(|event| {
+            event["actor"] == "token:operator-1" && event["detail"].as_str().unwrap().contains("SubmitJob")
+        });
+    assert!(noted, "{events}");
+
+    pair.bank.tacitly(&["token", "revoke", "operator-1"]).unwrap();
+    assert_eq!(remote(&operator, &["status"]).unwrap_err(), "permission");
+    fs::write(&auditor, "tacitly-token-wrong").unwrap();
+    assert_eq!(remote(&auditor, &["status"]).unwrap_err(), "permission");
+    fs::set_permissions(&approver, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(remote(&approver, &["status"]).unwrap_err().contains("chmod 600"));
+}
+
+#[test]
+fn a_control_port_that_others_could_reach_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = init(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    command.args(["config", "check", "--home"]).arg(&home).env("TACITLY_CONTROL__LISTEN", "0.0.0.0:7101");
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("loopback"), "{output:?}");
+}
