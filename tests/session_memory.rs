@@ -366,14 +366,35 @@ async fn a_cancelled_session_ends_on_both_sides_within_a_second_even_in_the_midd
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_is_dropped_leaves_no_peer_waiting() {
+async fn a_driver_that_is_dropped_leaves_no_peer_waiting_not_even_while_its_party_computes() {
     let (_hub, a, b) = pair(tight()).await;
-    let (at_a, at_b) = bulk("s", 100, 10);
-    let link = a.open(id("b"), tag("s")).unwrap();
-    drop(drive(Box::new(at_a), vec![link], Options::default()));
-    let ended = run(&b, at_b, "s", Options::default()).await.unwrap().unwrap_err();
-    assert!(matches!(&ended, Ended::PeerFailed { code, .. } if code == "abandoned"), "{ended}");
-    assert!(ended.is_resumable());
+    for running in [false, true] {
+        let session = format!("running: {running}");
+        let (mut at_a, at_b) = bulk(&session, 100, 10);
+        let counters = at_a.counters.clone();
+        at_a.before_send = Some(Box::new(|frame| {
+            if frame == 5 {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }));
+        let link = a.open(id("b"), tag(&session)).unwrap();
+        let driver = drive(Box::new(at_a), vec![link], Options::default());
+        let at_b = run(&b, at_b, &session, Options::default());
+        if running {
+            let driver = tokio::spawn(driver);
+            while counters.sent.load(Ordering::SeqCst) < 5 {
+                tokio::task::yield_now().await;
+            }
+            driver.abort();
+        } else {
+            drop(driver);
+        }
+        let begun = std::time::Instant::now();
+        let ended = at_b.await.unwrap().unwrap_err();
+        assert!(matches!(&ended, Ended::PeerFailed { code, .. } if code == "abandoned"), "{ended}");
+        assert!(ended.is_resumable());
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]
