@@ -14,7 +14,7 @@ mod turn;
 pub use crate::transport::{Inbox, LinkError, LinkState, SessionLink, Settings};
 pub use drive::{CheckpointSink, Completed, LocalFailure, Options, Settle, drive};
 pub use ended::{Absence, Ended};
-pub use network::Network;
+pub use network::{Network, StartError};
 pub use status::{Status, Traffic};
 pub use tokio_util::sync::CancellationToken;
 pub use transcript::{PeerTranscripts, Transcript};
