@@ -8,7 +8,8 @@ use std::time::Duration;
 use rand::RngExt;
 use session_support::{Bulk, down, id, join, link_is, pair, tag, tight, up};
 use tacitly::session::{
-    Absence, CancellationToken, Completed, Ended, LinkState, LocalFailure, Network, Options, Settings, Status, drive,
+    Absence, CancellationToken, Completed, Ended, LinkState, LocalFailure, Network, Options, Settings, StartError,
+    Status, drive,
 };
 use tacitly::transport::{LinkError, MemoryHub};
 use tacitly_core::{Channel, Fault, Frame, Party, PartyId, Progress, Seed, Stall, code};
@@ -366,14 +367,35 @@ async fn a_cancelled_session_ends_on_both_sides_within_a_second_even_in_the_midd
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_is_dropped_leaves_no_peer_waiting() {
+async fn a_driver_that_is_dropped_leaves_no_peer_waiting_not_even_while_its_party_computes() {
     let (_hub, a, b) = pair(tight()).await;
-    let (at_a, at_b) = bulk("s", 100, 10);
-    let link = a.open(id("b"), tag("s")).unwrap();
-    drop(drive(Box::new(at_a), vec![link], Options::default()));
-    let ended = run(&b, at_b, "s", Options::default()).await.unwrap().unwrap_err();
-    assert!(matches!(&ended, Ended::PeerFailed { code, .. } if code == "abandoned"), "{ended}");
-    assert!(ended.is_resumable());
+    for running in [false, true] {
+        let session = format!("running: {running}");
+        let (mut at_a, at_b) = bulk(&session, 100, 10);
+        let counters = at_a.counters.clone();
+        at_a.before_send = Some(Box::new(|frame| {
+            if frame == 5 {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }));
+        let link = a.open(id("b"), tag(&session)).unwrap();
+        let driver = drive(Box::new(at_a), vec![link], Options::default());
+        let at_b = run(&b, at_b, &session, Options::default());
+        if running {
+            let driver = tokio::spawn(driver);
+            while counters.sent.load(Ordering::SeqCst) < 5 {
+                tokio::task::yield_now().await;
+            }
+            driver.abort();
+        } else {
+            drop(driver);
+        }
+        let begun = std::time::Instant::now();
+        let ended = at_b.await.unwrap().unwrap_err();
+        assert!(matches!(&ended, Ended::PeerFailed { code, .. } if code == "abandoned"), "{ended}");
+        assert!(ended.is_resumable());
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -508,6 +530,59 @@ async fn more_sessions_than_allowed_are_refused_on_our_side_and_on_the_peers() {
     assert_eq!(refused, LinkError::TooManySessions { peer: id("b"), limit: 3 });
     assert_eq!(a.open(id("b"), tag("4")).err().unwrap(), LinkError::AlreadyOpen { peer: id("b") });
     assert!(matches!(a.open(id("c"), tag("5")), Err(LinkError::UnknownPeer { .. })));
+}
+
+#[test]
+fn a_network_starts_on_a_runtime_only_and_is_used_from_any_thread() {
+    let hub = MemoryHub::new();
+    let start = || {
+        let transport = std::sync::Arc::new(hub.join(id("a")));
+        let inbox = std::sync::Arc::new(session_support::Echo::default());
+        Network::start(transport, session_support::roster(&["b"]), inbox, Settings::default())
+    };
+    assert_eq!(start().err(), Some(StartError::NoRuntime));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let network = runtime.block_on(async { start() }).unwrap();
+    network.refresh();
+    drop(network.open(id("b"), tag("s")).unwrap());
+}
+
+/// A party that comes to its answer while it is asked for a frame, and has none.
+struct Late {
+    asked: u32,
+}
+
+impl Party for Late {
+    type Output = u32;
+
+    fn poll_send(&mut self, _: PartyId) -> Option<Frame> {
+        self.asked += 1;
+        None
+    }
+
+    fn receive(&mut self, _: PartyId, _: Frame) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
+        Err(Stall { who, stage: "thinking" })
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { stage: "thinking", done: 0, total: 0 }
+    }
+
+    fn output(&mut self) -> Option<u32> {
+        (self.asked > 0).then_some(self.asked)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_with_no_frame_is_not_overlooked() {
+    let (_hub, a, _b) = pair(tight()).await;
+    let link = a.open(id("b"), tag("s")).unwrap();
+    let done = timeout(Duration::from_secs(1), drive(Box::new(Late { asked: 0 }), vec![link], Options::default()));
+    assert_eq!(done.await.expect("it waits for nothing").unwrap().output, 1);
 }
 
 /// A coordinator that hears one frame of each of two helpers, or goes on without one of them.

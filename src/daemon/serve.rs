@@ -65,6 +65,9 @@ pub enum ServeError {
         /// The configuration's.
         expected: tacitly_core::PartyId,
     },
+    /// The links with peers.
+    #[error(transparent)]
+    Network(#[from] crate::session::StartError),
     /// The system refused.
     #[error(transparent)]
     Io(#[from] std::io::Error),

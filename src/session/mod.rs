@@ -15,7 +15,7 @@ mod turn;
 pub use crate::transport::{Inbox, LinkError, LinkState, SessionLink, Settings};
 pub use drive::{CheckpointSink, Completed, LocalFailure, Options, Settle, drive};
 pub use ended::{Absence, Ended};
-pub use network::Network;
+pub use network::{Network, StartError};
 pub use retagged::Retagged;
 pub use status::{Status, Traffic};
 pub use tokio_util::sync::CancellationToken;

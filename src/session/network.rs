@@ -1,7 +1,6 @@
 //! The links of one party with all its peers.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +8,13 @@ use bytes::Bytes;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tacitly_core::{PartyId, SessionTag};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::transport::{
     BootId, Common, Connection, Farewell, Inbox, Link, LinkError, LinkState, Notice, PeerDirectory, Refusal,
-    SessionLink, Settings, Transport,
+    SessionLink, Settings, Transport, UnfitSettings,
 };
 
 /// How often a shutdown looks whether everything has been said.
@@ -38,24 +38,40 @@ struct Inner {
     links: Mutex<BTreeMap<PartyId, Arc<Link>>>,
 }
 
+/// Why there is no network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// No link can be kept under the settings.
+    #[error(transparent)]
+    Settings(#[from] UnfitSettings),
+    /// The caller is not on a Tokio runtime.
+    #[error("a network runs on a Tokio runtime, and there is none here")]
+    NoRuntime,
+    /// The system gives no randomness.
+    #[error("the system gives no randomness: {0}")]
+    NoRandomness(String),
+}
+
 impl Network {
-    /// Starts to keep links with the peers of `directory` over `transport`. Needs a Tokio runtime.
+    /// Starts to keep links with the peers of `directory` over `transport`, on the Tokio runtime it is called on.
     ///
     /// # Errors
-    /// If the system gives no randomness.
+    /// [`StartError`]
     pub fn start(
         transport: Arc<dyn Transport>,
         directory: Arc<dyn PeerDirectory>,
         inbox: Arc<dyn Inbox>,
         settings: Settings,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
+        settings.check()?;
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let mut boot = BootId([0; 16]);
-        SysRng.try_fill_bytes(&mut boot.0).map_err(io::Error::other)?;
-        let common = Arc::new(Common::new(transport, inbox, settings, boot));
+        SysRng.try_fill_bytes(&mut boot.0).map_err(|error| StartError::NoRandomness(error.to_string()))?;
+        let common = Arc::new(Common::new(transport, inbox, settings, boot, runtime.clone()));
+        let closing = common.closing.clone();
         let network = Self { inner: Arc::new(Inner { common, directory, links: Mutex::default() }) };
-        let closing = &network.inner.common.closing;
-        tokio::spawn(closing.clone().run_until_cancelled_owned(network.clone().take_calls()));
-        tokio::spawn(closing.clone().run_until_cancelled_owned(network.clone().follow_directory()));
+        runtime.spawn(closing.clone().run_until_cancelled_owned(network.clone().take_calls()));
+        runtime.spawn(closing.run_until_cancelled_owned(network.clone().follow_directory()));
         Ok(network)
     }
 

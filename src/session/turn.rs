@@ -96,14 +96,8 @@ impl<P: Party + ?Sized> Table<P> {
                 return Next::Stopped;
             }
             self.report();
-            if let Some(checkpoint) = self.party.poll_checkpoint() {
-                return Next::Store(checkpoint);
-            }
-            if !self.answered
-                && let Some(answer) = self.party.output()
-            {
-                self.answered = true;
-                return Next::Answer(answer);
+            if let Some(next) = self.raised() {
+                return next;
             }
             if let Some(seat) = self.unconfirmed.take() {
                 self.seats[seat].link.consumed();
@@ -114,6 +108,19 @@ impl<P: Party + ?Sized> Table<P> {
                 Err(ended) => return Next::Over(ended),
             }
         }
+    }
+
+    /// The checkpoint or the answer that the party has come to.
+    fn raised(&mut self) -> Option<Next<P::Output>> {
+        if let Some(checkpoint) = self.party.poll_checkpoint() {
+            return Some(Next::Store(checkpoint));
+        }
+        if self.answered {
+            return None;
+        }
+        let answer = self.party.output()?;
+        self.answered = true;
+        Some(Next::Answer(answer))
     }
 
     /// Sends or receives one frame, or finds out that there is none.
@@ -133,6 +140,10 @@ impl<P: Party + ?Sized> Table<P> {
                     return Ok(None);
                 }
             }
+        }
+        // Asking for a frame that is not there may have computed all the same.
+        if let Some(next) = self.raised() {
+            return Ok(Some(next));
         }
         let settled = |seat: &Seat| seat.gone || seat.link.is_settled();
         if self.answered && everyone_asked && self.seats.iter().all(settled) {

@@ -83,7 +83,7 @@ impl Connection {
     /// # Errors
     /// [`LinkError::Broken`] if the connection has ended; [`Connection::receive`] knows why.
     pub async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
-        self.outgoing.send(envelope).await.map_err(|_| self.ended())
+        self.outgoing.send(envelope).await.map_err(|_| broken_off(self.peer))
     }
 
     /// The next envelope. Cancel-safe.
@@ -91,8 +91,7 @@ impl Connection {
     /// # Errors
     /// The [`LinkError`] with which the connection ended.
     pub async fn receive(&mut self) -> Result<Envelope, LinkError> {
-        let ended = self.ended();
-        self.incoming.next().await.unwrap_or(Err(ended))
+        self.incoming.next().await.unwrap_or_else(|| Err(broken_off(self.peer)))
     }
 
     /// Ends the connection on purpose, with a last word if one is given.
@@ -109,10 +108,11 @@ impl Connection {
         .await;
         drop(cut);
     }
+}
 
-    fn ended(&self) -> LinkError {
-        LinkError::Broken { peer: self.peer, detail: "it ended without a word".to_owned() }
-    }
+/// What becomes of a connection that ends without a reason.
+pub(super) fn broken_off(peer: PartyId) -> LinkError {
+    LinkError::Broken { peer, detail: "it ended without a word".to_owned() }
 }
 
 /// When a byte last came in. Counting bytes rather than envelopes keeps a slow link with a large envelope alive.

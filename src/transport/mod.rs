@@ -36,4 +36,4 @@ pub use identity::{IdentityError, MalformedPin, Pin, TlsIdentity};
 pub use link::{BEYOND_WINDOW, BUSY, Departure, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, SessionLink, UnfitFrame};
 pub(crate) use link::{Common, Link};
 pub use memory::{MemoryHub, MemoryTransport, Tap};
-pub use settings::Settings;
+pub use settings::{Settings, UnfitSettings};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::envelope::{Window, WireRange};
+use super::envelope::{Window, WireRange, is_code};
 
 /// How links behave. All of it may differ between two peers.
 #[derive(Clone, Debug)]
@@ -50,5 +50,71 @@ impl Default for Settings {
             features: BTreeSet::new(),
             software: concat!("tacitly ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+}
+
+/// Settings under which no link can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the setting {setting} must be {expected}")]
+pub struct UnfitSettings {
+    /// Which.
+    pub setting: &'static str,
+    /// What it must be.
+    pub expected: &'static str,
+}
+
+impl Settings {
+    /// The most features that a greeting names, and the longest name of a build.
+    pub(super) const MAX_NAMES: usize = 64;
+
+    /// Checks that links can be kept under these settings.
+    ///
+    /// # Errors
+    /// [`UnfitSettings`] naming the first that does not fit.
+    pub fn check(&self) -> Result<(), UnfitSettings> {
+        let positive = "more than 0";
+        for (fits, setting, expected) in [
+            (!self.heartbeat.is_zero(), "heartbeat", positive),
+            (!self.greeting_window.is_zero(), "greeting_window", positive),
+            (!self.redial_first.is_zero(), "redial_first", positive),
+            (self.redial_first <= self.redial_most, "redial_most", "at least redial_first"),
+            (self.window.has_room(0, 0), "window", "at least one frame and one byte"),
+            (self.max_sessions > 0, "max_sessions", positive),
+            ((1..=65_536).contains(&self.max_requests), "max_requests", "from 1 to 65536"),
+            (self.wire.oldest <= self.wire.newest, "wire", "a range from older to newer"),
+            (is_printable_name(&self.software), "software", "at most 64 printable bytes"),
+            (are_features(self.features.iter()), "features", "at most 64 names of a-z, 0-9 and '-'"),
+        ] {
+            if !fits {
+                return Err(UnfitSettings { setting, expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a build may be called so in a greeting.
+pub(super) fn is_printable_name(software: &str) -> bool {
+    software.len() <= Settings::MAX_NAMES && !software.contains(char::is_control)
+}
+
+/// Whether these may be the features in a greeting.
+pub(super) fn are_features<'a>(mut names: impl ExactSizeIterator<Item = &'a String>) -> bool {
+    names.len() <= Settings::MAX_NAMES && names.all(|name| is_code(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_and_what_would_break_every_link_is_named() {
+        assert_eq!(Settings::default().check(), Ok(()));
+        let still = Settings { heartbeat: Duration::ZERO, ..Settings::default() };
+        assert_eq!(still.check().unwrap_err().to_string(), "the setting heartbeat must be more than 0");
+        let shut = Settings { window: Window { frames: 0, bytes: 1 }, ..Settings::default() };
+        assert_eq!(shut.check().unwrap_err().setting, "window");
+        let shouting = Settings { features: ["LOUD".to_owned()].into(), ..Settings::default() };
+        assert_eq!(shouting.check().unwrap_err().setting, "features");
     }
 }

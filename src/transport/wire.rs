@@ -4,14 +4,12 @@ use tacitly_core::{Frame, SessionTag};
 
 use super::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange, is_code};
 use super::generated as pb;
+use super::settings::{are_features, is_printable_name};
 use pb::bye::Reason;
 use pb::envelope::Kind;
 
 /// The longest encoded envelope: a body and what is around it.
 pub(super) const MAX_ENVELOPE: usize = Frame::MAX_BODY + (16 << 10);
-
-/// The most features that a greeting names.
-const MAX_FEATURES: usize = 64;
 
 /// Which rule an envelope breaks; a peer's mistake.
 pub(super) type Rule = &'static str;
@@ -100,11 +98,10 @@ pub(super) fn from_wire(envelope: pb::Envelope) -> Result<Envelope, Rule> {
 }
 
 fn greeting(hello: pb::Hello) -> Result<Hello, Rule> {
-    let printable = |text: &str| text.len() <= 64 && !text.contains(char::is_control);
-    if hello.features.len() > MAX_FEATURES || !hello.features.iter().all(|name| is_code(name)) {
+    if !are_features(hello.features.iter()) {
         return Err("hello-features");
     }
-    if !printable(&hello.software) {
+    if !is_printable_name(&hello.software) {
         return Err("hello-software");
     }
     if hello.window_frames == 0 || hello.window_bytes == 0 {

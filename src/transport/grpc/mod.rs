@@ -213,14 +213,10 @@ fn broken(peer: PartyId, status: &Status) -> LinkError {
 
 /// The innermost cause is what a person can act on; the layers above it only say that there was one.
 fn in_one_line(status: &Status) -> String {
-    let mut cause: &dyn std::error::Error = status;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = if std::ptr::eq(cause, status as &dyn std::error::Error) {
-        format!("{:?}: {}", status.code(), status.message())
-    } else {
-        cause.to_string()
+    let first = std::error::Error::source(status);
+    let text = match std::iter::successors(first, |cause| cause.source()).last() {
+        Some(cause) => cause.to_string(),
+        None => format!("{:?}: {}", status.code(), status.message()),
     };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }

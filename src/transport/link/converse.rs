@@ -12,7 +12,7 @@ use tokio_stream::StreamExt;
 use super::Link;
 use super::greeting::{Adopted, farewell};
 use super::state::Received;
-use crate::transport::connection::Connection;
+use crate::transport::connection::{Connection, broken_off};
 use crate::transport::envelope::{Envelope, Farewell};
 use crate::transport::error::LinkError;
 
@@ -86,9 +86,7 @@ impl Link {
                         }
                     }
                     Some(Err(error)) => return Over::Down(error),
-                    None => {
-                        return Over::Down(LinkError::Broken { peer, detail: "it ended without a word".to_owned() });
-                    }
+                    None => return Over::Down(broken_off(peer)),
                 },
                 written = write => if written.is_none() {
                     // Either the connection does not take anything more, or there is nothing more to give it.
@@ -105,7 +103,7 @@ impl Link {
                     }
                     return Over::Down(match timeout(LAST_WORD, incoming.next()).await {
                         Ok(Some(Err(error))) => error,
-                        _ => LinkError::Broken { peer, detail: "it takes nothing more".to_owned() },
+                        _ => broken_off(peer),
                     });
                 },
                 _ = beat.tick() => {

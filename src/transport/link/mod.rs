@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacitly_core::{Frame, PartyId, SessionTag};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -60,11 +61,19 @@ pub(crate) struct Common {
     pub(crate) board: Board,
     /// Ends every task.
     pub(crate) closing: CancellationToken,
+    /// Where the tasks run, whichever thread asks for them.
+    pub(crate) runtime: Handle,
     connections: AtomicU64,
 }
 
 impl Common {
-    pub(crate) fn new(transport: Arc<dyn Transport>, inbox: Arc<dyn Inbox>, settings: Settings, boot: BootId) -> Self {
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        inbox: Arc<dyn Inbox>,
+        settings: Settings,
+        boot: BootId,
+        runtime: Handle,
+    ) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = boot.0;
         Self {
             transport,
@@ -73,6 +82,7 @@ impl Common {
             boot,
             board: watch::Sender::new(BTreeMap::new()),
             closing: CancellationToken::new(),
+            runtime,
             connections: AtomicU64::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
         }
     }
@@ -119,9 +129,10 @@ impl Link {
             closing: common.closing.child_token(),
             common,
         });
-        tokio::spawn(link.closing.clone().run_until_cancelled_owned(link.clone().keep_time()));
-        tokio::spawn(link.closing.clone().run_until_cancelled_owned(link.clone().keep_dialling()));
-        tokio::spawn(link.closing.clone().run_until_cancelled_owned(link.clone().tell_changes()));
+        let runtime = &link.common.runtime;
+        runtime.spawn(link.closing.clone().run_until_cancelled_owned(link.clone().keep_time()));
+        runtime.spawn(link.closing.clone().run_until_cancelled_owned(link.clone().keep_dialling()));
+        runtime.spawn(link.closing.clone().run_until_cancelled_owned(link.clone().tell_changes()));
         link
     }
 

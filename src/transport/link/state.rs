@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     pub(super) over: Option<Departure>,
+    /// The peer's process that took part in it is gone, and the one that runs now must not hear of it.
+    forgotten: bool,
     /// Rung when there is something to look at.
     pub(super) doorbell: Arc<Notify>,
     opened: Instant,
@@ -145,6 +147,7 @@ impl State {
         self.let_go();
         if self.boot.replace(hello.boot).is_some_and(|boot| boot != hello.boot) {
             for session in self.sessions.values_mut().filter(|session| session.theirs.is_some()) {
+                session.forgotten = true;
                 session.end(Departure::Restarted);
             }
             // The new process counts its channels from 1 again: old numbers would be taken for new ones.
@@ -241,6 +244,7 @@ impl State {
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             over: None,
+            forgotten: false,
             doorbell: Arc::new(Notify::new()),
             opened: now,
         };
@@ -258,7 +262,7 @@ impl State {
             if self.announced.get(&session.tag) == session.theirs.as_ref() {
                 self.announced.remove(&session.tag);
             }
-            if session.over != Some(Departure::Restarted) {
+            if !session.forgotten {
                 self.record(Ending { tag: session.tag, ours: channel, theirs: session.theirs, notice });
             }
         }

@@ -126,8 +126,12 @@ fn sessions_with_an_earlier_process_do_not_touch_those_with_the_next_that_have_t
             a.finish(channel, Notice::new(Notice::CANCELLED, ""));
         }
     }
+    let lost_before = a.open(SessionTag([2; 16]), 8, Instant::now()).unwrap();
+    receive(&mut a, Envelope::SessionOpen { session: SessionTag([2; 16]), channel: 6 });
+    a.sessions.get_mut(&lost_before).unwrap().end(Departure::Lost);
     a.adopt(id("b"), &hello("b", 2, 11, 0), up()).unwrap();
     a.finish(earlier[1], Notice::new(Notice::PEER_RESTARTED, ""));
+    a.finish(lost_before, Notice::new(Notice::PEER_LOST, ""));
     assert_eq!(a.outbound(), None, "the new process is told of nothing that it has not begun");
     let now = open(&mut a);
     receive(&mut a, Envelope::SessionOpen { session: TAG, channel: 5 });
