@@ -166,6 +166,8 @@ struct State {
     carried: AtomicU64,
     cut_after: Mutex<Option<u64>>,
     delay: Mutex<Duration>,
+    /// At how many bytes which fault strikes, once.
+    spoil: Mutex<Option<(u64, u8)>>,
     ends: Mutex<Vec<TcpStream>>,
 }
 
@@ -213,6 +215,12 @@ impl Cable {
         *self.state.delay.lock().unwrap() = delay;
     }
 
+    /// Once this many more bytes have been carried: loses half a piece (1), carries a piece twice (2), or closes one
+    /// direction only (3).
+    pub fn spoil_after(&self, bytes: u64, fault: u8) {
+        *self.state.spoil.lock().unwrap() = Some((self.carried() + bytes, fault));
+    }
+
     pub fn is_cut(&self) -> bool {
         self.state.cut.load(Ordering::SeqCst)
     }
@@ -237,8 +245,16 @@ impl State {
             if !delay.is_zero() {
                 std::thread::sleep(delay);
             }
-            if self.cut.load(Ordering::SeqCst) || to.write_all(&piece[..length]).is_err() {
+            let due = |spoil: &mut (u64, u8)| self.carried.load(Ordering::SeqCst) >= spoil.0;
+            let fault = self.spoil.lock().unwrap().take_if(due).map_or(0, |(_, fault)| fault);
+            let kept = if fault == 1 { length / 2 } else { length };
+            let carry = |to: &mut TcpStream| to.write_all(&piece[..kept]);
+            if self.cut.load(Ordering::SeqCst) || carry(&mut to).is_err() || (fault == 2 && carry(&mut to).is_err()) {
                 break;
+            }
+            if fault == 3 {
+                let _already_gone = to.shutdown(Shutdown::Write);
+                return;
             }
             let carried = self.carried.fetch_add(length as u64, Ordering::SeqCst) + length as u64;
             if self.cut_after.lock().unwrap().is_some_and(|limit| carried >= limit) {
