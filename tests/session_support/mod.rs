@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tacitly::session::{Inbox, LinkState, Network, Settings};
+use tacitly::session::{Completed, Ended, Inbox, LinkState, Network, Options, Settings, drive};
 use tacitly::transport::{Entry, MemoryHub, Pending, Roster, Window};
 use tacitly_core::{
     Channel, Checkpoint, Fault, Frame, Party, PartyId, Progress, SessionTag, Stall, Terms, Violation, code,
 };
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub(crate) fn id(name: &str) -> PartyId {
@@ -229,4 +230,23 @@ pub(crate) async fn up(network: &Network, peer: &str) {
 
 pub(crate) async fn down(network: &Network, peer: &str) -> LinkState {
     link_is(network, peer, |state| !state.is_up()).await
+}
+
+pub(crate) type Outcome = Result<Completed<Vec<u8>>, Ended>;
+
+/// Opens the session and drives the party at `network`, in a task.
+pub(crate) fn run(network: &Network, party: Bulk, session: &str, options: Options<Vec<u8>>) -> JoinHandle<Outcome> {
+    let link = network.open(party.peer, tag(session)).unwrap();
+    tokio::spawn(drive(Box::new(party), vec![link], options))
+}
+
+/// Both ends of an exchange of `frames` frames each way.
+pub(crate) fn bulk(session: &str, frames: u64, size: usize) -> (Bulk, Bulk) {
+    let party = |peer| Bulk::new(id(peer), tag(session), frames, frames, size);
+    (party("b"), party("a"))
+}
+
+pub(crate) fn start(a: &Network, b: &Network, frames: u64) -> (JoinHandle<Outcome>, JoinHandle<Outcome>) {
+    let (at_a, at_b) = bulk("s", frames, 1000);
+    (run(a, at_a, "s", Options::default()), run(b, at_b, "s", Options::default()))
 }
