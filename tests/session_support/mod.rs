@@ -232,7 +232,6 @@ pub(crate) async fn down(network: &Network, peer: &str) -> LinkState {
     link_is(network, peer, |state| !state.is_up()).await
 }
 
-/// How a bulk exchange ends.
 pub(crate) type Outcome = Result<Completed<Vec<u8>>, Ended>;
 
 /// Opens the session and drives the party at `network`, in a task.
@@ -245,4 +244,9 @@ pub(crate) fn run(network: &Network, party: Bulk, session: &str, options: Option
 pub(crate) fn bulk(session: &str, frames: u64, size: usize) -> (Bulk, Bulk) {
     let party = |peer| Bulk::new(id(peer), tag(session), frames, frames, size);
     (party("b"), party("a"))
+}
+
+pub(crate) fn start(a: &Network, b: &Network, frames: u64) -> (JoinHandle<Outcome>, JoinHandle<Outcome>) {
+    let (at_a, at_b) = bulk("s", frames, 1000);
+    (run(a, at_a, "s", Options::default()), run(b, at_b, "s", Options::default()))
 }

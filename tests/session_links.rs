@@ -1,84 +1,13 @@
-//! Sessions of more than two parties on a virtual clock: one that can do without a peer goes on without it.
+//! Links between parties in one process, on a virtual clock: connections, questions, peers that come and go, the end.
 
 mod session_support;
 
 use std::time::Duration;
 
 use session_support::{Bulk, bulk, down, id, join, link_is, pair, run, tag, tight, up};
-use tacitly::session::{Completed, Ended, LinkState, Network, Options, drive};
-use tacitly::transport::MemoryHub;
-use tacitly_core::{Channel, Fault, Frame, Party, PartyId, Progress, Stall};
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
-
-/// A coordinator that hears one frame of each of two helpers, or goes on without one of them.
-struct Coordinator {
-    channels: Vec<(PartyId, Channel)>,
-    heard: Vec<PartyId>,
-    gone: Vec<PartyId>,
-    answered: bool,
-}
-
-impl Party for Coordinator {
-    type Output = Vec<PartyId>;
-
-    fn poll_send(&mut self, _: PartyId) -> Option<Frame> {
-        None
-    }
-
-    fn receive(&mut self, from: PartyId, frame: Frame) -> Result<(), Fault> {
-        let channel = self.channels.iter_mut().find(|(id, _)| *id == from).map(|(_, channel)| channel).unwrap();
-        channel.unpack(frame, 1).map_err(Fault::of(from))?;
-        self.heard.push(from);
-        Ok(())
-    }
-
-    fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
-        self.gone.push(who);
-        if self.gone.len() > 1 { Err(Stall { who, stage: "collecting" }) } else { Ok(()) }
-    }
-
-    fn progress(&self) -> Progress {
-        Progress { stage: "collecting", done: self.heard.len() as u64, total: 2 }
-    }
-
-    fn output(&mut self) -> Option<Vec<PartyId>> {
-        let ready = !self.answered && self.heard.len() + self.gone.len() >= 2;
-        self.answered |= ready;
-        ready.then(|| self.heard.clone())
-    }
-}
-
-fn coordinate(at: &Network) -> JoinHandle<Result<Completed<Vec<PartyId>>, Ended>> {
-    let peers = [id("b"), id("c")];
-    let channels = peers.map(|peer| (peer, Channel::new(tag("s")))).into();
-    let party: Box<dyn Party<Output = Vec<PartyId>>> =
-        Box::new(Coordinator { channels, heard: Vec::new(), gone: Vec::new(), answered: false });
-    let links = peers.map(|peer| at.open(peer, tag("s")).unwrap()).into();
-    tokio::spawn(drive(party, links, Options::default()))
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_protocol_that_can_do_without_a_peer_goes_on_whether_the_peer_is_lost_or_fails() {
-    for fails in [false, true] {
-        let hub = MemoryHub::new();
-        let a = join(&hub, "a", &["b", "c"], tight());
-        let b = join(&hub, "b", &["a"], tight());
-        let c = join(&hub, "c", &["a"], tight());
-        up(&a, "b").await;
-        up(&a, "c").await;
-        let at_a = coordinate(&a);
-        let helper = Bulk::new(id("a"), tag("s"), 1, 0, 10);
-        let at_b = run(&b, helper, "s", Options::default());
-        if fails {
-            drop(c.open(id("a"), tag("s")).unwrap());
-        } else {
-            hub.leave(id("c"));
-        }
-        assert_eq!(at_a.await.unwrap().unwrap().output, [id("b")]);
-        assert!(at_b.await.unwrap().is_ok());
-    }
-}
+use tacitly::session::{Ended, LinkState, Network, Options, Settings, StartError};
+use tacitly::transport::{LinkError, MemoryHub};
+use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]
 async fn links_that_both_sides_dial_at_the_same_moment_settle_on_one_connection() {
@@ -147,4 +76,60 @@ async fn a_peer_that_is_removed_is_cut_and_one_that_is_added_is_dialled_without_
     down(&b, "a").await;
     assert!(!a.links().borrow().contains_key(&id("b")));
     assert!(matches!(a.open(id("b"), tag("s")), Err(LinkError::UnknownPeer { .. })));
+}
+
+#[test]
+fn a_network_starts_on_a_runtime_only_and_is_used_from_any_thread() {
+    let hub = MemoryHub::new();
+    let start = || {
+        let transport = std::sync::Arc::new(hub.join(id("a")));
+        let inbox = std::sync::Arc::new(session_support::Echo::default());
+        Network::start(transport, session_support::roster(&["b"]), inbox, Settings::default())
+    };
+    assert_eq!(start().err(), Some(StartError::NoRuntime));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let network = runtime.block_on(async { start() }).unwrap();
+    network.refresh();
+    drop(network.open(id("b"), tag("s")).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_party_that_shuts_down_lets_sessions_end_and_then_tells_those_that_do_not() {
+    let (_hub, a, b) = pair(tight()).await;
+    let (at_a, at_b) = bulk("short", 10, 10);
+    let short = (run(&a, at_a, "short", Options::default()), run(&b, at_b, "short", Options::default()));
+    let (at_a, mut at_b) = bulk("long", 10, 10);
+    at_b.checkpoint_at = Some(5);
+    let never: tacitly::session::CheckpointSink = Box::new(|_| Box::pin(std::future::pending()));
+    let at_b = run(&b, at_b, "long", Options { checkpoint: Some(never), ..Options::default() });
+    let long = run(&a, at_a, "long", Options::default());
+    let begun = Instant::now();
+    a.shutdown(Duration::from_secs(20)).await;
+    assert!((20..24).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(short.0.await.unwrap().is_ok() && short.1.await.unwrap().is_ok());
+    let ended = long.await.unwrap().unwrap_err();
+    assert!(matches!(ended, Ended::Local { code: "shutdown", .. }) && ended.is_resumable());
+    let state = down(&b, "a").await;
+    assert!(matches!(state, LinkState::Down { .. }));
+    assert!(matches!(a.open(id("b"), tag("more")), Err(LinkError::ShuttingDown)));
+    at_b.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_sessions_than_allowed_are_refused_on_our_side_and_on_the_peers() {
+    let hub = MemoryHub::new();
+    let a = join(&hub, "a", &["b"], Settings { max_sessions: 3, ..tight() });
+    let b = join(&hub, "b", &["a"], Settings { max_sessions: 2, ..tight() });
+    up(&a, "b").await;
+    up(&b, "a").await;
+    let open = |label: &str| run(&a, Bulk::new(id("b"), tag(label), 1, 1, 1), label, Options::default());
+    let (_one, _two) = (open("1"), open("2"));
+    sleep(Duration::from_millis(100)).await;
+    let ended = open("3").await.unwrap().unwrap_err();
+    assert!(matches!(&ended, Ended::PeerFailed { code, .. } if code == "too-many-sessions"), "{ended}");
+    let _three = a.open(id("b"), tag("4")).unwrap();
+    let refused = a.open(id("b"), tag("5")).err().unwrap();
+    assert_eq!(refused, LinkError::TooManySessions { peer: id("b"), limit: 3 });
+    assert_eq!(a.open(id("b"), tag("4")).err().unwrap(), LinkError::AlreadyOpen { peer: id("b") });
+    assert!(matches!(a.open(id("c"), tag("5")), Err(LinkError::UnknownPeer { .. })));
 }
