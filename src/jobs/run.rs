@@ -250,7 +250,10 @@ impl Jobs {
             Gone::Trouble(trouble) => {
                 tracing::warn!(job = %job.id, code = trouble.code.name, stage = trouble.stage, text = trouble.text, "failed");
                 match self.end(job, State::Failed, &trouble, "daemon").await {
-                    Ok(ended) => self.tell_ended(&ended, Some(&trouble)),
+                    Ok(ended) => {
+                        self.desk.stop(ended.id);
+                        self.tell_ended(&ended, Some(&trouble));
+                    }
                     Err(error) => {
                         tracing::error!(job = %job.id, %error, "the failure could not be noted");
                         self.conclude_later(job, Gone::Trouble(trouble), &error);
@@ -264,10 +267,12 @@ impl Jobs {
     /// A full disk does not keep even the note of how a job ended: the note is tried again until there is room, so
     /// that no job stays in the ledger as running that nobody runs.
     fn conclude_later(self: &Arc<Self>, job: &Job, gone: Gone, error: &Trouble) {
-        const PAUSE: Duration = Duration::from_secs(2);
+        const PAUSE: Duration = Duration::from_secs(5);
         if error.code != codes::DISK_FULL && error.code != codes::STORE {
             return;
         }
+        let work = self.desk.find(job.id).unwrap_or_else(|| self.desk.begin(job.id, 0));
+        work.show("waiting until the store takes writes, to note how the job ended");
         let (this, job) = (self.clone(), job.clone());
         self.tasks.spawn(async move {
             tokio::select! {
