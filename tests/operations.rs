@@ -225,9 +225,7 @@ fn a_restored_store_keeps_its_peers_and_ends_the_jobs_that_were_under_way() {
 
 /// Sets the file-size limit of a running daemon; its number stands in the store's lock file.
 fn limit_files(party: &Party, bytes: Option<u64>) {
-    let lock = fs::read_dir(&party.home).unwrap().map(|entry| entry.unwrap().path());
-    let lock = lock.filter(|path| path.extension().is_some_and(|e| e.to_string_lossy().contains("lock"))).next();
-    let pid = fs::read_to_string(lock.expect("a running daemon has a lock file")).unwrap();
+    let pid = fs::read_to_string(party.home.join("tacitly.db.lock")).unwrap();
     let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
     let limited =
         Command::new("prlimit").args(["--pid", pid.trim(), &format!("--fsize={soft}:unlimited")]).status().unwrap();

@@ -98,6 +98,8 @@ pub fn serve(home: &Path) -> Result<(), ServeError> {
 }
 
 async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeError> {
+    // Caught, so that a file-size limit is an error of the write and not the end of the process.
+    let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
@@ -159,8 +161,6 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         threads,
         "ready"
     );
-    // Caught, so that a file-size limit is an error of the write and not the end of the process.
-    let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async {
         tokio::select! {

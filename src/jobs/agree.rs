@@ -1,6 +1,7 @@
 //! Proposals and decisions: how two daemons come to the same signed terms.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tacitly_core::{PartyId, Terms, Value};
 
@@ -14,6 +15,9 @@ use crate::codes::{self, Trouble};
 use crate::policy::Decision;
 use crate::store::{Created, Job, JobChange, NewJob, Role, Signature};
 
+/// How long a peer that is starting or stopping is left alone.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
 impl Jobs {
     /// As proposer: brings the proposal to the peer, however long it is away, and notes its decision if it has one.
     /// Returns once the job is no longer ours to move: decided, or waiting for a person over there.
@@ -22,7 +26,13 @@ impl Jobs {
         work.show("waiting for the peer to be reached");
         let signature = job.our_signature.as_ref().map(ToString::to_string).unwrap_or_default();
         let ask = Ask::Propose(pb::Propose { job: job.id.to_string(), terms: job.terms.canonical().into(), signature });
-        let answer = self.ask_patiently(job.peer, ask, &work).await?;
+        let answer = loop {
+            match self.ask_patiently(job.peer, ask.clone(), &work).await? {
+                // Its daemon is starting or stopping: the same proposal comes again.
+                Answer::Busy(_) => tokio::time::sleep(BUSY_PAUSE).await,
+                answer => break answer,
+            }
+        };
         match answer {
             Answer::Decided(decided) => self.note_decision(job.peer, &decided).await.map_err(Gone::Trouble),
             Answer::Pending(_) => {

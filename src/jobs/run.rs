@@ -97,7 +97,11 @@ impl Jobs {
         let from = [State::Approved.name(), State::Running.name()];
         let number = job.attempt + 1;
         let change = JobChange { attempt: Some(number), ..JobChange::by("daemon") };
-        let Ok(job) = self.store.advance(job.id, &from, State::Running.name(), change).await else { return false };
+        let job = match self.store.advance(job.id, &from, State::Running.name(), change).await {
+            Ok(job) => job,
+            // A full disk holds the job up; anything else means that somebody has moved it.
+            Err(error) => return self.store_may_recover(&error.into()).await,
+        };
         let work = self.desk.begin(job.id, number);
         let result = async {
             let _room = self.begin(&job, number, &work).await?;
@@ -240,7 +244,7 @@ impl Jobs {
                 let noted = self.store.advance(job.id, &running, State::Suspended.name(), change).await;
                 if let Err(error) = noted.map_err(Trouble::from) {
                     tracing::warn!(job = %job.id, %error, "the suspension could not be noted");
-                    self.conclude_later(job, Gone::Lost(trouble), &error);
+                    self.conclude_later(job, Gone::Lost(trouble), error);
                     return false;
                 }
                 tracing::warn!(job = %job.id, peer = %job.peer, stage = trouble.stage, "suspended: the peer is lost");
@@ -250,10 +254,13 @@ impl Jobs {
             Gone::Trouble(trouble) => {
                 tracing::warn!(job = %job.id, code = trouble.code.name, stage = trouble.stage, text = trouble.text, "failed");
                 match self.end(job, State::Failed, &trouble, "daemon").await {
-                    Ok(ended) => self.tell_ended(&ended, Some(&trouble)),
+                    Ok(ended) => {
+                        self.desk.stop(ended.id);
+                        self.tell_ended(&ended, Some(&trouble));
+                    }
                     Err(error) => {
                         tracing::error!(job = %job.id, %error, "the failure could not be noted");
-                        self.conclude_later(job, Gone::Trouble(trouble), &error);
+                        self.conclude_later(job, Gone::Trouble(trouble), error);
                     }
                 }
                 false
@@ -263,19 +270,30 @@ impl Jobs {
 
     /// A full disk does not keep even the note of how a job ended: the note is tried again until there is room, so
     /// that no job stays in the ledger as running that nobody runs.
-    fn conclude_later(self: &Arc<Self>, job: &Job, gone: Gone, error: &Trouble) {
-        const PAUSE: Duration = Duration::from_secs(2);
-        if error.code != codes::DISK_FULL && error.code != codes::STORE {
+    fn conclude_later(self: &Arc<Self>, job: &Job, gone: Gone, error: Trouble) {
+        if !is_of_the_store(&error) {
             return;
         }
+        let work = self.desk.find(job.id).unwrap_or_else(|| self.desk.begin(job.id, 0));
+        work.show("waiting until the store takes writes, to note how the job ended");
         let (this, job) = (self.clone(), job.clone());
         self.tasks.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = this.closing.cancelled() => return,
+            if this.store_may_recover(&error).await {
+                let _no_attempt_follows = Box::pin(this.conclude(&job, gone)).await;
             }
-            let _no_attempt_follows = Box::pin(this.conclude(&job, gone)).await;
         });
+    }
+
+    /// After a while, whether it is worth trying again what the store refused.
+    async fn store_may_recover(&self, error: &Trouble) -> bool {
+        const PAUSE: Duration = Duration::from_secs(5);
+        if !is_of_the_store(error) {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => true,
+            () = self.closing.cancelled() => false,
+        }
     }
 
     /// The peer says that the job is over on its side.
@@ -394,4 +412,9 @@ fn ended_here(job: &Job) -> Option<Answer> {
     let state: State = job.state.parse().ok()?;
     let why = job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure)));
     state.is_over().then(|| Answer::Ended(message::ended(job.id, state, why)))
+}
+
+/// Whether the store itself refused, for want of room say, and may take the same later.
+fn is_of_the_store(trouble: &Trouble) -> bool {
+    [codes::DISK_FULL, codes::STORE].contains(&trouble.code)
 }
