@@ -65,13 +65,20 @@ const fn block(gap: usize, middle: &[u8], length: usize) -> [u8; 128] {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use num_bigint::BigUint;
     use sha2::{Digest, Sha512};
 
     use super::*;
+    use crate::oracle;
+
+    /// What a message of this crate hashes to.
+    pub(crate) fn hash_to_field(message: &[u8]) -> BigUint {
+        BigUint::from_bytes_be(&expand_message_xmd(message, DST, LENGTH)) % oracle::prime()
+    }
 
     /// `expand_message_xmd` of RFC 9380, section 5.3.1, over SHA-512, for at most 64 bytes: written from the text, for
     /// any message and tag.
-    pub(crate) fn expand_message_xmd(message: &[u8], tag: &[u8], length: u8) -> Vec<u8> {
+    fn expand_message_xmd(message: &[u8], tag: &[u8], length: u8) -> Vec<u8> {
         let tail = [tag, &[tag.len() as u8]].concat();
         let first = Sha512::digest([&[0; 128], message, &[0, length, 0], &tail].concat());
         let second = Sha512::digest([first.as_slice(), &[1], &tail].concat());
@@ -83,5 +90,16 @@ pub(crate) mod tests {
         let mut state = START;
         sha2::block_api::compress512(&mut state, &[[0; 128]]);
         assert_eq!(state, AFTER_ZERO_BLOCK, "{state:#x?}");
+    }
+
+    #[test]
+    fn the_oracle_gives_the_published_field_elements() {
+        let (tag, vectors) = oracle::rfc_9380();
+        assert_eq!(vectors.len(), 5);
+        for vector in vectors {
+            let uniform = expand_message_xmd(vector.message.as_bytes(), tag.as_bytes(), LENGTH);
+            assert_eq!(BigUint::from_bytes_be(&uniform) % oracle::prime(), vector.u);
+            assert_eq!(oracle::map_to_curve(&vector.u), vector.mapped);
+        }
     }
 }

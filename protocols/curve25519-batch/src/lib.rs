@@ -35,6 +35,8 @@ mod expand;
 pub mod fuzzing;
 #[cfg(target_arch = "x86_64")]
 mod ifma8;
+#[cfg(test)]
+mod oracle;
 mod portable;
 mod secret_scalar;
 

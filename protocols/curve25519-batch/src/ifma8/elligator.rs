@@ -33,3 +33,55 @@ pub(super) fn map(numbers: &[Digits; TOGETHER]) -> [Fraction; TOGETHER] {
     }
     fractions
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigUint;
+
+    use super::super::fraction::quotients;
+    use super::super::tests::{bytes, digits, on_ifma8};
+    use super::super::{LANES, ladder};
+    use super::*;
+    use crate::{SecretScalar, oracle};
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    fn mapped(numbers: &[BigUint]) -> Vec<Digits> {
+        let mut registers = [Digits::small(0); TOGETHER];
+        for (register, numbers) in registers.iter_mut().zip(numbers.chunks(LANES)) {
+            *register = digits(numbers);
+        }
+        quotients(&mut map(&registers)).to_vec()
+    }
+
+    #[test]
+    fn the_map_gives_the_published_points_in_every_lane() {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+        fn test() {
+            let mut one = [0; 32];
+            one[0] = 1;
+            let one = SecretScalar::from_bytes(&one).unwrap();
+            for vector in oracle::rfc_9380().1 {
+                for u in mapped(&vec![vector.u; TOGETHER * LANES]) {
+                    assert_eq!(bytes(u), [oracle::to_bytes(&vector.mapped); LANES]);
+                    let point = quotients(&mut [ladder::multiply(one.on_hashes(), &u)])[0];
+                    assert_eq!(bytes(point), [oracle::to_bytes(&vector.point); LANES]);
+                }
+            }
+        }
+        on_ifma8(test);
+    }
+
+    #[test]
+    fn the_map_is_the_one_of_the_rfc_everywhere() {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+        fn test() {
+            for numbers in oracle::numbers().chunks(TOGETHER * LANES) {
+                let found: Vec<_> = mapped(numbers).into_iter().flat_map(|u| bytes(u)).collect();
+                for (found, r) in found.iter().zip(numbers) {
+                    assert_eq!(*found, oracle::to_bytes(&oracle::map_to_curve(r)));
+                }
+            }
+        }
+        on_ifma8(test);
+    }
+}

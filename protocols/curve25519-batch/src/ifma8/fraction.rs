@@ -35,3 +35,29 @@ pub(super) fn quotients(fractions: &mut [Fraction]) -> Zeroizing<Vec<Digits>> {
     }
     quotients
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{bytes, on_ifma8};
+    use super::*;
+    use num_bigint::BigUint;
+
+    #[test]
+    fn a_zero_denominator_gives_zero_and_spoils_no_other() {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+        fn test() {
+            let digits = |numbers: [u8; 8]| super::super::tests::digits(&numbers.map(BigUint::from));
+            let fraction =
+                |numerator, denominator| Fraction { numerator: digits(numerator), denominator: digits(denominator) };
+            let mut fractions = [
+                fraction([6, 5, 0, 0, 9, 4, 7, 1], [3, 0, 0, 7, 1, 2, 7, 0]),
+                fraction([8, 8, 8, 8, 8, 8, 8, 8], [0, 1, 2, 4, 8, 0, 1, 2]),
+            ];
+            let values = quotients(&mut fractions);
+            assert_eq!(bytes(values[0]).map(|value| value[0]), [2, 0, 0, 0, 9, 2, 1, 0]);
+            assert_eq!(bytes(values[1]).map(|value| value[0]), [0, 8, 4, 2, 1, 0, 8, 4]);
+            assert!(quotients(&mut []).is_empty());
+        }
+        on_ifma8(test);
+    }
+}

@@ -82,3 +82,53 @@ fn multiply_all(multiplier: &Multiplier, points: &[Digits], out: &mut [[u8; 32]]
         lanes::write(&u.to_words(), out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigUint;
+
+    use super::lanes::Lanes;
+    use super::*;
+    use crate::oracle;
+
+    /// Runs a test that needs the CPU features of this backend, or says aloud that it does not.
+    pub(super) fn on_ifma8(test: unsafe fn()) {
+        if Ifma8::detect().is_some() {
+            // SAFETY: the tests given ask for nothing but the CPU features that were just found.
+            unsafe { test() }
+        } else {
+            use std::io::Write;
+            // The macros' output of a test that passes is hidden.
+            #[allow(clippy::disallowed_methods, reason = "a skipped test must not pass in silence")]
+            let mut terminal = std::io::stderr();
+            writeln!(terminal, "SKIPPED: this CPU lacks AVX-512 IFMA").expect("a terminal");
+        }
+    }
+
+    /// The numbers of the lanes; below 2^255.
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    pub(super) fn digits(numbers: &[BigUint]) -> Digits {
+        let bytes: Vec<_> = numbers.iter().map(oracle::to_bytes).collect();
+        Digits::from_words(lanes::words(&bytes))
+    }
+
+    /// The bytes of the numbers in the lanes, below the prime.
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    pub(super) fn bytes(digits: Digits) -> [[u8; 32]; LANES] {
+        let mut bytes = [[0; 32]; LANES];
+        lanes::write(&digits.to_words(), &mut bytes);
+        bytes
+    }
+
+    /// The number in each lane of registers that hold limbs of `bits` bits.
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    pub(super) fn numbers(registers: &[Lanes], bits: usize) -> [BigUint; LANES] {
+        let mut limbs = [const { Vec::new() }; LANES];
+        for register in registers {
+            for (limbs, number) in limbs.iter_mut().zip(lanes::store(*register)) {
+                limbs.push(number);
+            }
+        }
+        limbs.map(|limbs| oracle::from_limbs(&limbs, bits))
+    }
+}

@@ -59,3 +59,33 @@ fn products<const N: usize>(a: &[Digits; N], b: &[Digits; N]) -> [Digits; N] {
     }
     products
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::LANES;
+    use super::super::tests::{bytes, digits, on_ifma8};
+    use super::*;
+    use crate::oracle;
+
+    #[test]
+    fn inverses_and_symbols_are_those_of_big_integers() {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+        fn test() {
+            for group in oracle::numbers().chunks(3 * LANES) {
+                let mut registers = [Digits::small(0); 3];
+                for (register, group) in registers.iter_mut().zip(group.chunks(LANES)) {
+                    *register = digits(group);
+                }
+                let (inverses, symbols) = (inverses(registers), symbols(registers));
+                for (i, number) in group.iter().enumerate() {
+                    let (register, lane) = (i / LANES, i % LANES);
+                    assert_eq!(bytes(inverses[register])[lane], oracle::to_bytes(&oracle::inverse(number)));
+                    assert_eq!(bytes(symbols[register])[lane], oracle::to_bytes(&oracle::symbol(number)));
+                    let minus_one = symbols[register].is_minus_one() >> lane & 1 == 1;
+                    assert_eq!(minus_one, oracle::symbol(number) == oracle::prime() - 1u8);
+                }
+            }
+        }
+        on_ifma8(test);
+    }
+}

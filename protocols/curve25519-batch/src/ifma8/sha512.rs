@@ -164,3 +164,26 @@ const CONSTANTS: [u64; 80] = [
     0x28db_77f5_2304_7d84, 0x32ca_ab7b_40c7_2493, 0x3c9e_be0a_15c9_bebc, 0x431d_67c4_9c10_0d4c,
     0x4cc5_d4be_cb3e_42b6, 0x597f_299c_fc65_7e2a, 0x5fcb_6fab_3ad6_faec, 0x6c44_198c_4a47_5817,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::LANES;
+    use super::super::tests::{bytes, on_ifma8};
+    use super::*;
+    use crate::oracle;
+
+    #[test]
+    fn messages_hash_to_the_field_as_the_rfc_says() {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+        fn test() {
+            let messages: Vec<_> = oracle::numbers().iter().map(oracle::to_bytes).collect();
+            for group in messages.chunks(LANES) {
+                let found = bytes(hash_to_field(lanes::words(group)));
+                for (found, message) in found.iter().zip(group) {
+                    assert_eq!(*found, oracle::to_bytes(&expand::tests::hash_to_field(message)));
+                }
+            }
+        }
+        on_ifma8(test);
+    }
+}

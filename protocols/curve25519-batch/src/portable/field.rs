@@ -253,3 +253,90 @@ fn carried(mut columns: [u128; 5]) -> Field {
     limbs[0] &= LOW_51;
     Field(limbs)
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigUint;
+
+    use super::*;
+    use crate::oracle::{self, prime};
+
+    const MOST_OF_FIELD: u64 = (1 << 51) + (1 << 13) - 1;
+    const MOST_OF_SUM: u64 = (1 << 53) - 1;
+
+    fn number(limbs: &[u64; 5]) -> BigUint {
+        oracle::from_limbs(limbs, 51)
+    }
+
+    fn field(number: &BigUint) -> Field {
+        Field::from_bytes(&oracle::to_bytes(number))
+    }
+
+    /// Every choice of limbs that are 0 or `most`.
+    fn extremes(most: u64) -> impl Iterator<Item = [u64; 5]> {
+        (0..32).map(move |choice| std::array::from_fn(|i| if choice >> i & 1 == 1 { most } else { 0 }))
+    }
+
+    #[track_caller]
+    fn assert_is(field: Field, expected: BigUint) {
+        let most = field.0.iter().max().unwrap();
+        assert!(*most <= MOST_OF_FIELD, "a limb is out of bounds: {most:#x}");
+        assert_eq!(field.to_bytes(), oracle::to_bytes(&(expected % prime())));
+    }
+
+    #[test]
+    fn products_of_the_largest_limbs_are_right_and_in_bounds() {
+        for a in extremes(MOST_OF_SUM) {
+            assert_is(Sum(a).square(), number(&a) * number(&a));
+            assert_is(Sum(a).times((1 << 50) - 1), number(&a) * ((1u64 << 50) - 1));
+            assert_is(Sum(a).reduced(), number(&a));
+            for b in extremes(MOST_OF_SUM) {
+                assert_is(Sum(a) * Sum(b), number(&a) * number(&b));
+            }
+        }
+    }
+
+    #[test]
+    fn sums_and_differences_of_the_largest_limbs_are_right_and_in_bounds() {
+        for a in extremes(MOST_OF_FIELD) {
+            assert_is(Field(a), number(&a));
+            assert_is(Field(a).negated(), 4u8 * prime() - number(&a));
+            for b in extremes(MOST_OF_FIELD) {
+                let (sum, difference) = (Field(a) + Field(b), Field(a) - Field(b));
+                assert!(sum.0.iter().chain(&difference.0).all(|limb| *limb <= MOST_OF_SUM));
+                assert_is(sum.reduced(), number(&a) + number(&b));
+                assert_is(difference.reduced(), number(&a) + 4u8 * prime() - number(&b));
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_come_back_below_the_prime() {
+        for a in oracle::numbers() {
+            assert_eq!(field(&a).to_bytes(), oracle::to_bytes(&a));
+        }
+        for above in 0..19u8 {
+            assert_eq!(field(&(prime() + above)).to_bytes()[0], above);
+        }
+    }
+
+    #[test]
+    fn wide_words_are_reduced() {
+        for a in oracle::numbers() {
+            let wide: BigUint = (&a << 129u32) + (&a >> 126u32);
+            let mut words = wide.to_u64_digits();
+            words.resize(6, 0);
+            assert_is(Field::from_words(&words.try_into().unwrap()), wide);
+        }
+        assert_is(Field::from_words(&[u64::MAX; 6]), (BigUint::from(1u8) << 384) - 1u8);
+    }
+
+    #[test]
+    fn inverses_and_squares_are_those_of_big_integers() {
+        for a in oracle::numbers() {
+            assert_is(field(&a).inverse(), oracle::inverse(&a));
+            let is_square = oracle::symbol(&a) <= BigUint::from(1u8);
+            assert_eq!(bool::from(field(&a).is_square()), is_square);
+        }
+    }
+}

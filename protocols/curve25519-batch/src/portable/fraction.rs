@@ -33,3 +33,20 @@ pub(super) fn quotients(fractions: &mut [Fraction]) -> Zeroizing<Vec<Field>> {
     }
     quotients
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_denominator_gives_zero_and_spoils_no_other() {
+        let fraction = |numerator, denominator| Fraction {
+            numerator: Field::small(numerator),
+            denominator: Field::small(denominator),
+        };
+        let mut fractions = [fraction(6, 3), fraction(5, 0), fraction(0, 0), fraction(0, 7), fraction(9, 1)];
+        let values: Vec<_> = quotients(&mut fractions).iter().map(|value| value.to_bytes()[0]).collect();
+        assert_eq!(values, [2, 0, 0, 0, 9]);
+        assert!(quotients(&mut []).is_empty());
+    }
+}

@@ -51,3 +51,17 @@ fn hash_to_field(message: &[u8; 32]) -> Field {
     let [a, b, c, d, e, f, ..] = second;
     Field::from_words(&[f, e, d, c, b, a])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle;
+
+    #[test]
+    fn messages_hash_to_the_field_as_the_rfc_says() {
+        for message in oracle::numbers().iter().map(oracle::to_bytes) {
+            let expected = expand::tests::hash_to_field(&message);
+            assert_eq!(hash_to_field(&message).to_bytes(), oracle::to_bytes(&expected));
+        }
+    }
+}

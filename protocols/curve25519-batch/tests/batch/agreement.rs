@@ -1,8 +1,6 @@
 //! Every backend gives the bytes that curve25519-dalek gives, wherever a point stands in a batch.
 
-mod common;
-
-use common::{backends, hash_mul, mul, oracle_hash_mul, oracle_mul, random_bytes, random_points, rng, small};
+use crate::oracle::{backends, hash_mul, mul, oracle_hash_mul, oracle_mul, random_bytes, random_points, rng, small};
 use curve25519_dalek::Scalar;
 use tacitly_curve25519_batch::{Backend, SecretScalar, hash_mul_encode, mul_encode};
 

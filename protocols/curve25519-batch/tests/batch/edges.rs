@@ -1,8 +1,6 @@
 //! Inputs that an honest peer never sends: each is multiplied like any other, or refused at its place.
 
-mod common;
-
-use common::{backends, mul, oracle_mul, prime_plus, random_points, rng, small};
+use crate::oracle::{backends, mul, oracle_mul, prime_plus, random_points, rng, small};
 use data_encoding::HEXLOWER;
 use tacitly_curve25519_batch::{BadPoint, SecretScalar};
 
