@@ -117,7 +117,8 @@ fn entry(c: &mut Criterion) {
 }
 
 fn evidence(c: &mut Criterion) {
-    let golden: serde_json::Value = serde_json::from_str(include_str!("../protocols/attestation/vectors/golden.json")).unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../protocols/attestation/vectors/golden.json")).unwrap();
     let policy = Policy::parse(golden["log"]["policy"].as_str().unwrap()).unwrap();
     let bytes = golden["log"]["certificate"].as_str().unwrap().as_bytes();
     certificate::verify(bytes, Some(&policy)).unwrap();

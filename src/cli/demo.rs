@@ -112,7 +112,7 @@ fn numbers_in(file: &Path) -> Result<Vec<String>, Failure> {
     let number = |row: csv::Result<csv::StringRecord>| {
         let row = row.map_err(Failure::plain)?;
         let cell = row.get(column).unwrap_or_default();
-        let digits: String = cell.chars().filter_map(|digit| plain_digit(digit)).collect();
+        let digits: String = cell.chars().filter_map(plain_digit).collect();
         Ok(digits[digits.len().saturating_sub(11)..].to_owned())
     };
     reader.records().map(number).collect()

@@ -68,9 +68,10 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
             rule.min_intersection
         ));
     }
-    line(format!(
+    line(
         "never    any key, any other column, or which of its keys are not shared leaves a side in readable form"
-    ));
+            .to_owned(),
+    );
     text.trim_end().to_owned()
 }
 

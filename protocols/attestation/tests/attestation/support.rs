@@ -1,7 +1,6 @@
 //! Three parties, their keys, one of every kind of entry, and a finished job with its log.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -360,10 +359,4 @@ pub(crate) fn request(log: &MemoryTree, old: u64, new: u64) -> AddCheckpoint {
 /// Salts of two parties for one joint output.
 pub(crate) fn shares() -> BTreeMap<PartyId, [u8; 32]> {
     BTreeMap::from([(party("bank-a"), [1; 32]), (party("shop-b"), [2; 32])])
-}
-
-/// The time that this thread has had a processor: what a busy machine does not change.
-pub(crate) fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
-    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
