@@ -18,6 +18,8 @@ pub struct SecretScalar {
     scalar: Scalar,
     on_hashes: Multiplier,
     on_points: Multiplier,
+    /// The same two for [`Self::stripping`].
+    stripping: [Multiplier; 2],
 }
 
 impl SecretScalar {
@@ -49,10 +51,13 @@ impl SecretScalar {
     /// multiplied by the others only. Its ladder multiplies by `8 · ((8k)⁻¹ mod ℓ)`, unclamped.
     #[must_use]
     pub fn stripping(&self) -> Self {
-        let scalar = self.scalar.invert();
-        let [on_hashes, on_points] =
-            multipliers(&scalar).expect("a scalar is only made when its inverse has multipliers too");
-        Self { scalar, on_hashes, on_points }
+        let [on_hashes, on_points] = &self.stripping;
+        Self {
+            scalar: self.scalar.invert(),
+            on_hashes: on_hashes.again(),
+            on_points: on_points.again(),
+            stripping: [self.on_hashes.again(), self.on_points.again()],
+        }
     }
 
     /// What a ladder multiplies hashes by, before their cofactor is cleared.
@@ -69,9 +74,8 @@ impl SecretScalar {
         if scalar == Scalar::ZERO {
             return None;
         }
-        multipliers(&scalar.invert())?;
         let [on_hashes, on_points] = multipliers(&scalar)?;
-        Some(Self { scalar, on_hashes, on_points })
+        Some(Self { scalar, on_hashes, on_points, stripping: multipliers(&scalar.invert())? })
     }
 }
 
@@ -92,6 +96,11 @@ impl Multiplier {
     fn new(scalar: &Scalar) -> Option<Self> {
         let multiplier = Self(scalar.to_bytes());
         (multiplier.0[31] >> 4 == 0).then_some(multiplier)
+    }
+
+    /// The same integer, for the scalar that undoes its owner.
+    fn again(&self) -> Self {
+        Self(self.0)
     }
 
     /// The bits of `m`, each 0 or 1, the most significant first.
