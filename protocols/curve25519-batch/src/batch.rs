@@ -33,10 +33,11 @@ pub fn hash_mul_encode(key: &SecretScalar, uniform: &[[u8; 32]], out: &mut [[u8;
     hash_mul_encode_with(Backend::default_of_process(), key, uniform, out);
 }
 
-/// [`hash_mul_encode`] on a named backend.
+/// [`hash_mul_encode`] on a named backend; on the portable one if the CPU cannot run that
+/// ([`Backend::is_available`]).
 ///
 /// # Panics
-/// If the lengths differ or [`Backend::is_available`] is false: mistakes of the caller.
+/// If the lengths differ, which is a mistake of the caller.
 pub fn hash_mul_encode_with(backend: Backend, key: &SecretScalar, uniform: &[[u8; 32]], out: &mut [[u8; 32]]) {
     assert_eq!(uniform.len(), out.len(), "one place for each point");
     let kernel = Kernel::of(backend);
@@ -62,13 +63,13 @@ pub fn mul_encode(key: &SecretScalar, input: &[[u8; 32]], out: &mut [[u8; 32]]) 
     mul_encode_with(Backend::default_of_process(), key, input, out)
 }
 
-/// [`mul_encode`] on a named backend.
+/// [`mul_encode`] on a named backend; on the portable one if the CPU cannot run that ([`Backend::is_available`]).
 ///
 /// # Errors
 /// As [`mul_encode`].
 ///
 /// # Panics
-/// If the lengths differ or [`Backend::is_available`] is false: mistakes of the caller.
+/// If the lengths differ, which is a mistake of the caller.
 pub fn mul_encode_with(
     backend: Backend,
     key: &SecretScalar,
