@@ -134,14 +134,14 @@ fn half_of_the_rows_repeated_under_every_policy_give_exactly_the_join_in_the_cle
         let ids = mobiles(range);
         one_column(ids.iter().chain(ids.iter().rev()).cloned().collect())
     };
-    let (ours, theirs) = (repeated(0..2_500), repeated(1_250..3_750));
+    let (ours, theirs) = (repeated(0..5_000), repeated(2_500..7_500));
     for duplicates in ["first", "all"] {
         check(&pair, duplicates, &ours, &theirs, "cn-mobile", duplicates);
     }
     let path = pair.file("bank-first.csv").display().to_string();
     let refused = pair.bank.tacitly(&["dataset", "add", "x", &path, "--key", "k0=cn-mobile"]).unwrap_err();
     assert_eq!(refused.code(), "dataset-input");
-    assert!(refused.to_string().contains("line 2502"), "{refused}");
+    assert!(refused.to_string().contains("line 5002"), "{refused}");
 }
 
 #[test]
@@ -154,18 +154,27 @@ fn identifiers_of_any_script_and_length_and_keys_of_several_columns_match_exactl
             |at: usize| format!("{at:x>4096}"),
             |at: usize| format!("a,\"quoted\"\n{at}"),
         ];
-        let ids: BTreeMap<String, ()> = (from..from + 40).flat_map(|at| kinds.map(|kind| (kind(at), ()))).collect();
+        let ids: BTreeMap<String, ()> = (from..from + 3_400).flat_map(|at| kinds.map(|kind| (kind(at), ()))).collect();
         ids.into_keys().collect()
     };
-    check(&pair, "odd", &one_column(odd(0)), &one_column(odd(20)), "raw", "error");
+    check(&pair, "odd", &one_column(odd(0)), &one_column(odd(1_700)), "raw", "error");
+    // ("1", "23") and ("12", "3") are different people.
     let tuples = |columns: usize, from: usize| -> Table {
-        // ("1", "23") and ("12", "3") are different people.
-        (from..from + 300)
-            .map(|at| (0..columns).map(|column| (at * (column + 7) % 1000).to_string()).collect())
-            .collect()
+        let cut = |at: usize| {
+            let digits = format!("{at:06}");
+            (1..3).map(move |place| {
+                let mut cells = vec![digits[..place].to_owned(), digits[place..4].to_owned(), digits[4..].to_owned()];
+                if columns == 2 {
+                    let last = cells.split_off(2);
+                    cells[1].push_str(&last[0]);
+                }
+                cells
+            })
+        };
+        (from..from + 5_000).flat_map(cut).collect()
     };
     for columns in [2, 3] {
-        check(&pair, &format!("tuples-{columns}"), &tuples(columns, 0), &tuples(columns, 150), "raw", "first");
+        check(&pair, &format!("tuples-{columns}"), &tuples(columns, 0), &tuples(columns, 2_500), "raw", "first");
     }
 }
 
