@@ -44,7 +44,7 @@ pub use desk::Live;
 pub use explain::{Facts, explain};
 pub use inbox::PeerDesk;
 pub use message::generated as wire;
-pub use office::{Jobs, Settings, StatusView, Submission};
+pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use peers::{Directory, Invitation, PeerView, Peers, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
