@@ -91,10 +91,9 @@ pub fn fsck(folder: &Path, keys: &KeyRing, signers: Option<&KeyRing>) -> Result<
 fn look_through(view: &View, keys: &KeyRing, signers: Option<&KeyRing>) -> Result<Fsck, ChainError> {
     let mut look = Look::new(view, signers);
     look.entries()?;
-    if let Some(stated) = view.checkpoint() {
-        if let Err(error) = checkpoint::check(&view.folder, stated, keys) {
-            look.find("checkpoint", None, error.to_string());
-        }
+    let stated = view.checkpoint();
+    if let Some(Err(error)) = stated.map(|stated| checkpoint::check(&view.folder, stated, keys)) {
+        look.find("checkpoint", None, error.to_string());
     }
     look.index();
     let root = (look.unread == 0).then(|| look.whole.root());
@@ -158,7 +157,7 @@ impl<'v> Look<'v> {
                 Step::Record(record) => {
                     let at = self.whole.size();
                     self.signatures_of(at, record.entry);
-                    if self.whole.size() % WIDTH == 0 {
+                    if self.whole.size().is_multiple_of(WIDTH) {
                         self.offsets.push(record.offset);
                     }
                     self.take(record.leaf, record.entry);

@@ -142,7 +142,7 @@ impl Reader<'_> {
             let at = edge.size() + unsigned.len() as u64;
             match records.next().map_err(|error| ChainError::io(self.path, error))? {
                 Step::Record(record) => {
-                    if at % WIDTH == 0 {
+                    if at.is_multiple_of(WIDTH) {
                         offsets.push(record.offset);
                     }
                     if at < signed {

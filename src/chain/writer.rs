@@ -90,7 +90,7 @@ fn commit(core: &Core, batch: VecDeque<Waiting>) -> Last {
     let mut state = core.locked();
     for (waiting, offset) in batch.into_iter().zip(offsets) {
         let index = state.tree.size();
-        if index % WIDTH == 0 {
+        if index.is_multiple_of(WIDTH) {
             state.offsets.push(offset);
         }
         state.tree.push(waiting.leaf);
