@@ -352,6 +352,7 @@ async fn envelopes_beyond_their_bounds_are_refused_before_they_fill_memory() {
             connection: 1,
             lost: 0,
             window: Window { frames: 1, bytes: 1 },
+            clock: None,
         };
         connection.send(Envelope::Hello(hello)).await.unwrap();
         up(&a.network, "mallory").await;

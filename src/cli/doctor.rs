@@ -8,6 +8,9 @@ use super::{Failure, Output, connect};
 use crate::daemon::doctor::{Finding, Level, check_config, check_world};
 use crate::rpc::control;
 
+/// How far a peer's clock may be from ours before both are doubted.
+const CLOCK_SLACK_SECONDS: u64 = 60;
+
 /// Check configuration, files, certificate, clock, disk, the daemon and the links with peers, and say how to mend what
 /// is wrong. Works with and without a running daemon; exits with 1 if anything fails.
 #[derive(Args)]
@@ -56,6 +59,13 @@ fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
             "`tacitly peer invite` here, `tacitly peer join` there",
         ));
     }
+    let astray = |peer: &&control::Peer| peer.clock_ahead_seconds.unsigned_abs() > CLOCK_SLACK_SECONDS;
+    findings.extend(status.peers.iter().filter(astray).map(|peer| {
+        let seconds = peer.clock_ahead_seconds;
+        let side = if seconds > 0 { "ahead of" } else { "behind" };
+        let text = format!("{}: its clock is {} s {side} ours", peer.party, seconds.unsigned_abs());
+        Finding::warn("clock", text, "set both clocks, for example with chrony; certificates and rules go by them")
+    }));
     findings.extend(status.peers.iter().map(|peer| {
         if peer.link_up {
             return Finding::ok("link", format!("{}: up", peer.party));

@@ -1,6 +1,7 @@
 //! `party.toml`: what an operator sets, with an environment override for every key.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct Control {
     pub listen: Option<SocketAddr>,
     /// The file with the digests of tokens, relative to the party's folder.
     pub tokens: PathBuf,
+    /// Whether the control service describes itself (gRPC reflection), for tools such as grpcurl.
+    pub reflection: bool,
 }
 
 /// The `[metrics]` table.
@@ -106,8 +109,14 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
-    /// Hours a job may run.
-    pub job_deadline_hours: u64,
+    /// Requests about jobs and new sessions that are read from one peer in a second; more wait in its connection.
+    pub requests_per_second: NonZeroU64,
+    /// Megabits a second to one peer, and as many from it; 0 for no limit.
+    pub megabits_per_second: u64,
+    /// Proposals of one peer that are written down within an hour; more are refused.
+    pub proposals_per_hour: u64,
+    /// Hours a job may run without a pause.
+    pub job_deadline_hours: f64,
     /// Seconds that running jobs get to finish after SIGTERM.
     pub drain_seconds: u64,
 }
@@ -149,7 +158,7 @@ impl Default for Network {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: "control.sock".into(), listen: None, tokens: "control.tokens".into() }
+        Self { socket: "control.sock".into(), listen: None, tokens: "control.tokens".into(), reflection: false }
     }
 }
 
@@ -168,7 +177,10 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
-            job_deadline_hours: 24,
+            requests_per_second: const { NonZeroU64::new(200).unwrap() },
+            megabits_per_second: 0,
+            proposals_per_hour: 1000,
+            job_deadline_hours: 24.0,
             drain_seconds: 30,
         }
     }
@@ -244,7 +256,12 @@ impl Config {
             (limits.running_jobs > 0, "limits.running_jobs", "must be at least 1"),
             (limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1"),
             (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
-            (limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1"),
+            (limits.proposals_per_hour > 0, "limits.proposals_per_hour", "must be at least 1"),
+            (
+                (0.001..=8760.0).contains(&limits.job_deadline_hours),
+                "limits.job_deadline_hours",
+                "must be from 0.001 to 8760",
+            ),
             (
                 self.control.listen.is_none_or(|address| address.ip().is_loopback()),
                 "control.listen",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Record, Settings};
 use crate::kernel;
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
+use crate::rpc::reflection;
 use crate::rpc::service::Service;
 use crate::session::Network;
 use crate::store::{FileSigner, Signer, Store, StoreError};
@@ -76,6 +78,9 @@ pub enum ServeError {
     /// The system refused.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The control service cannot describe itself.
+    #[error("the control service cannot describe itself: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
     /// The control service ended.
     #[error("the control service ended: {0}")]
     Control(#[from] tonic::transport::Error),
@@ -121,6 +126,8 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         heartbeat: config.heartbeat(),
         reconnect_window: config.reconnect_window(),
         max_sessions: config.limits.jobs_per_peer.max(1),
+        requests_per_second: config.limits.requests_per_second,
+        bytes_per_second: NonZeroU64::new(config.limits.megabits_per_second.saturating_mul(1_000_000 / 8)),
         ..crate::transport::Settings::default()
     };
     let transport = Grpc::new(identity, directory.clone(), Some(directory.clone()), links.clone());
@@ -138,10 +145,11 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         listen,
         reconnect_window: config.reconnect_window(),
         jobs_per_peer: config.limits.jobs_per_peer,
+        proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
-        deadline: Duration::from_secs(config.limits.job_deadline_hours * 3600),
+        deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
@@ -183,14 +191,19 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         None => None,
     };
     let gate = Gate::new(home.join(&config.control.tokens), jobs.clone());
-    let guarded = Server::builder().layer(gate).add_service(control.clone()).add_service(health_service.clone());
+    let described = if config.control.reflection { Some(reflection::service()?) } else { None };
+    let guarded = Server::builder()
+        .layer(gate)
+        .add_service(control.clone())
+        .add_service(health_service.clone())
+        .add_optional_service(described.clone());
     let guarded = async {
         match port {
             Some(port) => guarded.serve_with_incoming(TcpListenerStream::new(port)).await,
             None => std::future::pending().await,
         }
     };
-    let server = Server::builder().add_service(control).add_service(health_service);
+    let server = Server::builder().add_service(control).add_service(health_service).add_optional_service(described);
     let served = tokio::select! {
         served = server.serve_with_incoming(UnixListenerStream::new(listener)) => served.map_err(Into::into),
         served = guarded => served.map_err(Into::into),

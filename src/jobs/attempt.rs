@@ -7,7 +7,6 @@ use serde_json::json;
 use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
 use tacitly_psi::{Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::datasets::{Prepared, Rows};
@@ -282,7 +281,7 @@ impl Session<'_> {
             Box::pin(async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(local) })
         });
         let options = Options {
-            deadline: Some(Instant::now() + jobs.settings.deadline),
+            deadline: Some(self.work.until),
             status: Some(self.work.show_session()),
             checkpoint: Some(checkpoint),
             settle,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::session::{Status, Traffic};
@@ -43,6 +44,8 @@ pub(super) struct Work {
     pub(super) stop: CancellationToken,
     /// The attempt that runs; 0 while the job only waits.
     pub(super) attempt: u32,
+    /// When it must be over.
+    pub(super) until: Instant,
 }
 
 /// What a job is doing.
@@ -66,7 +69,7 @@ impl Desk {
     }
 
     /// Puts a job on the desk for an attempt, ending any earlier one.
-    pub(super) fn begin(&self, job: JobId, attempt: u32) -> Work {
+    pub(super) fn begin(&self, job: JobId, attempt: u32, until: Instant) -> Work {
         let mut works = self.lock();
         if let Some(earlier) = works.remove(&job) {
             earlier.stop.cancel();
@@ -77,6 +80,7 @@ impl Desk {
             peer_done: Arc::new(watch::Sender::new(false)),
             stop: CancellationToken::new(),
             attempt,
+            until,
         };
         works.insert(job, work.clone());
         drop(works);

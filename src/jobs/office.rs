@@ -40,13 +40,15 @@ pub struct Settings {
     pub reconnect_window: Duration,
     /// Jobs with one peer that are not over.
     pub jobs_per_peer: usize,
+    /// Proposals of one peer within an hour.
+    pub proposals_per_hour: u64,
     /// Jobs that compute at the same time.
     pub running_jobs: usize,
     /// The largest set of distinct keys that one job takes.
     pub items_per_job: u64,
     /// Bytes that reading or writing a file may use.
     pub memory: usize,
-    /// How long an attempt may run.
+    /// How long a job may run without a pause.
     pub deadline: Duration,
     /// Compute threads.
     pub threads: usize,
@@ -119,6 +121,8 @@ pub struct StatusView {
 
 /// The longest purpose that terms carry.
 const MAX_PURPOSE: usize = 200;
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Jobs {
     /// The jobs of a party over its store, its signature and its network. `per_item` is what one item costs this
@@ -474,10 +478,7 @@ impl Jobs {
         let peer = terms.peer_of(me);
         let rule = self.datasets.rule(dataset, peer).await?;
         let now = self.store.now();
-        let day_ago = now.as_second() - 86_400;
-        let filter = JobFilter { peer: Some(peer), dataset: Some(dataset.to_owned()), ..JobFilter::default() };
-        let jobs = self.store.jobs(&filter).await?;
-        let jobs_today = jobs.iter().filter(|job| job.created_at.as_second() > day_ago).count() as u64;
+        let jobs_today = self.store.jobs_since(now - DAY, peer, Some(dataset), None).await?;
         let asked = Asked {
             kind: terms.kind.name(),
             we_receive: terms.receives(me),
@@ -499,6 +500,17 @@ impl Jobs {
             return Err(Trouble::new(codes::LIMIT, text));
         }
         Ok(())
+    }
+
+    /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
+    pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Trouble> {
+        let limit = self.settings.proposals_per_hour;
+        let recent = self.store.jobs_since(self.store.now() - HOUR, peer, None, Some(Role::Approver)).await?;
+        if recent >= limit {
+            let text = format!("{} takes {limit} proposals of one party within an hour", self.settings.me);
+            return Err(Trouble::new(codes::LIMIT, text));
+        }
+        self.admit(peer).await
     }
 
     /// Ends a job in the ledger without a result.

@@ -55,6 +55,8 @@ pub struct PeerView {
     pub link_up: bool,
     /// Why it is not, in words.
     pub link_detail: String,
+    /// How many seconds its clock was ahead of ours when the link came up; below 0, behind.
+    pub clock_ahead: i64,
     /// Its signing key.
     pub key: String,
 }
@@ -175,16 +177,19 @@ impl Peers {
     }
 
     fn view(&self, peer: &Peer) -> PeerView {
-        let (link_up, link_detail) = match self.network.links().borrow().get(&peer.id) {
-            Some(LinkState::Up { .. }) => (true, String::new()),
-            Some(LinkState::Down { reason, .. }) => (false, reason.to_string()),
-            None => (false, "there has been no connection yet".to_owned()),
+        let (link_up, link_detail, clock_ahead) = match self.network.links().borrow().get(&peer.id) {
+            Some(LinkState::Up { clock_ahead, .. }) => {
+                (true, String::new(), clock_ahead.map_or(0, |ahead| ahead.as_secs()))
+            }
+            Some(LinkState::Down { reason, .. }) => (false, reason.to_string(), 0),
+            None => (false, "there has been no connection yet".to_owned(), 0),
         };
         PeerView {
             party: peer.id,
             address: peer.address.clone(),
             link_up,
             link_detail,
+            clock_ahead,
             key: peer.signing_key.to_string(),
         }
     }

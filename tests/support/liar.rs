@@ -13,9 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
-use tacitly::jobs::{JobTerms, TERMS_CONTEXT, WHOLE, attempt_label, read_invitation};
+use tacitly::jobs::{JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, read_invitation};
 use tacitly::session::Retagged;
-use tacitly::store::{FileSigner, Signer};
+use tacitly::store::{FileSigner, JobId, Signer};
 use tacitly::transport::{
     Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Roster, Settings, TlsIdentity,
     Transport, Window, WireRange,
@@ -61,6 +61,10 @@ pub(crate) struct Script {
     pub(crate) context: &'static str,
     /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
     pub(crate) hangs_up: bool,
+    /// It says yes to everything and never that it has read its data.
+    pub(crate) dawdles: bool,
+    /// It ends every session as soon as it is open.
+    pub(crate) abandons: bool,
 }
 
 impl Script {
@@ -72,6 +76,8 @@ impl Script {
             lie: Box::new(|_, frame| vec![frame]),
             context: TERMS_CONTEXT,
             hangs_up: false,
+            dawdles: false,
+            abandons: false,
         }
     }
 
@@ -141,6 +147,11 @@ impl Liar {
 
     /// A connection on which both sides have introduced themselves, this one as a fresh process.
     pub(crate) async fn call(&self) -> Result<Connection, LinkError> {
+        self.call_at(Timestamp::now()).await
+    }
+
+    /// The same, with this time on its clock.
+    pub(crate) async fn call_at(&self, clock: Timestamp) -> Result<Connection, LinkError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let mut connection = self.transport(self.identity()).dial(self.victim).await?;
         let mut boot = [0; 16];
@@ -154,12 +165,49 @@ impl Liar {
             connection: number,
             lost: 0,
             window: Window { frames: 64, bytes: 8 << 20 },
+            clock: Some(clock),
         };
         connection.send(Envelope::Hello(hello)).await?;
         match connection.receive().await? {
             Envelope::Hello(_) => Ok(connection),
             other => panic!("no greeting but {other:?}"),
         }
+    }
+
+    /// Asks the daemon one thing, on a connection of its own.
+    pub(crate) fn ask(&self, ask: Ask) -> Answer {
+        let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+        self.runtime.block_on(async {
+            let mut connection = self.call().await.unwrap();
+            connection.send(Envelope::Request { id: 1, body }).await.unwrap();
+            loop {
+                if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
+                    return pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap();
+                }
+            }
+        })
+    }
+
+    /// A well-signed proposal for this dataset of the daemon's.
+    pub(crate) fn proposal(&self, dataset: &str) -> Ask {
+        let job = JobId::fresh().to_string();
+        let mut receivers = vec![self.me, self.victim];
+        receivers.sort_unstable();
+        let terms = JobTerms {
+            job: job.clone(),
+            kind: Kind::Intersect,
+            proposer: self.me,
+            approver: self.victim,
+            proposer_dataset: "ids".to_owned(),
+            approver_dataset: dataset.to_owned(),
+            proposer_rows: 40,
+            key: vec!["cn-mobile".to_owned()],
+            receivers,
+            purpose: String::new(),
+        };
+        let terms = terms.to_terms();
+        let signature = self.signer.sign(TERMS_CONTEXT, &terms.hash().0).unwrap().to_string();
+        Ask::Propose(pb::Propose { job, terms: terms.canonical().into(), signature })
     }
 
     /// Follows the daemon's next job by this script, until the returned task is aborted.
@@ -256,6 +304,11 @@ impl Actor {
             Envelope::SessionOpen { session, channel } => {
                 if let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) {
                     ours.channel = Some(channel);
+                    if self.script.abandons {
+                        let notice = Notice::new(Notice::ABANDONED, "");
+                        self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
+                        return None;
+                    }
                     self.pump();
                 }
             }
@@ -275,15 +328,16 @@ impl Actor {
                 let signature = self.liar.signer.sign(self.script.context, &canonical.hash().0).unwrap().to_string();
                 return Answer::Decided(pb::Decided { job: proposal.job, signature, refused: None });
             }
+            Ask::Begin(_) if self.script.dawdles => {}
             Ask::Begin(begin) if begin.attempt != self.attempt => {
                 (self.attempt, self.session) = (begin.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
                 let (job, attempt) = (begin.job, begin.attempt);
                 self.ask(Ask::Ready(pb::Ready { job, attempt, items, wants_size: false }));
             }
-            Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
+            Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
-            Ask::Nudge(_) if self.session.is_none() => return Answer::Pending(pb::Pending {}),
+            Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
             Ask::Ended(ended) => {
                 let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
                 self.seen.lock().unwrap().told.push(code);

@@ -90,6 +90,9 @@ pub struct Peer {
     /// its signing key
     #[prost(string, tag = "5")]
     pub key: ::prost::alloc::string::String,
+    /// its clock against ours when the link came up
+    #[prost(sint64, tag = "6")]
+    pub clock_ahead_seconds: i64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPeersRequest {}

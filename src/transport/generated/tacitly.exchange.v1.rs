@@ -61,6 +61,9 @@ pub struct Hello {
     pub window_frames: u32,
     #[prost(uint32, tag = "10")]
     pub window_bytes: u32,
+    /// The sender's clock, in milliseconds since 1970; 0 from a build that does not say.
+    #[prost(uint64, tag = "11")]
+    pub clock_millis: u64,
 }
 /// Nothing to say, still here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
