@@ -1,5 +1,6 @@
 //! What this party's operators and applications ask about jobs.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use super::view::{EventView, JobView};
-use crate::chain::Log;
+use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Asked, Decision};
 use crate::session::Network;
@@ -60,6 +61,9 @@ pub struct Jobs {
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: Log,
+    pub(super) witness: Arc<Witness>,
+    /// The peers that have said what they cosigned of our log.
+    pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
     pub(super) transport: Grpc,
     pub(super) peers: Peers,
@@ -81,6 +85,8 @@ pub struct Record {
     pub signer: Arc<dyn Signer>,
     /// Its attestation log.
     pub log: Log,
+    /// It as a witness of others' logs.
+    pub witness: Witness,
 }
 
 /// What an operator submits.
@@ -137,7 +143,7 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log } = record;
+        let Record { signer, log, witness } = record;
         Self {
             datasets: Datasets::new(store.clone(), settings.memory),
             desk: Desk::default(),
@@ -148,6 +154,8 @@ impl Jobs {
             store,
             signer,
             log,
+            witness: Arc::new(witness),
+            asked: watch::Sender::default(),
             network,
             transport,
             peers,
