@@ -199,15 +199,16 @@ impl Jobs {
     pub async fn status(&self) -> Result<StatusView, Trouble> {
         let expires = self.transport.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
-        let warnings =
+        let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
+        let log = self.log.refusal().map(|refusal| refusal.to_string());
         Ok(StatusView {
             party: self.settings.me,
             listen: self.settings.listen,
             peers: self.peers.list().await?,
             running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
             certificate_expires: expires.to_string(),
-            warnings: warnings.into_iter().collect(),
+            warnings: certificate.into_iter().chain(log).collect(),
         })
     }
 
