@@ -75,6 +75,10 @@ codes! {
     RESTORED "restored" "The store was restored from a backup; in the lost one the job may have gone on and released its result."
         "Compare with the peer's `tacitly job list` under the same number; submit again if the result is still wanted.";
     STORE "store" "The store refused." "Read the text; `tacitly doctor` checks the store.";
+    LOG "log" "The attestation log refused."
+        "Read the text; `tacitly log fsck` checks the log.";
+    LOG_OLD "log-old" "The attestation log is an old copy, or another log has signed as this one; it takes no entries."
+        "Put the newest copy of the log's folder in its place, or begin a log of another name; docs/attestation.md says how.";
     INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";
 }
 

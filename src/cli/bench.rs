@@ -17,6 +17,7 @@ use crate::trial::{Party, Setup, Usage, introduce};
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     Psi(BenchPsi),
+    Log(super::bench_log::BenchLog),
 }
 
 /// Two daemons over loopback TLS, one core each where two are there, CSV in, CSV out; half of the rows are shared.
@@ -64,7 +65,10 @@ struct Figures {
 
 impl Bench {
     pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
-        let Self::Psi(bench) = self;
+        let bench = match self {
+            Self::Psi(bench) => bench,
+            Self::Log(bench) => return bench.run(output),
+        };
         let figures = bench.measure(output)?;
         output.say(|| &figures, || figures.words());
         if figures.exact { Ok(()) } else { Err(Failure::plain("the result is not the join in the clear")) }
@@ -172,7 +176,7 @@ fn lines(file: &Path) -> Result<Vec<String>, Failure> {
     Ok(BufReader::new(File::open(file)?).lines().skip(1).collect::<Result<_, _>>()?)
 }
 
-fn round(value: f64, digits: i32) -> f64 {
+pub(crate) fn round(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod bench_log;
 mod complete;
 mod config;
 mod connect;
@@ -12,6 +13,7 @@ mod failure;
 mod identity;
 mod init;
 mod job;
+mod log;
 mod output;
 mod peer;
 mod psi;
@@ -75,6 +77,8 @@ enum Command {
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
+    #[command(subcommand)]
+    Log(log::LogCommand),
     Demo(demo::Demo),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -109,6 +113,7 @@ impl Cli {
             Command::Bench(command) => block_on(command.run(output)),
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
+            Command::Log(command) => command.run(&home, output),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),

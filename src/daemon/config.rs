@@ -8,6 +8,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
+use tacitly_attestation::entry::Origin;
 use tacitly_core::PartyId;
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +37,9 @@ pub struct Config {
     /// What a peer may use of this machine.
     #[serde(default)]
     pub limits: Limits,
+    /// What goes on record.
+    #[serde(default)]
+    pub attestation: Attestation,
     /// What is logged and how.
     #[serde(default)]
     pub log: Log,
@@ -115,6 +119,15 @@ pub struct Limits {
     pub job_deadline_hours: f64,
     /// Seconds that running jobs get to finish after SIGTERM.
     pub drain_seconds: u64,
+}
+
+/// The `[attestation]` table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attestation {
+    /// The name of this party's attestation log; absent: `tacitly/` and the party. A log that is lost is followed by
+    /// one of another name.
+    pub origin: Option<String>,
 }
 
 /// The `[log]` table.
@@ -256,6 +269,11 @@ impl Config {
                  through SSH",
             ),
             (
+                Origin::parse(&self.origin()).is_ok(),
+                "attestation.origin",
+                "must be a name such as bank-a.example/log: a URL without its scheme",
+            ),
+            (
                 EnvFilter::try_new(&self.log.level).is_ok(),
                 "log.level",
                 "must be error, warn, info, debug or trace, or directives as for RUST_LOG",
@@ -295,7 +313,14 @@ impl Config {
             metrics: Metrics::default(),
             store: StoreConfig::default(),
             limits: Limits::default(),
+            attestation: Attestation::default(),
             log: Log::default(),
         }
+    }
+
+    /// The name of this party's attestation log.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.attestation.origin.clone().unwrap_or_else(|| format!("tacitly/{}", self.party))
     }
 }

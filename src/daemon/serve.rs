@@ -17,11 +17,13 @@ use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tracing_subscriber::EnvFilter;
 
+use super::attestation;
 use super::config::{Config, ConfigError, LogFormat};
 use super::home::{self, HomeError};
 use super::metrics;
+use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
-use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Settings};
+use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Record, Settings};
 use crate::kernel;
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
@@ -46,6 +48,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The attestation log.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
     /// Something in a room below.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -108,6 +113,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    let record = Record { log: attestation::open_log(home, &config, signer.clone()).await?, signer: signer.clone() };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
@@ -146,7 +152,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
-    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, network.clone(), transport, peers, per_item));
+    let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
     desk.open(&jobs);
     jobs.take_up_all().await?;
 

@@ -46,7 +46,7 @@ pub use desk::Live;
 pub use explain::{Facts, explain};
 pub use inbox::PeerDesk;
 pub use message::generated as wire;
-pub use office::{Jobs, Settings, StatusView, Submission};
+pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};

@@ -22,6 +22,7 @@ use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use super::view::{EventView, JobView};
+use crate::chain::Log;
 use crate::codes::{self, Trouble};
 use crate::session::Network;
 use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
@@ -57,6 +58,7 @@ pub struct Jobs {
     pub(super) settings: Settings,
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
+    pub(super) log: Log,
     pub(super) network: Network,
     pub(super) transport: Grpc,
     pub(super) peers: Peers,
@@ -70,6 +72,14 @@ pub struct Jobs {
     pub(super) rotating: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
     per_item: Duration,
+}
+
+/// What a party puts its name to, and where it goes on record.
+pub struct Record {
+    /// The party's key.
+    pub signer: Arc<dyn Signer>,
+    /// Its attestation log.
+    pub log: Log,
 }
 
 /// What an operator submits.
@@ -120,12 +130,13 @@ impl Jobs {
     pub fn new(
         settings: Settings,
         store: Arc<Store>,
-        signer: Arc<dyn Signer>,
+        record: Record,
         network: Network,
         transport: Grpc,
         peers: Peers,
         per_item: Duration,
     ) -> Self {
+        let Record { signer, log } = record;
         Self {
             datasets: Datasets::new(store.clone(), settings.memory),
             desk: Desk::default(),
@@ -135,12 +146,19 @@ impl Jobs {
             settings,
             store,
             signer,
+            log,
             network,
             transport,
             peers,
             rotating: tokio::sync::Mutex::default(),
             per_item,
         }
+    }
+
+    /// This party's attestation log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.

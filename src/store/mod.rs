@@ -56,4 +56,6 @@ pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
 pub use rules::Rule;
 pub use seal::{Sealer, SealingKeyId};
-pub use signer::{BadSignature, FileSigner, KeyId, MalformedText, PublicKey, Signature, Signer, SigningFailed};
+pub use signer::{
+    BadSignature, FileSigner, KeyId, MalformedText, NoteSigner, PublicKey, Signature, Signer, SigningFailed,
+};
