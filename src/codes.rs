@@ -35,7 +35,7 @@ codes! {
     PROTOCOL_VIOLATION "protocol-violation" "The peer broke the rules of the protocol; its answer cannot be trusted."
         "Do not repeat the job before the peer has explained itself; the violation, round and place are in the job.";
     DEADLINE "deadline" "The job took longer than it may."
-        "Raise limits.job_deadline in party.toml, or find out from `tacitly job list` which stage stood still.";
+        "Raise limits.job_deadline_hours in party.toml, or find out from `tacitly job list` which stage stood still.";
     CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";
     REFUSED_NO_RULE "refused-no-rule" "The owner of the dataset has given this peer no rule; without one everything is refused."
         "The dataset's owner runs `tacitly dataset allow DATASET PEER`.";

@@ -6,24 +6,20 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use serde_json::Value;
 use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
 use support::stage::Stage;
-use support::{assert_clean_log, mobiles, numbers, semi_join, setup};
+use support::{mobiles, setup};
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::transport::{
     Complaint, Envelope, Inbox, Notice, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange,
 };
-use tacitly::trial::{Party, until};
+use tacitly::trial::until;
 use tacitly_core::{Frame, PartyId, SessionTag};
-use tacitly_psi::PsiAnswer;
-use tempfile::TempDir;
 
 /// The message of a list with other entries in it.
 fn entries(body: Bytes, size: usize, edit: impl Fn(&mut Vec<Vec<u8>>)) -> Bytes {
@@ -274,6 +270,31 @@ fn a_peer_that_comes_back_with_the_same_set_gets_the_same_answers_and_the_job_it
     };
     assert_eq!(answers(1), answers(2));
     assert_eq!(answers(1).len(), 1);
+}
+
+#[test]
+fn a_daemon_killed_between_two_attempts_sends_the_same_answers_again_byte_for_byte() {
+    let mut stage = Stage::set();
+    let script = Script { hangs_up: true, stays_away: true, ..stage.honest() };
+    let (job, first) = stage.run_until(script, &["suspended"]);
+    stage.bank.kill();
+    stage.bank.serve().unwrap();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let play = stage.liar.play(stage.honest(), seen.clone());
+    let id = job["id"].as_str().unwrap();
+    stage.bank.tacitly(&["job", "resume", id]).unwrap();
+    let done = until(|| (stage.bank.tacitly(&["job", "show", id]).ok()?["state"] == "done").then_some(()));
+    assert!(done.is_some(), "{}", stage.bank.tacitly(&["job", "show", id]).unwrap());
+    play.abort();
+    let answers = |seen: &Seen| {
+        let frames = seen.received.values().flatten().map(|frame| &frame.body);
+        frames.filter(|body| is_answers(body)).cloned().collect::<Vec<_>>()
+    };
+    let again = seen.lock().unwrap();
+    assert_eq!(answers(&first), answers(&again));
+    assert_eq!(answers(&again).len(), 1);
+    drop(again);
+    stage.goes_on();
 }
 
 #[test]

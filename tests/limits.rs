@@ -108,7 +108,7 @@ fn a_peer_whose_clock_is_wrong_is_named_by_doctor_and_the_link_holds() {
     let stage = Stage::set();
     for (hours, words) in [(2, "7200 s ahead of ours"), (-2, "7200 s behind ours")] {
         let clock = Timestamp::now() + SignedDuration::from_hours(hours);
-        let connection = stage.liar.runtime.block_on(stage.liar.call_at(clock)).unwrap();
+        let connection = stage.liar.runtime.block_on(stage.liar.call_as(stage.liar.identity(), clock)).unwrap();
         let found = until(|| {
             let found = stage.bank.tacitly(&["doctor"]).ok()?;
             found.as_array()?.iter().find(|found| found["what"] == "clock" && found["level"] == "warn").cloned()

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Failure, Output, connect};
 use crate::daemon::doctor::{Finding, Level, check_config, check_world};
+use crate::daemon::home;
 use crate::rpc::control;
 
 /// How far a peer's clock may be from ours before both are doubted.
@@ -36,11 +37,25 @@ impl Doctor {
                     let text = format!("it answers at {} with: {}", socket.display(), status.message());
                     findings.push(Finding::fail("daemon", text, "read its log; restart it if it does not recover"));
                 }
-                Some(Ok(status)) => findings.extend(of_daemon(&status)),
+                Some(Ok(status)) => {
+                    findings.extend(swapped_certificate(home, &status));
+                    findings.extend(of_daemon(&status));
+                }
             }
         }
         report(&findings, output)
     }
+}
+
+/// The certificate in the folder is what a restart would use.
+fn swapped_certificate(home: &Path, status: &control::StatusReply) -> Option<Finding> {
+    let pin = home::identity(home).ok()?.pin().to_string();
+    (pin != status.pin).then(|| {
+        let text = format!("the one in {} is not the one the daemon uses", home.display());
+        let mend = "put the files back, or let `tacitly identity rotate` change them: peers refuse a key they were not \
+                    told of";
+        Finding::warn("certificate", text, mend)
+    })
 }
 
 fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {

@@ -122,7 +122,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         let path = home.join(home::TLS_CERTIFICATE);
         return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
     }
-    let directory = Arc::new(Directory::new(store.clone(), &*signer).await?);
+    let directory = Arc::new(Directory::new(config.party, store.clone(), &*signer).await?);
     let desk = Arc::new(PeerDesk::default());
     let links = crate::transport::Settings {
         heartbeat: config.heartbeat(),
@@ -140,7 +140,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         listen = Some(transport.listen(address).await.map_err(refused)?);
     }
     let advertised = config.network.advertise.clone().or_else(|| listen.map(|address| address.to_string()));
-    let peers = Peers::new(store.clone(), network.clone(), transport.clone(), directory, &*signer, advertised);
+    let peers = Peers::new(store.clone(), network.clone(), transport.clone(), directory, signer.clone(), advertised);
     let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
     let settings = Settings {
         me: config.party,

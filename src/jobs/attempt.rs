@@ -56,7 +56,7 @@ impl Jobs {
             // The process ended between our result and its receipt: there is nothing left to compute.
             return self.settle_up(job, &terms, json!({}), work).await;
         }
-        let rule = self.datasets.rule(terms.dataset_of(me), job.peer).await?.unwrap_or_default();
+        let rule = self.standing_rule(job, &terms).await?;
         let prepared = self.prepare(job, &terms, work).await?;
         let theirs = self.meet(job, number, &prepared, &rule, work).await?;
         policy::check_sizes(&rule, prepared.items, theirs.items)?;

@@ -8,6 +8,7 @@
 //! | `agree.rs` | proposals and decisions, between the two daemons |
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
+//! | `rules.rs` | our rules and limits, whenever they are asked |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
@@ -31,6 +32,7 @@ mod office;
 mod outcome;
 mod peers;
 mod rotation;
+mod rules;
 mod run;
 mod state;
 mod tally;
@@ -48,7 +50,7 @@ pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
-pub use peers::{Directory, Invitation, PeerView, Peers, read_invitation};
+pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
 pub use state::{State, UnknownState};
 pub use tally::Tally;

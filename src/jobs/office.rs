@@ -25,7 +25,6 @@ use super::trouble::internal;
 use super::view::{EventView, JobView};
 use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
-use crate::policy::{self, Asked, Decision};
 use crate::session::Network;
 use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
 use crate::transport::Grpc;
@@ -119,6 +118,8 @@ pub struct StatusView {
     pub peers: Vec<PeerView>,
     /// Jobs at work.
     pub running_jobs: u32,
+    /// The pin of the TLS key in use.
+    pub pin: String,
     /// When its certificate expires.
     pub certificate_expires: String,
     /// What an operator should look at soon.
@@ -127,8 +128,6 @@ pub struct StatusView {
 
 /// The longest purpose that terms carry.
 const MAX_PURPOSE: usize = 200;
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Jobs {
     /// The jobs of a party over its store, its signature and its network. `per_item` is what one item costs this
@@ -207,17 +206,18 @@ impl Jobs {
             listen: self.settings.listen,
             peers: self.peers.list().await?,
             running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
+            pin: self.transport.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
             warnings: certificate.into_iter().chain(log).collect(),
         })
     }
 
-    /// Proposes a job. The same request key with the same request gives the same job.
+    /// Proposes a job; `by` asks, here and below, for the audit trail. The same request key with the same request gives the same job.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`], a refusal by our own rule for the
     /// peer, [`codes::LIMIT`], [`codes::REQUEST_KEY`] or trouble of the store.
-    pub async fn submit(self: &Arc<Self>, asked: Submission) -> Result<JobView, Trouble> {
+    pub async fn submit(self: &Arc<Self>, asked: Submission, by: &str) -> Result<JobView, Trouble> {
         let me = self.settings.me;
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let kind = Kind::of(&asked.kind).ok_or_else(|| bad("the kind is intersect, align or cardinality"))?;
@@ -282,7 +282,7 @@ impl Jobs {
             request_key,
             our_items: None,
             their_items: None,
-            by: "operator".to_owned(),
+            by: by.to_owned(),
         };
         let job = match self.store.create_job(new).await? {
             Created::New(job) => {
@@ -386,9 +386,9 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
-    pub async fn approve(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+    pub async fn approve(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.awaiting_decision(id).await?;
-        let job = self.approve_as_approver(&job, "operator").await?;
+        let job = self.approve_as_approver(&job, by).await?;
         self.tell_decision(&job);
         self.view(&job)
     }
@@ -397,11 +397,11 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
-    pub async fn refuse(self: &Arc<Self>, id: &str, reason: &str) -> Result<JobView, Trouble> {
+    pub async fn refuse(self: &Arc<Self>, id: &str, reason: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.awaiting_decision(id).await?;
         let words = if reason.is_empty() { "an approver refused" } else { reason };
         let refusal = Trouble::new(codes::REFUSED_BY_PERSON, words);
-        let job = self.end(&job, State::Refused, &refusal, "operator").await?;
+        let job = self.end(&job, State::Refused, &refusal, by).await?;
         self.tell_decision(&job);
         self.view(&job)
     }
@@ -410,11 +410,11 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is over already, or trouble of the store.
-    pub async fn cancel(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+    pub async fn cancel(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
         let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {}", self.settings.me))
             .with(self.settings.me);
-        let job = self.end(&job, State::Cancelled, &why, "operator").await?;
+        let job = self.end(&job, State::Cancelled, &why, by).await?;
         self.desk.stop(job.id);
         self.tell_ended(&job, Some(&why));
         self.view(&job)
@@ -424,10 +424,10 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is not suspended, or trouble of the store.
-    pub async fn resume(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+    pub async fn resume(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
         let suspended = [State::Suspended.name()];
-        let job = self.store.advance(job.id, &suspended, State::Running.name(), JobChange::by("operator")).await?;
+        let job = self.store.advance(job.id, &suspended, State::Running.name(), JobChange::by(by)).await?;
         self.take_up(&job);
         self.view(&job)
     }
@@ -436,9 +436,9 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is not over, or trouble of the store.
-    pub async fn purge(&self, id: &str) -> Result<JobView, Trouble> {
+    pub async fn purge(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
-        self.view(&self.store.purge(job.id, "operator").await?)
+        self.view(&self.store.purge(job.id, by).await?)
     }
 
     /// Streams our rows of a finished job as a file.
@@ -479,47 +479,6 @@ impl Jobs {
         let job = if job.is_empty() { None } else { Some(Self::parse_id(job)?) };
         let filter = EventFilter { job, after: Some(since), ..EventFilter::default() };
         Ok(self.store.events(&filter).await?.into_iter().map(Into::into).collect())
-    }
-
-    /// Asks our rule whether a job may be. Who is asked about is the other side of `terms`.
-    pub(super) async fn decide(&self, terms: &JobTerms, dataset: &str) -> Result<Decision, Trouble> {
-        let me = self.settings.me;
-        let peer = terms.peer_of(me);
-        let rule = self.datasets.rule(dataset, peer).await?;
-        let now = self.store.now();
-        let jobs_today = self.store.jobs_since(now - DAY, peer, Some(dataset), None).await?;
-        let asked = Asked {
-            kind: terms.kind.name(),
-            we_receive: terms.receives(me),
-            peer_receives: terms.receives(peer),
-            purpose: &terms.purpose,
-            jobs_today,
-            now,
-        };
-        policy::decide(rule.as_ref(), &asked)
-    }
-
-    /// Whether one more job with `peer` is within the limit.
-    pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
-        let limit = self.settings.jobs_per_peer;
-        let open = self.store.unfinished().await?.iter().filter(|job| job.peer == peer).count();
-        if open >= limit {
-            let text =
-                format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
-            return Err(Trouble::new(codes::LIMIT, text));
-        }
-        Ok(())
-    }
-
-    /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
-    pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Trouble> {
-        let limit = self.settings.proposals_per_hour;
-        let recent = self.store.jobs_since(self.store.now() - HOUR, peer, None, Some(Role::Approver)).await?;
-        if recent >= limit {
-            let text = format!("{} takes {limit} proposals of one party within an hour", self.settings.me);
-            return Err(Trouble::new(codes::LIMIT, text));
-        }
-        self.admit(peer).await
     }
 
     /// Ends a job in the ledger without a result.

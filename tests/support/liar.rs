@@ -13,12 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
-use tacitly::jobs::{JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, read_invitation};
+use tacitly::jobs::{
+    ENROLMENT_CONTEXT, JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, enrolment_words, read_invitation,
+};
 use tacitly::session::Retagged;
 use tacitly::store::{FileSigner, JobId, Signer};
 use tacitly::transport::{
-    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Roster, Settings, TlsIdentity,
-    Transport, Window, WireRange,
+    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Pin, Roster, Settings,
+    TlsIdentity, Transport, Window, WireRange,
 };
 use tacitly::trial::Party as Daemon;
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
@@ -49,6 +51,8 @@ pub(crate) struct Liar {
     pub(crate) key: String,
     signer: FileSigner,
     calls: AtomicU64,
+    /// The terms that it signed last.
+    terms: Mutex<Option<JobTerms>>,
 }
 
 /// What the liar does in one job.
@@ -61,6 +65,8 @@ pub(crate) struct Script {
     pub(crate) context: &'static str,
     /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
     pub(crate) hangs_up: bool,
+    /// Having hung up, it does not call again.
+    pub(crate) stays_away: bool,
     /// It says yes to everything and never that it has read its data.
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
@@ -76,6 +82,7 @@ impl Script {
             lie: Box::new(|_, frame| vec![frame]),
             context: TERMS_CONTEXT,
             hangs_up: false,
+            stays_away: false,
             dawdles: false,
             abandons: false,
         }
@@ -128,11 +135,18 @@ impl Liar {
             key: identity.key_pem().to_string(),
             signer,
             calls: AtomicU64::new(0),
+            terms: Mutex::default(),
         };
-        let application =
-            Application { token, identity_key: liar.signer.public_key().to_string().into(), address: None };
+        let application = liar.application(me, token, identity.pin());
         liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap();
         liar
+    }
+
+    /// A well-signed application to join the daemon under this name.
+    pub(crate) fn application(&self, name: PartyId, token: Bytes, pin: Pin) -> Application {
+        let signature = self.signer.sign(ENROLMENT_CONTEXT, &enrolment_words(name, self.victim, pin)).unwrap();
+        let identity_key = self.signer.public_key().to_string().into();
+        Application { token, identity_key, address: None, signature: signature.to_string().into() }
     }
 
     /// The identity that the daemon has pinned.
@@ -147,13 +161,13 @@ impl Liar {
 
     /// A connection on which both sides have introduced themselves, this one as a fresh process.
     pub(crate) async fn call(&self) -> Result<Connection, LinkError> {
-        self.call_at(Timestamp::now()).await
+        self.call_as(self.identity(), Timestamp::now()).await
     }
 
-    /// The same, with this time on its clock.
-    pub(crate) async fn call_at(&self, clock: Timestamp) -> Result<Connection, LinkError> {
+    /// The same, with this certificate, and this time on its clock.
+    pub(crate) async fn call_as(&self, identity: TlsIdentity, clock: Timestamp) -> Result<Connection, LinkError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut connection = self.transport(self.identity()).dial(self.victim).await?;
+        let mut connection = self.transport(identity).dial(self.victim).await?;
         let mut boot = [0; 16];
         boot[..8].copy_from_slice(&number.to_be_bytes());
         let hello = Hello {
@@ -176,16 +190,34 @@ impl Liar {
 
     /// Asks the daemon one thing, on a connection of its own.
     pub(crate) fn ask(&self, ask: Ask) -> Answer {
-        let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+        self.ask_as(self.identity(), [ask]).remove(0)
+    }
+
+    /// Asks the daemon one thing after the other, with this certificate.
+    pub(crate) fn ask_as(&self, identity: TlsIdentity, asks: impl IntoIterator<Item = Ask>) -> Vec<Answer> {
         self.runtime.block_on(async {
-            let mut connection = self.call().await.unwrap();
-            connection.send(Envelope::Request { id: 1, body }).await.unwrap();
-            loop {
-                if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
-                    return pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap();
+            let mut connection = self.call_as(identity, Timestamp::now()).await.unwrap();
+            let mut answers = Vec::new();
+            for (id, ask) in (1..).zip(asks) {
+                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+                connection.send(Envelope::Request { id, body }).await.unwrap();
+                loop {
+                    if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
+                        answers.push(pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap());
+                        break;
+                    }
                 }
             }
+            answers
         })
+    }
+
+    /// A word that this pin is ours, signed for this purpose; it replaces older ones at once or stands beside them.
+    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Ask {
+        let mut rotate = pb::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
+        let words = format!("{}\n{}\n{pin}\n{replaces}\n0", self.me, self.victim);
+        rotate.signature = self.signer.sign(context, words.as_bytes()).unwrap().to_string();
+        Ask::Rotate(rotate)
     }
 
     /// A well-signed proposal for this dataset of the daemon's.
@@ -216,7 +248,7 @@ impl Liar {
             liar: self.clone(),
             script,
             seen,
-            terms: None,
+            terms: self.terms.lock().unwrap().clone(),
             attempt: 0,
             session: None,
             out: VecDeque::new(),
@@ -267,8 +299,8 @@ impl Actor {
             self.session = None;
             self.out.clear();
             match self.converse(connection).await {
-                Over::HungUp => {}
-                Over::Gone => return,
+                Over::HungUp if !self.script.stays_away => {}
+                _ => return,
             }
         }
     }
@@ -325,6 +357,7 @@ impl Actor {
             Ask::Propose(proposal) => {
                 let canonical = Terms::parse(&proposal.terms).unwrap();
                 self.terms = Some(JobTerms::from_terms(&canonical).unwrap());
+                self.liar.terms.lock().unwrap().clone_from(&self.terms);
                 let signature = self.liar.signer.sign(self.script.context, &canonical.hash().0).unwrap().to_string();
                 return Answer::Decided(pb::Decided { job: proposal.job, signature, refused: None });
             }

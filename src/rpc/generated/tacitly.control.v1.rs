@@ -22,6 +22,9 @@ pub struct StatusReply {
     pub certificate_expires: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "8")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of the TLS key in use
+    #[prost(string, tag = "9")]
+    pub pin: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownRequest {}

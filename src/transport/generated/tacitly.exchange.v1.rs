@@ -228,6 +228,9 @@ pub struct EnrolRequest {
     /// where the joiner can be dialled, empty if it cannot
     #[prost(string, tag = "3")]
     pub address: ::prost::alloc::string::String,
+    /// with that key, under who joins whom with which pin
+    #[prost(bytes = "bytes", tag = "4")]
+    pub signature: ::prost::bytes::Bytes,
 }
 /// The inviter's answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -17,6 +17,7 @@ fn hello(from: &str, boot: u8, connection: u64, lost: u64) -> Hello {
         connection,
         lost,
         window: Settings::default().window,
+        clock: None,
     }
 }
 
