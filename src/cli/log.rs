@@ -116,6 +116,8 @@ impl LogCommand {
 #[derive(Serialize)]
 struct HeadView {
     log: String,
+    /// The key that signs the checkpoints, if the party's folder is at hand.
+    key: Option<String>,
     size: u64,
     signed_size: Option<u64>,
     root: Option<String>,
@@ -147,8 +149,11 @@ impl Head {
         let view = self.place.view(home)?;
         let size = view.each_from(view.size_at_least(), |_, _| {}).map_err(Failure::plain)?;
         let checkpoint = view.checkpoint();
+        let keys = trusted(home, None).ok().map(|(logs, _)| logs);
+        let key = keys.and_then(|keys| keys.iter().find(|key| key.name() == view.origin()).map(ToString::to_string));
         let head = HeadView {
             log: view.origin().to_owned(),
+            key,
             size,
             signed_size: checkpoint.map(|checkpoint| checkpoint.checkpoint().size),
             root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
@@ -159,6 +164,7 @@ impl Head {
             || &head,
             || {
                 let mut lines = vec![format!("{} · {} entries", head.log, head.size)];
+                lines.extend(head.key.iter().map(|key| format!("  key: {key}")));
                 lines.push(match (&head.signed_size, &head.root) {
                     (Some(signed), Some(root)) => format!("  checkpoint: the first {signed}, root {root}"),
                     _ => "  checkpoint: none yet".to_owned(),

@@ -20,6 +20,7 @@ mod psi;
 mod serve;
 mod token;
 mod watch;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ enum Command {
     Events(job::Events),
     #[command(subcommand)]
     Log(log::LogCommand),
+    Witness(witness::Witness),
     Demo(demo::Demo),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -110,10 +112,11 @@ impl Cli {
             }
             Command::Serve(command) => command.run(&home),
             Command::Demo(command) => block_on(command.run(output)),
-            Command::Bench(command) => block_on(command.run(output)),
+            Command::Bench(command) => command.run(output),
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
             Command::Log(command) => command.run(&home, output),
+            Command::Witness(command) => block_on(command.run(&home, output)),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),

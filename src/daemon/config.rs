@@ -9,8 +9,12 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 use tacitly_attestation::entry::Origin;
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::PartyId;
 use tracing_subscriber::EnvFilter;
+
+use crate::jobs::OutsideWitness;
+use crate::transport::https::Place;
 
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
@@ -128,6 +132,33 @@ pub struct Attestation {
     /// The name of this party's attestation log; absent: `tacitly/` and the party. A log that is lost is followed by
     /// one of another name.
     pub origin: Option<String>,
+    /// Witnesses of this log who are no peers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub witness: Vec<WitnessConfig>,
+}
+
+/// An `[[attestation.witness]]`: somebody who runs `tacitly witness`, which prints these lines.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessConfig {
+    /// Host and port.
+    pub address: String,
+    /// The name in its certificate.
+    pub name: PartyId,
+    /// The pin of its TLS key.
+    pub pin: String,
+    /// What verifies its cosignatures, in the form NAME+ID+BASE64.
+    pub key: String,
+}
+
+impl WitnessConfig {
+    /// The witness; `None` if its pin or its key cannot be read, or the key is not one for cosignatures.
+    #[must_use]
+    pub fn witness(&self) -> Option<OutsideWitness> {
+        let place = Place { address: self.address.clone(), party: self.name, pin: self.pin.parse().ok()? };
+        let key = VerifierKey::parse(&self.key).ok().filter(|key| key.key_use() == KeyUse::Cosignature)?;
+        Some(OutsideWitness { place, key })
+    }
 }
 
 /// The `[log]` table.
@@ -272,6 +303,11 @@ impl Config {
                 Origin::parse(&self.origin()).is_ok(),
                 "attestation.origin",
                 "must be a name such as bank-a.example/log: a URL without its scheme",
+            ),
+            (
+                self.attestation.witness.iter().all(|witness| witness.witness().is_some()),
+                "attestation.witness",
+                "must have a pin and a key as `tacitly witness` prints them",
             ),
             (
                 EnvFilter::try_new(&self.log.level).is_ok(),

@@ -13,7 +13,7 @@
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
-//! | `witnesses.rs` | our log and its witnesses; their logs and us |
+//! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -30,6 +30,7 @@ mod links;
 mod message;
 mod office;
 mod outcome;
+mod outside;
 mod peers;
 mod rotation;
 mod rules;
@@ -50,6 +51,7 @@ pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
+pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
 pub use state::{State, UnknownState};

@@ -18,6 +18,7 @@ use super::datasets::Datasets;
 use super::desk::Desk;
 use super::explain::{Facts, explain};
 use super::outcome::Outcome;
+use super::outside::OutsideWitness;
 use super::peers::{PeerView, Peers};
 use super::state::State;
 use super::terms::{JobTerms, Kind};
@@ -61,6 +62,7 @@ pub struct Jobs {
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: Log,
     pub(super) witness: Arc<Witness>,
+    pub(super) outside: Vec<OutsideWitness>,
     /// The peers that have said what they cosigned of our log.
     pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
@@ -86,6 +88,8 @@ pub struct Record {
     pub log: Log,
     /// It as a witness of others' logs.
     pub witness: Witness,
+    /// Witnesses of its log who are no peers.
+    pub outside: Vec<OutsideWitness>,
 }
 
 /// What an operator submits.
@@ -142,7 +146,7 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log, witness } = record;
+        let Record { signer, log, witness, outside } = record;
         Self {
             datasets: Datasets::new(store.clone(), settings.memory),
             desk: Desk::default(),
@@ -154,6 +158,7 @@ impl Jobs {
             signer,
             log,
             witness: Arc::new(witness),
+            outside,
             asked: watch::Sender::default(),
             network,
             transport,

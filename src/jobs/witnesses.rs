@@ -81,6 +81,13 @@ impl Jobs {
             let closing = this.closing.clone();
             closing.run_until_cancelled(this.keep_comparing()).await;
         });
+        for witness in self.outside.clone() {
+            let this = self.clone();
+            self.tasks.spawn(async move {
+                let closing = this.closing.clone();
+                closing.run_until_cancelled(this.be_witnessed_outside(witness)).await;
+            });
+        }
     }
 
     async fn release_when_asked(&self) {

@@ -4,5 +4,6 @@
 mod support;
 
 mod commands;
+mod stand_alone;
 mod witnesses;
 mod world;
