@@ -11,10 +11,12 @@ use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::policy::Policy;
 use tacitly_attestation::witness::ForkEvidence;
 
+use super::connect::Way;
 use super::output::table;
-use super::{Failure, Output};
+use super::{Failure, Output, connect};
 use crate::chain::{self, View};
 use crate::daemon::{Config, attestation, home};
+use crate::rpc::control;
 use crate::store::{FileSigner, Signer as _};
 
 /// Look at the attestation log: what is on record, and whether it still is as it was written. Works with and without a
@@ -25,6 +27,7 @@ pub(crate) enum LogCommand {
     Tail(Tail),
     Fsck(Fsck),
     VerifyFork(VerifyFork),
+    Reconcile(Reconcile),
 }
 
 /// Show the log's name, size and root, and the newest signed checkpoint.
@@ -76,6 +79,18 @@ pub(crate) struct VerifyFork {
     policy: Option<PathBuf>,
 }
 
+/// Hold our log against a peer's: what both recorded of the jobs that they did together. The peer's daemon shows its
+/// entries of our jobs, each with the proof that it is in its log. Prints each mismatch, and exits with 1 if there is
+/// one. This needs the daemon and the link.
+#[derive(Args)]
+pub(crate) struct Reconcile {
+    /// The peer.
+    peer: String,
+    /// Seconds that an entry may be missing on one side.
+    #[arg(long, default_value_t = 60)]
+    grace: u64,
+}
+
 /// Which log.
 #[derive(Args)]
 pub(crate) struct Place {
@@ -103,12 +118,13 @@ impl Place {
 }
 
 impl LogCommand {
-    pub(crate) fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, home: &Path, way: &Way, output: Output) -> Result<(), Failure> {
         match self {
             Self::Head(command) => command.run(home, output),
             Self::Tail(command) => command.run(home, output),
             Self::Fsck(command) => command.run(home, output),
             Self::VerifyFork(command) => command.run(home, output),
+            Self::Reconcile(command) => super::block_on(command.run(way, output)),
         }
     }
 }
@@ -357,6 +373,37 @@ impl VerifyFork {
             },
         );
         Ok(())
+    }
+}
+
+impl Reconcile {
+    async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
+        let request = control::ReconcileRequest { peer: self.peer.clone(), grace_seconds: self.grace };
+        let found = daemon.reconcile(request).await?.into_inner();
+        output.say(
+            || found.clone(),
+            || {
+                let mut lines = vec![format!(
+                    "{} entries of ours and {} of {}: {}",
+                    found.ours,
+                    found.theirs,
+                    self.peer,
+                    if found.mismatches.is_empty() { "they agree" } else { "they do NOT agree" }
+                )];
+                let place = |index: Option<u64>| index.map_or_else(|| "-".to_owned(), |index| index.to_string());
+                lines.extend(found.mismatches.iter().map(|found| {
+                    let (ours, theirs) = (place(found.ours), place(found.theirs));
+                    format!("  {} of job {} (ours {ours}, theirs {theirs}): {}", found.kind, found.job, found.what)
+                }));
+                lines.join("\n")
+            },
+        );
+        if found.mismatches.is_empty() {
+            return Ok(());
+        }
+        let mend = "ask the peer; what it recorded is signed by it, and `tacitly log tail` shows ours";
+        Err(Failure::hinted(format!("{} mismatches", found.mismatches.len()), mend))
     }
 }
 

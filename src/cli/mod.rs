@@ -115,7 +115,7 @@ impl Cli {
             Command::Bench(command) => command.run(output),
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
-            Command::Log(command) => command.run(&home, output),
+            Command::Log(command) => command.run(&home, &way, output),
             Command::Witness(command) => block_on(command.run(&home, output)),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),

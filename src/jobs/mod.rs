@@ -14,6 +14,7 @@
 //! | `datasets.rs`, `peers.rs` | files and partners |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
+//! | `reconcile.rs` | our log held against a peer's |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -32,6 +33,7 @@ mod office;
 mod outcome;
 mod outside;
 mod peers;
+mod reconcile;
 mod rotation;
 mod rules;
 mod run;

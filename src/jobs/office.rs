@@ -63,6 +63,8 @@ pub struct Jobs {
     pub(super) log: Log,
     pub(super) witness: Arc<Witness>,
     pub(super) outside: Vec<OutsideWitness>,
+    /// Held while a peer is shown our entries.
+    pub(super) showing: tokio::sync::Mutex<()>,
     /// The peers that have said what they cosigned of our log.
     pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
@@ -159,6 +161,7 @@ impl Jobs {
             log,
             witness: Arc::new(witness),
             outside,
+            showing: tokio::sync::Mutex::default(),
             asked: watch::Sender::default(),
             network,
             transport,

@@ -238,7 +238,7 @@ impl Jobs {
         }
     }
 
-    async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
+    pub(super) async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
         let reply = self.network.request(peer, message::encode_ask(ask), PATIENCE).await.map_err(|error| {
             let code =
                 if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };
