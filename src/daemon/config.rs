@@ -8,6 +8,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
+use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
 
 /// The file's name in a party's folder.
@@ -102,6 +103,9 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
+    /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
+    /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
+    pub bucket_keys: u64,
     /// Hours a job may run.
     pub job_deadline_hours: u64,
     /// Seconds that running jobs get to finish after SIGTERM.
@@ -155,6 +159,7 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
+            bucket_keys: 0,
             job_deadline_hours: 24,
             drain_seconds: 30,
         }
@@ -231,6 +236,11 @@ impl Config {
             (limits.running_jobs > 0, "limits.running_jobs", "must be at least 1"),
             (limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1"),
             (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
+            (
+                limits.bucket_keys == 0 || (MIN_BUCKET_ITEMS..=BUCKET_ITEMS).contains(&limits.bucket_keys),
+                "limits.bucket_keys",
+                "must be 0 or from 256 to 1048576",
+            ),
             (limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1"),
             (
                 self.control.listen.is_none_or(|address| address.ip().is_loopback()),

@@ -8,6 +8,7 @@ use tacitly_core::PartyId;
 use super::desk::PeerReady;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
+use super::plan::Wish;
 use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::transport::{Inbox, LinkError, LinkState, Pending};
@@ -127,7 +128,15 @@ impl Jobs {
         if job.their_items.is_some_and(|items| items != ready.items) {
             return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the size of the peer's set changed").with(from));
         }
-        let noted = PeerReady { attempt: ready.attempt, items: ready.items, wants_size: ready.wants_size };
+        let noted = PeerReady {
+            attempt: ready.attempt,
+            items: ready.items,
+            wants_size: ready.wants_size,
+            wish: Wish { whole: ready.whole, bucket: ready.bucket, settled: ready.settled },
+            draw: ready.draw,
+            sized: ready.sized,
+            finished: ready.finished,
+        };
         let at_it = self.desk.note_ready(job.id, noted);
         Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }

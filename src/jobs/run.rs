@@ -335,8 +335,8 @@ impl Jobs {
                 }
                 return Ok(());
             };
-            let items = Outcome::decode(&bytes).map_or(0, |outcome| outcome.items());
-            let result = JobResult::Whole { bytes: &bytes, items };
+            let outcome = Outcome::decode(&bytes).map_err(|error| super::trouble::internal(&error.to_string()))?;
+            let result = outcome.to_result(&bytes);
             self.store.finish(job.id, &states, State::Done.name(), change, result).await?;
         } else {
             self.store.finish(job.id, &states, State::Done.name(), change, JobResult::Nothing).await?;

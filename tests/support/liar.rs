@@ -279,7 +279,7 @@ impl Actor {
                 (self.attempt, self.session) = (begin.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
                 let (job, attempt) = (begin.job, begin.attempt);
-                self.ask(Ask::Ready(pb::Ready { job, attempt, items, wants_size: false }));
+                self.ask(Ask::Ready(pb::Ready { job, attempt, items, ..pb::Ready::default() }));
             }
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
