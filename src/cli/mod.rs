@@ -15,6 +15,7 @@ mod job;
 mod output;
 mod peer;
 mod psi;
+mod replay;
 mod serve;
 mod token;
 mod watch;
