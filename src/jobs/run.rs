@@ -408,7 +408,7 @@ impl Jobs {
 }
 
 /// What the peer hears if the job is over here.
-fn ended_here(job: &Job) -> Option<Answer> {
+pub(super) fn ended_here(job: &Job) -> Option<Answer> {
     let state: State = job.state.parse().ok()?;
     let why = job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure)));
     state.is_over().then(|| Answer::Ended(message::ended(job.id, state, why)))
