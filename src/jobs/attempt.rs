@@ -78,6 +78,7 @@ impl Jobs {
         };
         let theirs = self.meet(job, ready.clone(), work, |_| true).await?;
         policy::check_sizes(&rule, set.items(), theirs.items)?;
+        let way = plan::agree(job.peer, (set.items(), wish), (theirs.items, theirs.wish))?;
         self.note_sizes(job, set.items(), theirs.items).await?;
         let learners = [(ready.wants_size, me), (theirs.wants_size, job.peer)];
         let mut learners: Vec<PartyId> = learners.iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
@@ -85,7 +86,7 @@ impl Jobs {
         let deadline = Instant::now() + self.settings.deadline;
         let (ours, theirs_items) = (set.items(), theirs.items);
         let session = Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, deadline, work };
-        match plan::agree(job.peer, (ours, wish), (theirs.items, theirs.wish))? {
+        match way {
             Way::Whole => {
                 if settled.is_none() {
                     self.settle(job, &Plan { bucket: 0, draw: 0 }).await?;

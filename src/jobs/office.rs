@@ -109,6 +109,8 @@ pub struct StatusView {
     pub warnings: Vec<String>,
 }
 
+/// Bytes of an id as they usually are, while nothing has been read.
+const USUAL_ID: u64 = 20;
 /// The longest purpose that terms carry.
 const MAX_PURPOSE: usize = 200;
 
@@ -343,12 +345,17 @@ impl Jobs {
         let terms = Self::terms(&job)?;
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let rule = self.datasets.rule(&dataset.name, job.peer).await?;
+        let room = self.datasets.room();
+        let in_memory = dataset.rows <= room.rows_in_memory();
+        let wish = room.wish(dataset.rows, USUAL_ID * dataset.rows, in_memory);
         let facts = Facts {
             me: self.settings.me,
             our_rows: dataset.rows,
             rule: rule.as_ref(),
             per_item: self.per_item,
             threads: self.settings.threads,
+            whole: wish.whole,
+            bucket: wish.bucket,
         };
         Ok(explain(&terms, &facts))
     }

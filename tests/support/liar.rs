@@ -61,6 +61,8 @@ pub(crate) struct Script {
     pub(crate) context: &'static str,
     /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
     pub(crate) hangs_up: bool,
+    /// What it says of its set and its memory.
+    pub(crate) ready: fn(pb::Ready) -> pb::Ready,
 }
 
 impl Script {
@@ -72,6 +74,7 @@ impl Script {
             lie: Box::new(|_, frame| vec![frame]),
             context: TERMS_CONTEXT,
             hangs_up: false,
+            ready: |ready| ready,
         }
     }
 
@@ -98,6 +101,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Option<PsiOutcome>,
     /// The stable code with which the daemon ended the session or the job.
     pub(crate) told: Vec<String>,
+    /// The draws under which the daemon's set fits its buckets, as it said.
+    pub(crate) draws: Vec<u32>,
 }
 
 impl Liar {
@@ -279,8 +284,10 @@ impl Actor {
                 (self.attempt, self.session) = (begin.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
                 let (job, attempt) = (begin.job, begin.attempt);
-                self.ask(Ask::Ready(pb::Ready { job, attempt, items, ..pb::Ready::default() }));
+                let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
+                self.ask(Ask::Ready((self.script.ready)(ready)));
             }
+            Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
             Ask::Nudge(_) if self.session.is_none() => return Answer::Pending(pb::Pending {}),

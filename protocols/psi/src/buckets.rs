@@ -12,7 +12,8 @@ pub const MAX_BUCKETS: u32 = 1 << 12;
 /// The fewest items of the larger side in one bucket: below, padding outgrows the items.
 pub const MIN_BUCKET_ITEMS: u64 = 1 << 8;
 
-/// The most keys of the hash that are tried for one job. Each is needed with a chance below 2^-40.
+/// The most keys of the hash that are tried for one job. A set overflows under one of them with a chance below 2^-11,
+/// if it has one item a bucket, and below 2^-28 from 64 items a bucket on, over 4096 buckets.
 pub const MAX_DRAW: u32 = 16;
 
 /// How a job is cut: into how many buckets, and by which draw of the hash that tells an item's bucket.
