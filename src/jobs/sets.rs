@@ -293,3 +293,76 @@ fn rows_of(selection: Selection) -> Vec<u32> {
         Selection::Marked(_) => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::intake::{Duplicates, Format, Invalid, KeyColumn, Profile};
+
+    const JOB: TermsHash = TermsHash([5; 32]);
+
+    fn input(folder: &std::path::Path, bucket_keys: u64) -> Input {
+        let path = folder.join("ids.csv");
+        let text: String = (0..3_000).map(|row| format!("id-{}\n", row * 7 % 2_000)).collect();
+        std::fs::write(&path, "id\n".to_owned() + &text).unwrap();
+        let columns = vec![KeyColumn { column: "id".into(), profile: Profile::Raw }];
+        let spec = KeySpec { columns, duplicates: Duplicates::All, invalid: Invalid::Error };
+        let source = Source { path, format: Format::CSV };
+        let inspected = intake::inspect(&source, &Budget::of_bytes(1 << 20)).unwrap();
+        let room = Room { memory: 1 << 24, bucket_keys };
+        Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder: folder.to_owned() }
+    }
+
+    fn progress() -> (Progress, GiveUp) {
+        Progress::of("reading", watch::Sender::default())
+    }
+
+    /// Ids and rows of all buckets, in order.
+    fn all(laid: &Laid, buckets: &Buckets) -> Vec<Vec<(Vec<u8>, Vec<u32>)>> {
+        let bucket = |bucket| {
+            let (items, rows) = laid.bucket(buckets, bucket).unwrap().into_parts();
+            items.iter().zip(0..).map(|(id, index)| (id.to_vec(), rows.of_items(&[index]))).collect()
+        };
+        (0..buckets.count()).map(bucket).collect()
+    }
+
+    #[test]
+    fn a_set_gives_the_same_buckets_from_memory_and_from_disk_under_every_draw() {
+        let folder = tempfile::tempdir().unwrap();
+        let (progress, _goes_on) = progress();
+        let Set::Whole(_) = input(folder.path(), 0).read(&JOB, &progress).unwrap() else { panic!("it fits") };
+        let large = input(folder.path(), 256);
+        let Set::Laid(aside) = large.read(&JOB, &progress).unwrap() else { panic!("it does not fit") };
+        let in_memory = Laid::of(large.read_whole(1 << 24, &progress).unwrap(), &JOB, 0);
+        let (aside, in_memory) = [0, 3].into_iter().fold((aside, in_memory), |(aside, in_memory), draw| {
+            let buckets = Buckets::new(7, draw).unwrap();
+            let aside = aside.again(&large, &JOB, draw, &progress).unwrap();
+            let in_memory = in_memory.again(&large, &JOB, draw, &progress).unwrap();
+            assert!(aside.fits(&buckets) && in_memory.fits(&buckets));
+            let found = all(&aside, &buckets);
+            assert_eq!(found, all(&in_memory, &buckets));
+            let spread = Spread::new(&JOB, draw);
+            for (bucket, keys) in (0..).zip(&found) {
+                assert!(keys.iter().all(|(id, _)| buckets.of(spread.place(id)) == bucket));
+            }
+            let rows: BTreeSet<u32> = found.iter().flatten().flat_map(|(_, rows)| rows.clone()).collect();
+            assert_eq!((found.iter().flatten().count(), rows.len()), (2_000, 3_000));
+            (aside, in_memory)
+        });
+        assert_eq!((aside.census.items(), in_memory.census.items()), (2_000, 2_000));
+        assert!(aside.hint().is_some_and(|hint| hint.contains("id")));
+    }
+
+    #[test]
+    fn reading_ends_when_its_work_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        for bucket_keys in [0, 256] {
+            let (progress, goes_on) = progress();
+            drop(goes_on);
+            let read = input(folder.path(), bucket_keys).read(&JOB, &progress);
+            assert_eq!(read.err().map(|error| error.problem), Some(Problem::Stopped));
+        }
+    }
+}
