@@ -17,6 +17,7 @@ mod log;
 mod output;
 mod peer;
 mod psi;
+mod replay;
 mod serve;
 mod token;
 mod watch;

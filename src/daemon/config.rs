@@ -10,6 +10,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 use tacitly_attestation::entry::Origin;
 use tacitly_core::PartyId;
+use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
 
 /// The file's name in a party's folder.
@@ -109,6 +110,9 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
+    /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
+    /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
+    pub bucket_keys: u64,
     /// Requests about jobs and new sessions that are read from one peer in a second; more wait in its connection.
     pub requests_per_second: NonZeroU64,
     /// Megabits a second to one peer, and as many from it; 0 for no limit.
@@ -177,6 +181,7 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
+            bucket_keys: 0,
             requests_per_second: const { NonZeroU64::new(200).unwrap() },
             megabits_per_second: 0,
             proposals_per_hour: 1000,
@@ -256,6 +261,11 @@ impl Config {
             (limits.running_jobs > 0, "limits.running_jobs", "must be at least 1"),
             (limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1"),
             (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
+            (
+                limits.bucket_keys == 0 || (MIN_BUCKET_ITEMS..=BUCKET_ITEMS).contains(&limits.bucket_keys),
+                "limits.bucket_keys",
+                "must be 0 or from 256 to 1048576",
+            ),
             (limits.proposals_per_hour > 0, "limits.proposals_per_hour", "must be at least 1"),
             (
                 (0.001..=8760.0).contains(&limits.job_deadline_hours),

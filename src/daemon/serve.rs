@@ -149,6 +149,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
+        bucket_keys: config.limits.bucket_keys,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };

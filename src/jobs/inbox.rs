@@ -8,6 +8,8 @@ use tacitly_core::PartyId;
 use super::desk::PeerReady;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
+use super::plan::Wish;
+use super::run::ended_here;
 use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::transport::{Inbox, LinkError, LinkState, Pending};
@@ -119,15 +121,22 @@ impl Jobs {
 
     async fn take_ready(&self, from: PartyId, ready: &pb::Ready) -> Result<Answer, Trouble> {
         let job = self.find_with(&ready.job, from).await?;
-        let state: State = job.state.parse().map_err(|_| super::trouble::internal("an unknown state"))?;
-        if state.is_over() {
-            return Ok(Answer::Ended(message::ended(job.id, state, None)));
+        if let Some(ended) = ended_here(&job) {
+            return Ok(ended);
         }
         // Another set than before, under the same scalar, would be a second question for the price of one.
         if job.their_items.is_some_and(|items| items != ready.items) {
             return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the size of the peer's set changed").with(from));
         }
-        let noted = PeerReady { attempt: ready.attempt, items: ready.items, wants_size: ready.wants_size };
+        let noted = PeerReady {
+            attempt: ready.attempt,
+            items: ready.items,
+            wants_size: ready.wants_size,
+            wish: Wish { whole: ready.whole, bucket: ready.bucket, settled: ready.settled },
+            draw: ready.draw,
+            sized: ready.sized,
+            finished: ready.finished,
+        };
         let at_it = self.desk.note_ready(job.id, noted);
         Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }

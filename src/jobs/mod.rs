@@ -9,6 +9,8 @@
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
 //! | `rules.rs` | our rules and limits, whenever they are asked |
+//! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
+//! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
@@ -21,6 +23,7 @@
 
 mod agree;
 mod attempt;
+mod buckets;
 mod datasets;
 mod desk;
 mod explain;
@@ -30,10 +33,13 @@ mod message;
 mod office;
 mod outcome;
 mod peers;
+mod plan;
 mod rotation;
 mod rules;
 mod run;
+mod sets;
 mod state;
+mod stored;
 mod tally;
 mod terms;
 mod trouble;

@@ -384,8 +384,8 @@ impl Jobs {
                 }
                 return Ok(());
             };
-            let items = Outcome::decode(&bytes).map_or(0, |outcome| outcome.items());
-            let result = JobResult::Whole { bytes: &bytes, items };
+            let outcome = Outcome::decode(&bytes).map_err(|error| super::trouble::internal(&error.to_string()))?;
+            let result = outcome.to_result(&bytes);
             self.store.finish(job.id, &states, State::Done.name(), change, result).await?;
         } else {
             self.store.finish(job.id, &states, State::Done.name(), change, JobResult::Nothing).await?;
@@ -457,7 +457,7 @@ impl Jobs {
 }
 
 /// What the peer hears if the job is over here.
-fn ended_here(job: &Job) -> Option<Answer> {
+pub(super) fn ended_here(job: &Job) -> Option<Answer> {
     let state: State = job.state.parse().ok()?;
     let why = job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure)));
     state.is_over().then(|| Answer::Ended(message::ended(job.id, state, why)))

@@ -71,6 +71,8 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
+    /// What it says of its set and its memory.
+    pub(crate) ready: fn(pb::Ready) -> pb::Ready,
 }
 
 impl Script {
@@ -85,6 +87,7 @@ impl Script {
             stays_away: false,
             dawdles: false,
             abandons: false,
+            ready: |ready| ready,
         }
     }
 
@@ -111,6 +114,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Option<PsiOutcome>,
     /// The stable code with which the daemon ended the session or the job.
     pub(crate) told: Vec<String>,
+    /// The draws under which the daemon's set fits its buckets, as it said.
+    pub(crate) draws: Vec<u32>,
 }
 
 impl Liar {
@@ -366,9 +371,12 @@ impl Actor {
                 (self.attempt, self.session) = (begin.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
                 let (job, attempt) = (begin.job, begin.attempt);
-                self.ask(Ask::Ready(pb::Ready { job, attempt, items, wants_size: false }));
+                let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
+                self.ask(Ask::Ready((self.script.ready)(ready)));
             }
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
+            Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
+            Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
             Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
             Ask::Ended(ended) => {

@@ -79,7 +79,8 @@ pub struct Begin {
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
 }
-/// Either side: its data is read, and this is the size of its set.
+/// Either side: its data is read, and this is the size of its set and what fits into its memory. Said again with `draw`
+/// once the sizes of both are known and the job is to be cut into buckets.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ready {
     #[prost(string, tag = "1")]
@@ -91,6 +92,24 @@ pub struct Ready {
     /// its rule sets a minimum, so it learns the size before it releases anything
     #[prost(bool, tag = "4")]
     pub wants_size: bool,
+    /// keys of the larger side up to which it works in one piece
+    #[prost(uint64, tag = "5")]
+    pub whole: u64,
+    /// keys of the larger side in one bucket otherwise; 0: it knows no buckets
+    #[prost(uint64, tag = "6")]
+    pub bucket: u64,
+    /// an earlier attempt has settled on `bucket` (0: on one piece), and it stays with that
+    #[prost(bool, tag = "7")]
+    pub settled: bool,
+    /// under this draw, and under none before that both tried, its set fits its lists
+    #[prost(uint32, optional, tag = "8")]
+    pub draw: ::core::option::Option<u32>,
+    /// buckets whose size is learned, from the first on
+    #[prost(uint32, tag = "9")]
+    pub sized: u32,
+    /// buckets whose result is stored, from the first on
+    #[prost(uint32, tag = "10")]
+    pub finished: u32,
 }
 /// Approver to proposer: begin another attempt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

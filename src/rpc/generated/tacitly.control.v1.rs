@@ -320,6 +320,9 @@ pub struct Job {
     /// nothing happens any more unless somebody acts
     #[prost(bool, tag = "24")]
     pub settled: bool,
+    /// of a job that is done: into how many it was cut; 0: none
+    #[prost(uint32, tag = "25")]
+    pub buckets: u32,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
