@@ -113,7 +113,9 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
-    let record = Record { log: attestation::open_log(home, &config, signer.clone()).await?, signer: signer.clone() };
+    let log = attestation::open_log(home, &config, signer.clone()).await?;
+    let record =
+        Record { log, witness: attestation::open_witness(home, &config, signer.clone())?, signer: signer.clone() };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
@@ -155,6 +157,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
     desk.open(&jobs);
+    jobs.keep_witnessed();
     jobs.take_up_all().await?;
 
     let (health, health_service) = tonic_health::server::health_reporter();

@@ -63,6 +63,9 @@ impl Jobs {
     async fn answer(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
+            Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
+            Ask::LastCosigned(asked) => (String::new(), self.tell_last_cosigned(from, &asked).await),
+            Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
             Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
             Ask::Ended(ended) => {
                 self.note_ended(from, &ended).await;

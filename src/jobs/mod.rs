@@ -15,6 +15,7 @@
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
+//! | `witnesses.rs` | our log and its witnesses; their logs and us |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -45,6 +46,7 @@ mod terms;
 mod trouble;
 mod upkeep;
 mod view;
+mod witnesses;
 
 pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
@@ -61,6 +63,7 @@ pub use tally::Tally;
 pub use terms::{JobTerms, Kind};
 pub use upkeep::Figures;
 pub use view::{EventView, JobView};
+pub use witnesses::witness_name;
 
 /// What a signature under job terms is a signature for.
 pub const TERMS_CONTEXT: &str = "tacitly job terms 1";

@@ -1,5 +1,6 @@
 //! What this party's operators and applications ask about jobs.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use super::view::{EventView, JobView};
-use crate::chain::Log;
+use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
 use crate::session::Network;
 use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
@@ -61,6 +62,9 @@ pub struct Jobs {
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: Log,
+    pub(super) witness: Arc<Witness>,
+    /// The peers that have said what they cosigned of our log.
+    pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
     pub(super) transport: Grpc,
     pub(super) peers: Peers,
@@ -82,6 +86,8 @@ pub struct Record {
     pub signer: Arc<dyn Signer>,
     /// Its attestation log.
     pub log: Log,
+    /// It as a witness of others' logs.
+    pub witness: Witness,
 }
 
 /// What an operator submits.
@@ -140,7 +146,7 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log } = record;
+        let Record { signer, log, witness } = record;
         Self {
             datasets: Datasets::new(store.clone(), Room { memory: settings.memory, bucket_keys: settings.bucket_keys }),
             desk: Desk::default(),
@@ -151,6 +157,8 @@ impl Jobs {
             store,
             signer,
             log,
+            witness: Arc::new(witness),
+            asked: watch::Sender::default(),
             network,
             transport,
             peers,
@@ -194,8 +202,9 @@ impl Jobs {
     pub async fn status(&self) -> Result<StatusView, Trouble> {
         let expires = self.transport.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
-        let warnings =
+        let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
+        let log = self.log.refusal().map(|refusal| refusal.to_string());
         Ok(StatusView {
             party: self.settings.me,
             listen: self.settings.listen,
@@ -203,7 +212,7 @@ impl Jobs {
             running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
             pin: self.transport.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
-            warnings: warnings.into_iter().collect(),
+            warnings: certificate.into_iter().chain(log).collect(),
         })
     }
 
