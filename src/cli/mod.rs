@@ -9,6 +9,7 @@ mod connect;
 mod dataset;
 mod demo;
 mod doctor;
+mod evidence;
 mod failure;
 mod identity;
 mod init;
@@ -78,6 +79,7 @@ enum Command {
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
+    Evidence(evidence::Evidence),
     #[command(subcommand)]
     Log(log::LogCommand),
     Demo(demo::Demo),
@@ -128,6 +130,7 @@ impl Cli {
             Command::Approve(command) => block_on(command.run(&way, output)),
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),
+            Command::Evidence(command) => block_on(command.run(&way, output)),
         }
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
-use tacitly_attestation::entry::Origin;
+use tacitly_attestation::entry::{LegalName, Origin, Reason, Region, Registration};
 use tacitly_core::PartyId;
 use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
+
+use crate::jobs::Standing;
 
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
@@ -126,12 +128,22 @@ pub struct Limits {
 }
 
 /// The `[attestation]` table.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attestation {
     /// The name of this party's attestation log; absent: `tacitly/` and the party. A log that is lost is followed by
     /// one of another name.
     pub origin: Option<String>,
+    /// This party's registered name, in any script; absent: its name among its peers.
+    pub legal_name: Option<String>,
+    /// Its register number: `uscc:` or `lei:` and the number.
+    pub registration: Option<String>,
+    /// Where it runs: `CN`, `CN-BJ`.
+    pub region: Option<String>,
+    /// Days for which entries are kept.
+    pub retention_days: u64,
+    /// How many of the peers must have cosigned our log; 0: more than half of them.
+    pub quorum: usize,
 }
 
 /// The `[log]` table.
@@ -188,6 +200,13 @@ impl Default for Limits {
             job_deadline_hours: 24.0,
             drain_seconds: 30,
         }
+    }
+}
+
+impl Default for Attestation {
+    fn default() -> Self {
+        let (origin, legal_name, registration, region) = (None, None, None, None);
+        Self { origin, legal_name, registration, region, retention_days: 1095, quorum: 0 }
     }
 }
 
@@ -284,6 +303,22 @@ impl Config {
                 "must be a name such as bank-a.example/log: a URL without its scheme",
             ),
             (
+                optional(&self.attestation.legal_name, LegalName::parse).is_some(),
+                "attestation.legal_name",
+                "must be a registered name of 2 to 80 letters and digits",
+            ),
+            (
+                optional(&self.attestation.registration, Registration::parse).is_some(),
+                "attestation.registration",
+                "must be uscc: or lei: and a number with right check characters",
+            ),
+            (
+                optional(&self.attestation.region, Region::parse).is_some(),
+                "attestation.region",
+                "must be a country or a country and its province, such as CN or CN-BJ",
+            ),
+            (self.attestation.retention_days > 0, "attestation.retention_days", "must be at least 1"),
+            (
                 EnvFilter::try_new(&self.log.level).is_ok(),
                 "log.level",
                 "must be error, warn, info, debug or trace, or directives as for RUST_LOG",
@@ -291,6 +326,19 @@ impl Config {
         ];
         let broken = demands.into_iter().filter(|(holds, ..)| !holds);
         broken.map(|(_, key, rule)| ConfigError::OutOfRange { path: home.join(FILE), key, rule }).collect()
+    }
+
+    /// What this party says of itself in its attestation log; what is out of range is left out.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let Attestation { legal_name, registration, region, retention_days, quorum, .. } = &self.attestation;
+        Standing {
+            legal_name: optional(legal_name, LegalName::parse).flatten(),
+            registration: optional(registration, Registration::parse).flatten(),
+            region: optional(region, Region::parse).flatten(),
+            retention_days: *retention_days,
+            quorum: *quorum,
+        }
     }
 
     /// Heartbeat interval.
@@ -333,4 +381,9 @@ impl Config {
     pub fn origin(&self) -> String {
         self.attestation.origin.clone().unwrap_or_else(|| format!("tacitly/{}", self.party))
     }
+}
+
+/// A value that may be absent, read; `None` if it is there and cannot be.
+fn optional<T>(text: &Option<String>, read: impl Fn(&str) -> Result<T, Reason>) -> Option<Option<T>> {
+    text.as_deref().map(read).transpose().ok()
 }

@@ -74,11 +74,14 @@ impl Jobs {
             draw: None,
             sized,
             finished,
+            dataset: self.dataset_leaf(&terms).await?.map_or_else(Default::default, |leaf| leaf.0.0.to_vec().into()),
         };
         let theirs = self.meet(job, ready.clone(), work, |_| true).await?;
         policy::check_sizes(&rule, set.items(), theirs.items)?;
         let way = plan::agree(job.peer, (set.items(), wish), (theirs.items, theirs.wish))?;
         self.note_sizes(job, set.items(), theirs.items).await?;
+        work.show("putting the agreement on record");
+        self.agree_on_record(job, &terms, theirs.dataset).await?;
         let learners = [(ready.wants_size, me), (theirs.wants_size, job.peer)];
         let mut learners: Vec<PartyId> = learners.iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
         learners.sort_unstable();
@@ -231,6 +234,7 @@ impl Jobs {
         report: serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
+        self.record_done(job, Some(&report)).await?;
         let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
         let running = [State::Running.name()];
         if terms.receives(job.peer) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tacitly_attestation::entry::LeafHash;
 use tacitly_psi::PsiParty;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ pub(super) struct PeerReady {
     pub(super) attempt: u32,
     pub(super) items: u64,
     pub(super) wants_size: bool,
+    /// The entry of its data.
+    pub(super) dataset: Option<LeafHash>,
     pub(super) wish: Wish,
     pub(super) draw: Option<u32>,
     pub(super) sized: u32,

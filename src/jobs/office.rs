@@ -19,6 +19,7 @@ use super::desk::Desk;
 use super::explain::{Facts, explain};
 use super::peers::{PeerView, Peers};
 use super::plan::Room;
+use super::standing::Standing;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub reconnect_window: Duration,
     /// Jobs with one peer that are not over.
     pub jobs_per_peer: usize,
+    /// What this party says of itself in its attestation log.
+    pub standing: Standing,
     /// Proposals of one peer within an hour.
     pub proposals_per_hour: u64,
     /// Jobs that compute at the same time.
@@ -76,6 +79,8 @@ pub struct Jobs {
     pub(super) closing: CancellationToken,
     /// Held while the TLS key is changed.
     pub(super) rotating: tokio::sync::Mutex<()>,
+    /// Held while whom we trust is put on record.
+    pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
     per_item: Duration,
 }
@@ -163,6 +168,7 @@ impl Jobs {
             transport,
             peers,
             rotating: tokio::sync::Mutex::default(),
+            standing: tokio::sync::Mutex::default(),
             per_item,
         }
     }
@@ -496,6 +502,7 @@ impl Jobs {
         let change = JobChange { failure: Some(why.into()), ..JobChange::by(by) };
         let ended = self.store.finish(job.id, &state.previous(), state.name(), change, JobResult::Nothing).await?;
         tracing::info!(job = %job.id, state = state.name(), code = why.code.name, "over");
+        self.record_end(&ended).await;
         self.desk.bump();
         Ok(ended)
     }

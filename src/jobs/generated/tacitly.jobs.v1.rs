@@ -2,7 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 20, 21, 22")]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -23,6 +23,8 @@ pub mod request {
         Ended(super::Ended),
         #[prost(message, tag = "7")]
         Rotate(super::Rotate),
+        #[prost(message, tag = "8")]
+        Countersign(super::Countersign),
         #[prost(message, tag = "20")]
         AddCheckpoint(super::AddCheckpoint),
         #[prost(message, tag = "21")]
@@ -33,7 +35,7 @@ pub mod request {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 20, 21")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -54,6 +56,9 @@ pub mod reply {
         /// to anything about a job that is over here
         #[prost(message, tag = "5")]
         Ended(super::Ended),
+        /// to Countersign
+        #[prost(message, tag = "6")]
+        Countersigned(super::Countersigned),
         /// to AddCheckpoint
         #[prost(message, tag = "20")]
         Witnessed(super::Witnessed),
@@ -122,6 +127,9 @@ pub struct Ready {
     /// buckets whose result is stored, from the first on
     #[prost(uint32, tag = "10")]
     pub finished: u32,
+    /// the leaf hash of the entry with the fingerprint of its data, empty if there is none
+    #[prost(bytes = "bytes", tag = "11")]
+    pub dataset: ::prost::bytes::Bytes,
 }
 /// Approver to proposer: begin another attempt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -192,6 +200,21 @@ pub struct Seen {
     /// the sender's, once it contradicts the receiver's; else empty
     #[prost(bytes = "bytes", tag = "2")]
     pub checkpoint: ::prost::bytes::Bytes,
+}
+/// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Countersign {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    /// the signed note, with the sender's signature
+    #[prost(bytes = "bytes", tag = "2")]
+    pub entry: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Countersigned {
+    /// a signature line under the same text
+    #[prost(string, tag = "1")]
+    pub signature: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pending {}
