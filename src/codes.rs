@@ -79,6 +79,8 @@ codes! {
         "Read the text; `tacitly log fsck` checks the log.";
     LOG_OLD "log-old" "The attestation log is an old copy, or another log has signed as this one; it takes no entries."
         "Put the newest copy of the log's folder in its place, or begin a log of another name; docs/attestation.md says how.";
+    EVIDENCE_NONE "evidence-none" "There is no evidence of this job."
+        "Evidence begins with the agreement, before round 1; `tacitly events --job JOB` shows what came before.";
     INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";
 }
 

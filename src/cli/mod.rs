@@ -9,6 +9,7 @@ mod connect;
 mod dataset;
 mod demo;
 mod doctor;
+mod evidence;
 mod failure;
 mod identity;
 mod init;
@@ -17,6 +18,7 @@ mod log;
 mod output;
 mod peer;
 mod psi;
+mod replay;
 mod serve;
 mod token;
 mod watch;
@@ -78,6 +80,7 @@ enum Command {
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
+    Evidence(evidence::Evidence),
     #[command(subcommand)]
     Log(log::LogCommand),
     Witness(witness::Witness),
@@ -130,6 +133,7 @@ impl Cli {
             Command::Approve(command) => block_on(command.run(&way, output)),
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),
+            Command::Evidence(command) => block_on(command.run(&way, output)),
         }
     }
 }

@@ -148,15 +148,18 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         listen,
         reconnect_window: config.reconnect_window(),
         jobs_per_peer: config.limits.jobs_per_peer,
+        standing: config.standing(),
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
+        bucket_keys: config.limits.bucket_keys,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
     desk.open(&jobs);
+    tokio::spawn(keep_standing(jobs.clone()));
     jobs.keep_witnessed();
     jobs.take_up_all().await?;
 
@@ -218,6 +221,15 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     drop((jobs, network));
     tracing::info!("stopped");
     served
+}
+
+/// Puts on record who we are, and goes on trying while the log or the store takes nothing.
+async fn keep_standing(jobs: Arc<Jobs>) {
+    const PAUSE: Duration = Duration::from_secs(30);
+    while let Err(error) = jobs.record_standing().await {
+        tracing::warn!(%error, "who we are is not on record yet");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Says whether the daemon is ready: it lives as long as it answers, and is ready while the store takes writes and no

@@ -9,6 +9,8 @@
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
 //! | `rules.rs` | our rules and limits, whenever they are asked |
+//! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
+//! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
@@ -23,6 +25,7 @@
 
 mod agree;
 mod attempt;
+mod buckets;
 mod datasets;
 mod desk;
 mod explain;
@@ -33,11 +36,16 @@ mod office;
 mod outcome;
 mod outside;
 mod peers;
+mod plan;
 mod reconcile;
+mod record;
 mod rotation;
 mod rules;
 mod run;
+mod sets;
+mod standing;
 mod state;
+mod stored;
 mod tally;
 mod terms;
 mod trouble;
@@ -56,6 +64,7 @@ pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
+pub use standing::Standing;
 pub use state::{State, UnknownState};
 pub use tally::Tally;
 pub use terms::{JobTerms, Kind};

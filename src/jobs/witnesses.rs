@@ -47,7 +47,7 @@ pub fn witness_name(party: PartyId) -> String {
 ///
 /// # Errors
 /// [`codes::INTERNAL`] if it is no key.
-fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
+pub(super) fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
     VerifierKey::new(&witness_name(party), KeyUse::Cosignature, key.as_bytes())
         .map_err(|error| internal(&error.to_string()))
 }

@@ -32,6 +32,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "ExplainJob",
             "ListEvents",
             "Reconcile",
+            "Evidence",
         ],
     ),
     (

@@ -238,6 +238,12 @@ impl Control for Service {
         Ok(Response::new(Box::pin(chunks)))
     }
 
+    async fn evidence(&self, request: Request<control::JobRequest>) -> Answer<control::EvidenceReply> {
+        let certificate = self.jobs.evidence(&request.into_inner().job).await;
+        let certificate = certificate.map_err(|trouble| status::of(&trouble))?.into();
+        Ok(Response::new(control::EvidenceReply { certificate }))
+    }
+
     async fn list_events(&self, request: Request<control::ListEventsRequest>) -> Answer<control::ListEventsReply> {
         let asked = request.into_inner();
         let events = self.jobs.events(asked.since, &asked.job).await.map_err(|trouble| status::of(&trouble))?;

@@ -2,7 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 20, 21, 22, 23")]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22, 23")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -23,6 +23,8 @@ pub mod request {
         Ended(super::Ended),
         #[prost(message, tag = "7")]
         Rotate(super::Rotate),
+        #[prost(message, tag = "8")]
+        Countersign(super::Countersign),
         #[prost(message, tag = "20")]
         AddCheckpoint(super::AddCheckpoint),
         #[prost(message, tag = "21")]
@@ -35,7 +37,7 @@ pub mod request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 20, 21, 22")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21, 22")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -56,6 +58,9 @@ pub mod reply {
         /// to anything about a job that is over here
         #[prost(message, tag = "5")]
         Ended(super::Ended),
+        /// to Countersign
+        #[prost(message, tag = "6")]
+        Countersigned(super::Countersigned),
         /// to AddCheckpoint
         #[prost(message, tag = "20")]
         Witnessed(super::Witnessed),
@@ -96,7 +101,8 @@ pub struct Begin {
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
 }
-/// Either side: its data is read, and this is the size of its set.
+/// Either side: its data is read, and this is the size of its set and what fits into its memory. Said again with `draw`
+/// once the sizes of both are known and the job is to be cut into buckets.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ready {
     #[prost(string, tag = "1")]
@@ -108,6 +114,27 @@ pub struct Ready {
     /// its rule sets a minimum, so it learns the size before it releases anything
     #[prost(bool, tag = "4")]
     pub wants_size: bool,
+    /// keys of the larger side up to which it works in one piece
+    #[prost(uint64, tag = "5")]
+    pub whole: u64,
+    /// keys of the larger side in one bucket otherwise; 0: it knows no buckets
+    #[prost(uint64, tag = "6")]
+    pub bucket: u64,
+    /// an earlier attempt has settled on `bucket` (0: on one piece), and it stays with that
+    #[prost(bool, tag = "7")]
+    pub settled: bool,
+    /// under this draw, and under none before that both tried, its set fits its lists
+    #[prost(uint32, optional, tag = "8")]
+    pub draw: ::core::option::Option<u32>,
+    /// buckets whose size is learned, from the first on
+    #[prost(uint32, tag = "9")]
+    pub sized: u32,
+    /// buckets whose result is stored, from the first on
+    #[prost(uint32, tag = "10")]
+    pub finished: u32,
+    /// the leaf hash of the entry with the fingerprint of its data, empty if there is none
+    #[prost(bytes = "bytes", tag = "11")]
+    pub dataset: ::prost::bytes::Bytes,
 }
 /// Approver to proposer: begin another attempt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -207,6 +234,21 @@ pub struct LogEntry {
     /// RFC 6962 inclusion proof, 32 bytes a hash
     #[prost(bytes = "bytes", tag = "3")]
     pub path: ::prost::bytes::Bytes,
+}
+/// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Countersign {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    /// the signed note, with the sender's signature
+    #[prost(bytes = "bytes", tag = "2")]
+    pub entry: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Countersigned {
+    /// a signature line under the same text
+    #[prost(string, tag = "1")]
+    pub signature: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pending {}
