@@ -64,8 +64,8 @@ pub(crate) struct Fsck {
     policy: Option<PathBuf>,
 }
 
-/// Check the proof that a log has told two histories (a fork-… file of the folder evidence/): two checkpoints of one
-/// size, different, both signed by the log. Exits with 0 if it convicts the log, with 1 if it convicts nobody.
+/// Check the proof that a log has told two histories (a fork-… file of the folder evidence/): two checkpoints that no
+/// single history has, both signed by the log. Exits with 0 if it convicts the log, with 1 if it convicts nobody.
 #[derive(Args)]
 pub(crate) struct VerifyFork {
     /// The file.
@@ -364,10 +364,13 @@ impl VerifyFork {
             },
             || {
                 format!(
-                    "{} is convicted: it has signed two histories of {} entries\n  one has the root {}\n  the other has the root {}",
+                    "{} is convicted: it has signed two histories, which differ in their first {} entries\n  one: {} entries, \
+                     root {}\n  the other: {} entries, root {}",
                     known.origin,
                     evidence.size(),
+                    known.size,
                     known.root,
+                    offered.size,
                     offered.root
                 )
             },

@@ -196,7 +196,7 @@ impl Jobs {
             let heard = log.peer_cosigned(peer.as_str(), stated.size, &stated.root);
             // Whoever else signs with our key has signed this one; the newest of ours may be of the same size.
             if let (Err(ChainError::Forked { .. }), Some(known)) = (&heard, log.checkpoint()) {
-                let evidence = ForkEvidence { known: (*known).clone(), offered: shown };
+                let evidence = ForkEvidence { known: (*known).clone(), offered: shown, proof: Vec::new() };
                 if evidence.verify(&keys).is_ok() {
                     witness.keep_fork(&evidence)?;
                 }
