@@ -24,7 +24,9 @@ impl Drop for Running {
 fn witness(home: &Path, listen: &str, logs: &[&str]) -> (Running, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
     command.args(["witness", "--json", "--name", "regulator", "--listen", listen, "--home"]).arg(home);
-    logs.iter().for_each(|log| drop(command.args(["--log", log])));
+    for log in logs {
+        command.args(["--log", log]);
+    }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
