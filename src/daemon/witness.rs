@@ -18,10 +18,14 @@ use crate::chain::{ChainError, NoteKey, Verdict, Witness};
 use crate::codes::{self, Trouble};
 use crate::jobs::witness_name;
 use crate::store::{FileSigner, NoteSigner, Signer};
-use crate::transport::{TlsIdentity, https};
+use crate::transport::TlsIdentity;
+use crate::transport::https::{self, Reply};
 
 /// The file with the keys of the logs that are witnessed, one on a line, in the witness's folder.
 const LOGS: &str = "logs";
+
+/// The media type of a size that conflicts (C2SP tlog-witness).
+const SIZE: &str = "text/x.tlog.size";
 
 /// What others need to know of a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,15 +91,18 @@ impl StandAlone {
     }
 }
 
-fn answer(witness: &Witness, logs: &Path, path: &str, body: &[u8]) -> (u16, String) {
+fn answer(witness: &Witness, logs: &Path, path: &str, body: &[u8]) -> Reply {
     if path != "/add-checkpoint" {
-        return (404, "there is /add-checkpoint, and nothing else\n".to_owned());
+        return Reply::text(404, "there is /add-checkpoint, and nothing else\n");
     }
-    match judge(witness, logs, body) {
-        Ok(verdict) => verdict.http(),
+    match judge(witness, logs, body).map(|verdict| verdict.http()) {
+        Ok((status, body)) => {
+            let reply = Reply::text(status, body);
+            if status == 409 { Reply { kind: SIZE, ..reply } } else { reply }
+        }
         Err(error) => {
             tracing::error!(%error, "a checkpoint could not be witnessed");
-            (500, "this witness cannot answer at the moment\n".to_owned())
+            Reply::text(500, "this witness cannot answer at the moment\n")
         }
     }
 }

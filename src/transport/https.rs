@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -76,7 +76,26 @@ async fn exchange(place: &Place, path: &str, body: String) -> Result<(u16, Vec<u
 }
 
 /// What answers a POST: path and body in, status and body out. It may block.
-pub type Answer = Arc<dyn Fn(&str, &[u8]) -> (u16, String) + Send + Sync>;
+pub type Answer = Arc<dyn Fn(&str, &[u8]) -> Reply + Send + Sync>;
+
+/// The answer to a POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type of the body.
+    pub kind: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// A status with a line for people.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
+        Self { status, kind: "text/plain; charset=utf-8", body: body.into() }
+    }
+}
 
 /// Answers on this port, in the name of `identity`, until the process ends.
 ///
@@ -113,18 +132,20 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, answer: Answer) -> R
 
 async fn respond(request: Request<Incoming>, answer: Answer) -> Response<String> {
     let path = request.uri().path().to_owned();
-    let (status, body) = if request.method() != Method::POST {
-        (StatusCode::METHOD_NOT_ALLOWED.as_u16(), "POST only\n".to_owned())
-    } else {
+    let reply = if request.method() == Method::POST {
         match read(request.into_body()).await {
             Some(body) => {
-                tokio::task::spawn_blocking(move || answer(&path, &body)).await.unwrap_or((500, String::new()))
+                let answered = tokio::task::spawn_blocking(move || answer(&path, &body)).await;
+                answered.unwrap_or_else(|_| Reply::text(500, "no answer came about\n"))
             }
-            None => (StatusCode::PAYLOAD_TOO_LARGE.as_u16(), "the request is too long\n".to_owned()),
+            None => Reply::text(413, "the request is too long\n"),
         }
+    } else {
+        Reply::text(405, "POST only\n")
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(reply.body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.kind));
     response
 }
 
