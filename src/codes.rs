@@ -35,7 +35,7 @@ codes! {
     PROTOCOL_VIOLATION "protocol-violation" "The peer broke the rules of the protocol; its answer cannot be trusted."
         "Do not repeat the job before the peer has explained itself; the violation, round and place are in the job.";
     DEADLINE "deadline" "The job took longer than it may."
-        "Raise limits.job_deadline in party.toml, or find out from `tacitly job list` which stage stood still.";
+        "Raise limits.job_deadline_hours in party.toml, or find out from `tacitly job list` which stage stood still.";
     CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";
     REFUSED_NO_RULE "refused-no-rule" "The owner of the dataset has given this peer no rule; without one everything is refused."
         "The dataset's owner runs `tacitly dataset allow DATASET PEER`.";
@@ -75,6 +75,12 @@ codes! {
     RESTORED "restored" "The store was restored from a backup; in the lost one the job may have gone on and released its result."
         "Compare with the peer's `tacitly job list` under the same number; submit again if the result is still wanted.";
     STORE "store" "The store refused." "Read the text; `tacitly doctor` checks the store.";
+    LOG "log" "The attestation log refused."
+        "Read the text; `tacitly log fsck` checks the log.";
+    LOG_OLD "log-old" "The attestation log is an old copy, or another log has signed as this one; it takes no entries."
+        "Put the newest copy of the log's folder in its place, or begin a log of another name; docs/attestation.md says how.";
+    EVIDENCE_NONE "evidence-none" "There is no evidence of this job."
+        "Evidence begins with the agreement, before round 1; `tacitly events --job JOB` shows what came before.";
     INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";
 }
 

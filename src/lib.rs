@@ -4,10 +4,10 @@
 //! and know no socket, file or clock; the rooms here do. Arrows point down, and a test checks them:
 //!
 //! ```text
-//! core ← curve25519-batch ← psi ← this crate ← the binary, examples, benches, tests, python
+//! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
 //! main → cli, daemon → rpc → jobs → session → transport
-//!                              └→ policy, store, intake
+//!                              └→ policy, store, intake, chain
 //! ```
 //!
 //! | room | what it does |
@@ -17,6 +17,7 @@
 //! | [`jobs`] | a business job from proposal to sealed result |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
+//! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |
 //! | [`intake`] | files in, canonical keys; rows out |
 //! | [`rpc`] | the control API for a daemon's own operators |
 //! | [`daemon`] | start, configuration, drain |
@@ -25,6 +26,7 @@
 //! | [`kernel`] | the curve kernel as operators see it |
 //! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
 
+pub mod chain;
 pub mod cli;
 pub mod codes;
 pub mod daemon;
@@ -39,6 +41,7 @@ pub mod store;
 pub mod transport;
 pub mod trial;
 
+pub use tacitly_attestation as attestation;
 pub use tacitly_core as core;
 pub use tacitly_curve25519_batch as curve25519_batch;
 pub use tacitly_psi as psi;

@@ -6,174 +6,21 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use serde_json::Value;
 use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
-use support::{assert_clean_log, mobiles, numbers, semi_join, setup};
+use support::stage::Stage;
+use support::{mobiles, setup};
 use tacitly::jobs::wire as pb;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::transport::{
     Complaint, Envelope, Inbox, Notice, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange,
 };
-use tacitly::trial::{Party, until};
+use tacitly::trial::until;
 use tacitly_core::{Frame, PartyId, SessionTag};
-use tacitly_psi::PsiAnswer;
-use tempfile::TempDir;
-
-/// How much more memory a daemon may take under attack.
-const ROOM_KIB: u64 = 100 << 10;
-
-/// One daemon, `bank`, and a peer of it that this test plays.
-struct Stage {
-    bank: Party,
-    liar: Arc<Liar>,
-    folder: TempDir,
-    ours: Vec<String>,
-    theirs: Vec<String>,
-}
-
-impl Stage {
-    fn set() -> Self {
-        Self::with_sets(mobiles(0..40), mobiles(20..60))
-    }
-
-    fn with_sets(ours: Vec<String>, theirs: Vec<String>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let bank = Party::start(folder.path(), "bank", setup()).unwrap();
-        let liar = Arc::new(Liar::join(&bank, folder.path()));
-        let path = folder.path().join("bank.csv");
-        let rows: Vec<String> = ours.iter().enumerate().map(|(row, id)| format!("{id},{row}\n")).collect();
-        std::fs::write(&path, format!("mobile,n\n{}", rows.concat())).unwrap();
-        let path = path.display().to_string();
-        bank.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=cn-mobile", "--allow", NAME]).unwrap();
-        Self { bank, liar, folder, ours, theirs }
-    }
-
-    fn honest(&self) -> Script {
-        Script::honest(&self.theirs)
-    }
-
-    fn jobs(&self) -> Vec<Value> {
-        self.bank.tacitly(&["job", "list"]).unwrap().as_array().unwrap().clone()
-    }
-
-    /// Begins an intersection whose result both sides receive.
-    fn submit(&self) -> Child {
-        let out = self.folder.path().join("out.csv");
-        let _leftover = std::fs::remove_file(&out);
-        let with = format!("{NAME}/ids");
-        Command::new(env!("CARGO_BIN_EXE_tacitly"))
-            .args(["psi", "--json", "--dataset", "ids", "--receiver", "both", "--with", &with])
-            .arg("--out")
-            .arg(out)
-            .arg("--home")
-            .arg(&self.bank.home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    /// Runs one job by this script and returns how it ended in the daemon's books, and what the liar saw.
-    fn run(&self, script: Script) -> (Value, Seen) {
-        let before = self.jobs().len();
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let play = self.liar.play(script, seen.clone());
-        let mut submitted = self.submit();
-        let over = until(|| {
-            let job = self.jobs().get(before)?.clone();
-            ["done", "failed", "refused", "cancelled"].contains(&job["state"].as_str()?).then_some(job)
-        });
-        if over.is_none() {
-            let _already_gone = submitted.kill();
-        }
-        submitted.wait().unwrap();
-        let job = over.unwrap_or_else(|| panic!("the job did not end: {:?}", self.jobs().last()));
-        play.abort();
-        let _aborted = self.liar.runtime.block_on(play);
-        let seen = std::mem::take(&mut *seen.lock().unwrap());
-        (job, seen)
-    }
-
-    /// The job ends with the liar's name and this rule, and no word about anybody's data.
-    fn accuses(&self, case: &str, script: Script, rule: &str) -> Seen {
-        let (job, seen) = self.run(script);
-        let failure = &job["failure"];
-        assert_eq!(job["state"], "failed", "{case}: {job}");
-        assert_eq!(failure["code"], "protocol-violation", "{case}: {failure}");
-        assert_eq!(failure["who"], NAME, "{case}: {failure}");
-        let text = failure["text"].as_str().unwrap();
-        assert!(text.contains(rule), "{case}: {rule} is not in {text:?}");
-        let all = job.to_string();
-        assert!(!self.identifiers().any(|id| all.contains(id)), "{case}: the job names an identifier");
-        assert_eq!(job["result_items"], 0, "{case}");
-        seen
-    }
-
-    /// The daemon is alive and does an honest job to the exact answer, with the same peer.
-    fn goes_on(&self) {
-        let (job, seen) = self.run(self.honest());
-        assert_eq!(job["state"], "done", "{job}");
-        self.is_exact(&seen);
-    }
-
-    fn is_exact(&self, seen: &Seen) {
-        assert_eq!(numbers(&self.folder.path().join("out.csv")), semi_join(&self.ours, &self.theirs));
-        let theirs: Vec<u64> = match &seen.outcome.as_ref().unwrap().answer {
-            PsiAnswer::Matched(items) => items.iter().map(|item| u64::from(*item)).collect(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(theirs, semi_join(&self.theirs, &self.ours));
-    }
-
-    /// What the daemon shows of its link with the liar, once `wanted` is in it.
-    fn link_detail(&self, wanted: &str) -> String {
-        let mut last = String::new();
-        let found = until(|| {
-            let peers = self.bank.tacitly(&["peer", "list"]).ok()?;
-            peers[0]["link_detail"].as_str().unwrap_or_default().clone_into(&mut last);
-            last.contains(wanted).then_some(())
-        });
-        assert!(found.is_some(), "{wanted:?} is not in {last:?}");
-        last
-    }
-
-    fn logs(&self, wanted: &str) {
-        let found = until(|| self.bank.log().contains(wanted).then_some(()));
-        assert!(found.is_some(), "{wanted:?} is not in the log");
-    }
-
-    fn identifiers(&self) -> impl Iterator<Item = &str> {
-        self.ours.iter().chain(&self.theirs).map(String::as_str)
-    }
-
-    /// The most memory the daemon ever held.
-    fn peak_kib(&self) -> u64 {
-        self.bank.usage().unwrap().peak_rss_kib
-    }
-
-    fn took_little(&self, before: u64) {
-        let now = self.peak_kib();
-        assert!(now < before + ROOM_KIB, "the daemon took {} KiB more", now - before);
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- log of {}\n{}", self.bank.name, self.bank.log());
-            return;
-        }
-        let secrets: Vec<String> = self.identifiers().map(str::to_owned).collect();
-        assert_clean_log(&self.bank, &secrets);
-    }
-}
 
 /// The message of a list with other entries in it.
 fn entries(body: Bytes, size: usize, edit: impl Fn(&mut Vec<Vec<u8>>)) -> Bytes {
@@ -267,7 +114,7 @@ fn a_point_that_is_not_canonical_names_the_liar_and_its_place() {
 #[test]
 fn a_list_of_the_wrong_length_names_the_liar() {
     // A little more than one frame holds.
-    let stage = Stage::with_sets(mobiles(0..40), mobiles(20..4126));
+    let stage = Stage::with(setup(), mobiles(0..40), mobiles(20..4126));
     let longer = points(|list| list.push(list[0].clone()));
     stage.accuses("one point too many", stage.honest().body(1, longer), "count in round 1 at index 4097");
     let shorter = points(|list| drop(list.pop()));
@@ -424,6 +271,31 @@ fn a_peer_that_comes_back_with_the_same_set_gets_the_same_answers_and_the_job_it
     };
     assert_eq!(answers(1), answers(2));
     assert_eq!(answers(1).len(), 1);
+}
+
+#[test]
+fn a_daemon_killed_between_two_attempts_sends_the_same_answers_again_byte_for_byte() {
+    let mut stage = Stage::set();
+    let script = Script { hangs_up: true, stays_away: true, ..stage.honest() };
+    let (job, first) = stage.run_until(script, &["suspended"]);
+    stage.bank.kill();
+    stage.bank.serve().unwrap();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let play = stage.liar.play(stage.honest(), seen.clone());
+    let id = job["id"].as_str().unwrap();
+    stage.bank.tacitly(&["job", "resume", id]).unwrap();
+    let done = until(|| (stage.bank.tacitly(&["job", "show", id]).ok()?["state"] == "done").then_some(()));
+    assert!(done.is_some(), "{}", stage.bank.tacitly(&["job", "show", id]).unwrap());
+    play.abort();
+    let answers = |seen: &Seen| {
+        let frames = seen.received.values().flatten().map(|frame| &frame.body);
+        frames.filter(|body| is_answers(body)).cloned().collect::<Vec<_>>()
+    };
+    let again = seen.lock().unwrap();
+    assert_eq!(answers(&first), answers(&again));
+    assert_eq!(answers(&again).len(), 1);
+    drop(again);
+    stage.goes_on();
 }
 
 #[test]

@@ -346,13 +346,16 @@ fn a_token_opens_the_control_port_for_the_calls_of_its_role_only() {
     let add = ["dataset", "add", "more", &file, "--key", "mobile=cn-mobile", "--allow", "shop"];
     assert_eq!(remote(&operator, &add).unwrap_err(), "permission", "a rule by the back door");
     remote(&approver, &allow).unwrap();
-    assert_eq!(remote(&operator, &psi).unwrap()["result_items"], 25);
+    let job = remote(&operator, &psi).unwrap();
+    assert_eq!(job["result_items"], 25);
     let events = pair.bank.tacitly(&["events"]).unwrap();
     let noted =
         events.as_array().unwrap().iter().any(|event| {
             event["actor"] == "token:operator-1" && event["detail"].as_str().unwrap().contains("SubmitJob")
         });
     assert!(noted, "{events}");
+    let by_name = |event: &Value| event["actor"] == "token:operator-1" && event["job"] == job["id"];
+    assert!(events.as_array().unwrap().iter().any(by_name), "the job does not say whose it is: {events}");
 
     pair.bank.tacitly(&["token", "revoke", "operator-1"]).unwrap();
     assert_eq!(remote(&operator, &["status"]).unwrap_err(), "permission");
@@ -360,6 +363,42 @@ fn a_token_opens_the_control_port_for_the_calls_of_its_role_only() {
     assert_eq!(remote(&auditor, &["status"]).unwrap_err(), "permission");
     fs::set_permissions(&approver, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(remote(&approver, &["status"]).unwrap_err().contains("chmod 600"));
+}
+
+#[tokio::test]
+async fn the_control_port_describes_itself_to_token_holders_if_its_operator_wants_that() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_response::MessageResponse};
+
+    for (wanted, shown) in [("true", true), ("false", false)] {
+        let (folder, address) = (tempfile::tempdir().unwrap(), free_address().unwrap());
+        let setup = setup().set("TACITLY_CONTROL__LISTEN", address).set("TACITLY_CONTROL__REFLECTION", wanted);
+        let bank = Party::start(folder.path(), "bank", setup).unwrap();
+        let made = bank.tacitly(&["token", "create", "--role", "auditor", "mei"]).unwrap();
+        let token = format!("Bearer {}", made["token"].as_str().unwrap());
+        let channel = tonic::transport::Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let ask = |token: Option<String>| {
+            let mut client = ServerReflectionClient::new(channel.clone());
+            let question = ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(MessageRequest::ListServices(String::new())),
+            };
+            let mut request = tonic::Request::new(tokio_stream::once(question));
+            if let Some(token) = token {
+                request.metadata_mut().insert("authorization", token.parse().unwrap());
+            }
+            async move { client.server_reflection_info(request).await?.into_inner().message().await }
+        };
+        assert!(ask(None).await.is_err(), "without a token");
+        let answer = ask(Some(token)).await;
+        let services = match answer.map(|answer| answer.and_then(|answer| answer.message_response)) {
+            Ok(Some(MessageResponse::ListServicesResponse(list))) => list.service,
+            _ => Vec::new(),
+        };
+        let described = services.iter().any(|service| service.name == "tacitly.control.v1.Control");
+        assert_eq!(described, shown, "{services:?}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn hello() -> Hello {
         connection: 666,
         lost: 0,
         window: Window { frames: 64, bytes: 8 << 20 },
+        clock: None,
     }
 }
 

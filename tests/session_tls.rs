@@ -352,6 +352,7 @@ async fn envelopes_beyond_their_bounds_are_refused_before_they_fill_memory() {
             connection: 1,
             lost: 0,
             window: Window { frames: 1, bytes: 1 },
+            clock: None,
         };
         connection.send(Envelope::Hello(hello)).await.unwrap();
         up(&a.network, "mallory").await;
@@ -392,6 +393,7 @@ async fn a_stranger_with_an_invitation_enrols_and_may_do_nothing_else() {
         token: token.into(),
         identity_key: "ed25519:joiner".into(),
         address: Some("joiner:7443".to_owned()),
+        signature: "ed25519:signed".into(),
     };
     let closed = b.grpc.enrol(&inviter, application("sesame")).await.unwrap_err();
     let complaint = LinkError::RefusedByPeer { peer: id("a"), complaint: Complaint::UnknownPin };

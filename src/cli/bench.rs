@@ -24,6 +24,7 @@ const GLANCE: Duration = Duration::from_millis(250);
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     Psi(BenchPsi),
+    Log(super::bench_log::BenchLog),
 }
 
 /// Two daemons over loopback TLS, one core each where two are there, CSV in, CSV out; half of the rows are shared.
@@ -91,7 +92,10 @@ struct Figures {
 
 impl Bench {
     pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
-        let Self::Psi(bench) = self;
+        let bench = match self {
+            Self::Psi(bench) => bench,
+            Self::Log(bench) => return bench.run(output),
+        };
         if let Some(alone) = bench.alone() {
             return alone.run(output);
         }
@@ -287,7 +291,7 @@ trait EqByValue<T>: Iterator<Item = std::io::Result<T>> + Sized {
 
 impl<T, I: Iterator<Item = std::io::Result<T>>> EqByValue<T> for I {}
 
-pub(super) fn round(value: f64, digits: i32) -> f64 {
+pub(crate) fn round(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }

@@ -6,7 +6,11 @@ use clap::Args;
 
 use super::{Failure, Output, connect};
 use crate::daemon::doctor::{Finding, Level, check_config, check_world};
+use crate::daemon::home;
 use crate::rpc::control;
+
+/// How far a peer's clock may be from ours before both are doubted.
+const CLOCK_SLACK_SECONDS: u64 = 60;
 
 /// Check configuration, files, certificate, clock, disk, the daemon and the links with peers, and say how to mend what
 /// is wrong. Works with and without a running daemon; exits with 1 if anything fails.
@@ -33,11 +37,25 @@ impl Doctor {
                     let text = format!("it answers at {} with: {}", socket.display(), status.message());
                     findings.push(Finding::fail("daemon", text, "read its log; restart it if it does not recover"));
                 }
-                Some(Ok(status)) => findings.extend(of_daemon(&status)),
+                Some(Ok(status)) => {
+                    findings.extend(swapped_certificate(home, &status));
+                    findings.extend(of_daemon(&status));
+                }
             }
         }
         report(&findings, output)
     }
+}
+
+/// The certificate in the folder is what a restart would use.
+fn swapped_certificate(home: &Path, status: &control::StatusReply) -> Option<Finding> {
+    let pin = home::identity(home).ok()?.pin().to_string();
+    (pin != status.pin).then(|| {
+        let text = format!("the one in {} is not the one the daemon uses", home.display());
+        let mend = "put the files back, or let `tacitly identity rotate` change them: peers refuse a key they were not \
+                    told of";
+        Finding::warn("certificate", text, mend)
+    })
 }
 
 fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
@@ -56,6 +74,13 @@ fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
             "`tacitly peer invite` here, `tacitly peer join` there",
         ));
     }
+    let astray = |peer: &&control::Peer| peer.clock_ahead_seconds.unsigned_abs() > CLOCK_SLACK_SECONDS;
+    findings.extend(status.peers.iter().filter(astray).map(|peer| {
+        let seconds = peer.clock_ahead_seconds;
+        let side = if seconds > 0 { "ahead of" } else { "behind" };
+        let text = format!("{}: its clock is {} s {side} ours", peer.party, seconds.unsigned_abs());
+        Finding::warn("clock", text, "set both clocks, for example with chrony; certificates and rules go by them")
+    }));
     findings.extend(status.peers.iter().map(|peer| {
         if peer.link_up {
             return Finding::ok("link", format!("{}: up", peer.party));

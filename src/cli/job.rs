@@ -6,14 +6,16 @@ use clap::{Args, Subcommand};
 
 use super::connect::Way;
 use super::output::table;
-use super::psi::write_result;
+use super::psi::{Request, write_result};
 use super::watch::watch;
 use super::{Failure, Output, connect};
 use crate::rpc::control;
 
-/// Jobs: list, watch, explain, result, cancel, resume, purge.
+/// Jobs: submit, list, watch, explain, result, cancel, resume, purge.
 #[derive(Subcommand)]
 pub(crate) enum Job {
+    /// Propose a job and come back at once: `tacitly psi` without the waiting.
+    Submit(Request),
     /// List jobs.
     List {
         /// Only jobs in this state.
@@ -102,6 +104,7 @@ impl Job {
                 );
                 return Ok(());
             }
+            Self::Submit(request) => request.submit(&mut daemon).await?,
             Self::Watch(Which { job }) => watch(&mut daemon, &job, output).await?,
             Self::Show(Which { job }) => daemon.get_job(control::JobRequest { job }).await?.into_inner(),
             Self::Cancel(Which { job }) => daemon.cancel_job(control::JobRequest { job }).await?.into_inner(),

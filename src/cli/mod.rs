@@ -2,16 +2,19 @@
 
 mod backup;
 mod bench;
+mod bench_log;
 mod complete;
 mod config;
 mod connect;
 mod dataset;
 mod demo;
 mod doctor;
+mod evidence;
 mod failure;
 mod identity;
 mod init;
 mod job;
+mod log;
 mod output;
 mod peer;
 mod psi;
@@ -76,6 +79,9 @@ enum Command {
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
+    Evidence(evidence::Evidence),
+    #[command(subcommand)]
+    Log(log::LogCommand),
     Demo(demo::Demo),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -110,6 +116,7 @@ impl Cli {
             Command::Bench(command) => block_on(command.run(output)),
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
+            Command::Log(command) => command.run(&home, output),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),
@@ -123,6 +130,7 @@ impl Cli {
             Command::Approve(command) => block_on(command.run(&way, output)),
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),
+            Command::Evidence(command) => block_on(command.run(&way, output)),
         }
     }
 }

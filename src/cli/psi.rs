@@ -13,6 +13,19 @@ use crate::rpc::control::{Job, JobResultRequest, SubmitJobRequest};
 /// Find which rows two parties share: submit a job, watch it, write this side's matching rows to a file.
 #[derive(Args)]
 pub(crate) struct Psi {
+    #[command(flatten)]
+    request: Request,
+    /// Where our matching rows go; absent: nothing is written (`tacitly job result` does it later).
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Columns to write; absent: all.
+    #[arg(long, value_delimiter = ',')]
+    columns: Vec<String>,
+}
+
+/// What is asked of whom.
+#[derive(Args)]
+pub(crate) struct Request {
     /// Our dataset.
     #[arg(long)]
     dataset: String,
@@ -28,12 +41,6 @@ pub(crate) struct Psi {
     /// Why, for the peer's rule and both audit trails.
     #[arg(long, default_value = "")]
     purpose: String,
-    /// Where our matching rows go; absent: nothing is written (`tacitly job result` does it later).
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Columns to write; absent: all.
-    #[arg(long, value_delimiter = ',')]
-    columns: Vec<String>,
     /// The same key submits the job once, however often the command is repeated.
     #[arg(long, default_value = "")]
     request_key: String,
@@ -56,9 +63,9 @@ enum Receiver {
     Both,
 }
 
-impl Psi {
-    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(way).await?;
+impl Request {
+    /// Submits the job; it goes on without us.
+    pub(crate) async fn submit(&self, daemon: &mut Daemon) -> Result<Job, Failure> {
         let (peer, peer_dataset) = self.with.split_once('/').ok_or_else(|| {
             Failure::hinted("--with names no dataset", "write PEER/DATASET, for example shop/members")
         })?;
@@ -81,7 +88,14 @@ impl Psi {
             purpose: self.purpose.clone(),
             request_key: self.request_key.clone(),
         };
-        let job = daemon.submit_job(request).await?.into_inner();
+        Ok(daemon.submit_job(request).await?.into_inner())
+    }
+}
+
+impl Psi {
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
+        let job = self.request.submit(&mut daemon).await?;
         output.note(|| format!("job {}", job.id));
         let job = watch(&mut daemon, &job.id, output).await?;
         if let Some(out) = &self.out

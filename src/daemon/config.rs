@@ -1,15 +1,19 @@
 //! `party.toml`: what an operator sets, with an environment override for every key.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
+use tacitly_attestation::entry::{LegalName, Origin, Reason, Region, Registration};
 use tacitly_core::PartyId;
 use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
+
+use crate::jobs::Standing;
 
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
@@ -36,6 +40,9 @@ pub struct Config {
     /// What a peer may use of this machine.
     #[serde(default)]
     pub limits: Limits,
+    /// What goes on record.
+    #[serde(default)]
+    pub attestation: Attestation,
     /// What is logged and how.
     #[serde(default)]
     pub log: Log,
@@ -65,6 +72,8 @@ pub struct Control {
     pub listen: Option<SocketAddr>,
     /// The file with the digests of tokens, relative to the party's folder.
     pub tokens: PathBuf,
+    /// Whether the control service describes itself (gRPC reflection), for tools such as grpcurl.
+    pub reflection: bool,
 }
 
 /// The `[metrics]` table.
@@ -106,10 +115,35 @@ pub struct Limits {
     /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
     /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
     pub bucket_keys: u64,
-    /// Hours a job may run.
-    pub job_deadline_hours: u64,
+    /// Requests about jobs and new sessions that are read from one peer in a second; more wait in its connection.
+    pub requests_per_second: NonZeroU64,
+    /// Megabits a second to one peer, and as many from it; 0 for no limit.
+    pub megabits_per_second: u64,
+    /// Proposals of one peer that are written down within an hour; more are refused.
+    pub proposals_per_hour: u64,
+    /// Hours a job may run without a pause.
+    pub job_deadline_hours: f64,
     /// Seconds that running jobs get to finish after SIGTERM.
     pub drain_seconds: u64,
+}
+
+/// The `[attestation]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attestation {
+    /// The name of this party's attestation log; absent: `tacitly/` and the party. A log that is lost is followed by
+    /// one of another name.
+    pub origin: Option<String>,
+    /// This party's registered name, in any script; absent: its name among its peers.
+    pub legal_name: Option<String>,
+    /// Its register number: `uscc:` or `lei:` and the number.
+    pub registration: Option<String>,
+    /// Where it runs: `CN`, `CN-BJ`.
+    pub region: Option<String>,
+    /// Days for which entries are kept.
+    pub retention_days: u64,
+    /// How many of the peers must have cosigned our log; 0: more than half of them.
+    pub quorum: usize,
 }
 
 /// The `[log]` table.
@@ -140,7 +174,7 @@ impl Default for Network {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: "control.sock".into(), listen: None, tokens: "control.tokens".into() }
+        Self { socket: "control.sock".into(), listen: None, tokens: "control.tokens".into(), reflection: false }
     }
 }
 
@@ -160,9 +194,19 @@ impl Default for Limits {
             items_per_job: 1 << 32,
             memory_mib: 1024,
             bucket_keys: 0,
-            job_deadline_hours: 24,
+            requests_per_second: const { NonZeroU64::new(200).unwrap() },
+            megabits_per_second: 0,
+            proposals_per_hour: 1000,
+            job_deadline_hours: 24.0,
             drain_seconds: 30,
         }
+    }
+}
+
+impl Default for Attestation {
+    fn default() -> Self {
+        let (origin, legal_name, registration, region) = (None, None, None, None);
+        Self { origin, legal_name, registration, region, retention_days: 1095, quorum: 0 }
     }
 }
 
@@ -241,13 +285,39 @@ impl Config {
                 "limits.bucket_keys",
                 "must be 0 or from 256 to 1048576",
             ),
-            (limits.job_deadline_hours > 0, "limits.job_deadline_hours", "must be at least 1"),
+            (limits.proposals_per_hour > 0, "limits.proposals_per_hour", "must be at least 1"),
+            (
+                (0.001..=8760.0).contains(&limits.job_deadline_hours),
+                "limits.job_deadline_hours",
+                "must be from 0.001 to 8760",
+            ),
             (
                 self.control.listen.is_none_or(|address| address.ip().is_loopback()),
                 "control.listen",
                 "must be a loopback address such as 127.0.0.1:7101, since this port has no TLS; from elsewhere, come \
                  through SSH",
             ),
+            (
+                Origin::parse(&self.origin()).is_ok(),
+                "attestation.origin",
+                "must be a name such as bank-a.example/log: a URL without its scheme",
+            ),
+            (
+                optional(&self.attestation.legal_name, LegalName::parse).is_some(),
+                "attestation.legal_name",
+                "must be a registered name of 2 to 80 letters and digits",
+            ),
+            (
+                optional(&self.attestation.registration, Registration::parse).is_some(),
+                "attestation.registration",
+                "must be uscc: or lei: and a number with right check characters",
+            ),
+            (
+                optional(&self.attestation.region, Region::parse).is_some(),
+                "attestation.region",
+                "must be a country or a country and its province, such as CN or CN-BJ",
+            ),
+            (self.attestation.retention_days > 0, "attestation.retention_days", "must be at least 1"),
             (
                 EnvFilter::try_new(&self.log.level).is_ok(),
                 "log.level",
@@ -256,6 +326,19 @@ impl Config {
         ];
         let broken = demands.into_iter().filter(|(holds, ..)| !holds);
         broken.map(|(_, key, rule)| ConfigError::OutOfRange { path: home.join(FILE), key, rule }).collect()
+    }
+
+    /// What this party says of itself in its attestation log; what is out of range is left out.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let Attestation { legal_name, registration, region, retention_days, quorum, .. } = &self.attestation;
+        Standing {
+            legal_name: optional(legal_name, LegalName::parse).flatten(),
+            registration: optional(registration, Registration::parse).flatten(),
+            region: optional(region, Region::parse).flatten(),
+            retention_days: *retention_days,
+            quorum: *quorum,
+        }
     }
 
     /// Heartbeat interval.
@@ -288,7 +371,19 @@ impl Config {
             metrics: Metrics::default(),
             store: StoreConfig::default(),
             limits: Limits::default(),
+            attestation: Attestation::default(),
             log: Log::default(),
         }
     }
+
+    /// The name of this party's attestation log.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.attestation.origin.clone().unwrap_or_else(|| format!("tacitly/{}", self.party))
+    }
+}
+
+/// A value that may be absent, read; `None` if it is there and cannot be.
+fn optional<T>(text: &Option<String>, read: impl Fn(&str) -> Result<T, Reason>) -> Option<Option<T>> {
+    text.as_deref().map(read).transpose().ok()
 }

@@ -1,10 +1,11 @@
 //! The daemon: one process that serves one party, from start to drain.
 
+pub mod attestation;
 mod config;
 pub mod doctor;
 pub mod home;
 mod metrics;
 mod serve;
 
-pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig};
+pub use config::{Attestation, Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig};
 pub use serve::{ServeError, serve};

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +17,17 @@ use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tracing_subscriber::EnvFilter;
 
+use super::attestation;
 use super::config::{Config, ConfigError, LogFormat};
 use super::home::{self, HomeError};
 use super::metrics;
+use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
-use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Settings};
+use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Record, Settings};
 use crate::kernel;
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
+use crate::rpc::reflection;
 use crate::rpc::service::Service;
 use crate::session::Network;
 use crate::store::{FileSigner, Signer, Store, StoreError};
@@ -44,6 +48,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The attestation log.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
     /// Something in a room below.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -71,6 +78,9 @@ pub enum ServeError {
     /// The system refused.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The control service cannot describe itself.
+    #[error("the control service cannot describe itself: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
     /// The control service ended.
     #[error("the control service ended: {0}")]
     Control(#[from] tonic::transport::Error),
@@ -103,18 +113,23 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    let log = attestation::open_log(home, &config, signer.clone()).await?;
+    let record =
+        Record { log, witness: attestation::open_witness(home, &config, signer.clone())?, signer: signer.clone() };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
         let path = home.join(home::TLS_CERTIFICATE);
         return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
     }
-    let directory = Arc::new(Directory::new(store.clone(), &*signer).await?);
+    let directory = Arc::new(Directory::new(config.party, store.clone(), &*signer).await?);
     let desk = Arc::new(PeerDesk::default());
     let links = crate::transport::Settings {
         heartbeat: config.heartbeat(),
         reconnect_window: config.reconnect_window(),
         max_sessions: config.limits.jobs_per_peer.max(1),
+        requests_per_second: config.limits.requests_per_second,
+        bytes_per_second: NonZeroU64::new(config.limits.megabits_per_second.saturating_mul(1_000_000 / 8)),
         ..crate::transport::Settings::default()
     };
     let transport = Grpc::new(identity, directory.clone(), Some(directory.clone()), links.clone());
@@ -125,22 +140,26 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         listen = Some(transport.listen(address).await.map_err(refused)?);
     }
     let advertised = config.network.advertise.clone().or_else(|| listen.map(|address| address.to_string()));
-    let peers = Peers::new(store.clone(), network.clone(), transport.clone(), directory, &*signer, advertised);
+    let peers = Peers::new(store.clone(), network.clone(), transport.clone(), directory, signer.clone(), advertised);
     let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
     let settings = Settings {
         me: config.party,
         listen,
         reconnect_window: config.reconnect_window(),
         jobs_per_peer: config.limits.jobs_per_peer,
+        standing: config.standing(),
+        proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
         bucket_keys: config.limits.bucket_keys,
-        deadline: Duration::from_secs(config.limits.job_deadline_hours * 3600),
+        deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
-    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, network.clone(), transport, peers, per_item));
+    let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
     desk.open(&jobs);
+    tokio::spawn(keep_standing(jobs.clone()));
+    jobs.keep_witnessed();
     jobs.take_up_all().await?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -178,14 +197,19 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         None => None,
     };
     let gate = Gate::new(home.join(&config.control.tokens), jobs.clone());
-    let guarded = Server::builder().layer(gate).add_service(control.clone()).add_service(health_service.clone());
+    let described = if config.control.reflection { Some(reflection::service()?) } else { None };
+    let guarded = Server::builder()
+        .layer(gate)
+        .add_service(control.clone())
+        .add_service(health_service.clone())
+        .add_optional_service(described.clone());
     let guarded = async {
         match port {
             Some(port) => guarded.serve_with_incoming(TcpListenerStream::new(port)).await,
             None => std::future::pending().await,
         }
     };
-    let server = Server::builder().add_service(control).add_service(health_service);
+    let server = Server::builder().add_service(control).add_service(health_service).add_optional_service(described);
     let served = tokio::select! {
         served = server.serve_with_incoming(UnixListenerStream::new(listener)) => served.map_err(Into::into),
         served = guarded => served.map_err(Into::into),
@@ -196,6 +220,15 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     drop((jobs, network));
     tracing::info!("stopped");
     served
+}
+
+/// Puts on record who we are, and goes on trying while the log or the store takes nothing.
+async fn keep_standing(jobs: Arc<Jobs>) {
+    const PAUSE: Duration = Duration::from_secs(30);
+    while let Err(error) = jobs.record_standing().await {
+        tracing::warn!(%error, "who we are is not on record yet");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Says whether the daemon is ready: it lives as long as it answers, and is ready while the store takes writes and no

@@ -22,7 +22,7 @@ impl Jobs {
     /// As proposer: brings the proposal to the peer, however long it is away, and notes its decision if it has one.
     /// Returns once the job is no longer ours to move: decided, or waiting for a person over there.
     pub(super) async fn propose(self: &Arc<Self>, job: &Job) -> Result<(), Gone> {
-        let work = self.desk.begin(job.id, 0);
+        let work = self.desk.begin(job.id, 0, self.deadline());
         work.show("waiting for the peer to be reached");
         let signature = job.our_signature.as_ref().map(ToString::to_string).unwrap_or_default();
         let ask = Ask::Propose(pb::Propose { job: job.id.to_string(), terms: job.terms.canonical().into(), signature });
@@ -84,7 +84,7 @@ impl Jobs {
                 Err(malformed("another job has this number".to_owned()))
             };
         }
-        self.admit(from).await?;
+        self.admit_proposal(from).await?;
         // A dataset that is not there and one without a rule get the same answer: names are no secret to be probed.
         let dataset = self.store.dataset(&terms.approver_dataset).await.ok();
         let verdict = match &dataset {

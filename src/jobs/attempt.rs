@@ -7,7 +7,6 @@ use serde_json::json;
 use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
 use tacitly_psi::{Buckets, Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::desk::{PeerReady, Work};
@@ -58,7 +57,7 @@ impl Jobs {
             // The process ended between our result and its receipt: there is nothing left to compute.
             return self.settle_up(job, &terms, json!({}), work).await;
         }
-        let rule = self.datasets.rule(terms.dataset_of(me), job.peer).await?.unwrap_or_default();
+        let rule = self.standing_rule(job, &terms).await?;
         let settled = self.settled(job).await?;
         let set = self.prepare(job, &terms, work).await?;
         let room = self.datasets.room();
@@ -75,17 +74,19 @@ impl Jobs {
             draw: None,
             sized,
             finished,
+            dataset: self.dataset_leaf(&terms).await?.map_or_else(Default::default, |leaf| leaf.0.0.to_vec().into()),
         };
         let theirs = self.meet(job, ready.clone(), work, |_| true).await?;
         policy::check_sizes(&rule, set.items(), theirs.items)?;
         let way = plan::agree(job.peer, (set.items(), wish), (theirs.items, theirs.wish))?;
         self.note_sizes(job, set.items(), theirs.items).await?;
+        work.show("putting the agreement on record");
+        self.agree_on_record(job, &terms, theirs.dataset).await?;
         let learners = [(ready.wants_size, me), (theirs.wants_size, job.peer)];
         let mut learners: Vec<PartyId> = learners.iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
         learners.sort_unstable();
-        let deadline = Instant::now() + self.settings.deadline;
         let (ours, theirs_items) = (set.items(), theirs.items);
-        let session = Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, deadline, work };
+        let session = Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, work };
         match way {
             Way::Whole => {
                 if settled.is_none() {
@@ -233,6 +234,7 @@ impl Jobs {
         report: serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
+        self.record_done(job, Some(&report)).await?;
         let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
         let running = [State::Running.name()];
         if terms.receives(job.peer) {
@@ -288,7 +290,6 @@ pub(super) struct Session<'a> {
     pub(super) number: u32,
     pub(super) ours: u64,
     pub(super) theirs: u64,
-    pub(super) deadline: Instant,
     pub(super) work: &'a Work,
 }
 
@@ -362,7 +363,7 @@ impl Session<'_> {
             Box::pin(async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(local) })
         });
         let options = Options {
-            deadline: Some(self.deadline),
+            deadline: Some(self.work.until),
             status: Some(self.work.show_session()),
             checkpoint: Some(checkpoint),
             settle,

@@ -111,7 +111,7 @@ impl Datasets {
     /// # Errors
     /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
     /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub async fn add(&self, new: NewDataset) -> Result<(DatasetView, String), Trouble> {
+    pub async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
         let source = Source { format: format_of(&new)?, path: new.path };
         let spec = KeySpec {
             columns: key_columns(&new.keys)?,
@@ -141,9 +141,9 @@ impl Datasets {
             size: inspected.digest.size,
             digest: digest_text(&inspected.digest),
         };
-        let dataset = self.store.add_dataset(stored, new.replace, "operator").await?;
+        let dataset = self.store.add_dataset(stored, new.replace, by).await?;
         for peer in peers {
-            self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, "operator").await?;
+            self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, by).await?;
         }
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         Ok((self.view(&dataset).await?, report.to_string()))
@@ -165,8 +165,8 @@ impl Datasets {
     ///
     /// # Errors
     /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store.
-    pub async fn remove(&self, name: &str) -> Result<(), Trouble> {
-        Ok(self.store.remove_dataset(name, "operator").await?)
+    pub async fn remove(&self, name: &str, by: &str) -> Result<(), Trouble> {
+        Ok(self.store.remove_dataset(name, by).await?)
     }
 
     /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty. Returns the rule in full.
@@ -174,16 +174,16 @@ impl Datasets {
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a rule that cannot be read, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
     /// trouble of the store.
-    pub async fn set_rule(&self, dataset: &str, peer: &str, json: &str) -> Result<String, Trouble> {
+    pub(super) async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<String, Trouble> {
         let peer = self.peer(peer)?;
         if json.is_empty() {
-            self.store.remove_rule(dataset, peer, "operator").await?;
+            self.store.remove_rule(dataset, peer, by).await?;
             return Ok(String::new());
         }
         let bad =
             |error: serde_json::Error| Trouble::new(codes::BAD_REQUEST, format!("the rule cannot be read: {error}"));
         let rule: Rule = serde_json::from_str(json).map_err(bad)?;
-        let stored = self.store.set_rule(dataset, peer, self::json(&rule)?, rule.expires, "operator").await?;
+        let stored = self.store.set_rule(dataset, peer, self::json(&rule)?, rule.expires, by).await?;
         Ok(stored.rule.to_string())
     }
 

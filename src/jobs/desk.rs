@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tacitly_attestation::entry::LeafHash;
 use tacitly_psi::PsiParty;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Wish;
@@ -32,6 +34,8 @@ pub(super) struct PeerReady {
     pub(super) attempt: u32,
     pub(super) items: u64,
     pub(super) wants_size: bool,
+    /// The entry of its data.
+    pub(super) dataset: Option<LeafHash>,
     pub(super) wish: Wish,
     pub(super) draw: Option<u32>,
     pub(super) sized: u32,
@@ -63,6 +67,8 @@ pub(super) struct Work {
     pub(super) stop: CancellationToken,
     /// The attempt that runs; 0 while the job only waits.
     pub(super) attempt: u32,
+    /// When it must be over.
+    pub(super) until: Instant,
 }
 
 /// What a job is doing.
@@ -86,7 +92,7 @@ impl Desk {
     }
 
     /// Puts a job on the desk for an attempt, ending any earlier one.
-    pub(super) fn begin(&self, job: JobId, attempt: u32) -> Work {
+    pub(super) fn begin(&self, job: JobId, attempt: u32, until: Instant) -> Work {
         let mut works = self.lock();
         if let Some(earlier) = works.remove(&job) {
             earlier.stop.cancel();
@@ -98,6 +104,7 @@ impl Desk {
             peer_done: Arc::new(watch::Sender::new(false)),
             stop: CancellationToken::new(),
             attempt,
+            until,
         };
         works.insert(job, work.clone());
         drop(works);

@@ -1,5 +1,6 @@
 //! What this party's operators and applications ask about jobs.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +19,13 @@ use super::desk::Desk;
 use super::explain::{Facts, explain};
 use super::peers::{PeerView, Peers};
 use super::plan::Room;
+use super::standing::Standing;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use super::view::{EventView, JobView};
+use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
-use crate::policy::{self, Asked, Decision};
 use crate::session::Network;
 use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
 use crate::transport::Grpc;
@@ -39,6 +41,10 @@ pub struct Settings {
     pub reconnect_window: Duration,
     /// Jobs with one peer that are not over.
     pub jobs_per_peer: usize,
+    /// What this party says of itself in its attestation log.
+    pub standing: Standing,
+    /// Proposals of one peer within an hour.
+    pub proposals_per_hour: u64,
     /// Jobs that compute at the same time.
     pub running_jobs: usize,
     /// The largest set of distinct keys that one job takes.
@@ -47,7 +53,7 @@ pub struct Settings {
     pub memory: usize,
     /// Distinct keys up to which a job runs in one piece, and in one bucket above; 0: what `memory` allows.
     pub bucket_keys: u64,
-    /// How long an attempt may run.
+    /// How long a job may run without a pause.
     pub deadline: Duration,
     /// Compute threads.
     pub threads: usize,
@@ -58,6 +64,10 @@ pub struct Jobs {
     pub(super) settings: Settings,
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
+    pub(super) log: Log,
+    pub(super) witness: Arc<Witness>,
+    /// The peers that have said what they cosigned of our log.
+    pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
     pub(super) transport: Grpc,
     pub(super) peers: Peers,
@@ -69,8 +79,20 @@ pub struct Jobs {
     pub(super) closing: CancellationToken,
     /// Held while the TLS key is changed.
     pub(super) rotating: tokio::sync::Mutex<()>,
+    /// Held while whom we trust is put on record.
+    pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
     per_item: Duration,
+}
+
+/// What a party puts its name to, and where it goes on record.
+pub struct Record {
+    /// The party's key.
+    pub signer: Arc<dyn Signer>,
+    /// Its attestation log.
+    pub log: Log,
+    /// It as a witness of others' logs.
+    pub witness: Witness,
 }
 
 /// What an operator submits.
@@ -103,6 +125,8 @@ pub struct StatusView {
     pub peers: Vec<PeerView>,
     /// Jobs at work.
     pub running_jobs: u32,
+    /// The pin of the TLS key in use.
+    pub pin: String,
     /// When its certificate expires.
     pub certificate_expires: String,
     /// What an operator should look at soon.
@@ -121,12 +145,13 @@ impl Jobs {
     pub fn new(
         settings: Settings,
         store: Arc<Store>,
-        signer: Arc<dyn Signer>,
+        record: Record,
         network: Network,
         transport: Grpc,
         peers: Peers,
         per_item: Duration,
     ) -> Self {
+        let Record { signer, log, witness } = record;
         Self {
             datasets: Datasets::new(store.clone(), Room { memory: settings.memory, bucket_keys: settings.bucket_keys }),
             desk: Desk::default(),
@@ -136,12 +161,22 @@ impl Jobs {
             settings,
             store,
             signer,
+            log,
+            witness: Arc::new(witness),
+            asked: watch::Sender::default(),
             network,
             transport,
             peers,
             rotating: tokio::sync::Mutex::default(),
+            standing: tokio::sync::Mutex::default(),
             per_item,
         }
+    }
+
+    /// This party's attestation log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.
@@ -173,24 +208,26 @@ impl Jobs {
     pub async fn status(&self) -> Result<StatusView, Trouble> {
         let expires = self.transport.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
-        let warnings =
+        let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
+        let log = self.log.refusal().map(|refusal| refusal.to_string());
         Ok(StatusView {
             party: self.settings.me,
             listen: self.settings.listen,
             peers: self.peers.list().await?,
             running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
+            pin: self.transport.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
-            warnings: warnings.into_iter().collect(),
+            warnings: certificate.into_iter().chain(log).collect(),
         })
     }
 
-    /// Proposes a job. The same request key with the same request gives the same job.
+    /// Proposes a job; `by` asks, here and below, for the audit trail. The same request key with the same request gives the same job.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`], a refusal by our own rule for the
     /// peer, [`codes::LIMIT`], [`codes::REQUEST_KEY`] or trouble of the store.
-    pub async fn submit(self: &Arc<Self>, asked: Submission) -> Result<JobView, Trouble> {
+    pub async fn submit(self: &Arc<Self>, asked: Submission, by: &str) -> Result<JobView, Trouble> {
         let me = self.settings.me;
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let kind = Kind::of(&asked.kind).ok_or_else(|| bad("the kind is intersect, align or cardinality"))?;
@@ -255,7 +292,7 @@ impl Jobs {
             request_key,
             our_items: None,
             their_items: None,
-            by: "operator".to_owned(),
+            by: by.to_owned(),
         };
         let job = match self.store.create_job(new).await? {
             Created::New(job) => {
@@ -364,9 +401,9 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
-    pub async fn approve(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+    pub async fn approve(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.awaiting_decision(id).await?;
-        let job = self.approve_as_approver(&job, "operator").await?;
+        let job = self.approve_as_approver(&job, by).await?;
         self.tell_decision(&job);
         self.view(&job)
     }
@@ -375,11 +412,11 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
-    pub async fn refuse(self: &Arc<Self>, id: &str, reason: &str) -> Result<JobView, Trouble> {
+    pub async fn refuse(self: &Arc<Self>, id: &str, reason: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.awaiting_decision(id).await?;
         let words = if reason.is_empty() { "an approver refused" } else { reason };
         let refusal = Trouble::new(codes::REFUSED_BY_PERSON, words);
-        let job = self.end(&job, State::Refused, &refusal, "operator").await?;
+        let job = self.end(&job, State::Refused, &refusal, by).await?;
         self.tell_decision(&job);
         self.view(&job)
     }
@@ -388,11 +425,11 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is over already, or trouble of the store.
-    pub async fn cancel(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+    pub async fn cancel(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
         let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {}", self.settings.me))
             .with(self.settings.me);
-        let job = self.end(&job, State::Cancelled, &why, "operator").await?;
+        let job = self.end(&job, State::Cancelled, &why, by).await?;
         self.desk.stop(job.id);
         self.tell_ended(&job, Some(&why));
         self.view(&job)
@@ -402,10 +439,10 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is not suspended, or trouble of the store.
-    pub async fn resume(self: &Arc<Self>, id: &str) -> Result<JobView, Trouble> {
+    pub async fn resume(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
         let suspended = [State::Suspended.name()];
-        let job = self.store.advance(job.id, &suspended, State::Running.name(), JobChange::by("operator")).await?;
+        let job = self.store.advance(job.id, &suspended, State::Running.name(), JobChange::by(by)).await?;
         self.take_up(&job);
         self.view(&job)
     }
@@ -414,9 +451,9 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is not over, or trouble of the store.
-    pub async fn purge(&self, id: &str) -> Result<JobView, Trouble> {
+    pub async fn purge(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
-        self.view(&self.store.purge(job.id, "operator").await?)
+        self.view(&self.store.purge(job.id, by).await?)
     }
 
     /// Streams our rows of a finished job as a file.
@@ -460,44 +497,12 @@ impl Jobs {
         Ok(self.store.events(&filter).await?.into_iter().map(Into::into).collect())
     }
 
-    /// Asks our rule whether a job may be. Who is asked about is the other side of `terms`.
-    pub(super) async fn decide(&self, terms: &JobTerms, dataset: &str) -> Result<Decision, Trouble> {
-        let me = self.settings.me;
-        let peer = terms.peer_of(me);
-        let rule = self.datasets.rule(dataset, peer).await?;
-        let now = self.store.now();
-        let day_ago = now.as_second() - 86_400;
-        let filter = JobFilter { peer: Some(peer), dataset: Some(dataset.to_owned()), ..JobFilter::default() };
-        let jobs = self.store.jobs(&filter).await?;
-        let jobs_today = jobs.iter().filter(|job| job.created_at.as_second() > day_ago).count() as u64;
-        let asked = Asked {
-            kind: terms.kind.name(),
-            we_receive: terms.receives(me),
-            peer_receives: terms.receives(peer),
-            purpose: &terms.purpose,
-            jobs_today,
-            now,
-        };
-        policy::decide(rule.as_ref(), &asked)
-    }
-
-    /// Whether one more job with `peer` is within the limit.
-    pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
-        let limit = self.settings.jobs_per_peer;
-        let open = self.store.unfinished().await?.iter().filter(|job| job.peer == peer).count();
-        if open >= limit {
-            let text =
-                format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
-            return Err(Trouble::new(codes::LIMIT, text));
-        }
-        Ok(())
-    }
-
     /// Ends a job in the ledger without a result.
     pub(super) async fn end(&self, job: &Job, state: State, why: &Trouble, by: &str) -> Result<Job, Trouble> {
         let change = JobChange { failure: Some(why.into()), ..JobChange::by(by) };
         let ended = self.store.finish(job.id, &state.previous(), state.name(), change, JobResult::Nothing).await?;
         tracing::info!(job = %job.id, state = state.name(), code = why.code.name, "over");
+        self.record_end(&ended).await;
         self.desk.bump();
         Ok(ended)
     }

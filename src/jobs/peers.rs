@@ -13,13 +13,15 @@ use tacitly_core::PartyId;
 
 use crate::codes::{self, Trouble};
 use crate::session::Network;
-use crate::store::{InviteToken, NewPeer, Peer, PublicKey, Signer, Store, StoreError};
+use crate::store::{InviteToken, NewPeer, Peer, PublicKey, Signature, Signer, Store, StoreError};
 use crate::transport::{
     Application, EnrolError, Enroller, Grpc, Inviter, LinkState, PeerDirectory, Pending, Pin, Welcome,
 };
 
 /// What every invitation code begins with: its version.
 const PREFIX: &str = "tacitly1-";
+/// What the signature under an application to join is made for.
+pub const ENROLMENT_CONTEXT: &str = "tacitly enrolment 1";
 /// Bytes of checksum in a code, so that a mistyped one is told from a refused one.
 const CHECKSUM: usize = 4;
 
@@ -29,8 +31,7 @@ pub struct Peers {
     network: Network,
     transport: Grpc,
     directory: Arc<Directory>,
-    /// Our own signing key, tagged.
-    key: PublicKey,
+    signer: Arc<dyn Signer>,
     /// Where others reach us, if they can.
     address: Option<String>,
 }
@@ -55,6 +56,8 @@ pub struct PeerView {
     pub link_up: bool,
     /// Why it is not, in words.
     pub link_detail: String,
+    /// How many seconds its clock was ahead of ours when the link came up; below 0, behind.
+    pub clock_ahead: i64,
     /// Its signing key.
     pub key: String,
 }
@@ -77,24 +80,24 @@ impl Peers {
         network: Network,
         transport: Grpc,
         directory: Arc<Directory>,
-        signer: &dyn Signer,
+        signer: Arc<dyn Signer>,
         address: Option<String>,
     ) -> Self {
-        Self { store, network, transport, directory, key: signer.public_key(), address }
+        Self { store, network, transport, directory, signer, address }
     }
 
     /// Makes a code with which one party can join within `valid`.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] if this party cannot be dialled, or trouble of the store.
-    pub async fn invite(&self, valid: Duration) -> Result<Invitation, Trouble> {
+    pub async fn invite(&self, valid: Duration, by: &str) -> Result<Invitation, Trouble> {
         let Some(address) = self.address.clone() else {
             let text = "this party has no address to be dialled at: let the other side invite, or set network.listen";
             return Err(Trouble::new(codes::BAD_REQUEST, text));
         };
         let token = InviteToken::fresh()?;
         let expires = self.store.now() + valid.min(Duration::from_secs(30 * 86_400));
-        let invite = self.store.create_invite(&token, expires, "operator").await?;
+        let invite = self.store.create_invite(&token, expires, by).await?;
         self.directory.refresh().await?;
         let identity = self.transport.identity();
         let code = Code {
@@ -111,7 +114,7 @@ impl Peers {
     /// # Errors
     /// [`codes::INVITATION`] for a code that is mistyped, void or refused, [`codes::LINK_DOWN`] if the inviter cannot be
     /// reached, or trouble of the store.
-    pub async fn join(&self, code: &str) -> Result<PeerView, Trouble> {
+    pub async fn join(&self, code: &str, by: &str) -> Result<PeerView, Trouble> {
         let refuse = |text: &str| Trouble::new(codes::INVITATION, text);
         let (inviter, token) =
             read_invitation(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
@@ -119,8 +122,15 @@ impl Peers {
         if party == self.transport.identity().party() {
             return Err(refuse("this is our own invitation; the other party joins with it"));
         }
-        let application =
-            Application { token, identity_key: Bytes::from(self.key.to_string()), address: self.address.clone() };
+        let identity = self.transport.identity();
+        let words = enrolment_words(identity.party(), party, identity.pin());
+        let signature = self.signer.sign(ENROLMENT_CONTEXT, &words);
+        let application = Application {
+            token,
+            identity_key: Bytes::from(self.signer.public_key().to_string()),
+            address: self.address.clone(),
+            signature: signature.map_err(|error| super::trouble::internal(&error.to_string()))?.to_string().into(),
+        };
         let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
             EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
             other => refuse(&other.to_string()),
@@ -128,12 +138,17 @@ impl Peers {
         let signing_key =
             key_of(&welcome.identity_key).ok_or_else(|| refuse("the inviter's signing key cannot be read"))?;
         let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
-        match self.store.add_peer(peer, "operator").await {
+        match self.store.add_peer(peer, by).await {
             Ok(_) => {}
-            // The inviter has a new key and invited us again.
+            // The inviter has a new key, or we were locked out, and an operator of ours took its code.
             Err(StoreError::AlreadyExists { .. }) => {
-                self.store.add_pin(party, &pin.to_string(), "operator").await?;
-                self.store.replace_signing_key(party, signing_key, "operator").await?;
+                let known = self.store.peer(party).await?;
+                if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
+                    self.store.add_pin(party, &pin.to_string(), by).await?;
+                }
+                if known.signing_key != signing_key {
+                    self.store.replace_signing_key(party, signing_key, by).await?;
+                }
             }
             Err(error) => return Err(error.into()),
         }
@@ -155,10 +170,10 @@ impl Peers {
     ///
     /// # Errors
     /// [`codes::PEER_UNKNOWN`], [`codes::PEER_IN_USE`] or trouble of the store.
-    pub async fn remove(&self, party: &str) -> Result<(), Trouble> {
+    pub async fn remove(&self, party: &str, by: &str) -> Result<(), Trouble> {
         let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
         let id: PartyId = party.parse().map_err(|_| unknown())?;
-        self.store.remove_peer(id, "operator").await?;
+        self.store.remove_peer(id, by).await?;
         self.directory.refresh().await?;
         self.network.refresh();
         Ok(())
@@ -175,19 +190,28 @@ impl Peers {
     }
 
     fn view(&self, peer: &Peer) -> PeerView {
-        let (link_up, link_detail) = match self.network.links().borrow().get(&peer.id) {
-            Some(LinkState::Up { .. }) => (true, String::new()),
-            Some(LinkState::Down { reason, .. }) => (false, reason.to_string()),
-            None => (false, "there has been no connection yet".to_owned()),
+        let (link_up, link_detail, clock_ahead) = match self.network.links().borrow().get(&peer.id) {
+            Some(LinkState::Up { clock_ahead, .. }) => {
+                (true, String::new(), clock_ahead.map_or(0, |ahead| ahead.as_secs()))
+            }
+            Some(LinkState::Down { reason, .. }) => (false, reason.to_string(), 0),
+            None => (false, "there has been no connection yet".to_owned(), 0),
         };
         PeerView {
             party: peer.id,
             address: peer.address.clone(),
             link_up,
             link_detail,
+            clock_ahead,
             key: peer.signing_key.to_string(),
         }
     }
+}
+
+/// The bytes under that signature: who joins whom with which pin.
+#[must_use]
+pub fn enrolment_words(joiner: PartyId, inviter: PartyId, pin: Pin) -> Vec<u8> {
+    format!("{joiner}\n{inviter}\n{pin}").into_bytes()
 }
 
 impl Code {
@@ -226,6 +250,7 @@ fn key_of(bytes: &[u8]) -> Option<PublicKey> {
 /// The network's view of the partners: kept in memory, since it is asked in the middle of handshakes, and read anew
 /// from the store whenever that changes.
 pub struct Directory {
+    me: PartyId,
     store: Arc<Store>,
     /// Our own signing key, for those who enrol.
     key: PublicKey,
@@ -239,9 +264,9 @@ impl Directory {
     ///
     /// # Errors
     /// Trouble of the store.
-    pub async fn new(store: Arc<Store>, signer: &dyn Signer) -> Result<Self, Trouble> {
-        let directory =
-            Self { store, key: signer.public_key(), peers: RwLock::default(), open_until: AtomicI64::new(i64::MIN) };
+    pub async fn new(me: PartyId, store: Arc<Store>, signer: &dyn Signer) -> Result<Self, Trouble> {
+        let (key, open_until) = (signer.public_key(), AtomicI64::new(i64::MIN));
+        let directory = Self { me, store, key, peers: RwLock::default(), open_until };
         directory.refresh().await?;
         Ok(directory)
     }
@@ -265,12 +290,24 @@ impl Directory {
         let token: [u8; 16] = application.token.as_ref().try_into().map_err(|_| refuse())?;
         let token = InviteToken::from_bytes(token);
         let signing_key = key_of(&application.identity_key).ok_or_else(refuse)?;
-        let known = self.store.peer(party).await.is_ok();
-        if known {
-            // The token, not the name, decides: an operator invited this party again because it has a new key.
+        let signature: Option<Signature> =
+            std::str::from_utf8(&application.signature).ok().and_then(|text| text.parse().ok());
+        let words = enrolment_words(party, self.me, pin);
+        let signed =
+            signature.is_some_and(|signature| signing_key.verify(ENROLMENT_CONTEXT, &words, &signature).is_ok());
+        if !signed {
+            return Err(Trouble::new(codes::INVITATION, "the applicant does not hold the signing key it names"));
+        }
+        if let Ok(known) = self.store.peer(party).await {
+            // Whoever holds an invitation may become a peer, and may not take the place of one.
+            if known.signing_key != signing_key {
+                let text = "a peer of this name has another signing key: `tacitly peer remove` it first";
+                return Err(Trouble::new(codes::INVITATION, text).with(party));
+            }
             self.store.consume_invite(&token, party).await?;
-            self.store.add_pin(party, &pin.to_string(), party.as_str()).await?;
-            self.store.replace_signing_key(party, signing_key, party.as_str()).await?;
+            if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
+                self.store.add_pin(party, &pin.to_string(), party.as_str()).await?;
+            }
         } else {
             let peer = NewPeer { id: party, address: application.address, signing_key, pins: vec![pin.to_string()] };
             self.store.admit_by_invite(&token, peer).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::desk::Work;
 use super::message::{self, Answer, Ask, generated as pb};
@@ -37,6 +38,26 @@ impl<T: Into<Trouble>> From<T> for Gone {
 const ANSWER: Duration = Duration::from_secs(30);
 /// The longest pause before a busy peer is asked again.
 const BUSY_PAUSE_NANOS: i128 = 1_000_000_000;
+/// An attempt that ends sooner has brought nothing.
+const IN_VAIN: Duration = Duration::from_secs(10);
+/// How many such attempts in a row there are before the job waits for a person, and the longest pause between them.
+const MOST_IN_VAIN: u32 = 15;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What a protocol session gets beyond the deadline, to end by itself and say where it stood.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// How long a peer's receipt waits for our own side of the session to come to its end.
+const RECEIPT_TRIES: u32 = 20;
+const RECEIPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Work {
+    /// Returns once the deadline is over, whatever the peer says in the meantime.
+    async fn overdue(&self) -> Gone {
+        tokio::time::sleep_until(self.until + LAST_WORD).await;
+        let stage = self.live().stage;
+        Gone::Trouble(Trouble::new(codes::DEADLINE, format!("the job's time was over: {stage}")))
+    }
+}
 
 impl Jobs {
     /// Takes up every job that is not over, after a start.
@@ -70,15 +91,20 @@ impl Jobs {
         }
         let this = self.clone();
         self.tasks.spawn(async move {
+            let (until, mut in_vain) = (this.deadline(), 0);
             while let Ok(job) = this.store.job(id).await {
+                let began = Instant::now();
                 let again = match job.state.parse() {
                     Ok(State::Proposed) => this.lead_proposal(&job).await,
-                    Ok(State::Approved | State::Running) => this.lead_attempt(&job).await,
+                    Ok(State::Approved | State::Running) => this.lead_attempt(&job, until, in_vain).await,
                     _ => false,
                 };
                 if !again {
                     break;
                 }
+                in_vain = if began.elapsed() < IN_VAIN { in_vain + 1 } else { 0 };
+                let pause = LONGEST_PAUSE.min(Duration::from_millis(10 << in_vain.min(10)));
+                let _closing = tokio::time::timeout(pause, this.closing.cancelled()).await;
             }
             this.desk.release(id);
         });
@@ -92,8 +118,13 @@ impl Jobs {
         }
     }
 
-    /// Returns whether another attempt may begin at once.
-    async fn lead_attempt(self: &Arc<Self>, job: &Job) -> bool {
+    /// When a job that runs from now on without a pause must be over.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.deadline
+    }
+
+    /// Returns whether another attempt may begin at once. `in_vain` attempts before this one ended as soon as they began.
+    async fn lead_attempt(self: &Arc<Self>, job: &Job, until: Instant, in_vain: u32) -> bool {
         let from = [State::Approved.name(), State::Running.name()];
         let number = job.attempt + 1;
         let change = JobChange { attempt: Some(number), ..JobChange::by("daemon") };
@@ -102,7 +133,7 @@ impl Jobs {
             // A full disk holds the job up; anything else means that somebody has moved it.
             Err(error) => return self.store_may_recover(&error.into()).await,
         };
-        let work = self.desk.begin(job.id, number);
+        let work = self.desk.begin(job.id, number, until);
         let result = async {
             let _room = self.begin(&job, number, &work).await?;
             self.attempt(&job, number, &work).await
@@ -110,10 +141,15 @@ impl Jobs {
         let ended = tokio::select! {
             ended = result => ended,
             () = work.stop.cancelled() => Err(Gone::Stopped),
+            late = work.overdue() => Err(late),
         };
         self.desk.end(job.id, number);
         match ended {
             Ok(()) => false,
+            Err(Gone::Restarted) if in_vain >= MOST_IN_VAIN => {
+                let text = format!("{in_vain} attempts in a row ended as soon as {} had begun them with us", job.peer);
+                self.conclude(&job, Gone::Lost(Trouble::new(codes::PEER_LOST, text).with(job.peer))).await
+            }
             Err(gone) => self.conclude(&job, gone).await,
         }
     }
@@ -170,12 +206,13 @@ impl Jobs {
         let from_states = [State::Approved.name(), State::Running.name(), State::Suspended.name()];
         let change = JobChange { attempt: Some(begin.attempt), ..JobChange::by(from.as_str()) };
         let job = self.store.advance(job.id, &from_states, State::Running.name(), change).await?;
-        let work = self.desk.begin(job.id, begin.attempt);
+        let work = self.desk.begin(job.id, begin.attempt, self.deadline());
         let this = self.clone();
         self.tasks.spawn(async move {
             let ended = tokio::select! {
                 ended = this.attempt(&job, work.attempt, &work) => ended,
                 () = work.stop.cancelled() => Err(Gone::Stopped),
+                late = work.overdue() => Err(late),
             };
             drop(room);
             let ended = match ended {
@@ -197,6 +234,7 @@ impl Jobs {
         tokio::select! {
             () = work.stop.cancelled() => Err(Gone::Stopped),
             trouble = self.link_given_up(job.peer) => Err(Gone::Lost(trouble)),
+            late = work.overdue() => Err(late),
         }
     }
 
@@ -204,11 +242,26 @@ impl Jobs {
     fn ask_to_begin(self: &Arc<Self>, job: &Job) {
         let (this, job) = (self.clone(), job.clone());
         self.tasks.spawn(async move {
-            let work = this.desk.begin(job.id, 0);
+            let work = this.desk.begin(job.id, 0, this.deadline());
             work.show("waiting for the proposer to begin again");
             let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
-            if let Ok(Answer::Ended(ended)) = this.ask_patiently(job.peer, ask, &work).await {
-                this.note_ended(job.peer, &ended).await;
+            let asked = async {
+                match this.ask_patiently(job.peer, ask, &work).await? {
+                    Answer::Ended(ended) => {
+                        this.note_ended(job.peer, &ended).await;
+                        Err(Gone::Stopped)
+                    }
+                    // It will begin; that ends this work.
+                    _ => this.await_next_attempt(&job, &work).await,
+                }
+            };
+            let ended = tokio::select! {
+                ended = asked => ended,
+                late = work.overdue() => Err(late),
+            };
+            this.desk.end(job.id, 0);
+            if let Err(gone) = ended {
+                this.conclude(&job, gone).await;
             }
         });
     }
@@ -274,7 +327,7 @@ impl Jobs {
         if !is_of_the_store(&error) {
             return;
         }
-        let work = self.desk.find(job.id).unwrap_or_else(|| self.desk.begin(job.id, 0));
+        let work = self.desk.find(job.id).unwrap_or_else(|| self.desk.begin(job.id, 0, self.deadline()));
         work.show("waiting until the store takes writes, to note how the job ended");
         let (this, job) = (self.clone(), job.clone());
         self.tasks.spawn(async move {
@@ -328,6 +381,14 @@ impl Jobs {
     pub(super) async fn note_receipt(self: &Arc<Self>, job: &Job) -> Result<(), Trouble> {
         let states = State::Done.previous();
         let change = JobChange::by(job.peer.as_str());
+        // Our own side may be a moment behind: what it has to say of the session goes on record first.
+        for _ in 0..RECEIPT_TRIES {
+            let at_work = self.desk.find(job.id).is_some_and(|work| work.attempt > 0);
+            if !at_work || self.is_result_recorded(job).await? {
+                break;
+            }
+            tokio::time::sleep(RECEIPT_PAUSE).await;
+        }
         if Self::terms(job)?.receives(self.settings.me) {
             let Some(bytes) = self.store.get_checkpoint(job.id, Self::OUTCOME).await? else {
                 if let Some(work) = self.desk.find(job.id) {
@@ -335,10 +396,12 @@ impl Jobs {
                 }
                 return Ok(());
             };
+            self.record_done(job, None).await?;
             let outcome = Outcome::decode(&bytes).map_err(|error| super::trouble::internal(&error.to_string()))?;
             let result = outcome.to_result(&bytes);
             self.store.finish(job.id, &states, State::Done.name(), change, result).await?;
         } else {
+            self.record_done(job, None).await?;
             self.store.finish(job.id, &states, State::Done.name(), change, JobResult::Nothing).await?;
         }
         tracing::info!(job = %job.id, "done");

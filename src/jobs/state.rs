@@ -60,7 +60,7 @@ impl State {
                 (Self::Approved, "the approver's rule or person"),
                 (Self::Refused, "the approver's rule or person"),
                 (Self::Cancelled, "either side"),
-                (Self::Failed, "the daemon: the peer does not know the job"),
+                (Self::Failed, "the daemon: our rule has changed, or the peer does not know the job"),
             ],
             Self::Approved => &[
                 (Self::Running, "the daemons: both begin to read their data"),
@@ -76,7 +76,7 @@ impl State {
             Self::Suspended => &[
                 (Self::Running, "either side: resume"),
                 (Self::Cancelled, "either side"),
-                (Self::Failed, "the daemon: the peer's job is over"),
+                (Self::Failed, "the daemon: our rule has changed, or the peer's job is over"),
                 (Self::Done, "the daemon: the peer's receipt arrives late"),
             ],
             Self::Done | Self::Failed | Self::Cancelled | Self::Refused => &[],

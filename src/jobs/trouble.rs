@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use super::tally::TALLY;
+use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
 use crate::intake::{IntakeError, Problem};
 use crate::store::{Failure, StoreError};
@@ -26,6 +27,17 @@ impl From<StoreError> for Trouble {
         if [codes::DISK_FULL, codes::STORE].contains(&code) {
             TALLY.store_error(code.name);
         }
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ChainError> for Trouble {
+    fn from(error: ChainError) -> Self {
+        let code = match &error {
+            ChainError::DiskFull { .. } => codes::DISK_FULL,
+            ChainError::Behind { .. } | ChainError::Forked { .. } => codes::LOG_OLD,
+            _ => codes::LOG,
+        };
         Self::new(code, error.to_string())
     }
 }

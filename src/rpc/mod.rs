@@ -2,6 +2,7 @@
 //! a token. Peers never reach it.
 
 pub mod gate;
+pub mod reflection;
 pub mod service;
 pub mod status;
 pub mod tokens;

@@ -33,6 +33,14 @@ impl Service {
     }
 }
 
+/// Who asks, for the audit trail: the holder of a token by its name, or whoever may use the local socket.
+fn actor<T>(request: &Request<T>) -> String {
+    request
+        .extensions()
+        .get::<Caller>()
+        .map_or_else(|| "operator".to_owned(), |caller| format!("token:{}", caller.name))
+}
+
 fn answer<T, U: From<T>>(outcome: Result<T, Trouble>) -> Answer<U> {
     outcome.map(|value| Response::new(value.into())).map_err(|trouble| status::of(&trouble))
 }
@@ -53,6 +61,7 @@ impl Control for Service {
             running_jobs: view.running_jobs,
             certificate_expires: view.certificate_expires,
             warnings: view.warnings,
+            pin: view.pin,
         }))
     }
 
@@ -82,13 +91,15 @@ impl Control for Service {
     }
 
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
+        let by = actor(&request);
         let valid = Duration::from_secs(request.into_inner().valid_seconds);
-        let invitation = self.jobs.peers().invite(valid).await.map_err(|trouble| status::of(&trouble))?;
+        let invitation = self.jobs.peers().invite(valid, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::InviteReply { code: invitation.code, expires: invitation.expires.to_string() }))
     }
 
     async fn join(&self, request: Request<control::JoinRequest>) -> Answer<control::Peer> {
-        answer(self.jobs.peers().join(&request.into_inner().code).await)
+        let by = actor(&request);
+        answer(self.jobs.peers().join(&request.into_inner().code, &by).await)
     }
 
     async fn list_peers(&self, _: Request<control::ListPeersRequest>) -> Answer<control::ListPeersReply> {
@@ -97,12 +108,13 @@ impl Control for Service {
     }
 
     async fn remove_peer(&self, request: Request<control::RemovePeerRequest>) -> Answer<control::RemovePeerReply> {
-        self.jobs.peers().remove(&request.into_inner().party).await.map_err(|trouble| status::of(&trouble))?;
+        let by = actor(&request);
+        self.jobs.peers().remove(&request.into_inner().party, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemovePeerReply {}))
     }
 
     async fn add_dataset(&self, request: Request<control::AddDatasetRequest>) -> Answer<control::AddDatasetReply> {
-        let caller = request.extensions().get::<Caller>().cloned();
+        let (caller, by) = (request.extensions().get::<Caller>().cloned(), actor(&request));
         let asked = request.into_inner();
         if let Some(caller) = caller.filter(|caller| !asked.allow.is_empty() && caller.role != Role::Approver) {
             return Err(status::of(&caller.lacks(&[Role::Approver], "AddDataset with --allow")));
@@ -119,7 +131,7 @@ impl Control for Service {
             replace: asked.replace,
             allow: asked.allow,
         };
-        let (dataset, report) = self.jobs.datasets().add(new).await.map_err(|trouble| status::of(&trouble))?;
+        let (dataset, report) = self.jobs.datasets().add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
@@ -132,18 +144,21 @@ impl Control for Service {
         &self,
         request: Request<control::RemoveDatasetRequest>,
     ) -> Answer<control::RemoveDatasetReply> {
-        self.jobs.datasets().remove(&request.into_inner().name).await.map_err(|trouble| status::of(&trouble))?;
+        let by = actor(&request);
+        self.jobs.datasets().remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemoveDatasetReply {}))
     }
 
     async fn set_rule(&self, request: Request<control::SetRuleRequest>) -> Answer<control::SetRuleReply> {
+        let by = actor(&request);
         let asked = request.into_inner();
-        let rule = self.jobs.datasets().set_rule(&asked.dataset, &asked.peer, &asked.json).await;
+        let rule = self.jobs.set_rule(&asked.dataset, &asked.peer, &asked.json, &by).await;
         let json = rule.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::SetRuleReply { json }))
     }
 
     async fn submit_job(&self, request: Request<control::SubmitJobRequest>) -> Answer<control::Job> {
+        let by = actor(&request);
         let asked = request.into_inner();
         let submission = Submission {
             kind: asked.kind,
@@ -154,7 +169,7 @@ impl Control for Service {
             purpose: asked.purpose,
             request_key: asked.request_key,
         };
-        answer(self.jobs.submit(submission).await)
+        answer(self.jobs.submit(submission, &by).await)
     }
 
     async fn list_jobs(&self, request: Request<control::ListJobsRequest>) -> Answer<control::ListJobsReply> {
@@ -178,24 +193,29 @@ impl Control for Service {
     }
 
     async fn approve_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
-        answer(self.jobs.approve(&request.into_inner().job).await)
+        let by = actor(&request);
+        answer(self.jobs.approve(&request.into_inner().job, &by).await)
     }
 
     async fn refuse_job(&self, request: Request<control::RefuseJobRequest>) -> Answer<control::Job> {
+        let by = actor(&request);
         let asked = request.into_inner();
-        answer(self.jobs.refuse(&asked.job, &asked.reason).await)
+        answer(self.jobs.refuse(&asked.job, &asked.reason, &by).await)
     }
 
     async fn cancel_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
-        answer(self.jobs.cancel(&request.into_inner().job).await)
+        let by = actor(&request);
+        answer(self.jobs.cancel(&request.into_inner().job, &by).await)
     }
 
     async fn resume_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
-        answer(self.jobs.resume(&request.into_inner().job).await)
+        let by = actor(&request);
+        answer(self.jobs.resume(&request.into_inner().job, &by).await)
     }
 
     async fn purge_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
-        answer(self.jobs.purge(&request.into_inner().job).await)
+        let by = actor(&request);
+        answer(self.jobs.purge(&request.into_inner().job, &by).await)
     }
 
     async fn job_result(&self, request: Request<control::JobResultRequest>) -> Answer<Self::JobResultStream> {
@@ -205,6 +225,12 @@ impl Control for Service {
         let chunks =
             chunks.map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|trouble| status::of(&trouble)));
         Ok(Response::new(Box::pin(chunks)))
+    }
+
+    async fn evidence(&self, request: Request<control::JobRequest>) -> Answer<control::EvidenceReply> {
+        let certificate = self.jobs.evidence(&request.into_inner().job).await;
+        let certificate = certificate.map_err(|trouble| status::of(&trouble))?.into();
+        Ok(Response::new(control::EvidenceReply { certificate }))
     }
 
     async fn list_events(&self, request: Request<control::ListEventsRequest>) -> Answer<control::ListEventsReply> {

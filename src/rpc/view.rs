@@ -49,6 +49,7 @@ impl From<PeerView> for control::Peer {
             address: view.address.unwrap_or_default(),
             link_up: view.link_up,
             link_detail: view.link_detail,
+            clock_ahead_seconds: view.clock_ahead,
             key: view.key,
         }
     }

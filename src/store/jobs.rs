@@ -1,13 +1,14 @@
 //! The job ledger: every job there ever was, and the transactions that move it on.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use tacitly_core::{Terms, TermsHash};
+use tacitly_core::{PartyId, Terms, TermsHash};
 
 use super::database::Write;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
 use super::secrets::Purpose;
 use super::{
-    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, NewEvent, NewJob, Sealer, Store, StoreError,
+    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, NewEvent, NewJob, Role, Sealer, Store, StoreError,
 };
 
 /// The most jobs listed at once when the caller names no limit.
@@ -122,6 +123,31 @@ impl Store {
         rows.iter().map(|row| Ok((row.get("state")?, row.count("jobs")?))).collect()
     }
 
+    /// How many jobs with `peer` were written down since a moment: those of one dataset of ours, or those in which our
+    /// part is `role`, if given.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn jobs_since(
+        &self,
+        since: Timestamp,
+        peer: PartyId,
+        dataset: Option<&str>,
+        role: Option<Role>,
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) AS jobs FROM jobs WHERE peer = $1 AND created_at > $2
+            AND ($3 IS NULL OR dataset = $3) AND ($4 IS NULL OR role = $4)";
+        let query = statement(sql)
+            .bind(peer.to_string())
+            .bind(moment(since))
+            .bind(dataset.map(str::to_owned))
+            .bind(text_optional(role));
+        match self.rows(query).await?.first() {
+            Some(row) => row.count("jobs"),
+            None => Ok(0),
+        }
+    }
+
     /// Moves a job that has not ended from one of the states `from` to the state `to`, with all that `change` holds
     /// and the line in the audit trail, in one transaction. Of two that race for a state, one wins.
     ///
@@ -198,7 +224,7 @@ impl Store {
         if job.finished_at.is_none() {
             return Err(StoreError::Conflict { job: id, found: job.state });
         }
-        for purpose in [Purpose::ResultParts, Purpose::ResultPart] {
+        for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt] {
             write.wipe(id, purpose).await?;
         }
         job.purged_at = Some(write.now);

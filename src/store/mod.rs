@@ -27,6 +27,7 @@
 mod backup;
 mod database;
 mod datasets;
+mod entries;
 mod error;
 mod events;
 mod files;
@@ -46,6 +47,7 @@ mod signer;
 pub use backup::restore;
 pub use database::{Clock, Store};
 pub use datasets::{Dataset, DatasetKey, NewDataset};
+pub use entries::StoredEntry;
 pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
 pub use invites::{Invite, InviteToken};
@@ -56,4 +58,6 @@ pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
 pub use rules::Rule;
 pub use seal::{Sealer, SealingKeyId};
-pub use signer::{BadSignature, FileSigner, KeyId, MalformedText, PublicKey, Signature, Signer, SigningFailed};
+pub use signer::{
+    BadSignature, FileSigner, KeyId, MalformedText, NoteSigner, PublicKey, Signature, Signer, SigningFailed,
+};

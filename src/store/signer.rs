@@ -6,10 +6,14 @@
 //! ```text
 //! "tacitly-signature-1\n" · length of context (8 bytes, big-endian) · context · message
 //! ```
+//!
+//! Notes of the attestation log (entries, checkpoints, cosignatures) are signed as their format has it, without a
+//! context: [`NoteSigner`]. Their texts begin with a name of their own, and never as the above.
 
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -22,6 +26,9 @@ use super::seal::fill_random;
 use super::{StoreError, files};
 
 const ED25519: &str = "ed25519:";
+
+/// How everything begins that is signed for a context.
+const FRAME: &[u8] = b"tacitly-signature-1\n";
 
 /// Whoever can sign in this party's name: a key file now, a hardware module or a key service later.
 pub trait Signer: Send + Sync {
@@ -38,6 +45,25 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`SigningFailed`] if the key cannot be reached. A key file, once read, always can.
     fn sign(&self, context: &str, message: &[u8]) -> Result<Signature, SigningFailed>;
+
+    /// Signs the text of a note (C2SP signed-note). May block.
+    ///
+    /// # Errors
+    /// [`SigningFailed`] as above, and for a text that would be a signature for some context.
+    fn sign_note(&self, text: &[u8]) -> Result<Signature, SigningFailed>;
+}
+
+/// A party's key as it signs notes.
+#[derive(Clone)]
+pub struct NoteSigner(pub Arc<dyn Signer>);
+
+impl tacitly_attestation::note::Signer for NoteSigner {
+    type Error = SigningFailed;
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SigningFailed> {
+        let Signature::Ed25519(signature) = self.0.sign_note(message)?;
+        Ok(signature.to_bytes())
+    }
 }
 
 /// The signing key cannot be reached.
@@ -91,6 +117,13 @@ impl PublicKey {
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
         KeyId::Ed25519(id)
+    }
+
+    /// The 32 bytes of the key (RFC 8032).
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        let Self::Ed25519(key) = self;
+        key.as_bytes()
     }
 
     /// Checks a signature over `message` for `context`.
@@ -149,11 +182,18 @@ impl Signer for FileSigner {
     fn sign(&self, context: &str, message: &[u8]) -> Result<Signature, SigningFailed> {
         Ok(Signature::Ed25519(self.0.sign(&framed(context, message))))
     }
+
+    fn sign_note(&self, text: &[u8]) -> Result<Signature, SigningFailed> {
+        if text.starts_with(FRAME) {
+            return Err(SigningFailed("a note does not begin as a signature for a context does".to_owned()));
+        }
+        Ok(Signature::Ed25519(self.0.sign(text)))
+    }
 }
 
 fn framed(context: &str, message: &[u8]) -> Vec<u8> {
     let length = (context.len() as u64).to_be_bytes();
-    [b"tacitly-signature-1\n", &length[..], context.as_bytes(), message].concat()
+    [FRAME, &length[..], context.as_bytes(), message].concat()
 }
 
 impl FromStr for PublicKey {
@@ -251,6 +291,17 @@ mod tests {
         ] {
             assert_eq!(key.verify(context, message, &signature), Err(BadSignature), "{context} {message:?}");
         }
+    }
+
+    #[test]
+    fn a_note_is_signed_as_it_stands_and_never_as_a_signature_for_a_context() {
+        use tacitly_attestation::note::Signer as _;
+        let ours = NoteSigner(Arc::new(signer(1)));
+        let key = signer(1).public_key();
+        let PublicKey::Ed25519(verifying) = key;
+        let signature = ours.sign(b"example.com/log\n").unwrap();
+        verifying.verify_strict(b"example.com/log\n", &signature.into()).unwrap();
+        assert!(ours.sign(&framed("terms", b"message")).is_err());
     }
 
     #[test]

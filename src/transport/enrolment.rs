@@ -35,6 +35,8 @@ pub struct Application {
     pub identity_key: Bytes,
     /// Where the joiner can be dialled, if it can.
     pub address: Option<String>,
+    /// Its signature, with that key, under who joins whom with which pin.
+    pub signature: Bytes,
 }
 
 /// What the inviter gives in return.
@@ -47,7 +49,7 @@ pub struct Welcome {
 /// Decides on those who want to become peers.
 pub trait Enroller: Send + Sync + 'static {
     /// `party` proved that it holds the key `pin`, and asks to be pinned. It may be a peer already (its answer was
-    /// lost, or it comes back with a new key): the token decides, not the name.
+    /// lost, or it comes back with a new TLS key): its signing key decides then, beside the token.
     ///
     /// The future fails with the stable code that the applicant is told.
     fn enrol(&self, party: PartyId, pin: Pin, application: Application) -> Pending<'_, Result<Welcome, &'static str>>;
@@ -80,6 +82,7 @@ pub(super) fn application_to_wire(application: Application) -> pb::EnrolRequest 
         token: application.token,
         identity_key: application.identity_key,
         address: application.address.unwrap_or_default(),
+        signature: application.signature,
     }
 }
 
@@ -88,11 +91,13 @@ pub(super) fn application_from_wire(request: pb::EnrolRequest) -> Option<Applica
     let fits = request.token.len() <= MAX_TOKEN
         && request.identity_key.len() <= MAX_IDENTITY_KEY
         && request.address.len() <= MAX_ADDRESS
+        && request.signature.len() <= MAX_IDENTITY_KEY
         && !request.address.contains(|c: char| c.is_control() || c.is_whitespace());
     fits.then(|| Application {
         token: request.token,
         identity_key: request.identity_key,
         address: Some(request.address).filter(|address| !address.is_empty()),
+        signature: request.signature,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tacitly_core::{Frame, PartyId, SessionTag};
 
 /// One message on the stream between two parties.
@@ -63,6 +64,8 @@ pub enum Envelope {
 /// How a party introduces itself on a fresh connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
+    /// Its clock, if it says.
+    pub clock: Option<Timestamp>,
     /// The wire versions it speaks.
     pub wire: WireRange,
     /// Abilities beyond the wire version.

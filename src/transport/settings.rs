@@ -1,6 +1,7 @@
 //! What an operator can set about links, with defaults for networks between institutions.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::envelope::{Window, WireRange, is_code};
@@ -22,6 +23,11 @@ pub struct Settings {
     pub max_sessions: usize,
     /// The most requests of one peer that are handled at a time, and the most of ours that wait for its answers.
     pub max_requests: usize,
+    /// How many requests and announcements of sessions are read from one peer in a second; more wait in its
+    /// connection. A request of 16 KiB counts twice.
+    pub requests_per_second: NonZeroU64,
+    /// The bytes of frames that go to one peer, and that come from it, in a second; `None`: as fast as the line is.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// The pause before the second dial; it doubles from dial to dial.
     pub redial_first: Duration,
     /// The longest pause between dials.
@@ -44,6 +50,8 @@ impl Default for Settings {
             window: Window { frames: 64, bytes: 8 << 20 },
             max_sessions: 32,
             max_requests: 64,
+            requests_per_second: const { NonZeroU64::new(200).unwrap() },
+            bytes_per_second: None,
             redial_first: Duration::from_millis(250),
             redial_most: Duration::from_secs(10),
             wire: WireRange::OURS,

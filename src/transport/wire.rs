@@ -1,5 +1,6 @@
 //! Bytes ↔ envelopes: the one crossing of this room. Generated types go no further.
 
+use jiff::Timestamp;
 use tacitly_core::{Frame, SessionTag};
 
 use super::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange, is_code};
@@ -27,6 +28,7 @@ pub(super) fn to_wire(envelope: Envelope) -> pb::Envelope {
             lost: hello.lost,
             window_frames: hello.window.frames,
             window_bytes: hello.window.bytes,
+            clock_millis: hello.clock.map_or(0, |clock| clock.as_millisecond().try_into().unwrap_or(0)),
         }),
         Envelope::Heartbeat => Kind::Heartbeat(pb::Heartbeat {}),
         Envelope::SessionOpen { session, channel } => {
@@ -116,7 +118,13 @@ fn greeting(hello: pb::Hello) -> Result<Hello, Rule> {
         connection: hello.connection,
         lost: hello.lost,
         window: Window { frames: hello.window_frames, bytes: hello.window_bytes },
+        clock: clock(hello.clock_millis)?,
     })
+}
+
+fn clock(millis: u64) -> Result<Option<Timestamp>, Rule> {
+    let clock = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    clock.ok_or("hello-clock").map(|clock| Some(clock).filter(|_| millis > 0))
 }
 
 fn tag(bytes: &[u8]) -> Result<SessionTag, Rule> {
@@ -167,6 +175,7 @@ mod tests {
             connection: 11,
             lost: 10,
             window: Window { frames: 64, bytes: 8 << 20 },
+            clock: Timestamp::from_second(1_795_000_000).ok(),
         }
     }
 

@@ -13,14 +13,18 @@ use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
-use tacitly::jobs::{JobTerms, TERMS_CONTEXT, WHOLE, attempt_label, read_invitation};
+use tacitly::jobs::{
+    ENROLMENT_CONTEXT, JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, enrolment_words, read_invitation,
+};
 use tacitly::session::Retagged;
-use tacitly::store::{FileSigner, Signer};
+use tacitly::store::{FileSigner, JobId, NoteSigner, Signer};
 use tacitly::transport::{
-    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Roster, Settings, TlsIdentity,
-    Transport, Window, WireRange,
+    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Pin, Roster, Settings,
+    TlsIdentity, Transport, Window, WireRange,
 };
 use tacitly::trial::Party as Daemon;
+use tacitly_attestation::entry::SignedEntry;
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
 use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
 use tokio::runtime::Runtime;
@@ -47,8 +51,10 @@ pub(crate) struct Liar {
     pub(crate) runtime: Runtime,
     pub(crate) certificate: String,
     pub(crate) key: String,
-    signer: FileSigner,
+    signer: Arc<FileSigner>,
     calls: AtomicU64,
+    /// The terms that it signed last.
+    terms: Mutex<Option<JobTerms>>,
 }
 
 /// What the liar does in one job.
@@ -59,8 +65,16 @@ pub(crate) struct Script {
     pub(crate) lie: Box<dyn FnMut(u32, Frame) -> Vec<Frame> + Send>,
     /// What its signature under the terms is made for.
     pub(crate) context: &'static str,
+    /// Whether it signs what goes into the daemon's log.
+    pub(crate) signs_agreements: bool,
     /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
     pub(crate) hangs_up: bool,
+    /// Having hung up, it does not call again.
+    pub(crate) stays_away: bool,
+    /// It says yes to everything and never that it has read its data.
+    pub(crate) dawdles: bool,
+    /// It ends every session as soon as it is open.
+    pub(crate) abandons: bool,
     /// What it says of its set and its memory.
     pub(crate) ready: fn(pb::Ready) -> pb::Ready,
 }
@@ -73,7 +87,11 @@ impl Script {
             items: Box::new(move |_| items.clone()),
             lie: Box::new(|_, frame| vec![frame]),
             context: TERMS_CONTEXT,
+            signs_agreements: true,
             hangs_up: false,
+            stays_away: false,
+            dawdles: false,
+            abandons: false,
             ready: |ready| ready,
         }
     }
@@ -111,7 +129,7 @@ impl Liar {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let me: PartyId = NAME.parse().unwrap();
         let identity = fresh_identity(me);
-        let signer = FileSigner::create(&folder.join("mallory.key")).unwrap();
+        let signer = Arc::new(FileSigner::create(&folder.join("mallory.key")).unwrap());
         let invitation = daemon.tacitly(&["peer", "invite"]).unwrap();
         let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
         let roster = Arc::new(Roster::new());
@@ -127,11 +145,18 @@ impl Liar {
             key: identity.key_pem().to_string(),
             signer,
             calls: AtomicU64::new(0),
+            terms: Mutex::default(),
         };
-        let application =
-            Application { token, identity_key: liar.signer.public_key().to_string().into(), address: None };
+        let application = liar.application(me, token, identity.pin());
         liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap();
         liar
+    }
+
+    /// A well-signed application to join the daemon under this name.
+    pub(crate) fn application(&self, name: PartyId, token: Bytes, pin: Pin) -> Application {
+        let signature = self.signer.sign(ENROLMENT_CONTEXT, &enrolment_words(name, self.victim, pin)).unwrap();
+        let identity_key = self.signer.public_key().to_string().into();
+        Application { token, identity_key, address: None, signature: signature.to_string().into() }
     }
 
     /// The identity that the daemon has pinned.
@@ -146,8 +171,13 @@ impl Liar {
 
     /// A connection on which both sides have introduced themselves, this one as a fresh process.
     pub(crate) async fn call(&self) -> Result<Connection, LinkError> {
+        self.call_as(self.identity(), Timestamp::now()).await
+    }
+
+    /// The same, with this certificate, and this time on its clock.
+    pub(crate) async fn call_as(&self, identity: TlsIdentity, clock: Timestamp) -> Result<Connection, LinkError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut connection = self.transport(self.identity()).dial(self.victim).await?;
+        let mut connection = self.transport(identity).dial(self.victim).await?;
         let mut boot = [0; 16];
         boot[..8].copy_from_slice(&number.to_be_bytes());
         let hello = Hello {
@@ -159,6 +189,7 @@ impl Liar {
             connection: number,
             lost: 0,
             window: Window { frames: 64, bytes: 8 << 20 },
+            clock: Some(clock),
         };
         connection.send(Envelope::Hello(hello)).await?;
         match connection.receive().await? {
@@ -167,13 +198,67 @@ impl Liar {
         }
     }
 
+    /// Asks the daemon one thing, on a connection of its own.
+    pub(crate) fn ask(&self, ask: Ask) -> Answer {
+        self.ask_as(self.identity(), [ask]).remove(0)
+    }
+
+    /// Asks the daemon one thing after the other, with this certificate.
+    pub(crate) fn ask_as(&self, identity: TlsIdentity, asks: impl IntoIterator<Item = Ask>) -> Vec<Answer> {
+        self.runtime.block_on(async {
+            let mut connection = self.call_as(identity, Timestamp::now()).await.unwrap();
+            let mut answers = Vec::new();
+            for (id, ask) in (1..).zip(asks) {
+                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+                connection.send(Envelope::Request { id, body }).await.unwrap();
+                loop {
+                    if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
+                        answers.push(pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap());
+                        break;
+                    }
+                }
+            }
+            answers
+        })
+    }
+
+    /// A word that this pin is ours, signed for this purpose; it replaces older ones at once or stands beside them.
+    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Ask {
+        let mut rotate = pb::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
+        let words = format!("{}\n{}\n{pin}\n{replaces}\n0", self.me, self.victim);
+        rotate.signature = self.signer.sign(context, words.as_bytes()).unwrap().to_string();
+        Ask::Rotate(rotate)
+    }
+
+    /// A well-signed proposal for this dataset of the daemon's.
+    pub(crate) fn proposal(&self, dataset: &str) -> Ask {
+        let job = JobId::fresh().to_string();
+        let mut receivers = vec![self.me, self.victim];
+        receivers.sort_unstable();
+        let terms = JobTerms {
+            job: job.clone(),
+            kind: Kind::Intersect,
+            proposer: self.me,
+            approver: self.victim,
+            proposer_dataset: "ids".to_owned(),
+            approver_dataset: dataset.to_owned(),
+            proposer_rows: 40,
+            key: vec!["cn-mobile".to_owned()],
+            receivers,
+            purpose: String::new(),
+        };
+        let terms = terms.to_terms();
+        let signature = self.signer.sign(TERMS_CONTEXT, &terms.hash().0).unwrap().to_string();
+        Ask::Propose(pb::Propose { job, terms: terms.canonical().into(), signature })
+    }
+
     /// Follows the daemon's next job by this script, until the returned task is aborted.
     pub(crate) fn play(self: &Arc<Self>, script: Script, seen: Arc<Mutex<Seen>>) -> JoinHandle<()> {
         let actor = Actor {
             liar: self.clone(),
             script,
             seen,
-            terms: None,
+            terms: self.terms.lock().unwrap().clone(),
             attempt: 0,
             session: None,
             out: VecDeque::new(),
@@ -224,8 +309,8 @@ impl Actor {
             self.session = None;
             self.out.clear();
             match self.converse(connection).await {
-                Over::HungUp => {}
-                Over::Gone => return,
+                Over::HungUp if !self.script.stays_away => {}
+                _ => return,
             }
         }
     }
@@ -261,6 +346,11 @@ impl Actor {
             Envelope::SessionOpen { session, channel } => {
                 if let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) {
                     ours.channel = Some(channel);
+                    if self.script.abandons {
+                        let notice = Notice::new(Notice::ABANDONED, "");
+                        self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
+                        return None;
+                    }
                     self.pump();
                 }
             }
@@ -277,9 +367,11 @@ impl Actor {
             Ask::Propose(proposal) => {
                 let canonical = Terms::parse(&proposal.terms).unwrap();
                 self.terms = Some(JobTerms::from_terms(&canonical).unwrap());
+                self.liar.terms.lock().unwrap().clone_from(&self.terms);
                 let signature = self.liar.signer.sign(self.script.context, &canonical.hash().0).unwrap().to_string();
                 return Answer::Decided(pb::Decided { job: proposal.job, signature, refused: None });
             }
+            Ask::Begin(_) if self.script.dawdles => {}
             Ask::Begin(begin) if begin.attempt != self.attempt => {
                 (self.attempt, self.session) = (begin.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
@@ -287,10 +379,12 @@ impl Actor {
                 let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
                 self.ask(Ask::Ready((self.script.ready)(ready)));
             }
+            Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
-            Ask::Nudge(_) if self.session.is_none() => return Answer::Pending(pb::Pending {}),
+            Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
+            Ask::Countersign(asked) => return self.countersign(&asked.entry),
             Ask::Ended(ended) => {
                 let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
                 self.seen.lock().unwrap().told.push(code);
@@ -298,6 +392,15 @@ impl Actor {
             _ => {}
         }
         Answer::Ack(pb::Ack {})
+    }
+
+    fn countersign(&self, entry: &[u8]) -> Answer {
+        let mut note = SignedEntry::parse(entry).unwrap();
+        let name = if self.script.signs_agreements { NAME } else { "somebody-else" };
+        let key = VerifierKey::new(name, KeyUse::Text, self.liar.signer.public_key().as_bytes()).unwrap();
+        note.sign(&key, &NoteSigner(self.liar.signer.clone())).unwrap();
+        let signature = note.signatures().last().unwrap().to_string();
+        Answer::Countersigned(pb::Countersigned { signature })
     }
 
     fn ask(&mut self, ask: Ask) {

@@ -15,6 +15,7 @@ use tacitly::trial::{Party, Setup, TrialError, introduce, until};
 use tempfile::TempDir;
 
 pub(crate) mod liar;
+pub(crate) mod stage;
 
 /// Two linked daemons with quick heartbeats, in a folder of their own.
 pub struct Pair {

@@ -9,17 +9,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use protox::prost::Message;
+
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let root = root()?;
     let check = std::env::args().any(|argument| argument == "--check");
     let stale = stale(&root)?;
-    for (path, text) in &stale {
+    for (path, bytes) in &stale {
         let shown = path.strip_prefix(&root)?.display();
         if check {
             eprintln!("{shown} differs from its contract: run `cargo run -p tacitly-codegen`");
         } else {
             fs::create_dir_all(path.parent().ok_or("a generated file has a folder")?)?;
-            fs::write(path, text)?;
+            fs::write(path, bytes)?;
             println!("wrote {shown}");
         }
     }
@@ -30,13 +32,13 @@ fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
 }
 
-/// The generated files that are absent or differ from their contract, with the text they should have.
-fn stale(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
+/// The generated files that are absent or differ from their contract, with the bytes they should have.
+fn stale(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, Box<dyn Error>> {
     let mut stale = Vec::new();
     for contract in contracts(root)? {
         stale.extend(generate(&contract)?);
     }
-    stale.retain(|(path, text)| fs::read_to_string(path).ok().as_ref() != Some(text));
+    stale.retain(|(path, bytes)| fs::read(path).ok().as_ref() != Some(bytes));
     Ok(stale)
 }
 
@@ -53,6 +55,9 @@ const PRINTED: [&str; 10] = [
     "Failure",
     "Event",
 ];
+
+/// The contract whose description is kept as well, for reflection.
+const REFLECTED: &str = "control.proto";
 
 /// A folder of `.proto` files and where their Rust goes.
 struct Contract {
@@ -84,19 +89,26 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(entries)
 }
 
-/// The generated files of one contract, with their text.
-fn generate(contract: &Contract) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
-    let descriptors = protox::compile(&contract.files, [&contract.include])?;
+/// The generated files of one contract, with their bytes: its Rust, and the description that reflection serves.
+fn generate(contract: &Contract) -> Result<Vec<(PathBuf, Vec<u8>)>, Box<dyn Error>> {
+    let mut descriptors = protox::compile(&contract.files, [&contract.include])?;
     let scratch = tempfile::tempdir()?;
     let mut build = tonic_prost_build::configure().bytes(".").out_dir(scratch.path());
     for message in PRINTED {
         build = build.message_attribute(format!("tacitly.control.v1.{message}"), "#[derive(serde::Serialize)]");
     }
-    build.compile_fds(descriptors)?;
+    build.compile_fds(descriptors.clone())?;
     let mut written = Vec::new();
+    for file in &mut descriptors.file {
+        // Comments and line numbers: the contract itself is the place to read them.
+        file.source_code_info = None;
+    }
+    if contract.files.iter().any(|file| file.ends_with(REFLECTED)) {
+        written.push((contract.generated.join("descriptors.bin"), descriptors.encode_to_vec()));
+    }
     for file in sorted(scratch.path())? {
         let name = file.file_name().ok_or("a generated file has a name")?;
-        written.push((contract.generated.join(name), fs::read_to_string(&file)?));
+        written.push((contract.generated.join(name), fs::read(&file)?));
     }
     Ok(written)
 }

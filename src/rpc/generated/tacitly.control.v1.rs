@@ -22,6 +22,9 @@ pub struct StatusReply {
     pub certificate_expires: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "8")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of the TLS key in use
+    #[prost(string, tag = "9")]
+    pub pin: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownRequest {}
@@ -90,6 +93,9 @@ pub struct Peer {
     /// its signing key
     #[prost(string, tag = "5")]
     pub key: ::prost::alloc::string::String,
+    /// its clock against ours when the link came up
+    #[prost(sint64, tag = "6")]
+    pub clock_ahead_seconds: i64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPeersRequest {}
@@ -352,6 +358,12 @@ pub struct JobResultRequest {
 pub struct ResultChunk {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
+}
+/// One text file that anybody verifies offline.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvidenceReply {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub certificate: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEventsRequest {
@@ -977,6 +989,27 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "JobResult"));
             self.inner.server_streaming(req, path, codec).await
         }
+        pub async fn evidence(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/Evidence",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "Evidence"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_events(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEventsRequest>,
@@ -1129,6 +1162,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::JobResultRequest>,
         ) -> std::result::Result<tonic::Response<Self::JobResultStream>, tonic::Status>;
+        async fn evidence(
+            &self,
+            request: tonic::Request<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status>;
         async fn list_events(
             &self,
             request: tonic::Request<super::ListEventsRequest>,
@@ -2212,6 +2249,49 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/Evidence" => {
+                    #[allow(non_camel_case_types)]
+                    struct EvidenceSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    for EvidenceSvc<T> {
+                        type Response = super::EvidenceReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::evidence(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EvidenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -61,6 +61,9 @@ pub struct Hello {
     pub window_frames: u32,
     #[prost(uint32, tag = "10")]
     pub window_bytes: u32,
+    /// The sender's clock, in milliseconds since 1970; 0 from a build that does not say.
+    #[prost(uint64, tag = "11")]
+    pub clock_millis: u64,
 }
 /// Nothing to say, still here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -225,6 +228,9 @@ pub struct EnrolRequest {
     /// where the joiner can be dialled, empty if it cannot
     #[prost(string, tag = "3")]
     pub address: ::prost::alloc::string::String,
+    /// with that key, under who joins whom with which pin
+    #[prost(bytes = "bytes", tag = "4")]
+    pub signature: ::prost::bytes::Bytes,
 }
 /// The inviter's answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -72,14 +72,18 @@ impl Link {
         let mut beat = interval(settings.heartbeat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Connection { outgoing, incoming, pulse, pin, .. } = connection;
+        // While we do not read, the peer's silence is ours.
+        let mut reading_since = Instant::now();
         loop {
+            let held = self.locked().read_again_at(Instant::now());
             let write = async {
                 let place = outgoing.reserve().await.ok()?;
                 place.send(self.next(generation, bell).await?);
                 Some(())
             };
             tokio::select! {
-                item = incoming.next() => match item {
+                () = sleep_until(held.unwrap_or_else(Instant::now)), if held.is_some() => reading_since = Instant::now(),
+                item = incoming.next(), if held.is_none() => match item {
                     Some(Ok(envelope)) => {
                         if let Err(over) = self.heard(envelope, generation) {
                             return over;
@@ -113,8 +117,8 @@ impl Link {
                     self.locked().heartbeat_due = true;
                     bell.notify_one();
                 }
-                () = sleep_until(pulse.last() + patience) => {
-                    let silence = pulse.last().elapsed();
+                () = sleep_until(pulse.last().max(reading_since) + patience), if held.is_none() => {
+                    let silence = pulse.last().max(reading_since).elapsed();
                     if silence >= patience {
                         return Over::Down(LinkError::Silent { peer, silence });
                     }
@@ -127,20 +131,22 @@ impl Link {
     /// everything has been said.
     async fn next(&self, generation: u64, bell: &Notify) -> Option<Envelope> {
         loop {
-            {
-                let mut state = self.locked();
+            let again = {
+                let (mut state, now) = (self.locked(), Instant::now());
                 if !state.is_current(generation) {
                     return None;
                 }
-                if let Some(envelope) = state.outbound() {
+                if let Some(envelope) = state.outbound(now) {
                     return Some(envelope);
                 }
-            }
+                state.send_again_at(now)
+            };
             if self.closing.is_cancelled() {
                 return None;
             }
             tokio::select! {
                 () = bell.notified() => {}
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {}
                 () = self.closing.cancelled() => {}
             }
         }
@@ -152,7 +158,7 @@ impl Link {
             if !state.is_current(generation) {
                 return Err(Over::Superseded);
             }
-            state.receive(envelope, &self.common.settings)
+            state.receive(envelope, &self.common.settings, Instant::now())
         };
         match received {
             Ok(Received::Nothing) => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -87,6 +88,7 @@ impl Link {
             wire,
             features: settings.features.intersection(&theirs.features).cloned().collect(),
             software: theirs.software.clone(),
+            clock_ahead: theirs.clock.map(|clock| clock.duration_since(Timestamp::now())),
         };
         Ok((theirs, up))
     }
@@ -102,6 +104,7 @@ impl Link {
             connection,
             lost: self.locked().lost,
             window: settings.window,
+            clock: Some(Timestamp::now()),
         }
     }
 

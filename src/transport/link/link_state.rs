@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use crate::transport::envelope::Notice;
@@ -20,6 +21,8 @@ pub enum LinkState {
         features: BTreeSet<String>,
         /// The peer's build.
         software: String,
+        /// How far the peer's clock was ahead of ours when it introduced itself, if it says.
+        clock_ahead: Option<SignedDuration>,
     },
     /// Nothing goes through.
     Down {

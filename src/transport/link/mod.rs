@@ -5,6 +5,7 @@ mod converse;
 mod dialler;
 mod greeting;
 mod link_state;
+mod pace;
 mod questions;
 mod session_link;
 mod state;
@@ -113,7 +114,7 @@ impl Link {
     /// A link that is down, with the tasks that keep it.
     pub(crate) fn start(peer: PartyId, common: Arc<Common>) -> Arc<Self> {
         let me = common.transport.me();
-        let state = State::new(me, peer, Instant::now());
+        let state = State::new(me, peer, &common.settings, Instant::now());
         let changes = watch::Sender::new(state.phase.clone());
         common.board.send_modify(|board| {
             board.insert(peer, state.phase.clone());

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::link_state::{Departure, LinkState};
+use super::pace::Pace;
 use super::questions::{BUSY, Questions};
 use super::window::{Incoming, Outgoing};
 use crate::transport::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window};
@@ -21,6 +22,9 @@ const MAX_ENDINGS: usize = 256;
 
 /// The most small envelopes that wait for a peer: one that makes us say more and does not read breaks the rules.
 const MAX_CONTROL: usize = 1024;
+
+/// A request counts once more for each of so many bytes.
+const REQUEST_UNIT: u64 = 16 << 10;
 
 /// One session with the peer.
 pub(super) struct Session {
@@ -112,10 +116,14 @@ pub(super) struct State {
     pub(super) heartbeat_due: bool,
     control: VecDeque<Envelope>,
     pub(super) questions: Questions,
+    /// Bytes of frames to the peer, bytes of frames from it, and what it asks and announces.
+    sending: Pace,
+    taking: Pace,
+    asking: Pace,
 }
 
 impl State {
-    pub(super) fn new(me: PartyId, peer: PartyId, now: Instant) -> Self {
+    pub(super) fn new(me: PartyId, peer: PartyId, settings: &Settings, now: Instant) -> Self {
         Self {
             me,
             peer,
@@ -134,6 +142,9 @@ impl State {
             heartbeat_due: false,
             control: VecDeque::new(),
             questions: Questions::new(),
+            sending: Pace::new(settings.bytes_per_second, now),
+            taking: Pace::new(settings.bytes_per_second, now),
+            asking: Pace::new(Some(settings.requests_per_second), now),
         }
     }
 
@@ -324,14 +335,28 @@ impl State {
     // Envelopes.
 
     /// Takes what came in on the current connection.
-    pub(super) fn receive(&mut self, envelope: Envelope, settings: &Settings) -> Result<Received, &'static str> {
+    pub(super) fn receive(
+        &mut self,
+        envelope: Envelope,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<Received, &'static str> {
         match envelope {
             Envelope::Heartbeat => {}
             Envelope::Hello(_) => return Err("second-hello"),
             Envelope::Bye(farewell) => return Ok(Received::Bye(farewell)),
-            Envelope::SessionOpen { session, channel } => self.opened(session, channel, settings.max_sessions),
-            Envelope::SessionEnd { session, channel, notice } => self.ended(session, channel, notice),
-            Envelope::SessionFrame { channel, frame } => return self.frame(channel, frame, settings.window),
+            Envelope::SessionOpen { session, channel } => {
+                self.asking.charge(1, now);
+                self.opened(session, channel, settings.max_sessions);
+            }
+            Envelope::SessionEnd { session, channel, notice } => {
+                self.asking.charge(1, now);
+                self.ended(session, channel, notice);
+            }
+            Envelope::SessionFrame { channel, frame } => {
+                self.taking.charge(frame.body.len() as u64, now);
+                return self.frame(channel, frame, settings.window);
+            }
             Envelope::SessionAcknowledgement { channel, consumed } => {
                 if let Some(session) = self.session(channel)? {
                     if let Err(rule) = session.outgoing.acknowledge(consumed) {
@@ -342,6 +367,7 @@ impl State {
                 }
             }
             Envelope::Request { id, body } => {
+                self.asking.charge(1 + body.len() as u64 / REQUEST_UNIT, now);
                 if !self.closing && self.questions.begin_answer(settings.max_requests) {
                     return Ok(Received::Request { id, body });
                 }
@@ -417,9 +443,21 @@ impl State {
         }
     }
 
+    /// The moment before which nothing more is read from a peer that asks faster than it may. Its own connection fills
+    /// up meanwhile, and nobody else's.
+    pub(super) fn read_again_at(&self, now: Instant) -> Option<Instant> {
+        self.asking.wait(now)
+    }
+
+    /// The moment at which frames or acknowledgements that wait for their pace may go out.
+    pub(super) fn send_again_at(&self, now: Instant) -> Option<Instant> {
+        [self.sending.wait(now), self.taking.wait(now)].into_iter().flatten().min()
+    }
+
     /// What goes out next on the current connection: signs of life and small things first, then a frame of each
-    /// session in turn.
-    pub(super) fn outbound(&mut self) -> Option<Envelope> {
+    /// session in turn. A peer that sends faster than it may has its acknowledgements late, and with them its window;
+    /// signs of life never wait.
+    pub(super) fn outbound(&mut self, now: Instant) -> Option<Envelope> {
         let window = self.current.as_ref()?.window;
         if std::mem::take(&mut self.heartbeat_due) {
             return Some(Envelope::Heartbeat);
@@ -428,15 +466,20 @@ impl State {
             return Some(envelope);
         }
         let open = |session: &Session| session.theirs.filter(|_| session.is_live());
-        for session in self.sessions.values_mut() {
-            if let Some(channel) = open(session)
-                && let Some(consumed) = session.incoming.acknowledgement()
-            {
-                return Some(Envelope::SessionAcknowledgement { channel, consumed });
+        if self.taking.wait(now).is_none() {
+            for session in self.sessions.values_mut() {
+                if let Some(channel) = open(session)
+                    && let Some(consumed) = session.incoming.acknowledgement()
+                {
+                    return Some(Envelope::SessionAcknowledgement { channel, consumed });
+                }
             }
         }
         if let Some(envelope) = self.questions.outbound() {
             return Some(envelope);
+        }
+        if self.sending.wait(now).is_some() {
+            return None;
         }
         let after = self.sessions.range(self.turn + 1..).map(|(ours, _)| *ours);
         let order: Vec<u64> = after.chain(self.sessions.range(..=self.turn).map(|(ours, _)| *ours)).collect();
@@ -445,6 +488,7 @@ impl State {
             let channel = open(session)?;
             let frame = session.outgoing.next(window)?;
             self.turn = ours;
+            self.sending.charge(frame.body.len() as u64, now);
             Some(Envelope::SessionFrame { channel, frame })
         })
     }

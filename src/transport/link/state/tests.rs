@@ -17,15 +17,22 @@ fn hello(from: &str, boot: u8, connection: u64, lost: u64) -> Hello {
         connection,
         lost,
         window: Settings::default().window,
+        clock: None,
     }
 }
 
 fn up() -> LinkState {
-    LinkState::Up { since: Instant::now(), wire: 1, features: BTreeSet::new(), software: String::new() }
+    LinkState::Up {
+        since: Instant::now(),
+        wire: 1,
+        features: BTreeSet::new(),
+        software: String::new(),
+        clock_ahead: None,
+    }
 }
 
 fn state(me: &str, peer: &str) -> State {
-    State::new(id(me), id(peer), Instant::now())
+    State::new(id(me), id(peer), &Settings::default(), Instant::now())
 }
 
 /// The connection in use, by its dialler's number.
@@ -47,7 +54,7 @@ fn open(state: &mut State) -> u64 {
 }
 
 fn receive(state: &mut State, envelope: Envelope) {
-    assert_eq!(state.receive(envelope, &Settings::default()), Ok(Received::Nothing));
+    assert_eq!(state.receive(envelope, &Settings::default(), Instant::now()), Ok(Received::Nothing));
 }
 
 fn end(channel: u64, code: &str) -> Envelope {
@@ -132,7 +139,7 @@ fn sessions_with_an_earlier_process_do_not_touch_those_with_the_next_that_have_t
     a.adopt(id("b"), &hello("b", 2, 11, 0), up()).unwrap();
     a.finish(earlier[1], Notice::new(Notice::PEER_RESTARTED, ""));
     a.finish(lost_before, Notice::new(Notice::PEER_LOST, ""));
-    assert_eq!(a.outbound(), None, "the new process is told of nothing that it has not begun");
+    assert_eq!(a.outbound(Instant::now()), None, "the new process is told of nothing that it has not begun");
     let now = open(&mut a);
     receive(&mut a, Envelope::SessionOpen { session: TAG, channel: 5 });
     receive(&mut a, end(5, Notice::COMPLETE));
@@ -156,10 +163,10 @@ fn a_peer_that_missed_the_end_of_a_session_is_told_when_it_announces_the_session
     a.hung_up(1, LinkError::Interrupted { peer: id("b") }, Instant::now());
     a.finish(channel, Notice::new("disk-full", "sorting"));
     a.adopt(id("b"), &hello("b", 1, 11, 10), up()).unwrap();
-    assert_eq!(a.outbound(), None);
+    assert_eq!(a.outbound(Instant::now()), None);
     receive(&mut a, Envelope::SessionOpen { session: TAG, channel: 5 });
     let told = Envelope::SessionEnd { session: TAG, channel, notice: Notice::new("disk-full", "sorting") };
-    assert_eq!(a.outbound(), Some(told));
+    assert_eq!(a.outbound(Instant::now()), Some(told));
 }
 
 #[test]
@@ -203,7 +210,7 @@ fn sessions_take_turns_and_small_things_go_first() {
         }
     }
     a.heartbeat_due = true;
-    let said: Vec<Envelope> = std::iter::from_fn(|| a.outbound()).collect();
+    let said: Vec<Envelope> = std::iter::from_fn(|| a.outbound(Instant::now())).collect();
     assert_eq!(said[0], Envelope::Heartbeat);
     assert!(said[1..3].iter().all(|envelope| matches!(envelope, Envelope::SessionOpen { .. })));
     let frames: Vec<(u64, u64)> = said[3..]

@@ -1,0 +1,144 @@
+//! Group commit: one thread writes what all callers brought meanwhile, synchronises once, and answers all.
+
+use std::collections::VecDeque;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::fault_point::reach;
+use super::segment;
+use super::state::{Core, Standing, State, Waiting};
+use super::tiles::WIDTH;
+use super::{ChainError, Leaf};
+
+/// The most that is written at once.
+const MAX_WRITE_BYTES: usize = 16 << 20;
+
+/// Writes until the log is closed.
+pub(super) fn run(core: &Core) {
+    let mut last = Last { entries: 1, sync: Duration::ZERO };
+    loop {
+        let batch = {
+            let state = gather(core, core.locked(), &last);
+            if state.waiting.is_empty() || !matches!(state.standing, Standing::Appending) {
+                // Closing: entries that are still held back were never told to be stored.
+                break;
+            }
+            take(state)
+        };
+        last = commit(core, batch);
+    }
+    let mut state = core.locked();
+    state.waiting.clear();
+    state.writer_gone = true;
+    core.to_sign.notify_all();
+}
+
+/// How the last write went.
+struct Last {
+    entries: usize,
+    sync: Duration,
+}
+
+/// Waits for entries. Callers who were just answered together will be back together: a moment's patience, small
+/// beside a synchronisation, keeps them from falling into a first one and all others, which would halve the rate.
+fn gather<'c>(core: &'c Core, mut state: MutexGuard<'c, State>, last: &Last) -> MutexGuard<'c, State> {
+    loop {
+        let ready = matches!(state.standing, Standing::Appending) && !state.waiting.is_empty();
+        if ready || state.closing {
+            break;
+        }
+        state = core.to_write.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+    let end = Instant::now() + last.sync / 8;
+    while last.entries > 1 && state.waiting.len() < last.entries && !state.closing {
+        let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
+        state = core.to_write.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    state
+}
+
+fn take(mut state: MutexGuard<'_, State>) -> VecDeque<Waiting> {
+    let mut bytes = 0;
+    let fits = |waiting: &&Waiting| {
+        bytes += waiting.entry.len();
+        bytes <= MAX_WRITE_BYTES
+    };
+    let count = state.waiting.iter().take_while(fits).count();
+    state.waiting.drain(..count).collect()
+}
+
+/// Makes a batch durable and answers, or answers why it is not.
+fn commit(core: &Core, batch: VecDeque<Waiting>) -> Last {
+    let begins = core.locked().end;
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::with_capacity(batch.len());
+    for waiting in &batch {
+        offsets.push(begins + bytes.len() as u64);
+        segment::encode(&mut bytes, begins, &waiting.leaf, &waiting.entry);
+    }
+    let begun = Instant::now();
+    if let Err(error) = store(core, begins, &bytes) {
+        tracing::error!(%error, "an entry could not be stored");
+        for waiting in batch {
+            let _nobody_waits = waiting.answer.send(Err(error.clone()));
+        }
+        return Last { entries: 1, sync: Duration::ZERO };
+    }
+    let last = Last { entries: batch.len(), sync: begun.elapsed() };
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut state = core.locked();
+    for (waiting, offset) in batch.into_iter().zip(offsets) {
+        let index = state.tree.size();
+        if index.is_multiple_of(WIDTH) {
+            state.offsets.push(offset);
+        }
+        state.tree.push(waiting.leaf);
+        state.unsigned.push_back(waiting.leaf);
+        answers.push((waiting.answer, Leaf { index, hash: waiting.leaf }));
+    }
+    state.end = begins + bytes.len() as u64;
+    state.unsigned_since.get_or_insert_with(Instant::now);
+    drop(state);
+    core.to_sign.notify_all();
+    reach("commit: before the answer");
+    for (answer, leaf) in answers {
+        let _nobody_waits = answer.send(Ok(leaf));
+    }
+    last
+}
+
+fn store(core: &Core, begins: u64, bytes: &[u8]) -> Result<(), ChainError> {
+    let io = |error| ChainError::io(&core.segment_path, error);
+    reach("commit: before the write");
+    if let Err(error) = write(core, begins, bytes) {
+        // Half a write must not stay in front of the next.
+        if let Err(worse) = core.segment.set_len(begins) {
+            core.refuse(&unsure(core, &worse));
+        }
+        return Err(io(error));
+    }
+    reach("commit: written");
+    if let Err(error) = core.segment.sync_data() {
+        // The system may have dropped the pages: to try again would prove nothing.
+        let error = unsure(core, &error);
+        core.refuse(&error);
+        return Err(error);
+    }
+    reach("commit: synchronised");
+    Ok(())
+}
+
+fn write(core: &Core, begins: u64, bytes: &[u8]) -> std::io::Result<()> {
+    if cfg!(test) {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        core.segment.write_all_at(first, begins)?;
+        reach("commit: half written");
+        return core.segment.write_all_at(second, begins + first.len() as u64);
+    }
+    core.segment.write_all_at(bytes, begins)
+}
+
+fn unsure(core: &Core, error: &std::io::Error) -> ChainError {
+    ChainError::Unsure { path: core.segment_path.clone(), detail: error.to_string() }
+}

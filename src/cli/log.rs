@@ -1,0 +1,400 @@
+//! `tacitly log`: the attestation log, read from its folder; the daemon may run or not.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use tacitly_attestation::entry::{Kind, SignedEntry};
+use tacitly_attestation::hash::leaf_hash;
+use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
+use tacitly_attestation::policy::Policy;
+use tacitly_attestation::witness::ForkEvidence;
+
+use super::output::table;
+use super::{Failure, Output};
+use crate::chain::{self, View};
+use crate::daemon::{Config, attestation, home};
+use crate::store::{FileSigner, Signer as _};
+
+/// Look at the attestation log: what is on record, and whether it still is as it was written. Works with and without a
+/// running daemon, and changes nothing.
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    Head(Head),
+    Tail(Tail),
+    Fsck(Fsck),
+    VerifyFork(VerifyFork),
+}
+
+/// Show the log's name, size and root, and the newest signed checkpoint.
+#[derive(Args)]
+pub(crate) struct Head {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Show the last entries.
+#[derive(Args)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    place: Place,
+    /// Only entries of this kind, such as agreement or result.
+    #[arg(long, value_parser = Kind::parse)]
+    kind: Option<Kind>,
+    /// How many.
+    #[arg(short, long, default_value_t = 10)]
+    n: usize,
+}
+
+/// Derive everything anew from the bytes of the entries and compare: hashes, tree, tiles, index, signed checkpoint.
+/// Exits with 1 and names the entry or the file if anything is not as it was written.
+#[derive(Args)]
+pub(crate) struct Fsck {
+    #[command(flatten)]
+    place: Place,
+    /// Verify the signatures under every entry, too: ours, and those whose keys a policy names.
+    #[arg(long)]
+    signatures: bool,
+    /// A policy file with the keys of logs and signers to trust, beside our own.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
+/// Check the proof that a log has told two histories (a fork-… file of the folder evidence/): two checkpoints of one
+/// size, different, both signed by the log. Exits with 0 if it convicts the log, with 1 if it convicts nobody.
+#[derive(Args)]
+pub(crate) struct VerifyFork {
+    /// The file.
+    file: PathBuf,
+    /// The log's key, in the form NAME+ID+BASE64; absent: the keys of the logs that this party has witnessed, and its
+    /// own.
+    #[arg(long)]
+    key: Vec<String>,
+    /// A policy file with the keys of logs to trust.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
+/// Which log.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// The folder of a log, such as a copy; absent: this party's own.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+impl Place {
+    fn folder(&self, home: &Path) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| attestation::folder(home))
+    }
+
+    fn view(&self, home: &Path) -> Result<View, Failure> {
+        let folder = self.folder(home);
+        View::open(&folder).map_err(|error| {
+            if folder.join("segment").exists() {
+                Failure::plain(error)
+            } else {
+                let mend = "the daemon begins it at its first start; --home names the party's folder, --folder a log's";
+                Failure::hinted(format!("there is no log in {}", folder.display()), mend)
+            }
+        })
+    }
+}
+
+impl LogCommand {
+    pub(crate) fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        match self {
+            Self::Head(command) => command.run(home, output),
+            Self::Tail(command) => command.run(home, output),
+            Self::Fsck(command) => command.run(home, output),
+            Self::VerifyFork(command) => command.run(home, output),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct HeadView {
+    log: String,
+    size: u64,
+    signed_size: Option<u64>,
+    root: Option<String>,
+    checkpoint: Option<String>,
+    /// The newest cosignature of every witness.
+    cosigned: Vec<CosignedView>,
+}
+
+#[derive(Serialize)]
+struct CosignedView {
+    witness: String,
+    size: u64,
+    /// By the witness's clock.
+    at: String,
+    age_seconds: i64,
+}
+
+impl CosignedView {
+    fn of(line: chain::Cosignature) -> Self {
+        let time = i64::try_from(line.time).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_second(time).map(|at| at.to_string()).unwrap_or_default();
+        let age_seconds = jiff::Timestamp::now().as_second().saturating_sub(time);
+        Self { witness: line.witness, size: line.size, at, age_seconds }
+    }
+}
+
+impl Head {
+    fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let view = self.place.view(home)?;
+        let size = view.each_from(view.size_at_least(), |_, _| {}).map_err(Failure::plain)?;
+        let checkpoint = view.checkpoint();
+        let head = HeadView {
+            log: view.origin().to_owned(),
+            size,
+            signed_size: checkpoint.map(|checkpoint| checkpoint.checkpoint().size),
+            root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
+            checkpoint: checkpoint.map(ToString::to_string),
+            cosigned: view.cosigned().map_err(Failure::plain)?.newest().into_iter().map(CosignedView::of).collect(),
+        };
+        output.say(
+            || &head,
+            || {
+                let mut lines = vec![format!("{} · {} entries", head.log, head.size)];
+                lines.push(match (&head.signed_size, &head.root) {
+                    (Some(signed), Some(root)) => format!("  checkpoint: the first {signed}, root {root}"),
+                    _ => "  checkpoint: none yet".to_owned(),
+                });
+                lines.extend(head.cosigned.iter().map(|line| {
+                    format!("  cosigned: the first {} by {}, {} s ago", line.size, line.witness, line.age_seconds)
+                }));
+                if head.cosigned.is_empty() {
+                    lines.push("  cosigned: by nobody".to_owned());
+                }
+                lines.join("\n")
+            },
+        );
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct EntryView {
+    index: u64,
+    leaf: String,
+    kind: String,
+    signed_by: Vec<String>,
+    entry: serde_json::Value,
+}
+
+impl EntryView {
+    fn of(index: u64, bytes: &[u8]) -> Self {
+        let leaf = leaf_hash(bytes).to_string();
+        match SignedEntry::parse(bytes) {
+            Ok(signed) => Self {
+                index,
+                leaf,
+                kind: signed.entry().kind().to_string(),
+                signed_by: signed.signatures().iter().map(|line| line.name().to_owned()).collect(),
+                entry: signed
+                    .entry()
+                    .text()
+                    .lines()
+                    .nth(1)
+                    .and_then(|line| serde_json::from_str(line).ok())
+                    .unwrap_or_default(),
+            },
+            Err(_) => {
+                let kind = "unreadable".to_owned();
+                Self { index, leaf, kind, signed_by: Vec::new(), entry: serde_json::Value::Null }
+            }
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let text = |field: &str| self.entry.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        let at = self.entry.get("t").and_then(serde_json::Value::as_i64);
+        let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok()).map(|at| at.to_string());
+        vec![
+            self.index.to_string(),
+            at.unwrap_or_default(),
+            self.kind.clone(),
+            self.signed_by.join(" "),
+            text("job"),
+            self.leaf.clone(),
+        ]
+    }
+}
+
+impl Tail {
+    fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let view = self.place.view(home)?;
+        let mut window = (self.n as u64).max(256);
+        let entries = loop {
+            let from = view.size_at_least().saturating_sub(window);
+            let mut last = VecDeque::new();
+            let end = view.each_from(from, |index, bytes| {
+                let wanted = self
+                    .kind
+                    .is_none_or(|kind| SignedEntry::parse(bytes).is_ok_and(|signed| signed.entry().kind() == kind));
+                if wanted && self.n > 0 {
+                    if last.len() == self.n {
+                        last.pop_front();
+                    }
+                    last.push_back((index, bytes.to_vec()));
+                }
+            });
+            end.map_err(Failure::plain)?;
+            if last.len() == self.n || from == 0 {
+                break last;
+            }
+            window = window.saturating_mul(8);
+        };
+        let entries: Vec<EntryView> = entries.iter().map(|(index, bytes)| EntryView::of(*index, bytes)).collect();
+        output.say(
+            || &entries,
+            || {
+                if entries.is_empty() {
+                    return "no entries".to_owned();
+                }
+                let head = ["NO", "AT", "KIND", "SIGNED BY", "JOB", "LEAF"].map(str::to_owned).to_vec();
+                let rows: Vec<Vec<String>> = std::iter::once(head).chain(entries.iter().map(EntryView::row)).collect();
+                table(&rows)
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Whose signatures count: this party's, if its folder is there, and those of a policy.
+fn trusted(home: &Path, policy: Option<&Path>) -> Result<(KeyRing, KeyRing), Failure> {
+    let (mut logs, mut signers) = (KeyRing::default(), KeyRing::default());
+    if let Ok(config) = Config::load(home) {
+        let signer = FileSigner::load(&home.join(home::IDENTITY_KEY)).map_err(Failure::plain)?;
+        let public = *signer.public_key().as_bytes();
+        let key = |name: &str| VerifierKey::new(name, KeyUse::Text, &public).map_err(Failure::plain);
+        logs.add(key(&config.origin())?);
+        signers.add(key(config.party.as_str())?);
+    }
+    if let Some(path) = policy {
+        let text = std::fs::read_to_string(path)?;
+        let policy = Policy::parse(&text).map_err(|error| Failure::plain(format!("{}: {error}", path.display())))?;
+        policy.logs().iter().for_each(|key| logs.add(key.clone()));
+        policy.signers().iter().for_each(|key| signers.add(key.clone()));
+    }
+    if logs.iter().next().is_none() {
+        let mend = "name the party's folder with --home, or a policy that has the log's key with --policy";
+        return Err(Failure::hinted("there is no key to verify the checkpoint with", mend));
+    }
+    Ok((logs, signers))
+}
+
+impl Fsck {
+    fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let folder = self.place.folder(home);
+        self.place.view(home)?;
+        let (logs, signers) = trusted(home, self.policy.as_deref())?;
+        let begun = std::time::Instant::now();
+        let report = chain::fsck(&folder, &logs, self.signatures.then_some(&signers)).map_err(Failure::plain)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        output.say(|| json(&report, seconds), || words(&report, seconds));
+        if report.is_sound() {
+            return Ok(());
+        }
+        Err(Failure::hinted(
+            "the log is not as it was written",
+            "stop the daemon and keep this folder as it is; take damaged files back from a copy",
+        ))
+    }
+}
+
+impl VerifyFork {
+    fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let bytes =
+            std::fs::read(&self.file).map_err(|error| Failure::plain(format!("{}: {error}", self.file.display())))?;
+        let refused = |error: &dyn std::fmt::Display| Failure::plain(format!("{}: {error}", self.file.display()));
+        let evidence = ForkEvidence::parse(&bytes).map_err(|error| refused(&error))?;
+        let mut keys = KeyRing::default();
+        for text in &self.key {
+            let key = VerifierKey::parse(text).map_err(|error| Failure::plain(format!("--key: {error}")))?;
+            keys.add(key);
+        }
+        if self.key.is_empty() {
+            let witnessed = chain::witness::all(&home.join(attestation::WITNESS)).map_err(Failure::plain)?;
+            witnessed.into_iter().for_each(|known| keys.add(known.key));
+            if self.policy.is_some() || home.join(home::IDENTITY_KEY).exists() {
+                trusted(home, self.policy.as_deref())?.0.iter().for_each(|key| keys.add(key.clone()));
+            }
+        }
+        let (known, offered) = (evidence.known.checkpoint(), evidence.offered.checkpoint());
+        // A key counts for the log whose name it bears, and for no other.
+        let of_log: KeyRing = keys.iter().filter(|key| key.name() == known.origin).cloned().collect();
+        if of_log.iter().next().is_none() {
+            let text = format!("there is no key of the log {} to judge by", known.origin);
+            return Err(Failure::hinted(text, "name it with --key, or a policy that has it with --policy"));
+        }
+        evidence.verify(&of_log).map_err(|error| refused(&error))?;
+        output.say(
+            || {
+                serde_json::json!({
+                    "convicts": known.origin,
+                    "size": evidence.size(),
+                    "roots": [known.root.to_string(), offered.root.to_string()],
+                })
+            },
+            || {
+                format!(
+                    "{} is convicted: it has signed two histories of {} entries\n  one has the root {}\n  the other has the root {}",
+                    known.origin,
+                    evidence.size(),
+                    known.root,
+                    offered.root
+                )
+            },
+        );
+        Ok(())
+    }
+}
+
+fn json(report: &chain::Fsck, seconds: f64) -> serde_json::Value {
+    let finding = |finding: &chain::Finding| serde_json::json!({ "file": finding.file, "entry": finding.entry, "what": finding.what });
+    let signatures = report.signatures.as_ref();
+    serde_json::json!({
+        "log": report.origin,
+        "sound": report.is_sound(),
+        "entries": report.entries,
+        "root": report.root.map(|root| root.to_string()),
+        "signed_size": report.signed,
+        "unfinished_bytes": report.unfinished_bytes,
+        "tiles": report.tiles,
+        "signatures": signatures.map(|check| serde_json::json!({ "good": check.good, "unknown": check.unknown })),
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "seconds": seconds,
+    })
+}
+
+fn words(report: &chain::Fsck, seconds: f64) -> String {
+    let mut lines = vec![format!(
+        "{} · {} entries, {} tiles, read in {seconds:.2} s: {}",
+        report.origin,
+        report.entries,
+        report.tiles,
+        if report.is_sound() { "all as written" } else { "NOT as written" }
+    )];
+    lines.push(match report.signed {
+        Some(size) => format!("  checkpoint: the first {size} entries"),
+        None => "  checkpoint: none".to_owned(),
+    });
+    if report.unfinished_bytes > 0 {
+        let bytes = report.unfinished_bytes;
+        lines.push(format!("  {bytes} bytes behind the last entry are a write under way, or one that was cut off"));
+    }
+    if let Some(check) = &report.signatures {
+        lines.push(format!("  signatures: {} verify", check.good));
+        let unknown = check
+            .unknown
+            .iter()
+            .map(|(name, count)| format!("  signatures: {count} by {name} not checked, no key of it was given"));
+        lines.extend(unknown);
+    }
+    lines.extend(report.findings.iter().map(|finding| format!("  {}: {}", finding.file.display(), finding.what)));
+    lines.join("\n")
+}

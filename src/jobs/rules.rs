@@ -1,0 +1,106 @@
+//! Our rules and limits, asked before a job is written down, before each attempt, and when a rule changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tacitly_core::PartyId;
+
+use super::office::Jobs;
+use super::state::State;
+use super::terms::JobTerms;
+use super::trouble::internal;
+use crate::codes::{self, Trouble};
+use crate::policy::{self, Asked, Decision, Rule};
+use crate::store::{Job, Role};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Jobs {
+    /// Asks our rule whether a job may be. Who is asked about is the other side of `terms`.
+    pub(super) async fn decide(&self, terms: &JobTerms, dataset: &str) -> Result<Decision, Trouble> {
+        let peer = terms.peer_of(self.settings.me);
+        let rule = self.datasets.rule(dataset, peer).await?;
+        let jobs_today = self.store.jobs_since(self.store.now() - DAY, peer, Some(dataset), None).await?;
+        self.judge_by(rule.as_ref(), terms, jobs_today)
+    }
+
+    /// Our rule for a job that was approved: the one of this moment, which must still allow it.
+    pub(super) async fn standing_rule(&self, job: &Job, terms: &JobTerms) -> Result<Rule, Trouble> {
+        let rule = self.datasets.rule(terms.dataset_of(self.settings.me), job.peer).await?;
+        // The job itself is among those of the day.
+        self.judge_by(rule.as_ref(), terms, 0)?;
+        rule.ok_or_else(|| internal("without a rule nothing is allowed"))
+    }
+
+    /// Sets our rule for a peer and a dataset, or takes it away with `json` empty. A job under way that it no longer
+    /// allows ends here and there.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
+    pub async fn set_rule(
+        self: &Arc<Self>,
+        dataset: &str,
+        peer: &str,
+        json: &str,
+        by: &str,
+    ) -> Result<String, Trouble> {
+        let stored = self.datasets.set_rule(dataset, peer, json, by).await?;
+        for job in self.store.unfinished().await? {
+            let terms = Self::terms(&job)?;
+            let concerned = job.peer.as_str() == peer && terms.dataset_of(self.settings.me) == dataset;
+            if !concerned {
+                continue;
+            }
+            if let Err(refusal) = self.standing_rule(&job, &terms).await {
+                let state = if job.state == State::Proposed.name() && job.role == Role::Approver {
+                    State::Refused
+                } else {
+                    State::Failed
+                };
+                // A job that has come to its end meanwhile is left as it is.
+                if let Ok(ended) = self.end(&job, state, &refusal, "rule").await {
+                    self.desk.stop(ended.id);
+                    self.tell_ended(&ended, Some(&refusal));
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    fn judge_by(&self, rule: Option<&Rule>, terms: &JobTerms, jobs_today: u64) -> Result<Decision, Trouble> {
+        let me = self.settings.me;
+        let asked = Asked {
+            kind: terms.kind.name(),
+            we_receive: terms.receives(me),
+            peer_receives: terms.receives(terms.peer_of(me)),
+            purpose: &terms.purpose,
+            jobs_today,
+            now: self.store.now(),
+        };
+        policy::decide(rule, &asked)
+    }
+
+    /// Whether one more job with `peer` is within the limit.
+    pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
+        let limit = self.settings.jobs_per_peer;
+        let open = self.store.unfinished().await?.iter().filter(|job| job.peer == peer).count();
+        if open >= limit {
+            let text =
+                format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
+            return Err(Trouble::new(codes::LIMIT, text));
+        }
+        Ok(())
+    }
+
+    /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
+    pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Trouble> {
+        let limit = self.settings.proposals_per_hour;
+        let recent = self.store.jobs_since(self.store.now() - HOUR, peer, None, Some(Role::Approver)).await?;
+        if recent >= limit {
+            let text = format!("{} takes {limit} proposals of one party within an hour", self.settings.me);
+            return Err(Trouble::new(codes::LIMIT, text));
+        }
+        self.admit(peer).await
+    }
+}

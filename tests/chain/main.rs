@@ -1,0 +1,8 @@
+//! The attestation log as operators meet it: commands beside a running daemon, witnesses, old copies, forks.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod witnesses;
+mod world;

@@ -1,0 +1,81 @@
+//! What the tests share: a party's folder without its daemon, and entries for its log.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tacitly::chain::{Log, NoteKey};
+use tacitly::store::{FileSigner, NoteSigner, Signer};
+use tacitly_attestation::entry::{Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time};
+use tacitly_attestation::hash::Hash;
+use tacitly_attestation::note::{KeyUse, VerifierKey};
+
+/// Runs a command on a party's folder.
+pub(crate) fn run(home: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    command.args(words).arg("--home").arg(home).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// What a command prints as JSON, and whether it succeeded.
+pub(crate) fn json(home: &Path, words: &[&str]) -> (Value, bool) {
+    let output = run(home, &[words, &["--json"]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    (serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {output:?}")), output.status.success())
+}
+
+/// A new party's folder.
+pub(crate) fn init(folder: &Path, name: &str) -> PathBuf {
+    let home = folder.join(name);
+    let output = run(&home, &["init", name]);
+    assert!(output.status.success(), "{output:?}");
+    home
+}
+
+pub(crate) fn signer(home: &Path) -> Arc<dyn Signer> {
+    Arc::new(FileSigner::load(&home.join("identity.key")).unwrap())
+}
+
+/// The key that signs the log's checkpoints.
+pub(crate) fn log_key(home: &Path, name: &str) -> NoteKey {
+    let signer = signer(home);
+    let public = *signer.public_key().as_bytes();
+    NoteKey::new(&format!("tacitly/{name}"), KeyUse::Text, &public, NoteSigner(signer)).unwrap()
+}
+
+/// The party's log, opened as its daemon does.
+pub(crate) fn open_log(home: &Path, name: &str) -> Log {
+    Log::open(&home.join("log"), log_key(home, name)).unwrap()
+}
+
+/// A sign of life, signed by the party; its number makes it unlike others.
+pub(crate) fn tick(home: &Path, name: &str, number: u64) -> Vec<u8> {
+    let half = |what: &str| {
+        let hash = Hash::of(format!("{what} {number}").as_bytes());
+        <[u8; 16]>::try_from(&hash.0[..16]).unwrap()
+    };
+    let header = Header {
+        id: Id(half("id")),
+        log: Origin::parse(&format!("tacitly/{name}")).unwrap(),
+        by: name.parse().unwrap(),
+        t: Time::new(1_795_000_000_000 + number).unwrap(),
+        nonce: Nonce(half("nonce")),
+        rel: Vec::new(),
+    };
+    let body = TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() };
+    let mut entry = SignedEntry::new(Entry::new(header, body).unwrap());
+    let signer = signer(home);
+    let key = VerifierKey::new(name, KeyUse::Text, signer.public_key().as_bytes()).unwrap();
+    entry.sign(&key, &NoteSigner(signer)).unwrap();
+    entry.encode()
+}
+
+/// Appends `count` ticks to the log of a party whose daemon does not run, from `first` on, and has them signed.
+pub(crate) async fn append(home: &Path, name: &str, first: u64, count: u64) {
+    let log = open_log(home, name);
+    for number in first..first + count {
+        log.append(tick(home, name, number)).await.unwrap();
+    }
+    log.signed(log.head().size).await.unwrap();
+}

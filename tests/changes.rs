@@ -1,0 +1,264 @@
+//! What changes under running work: a rule, a certificate, a peer's key.
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use support::liar::{Liar, NAME, fresh_identity};
+use support::stage::Stage;
+use support::{Pair, mobiles, numbers, semi_join, setup};
+use tacitly::jobs::read_invitation;
+use tacitly::jobs::wire::{self as pb, reply::What as Answer};
+use tacitly::transport::{TlsIdentity, Transport};
+use tacitly::trial::{Party, await_link, until};
+
+#[test]
+fn a_rule_taken_away_in_the_middle_of_a_job_ends_it_on_both_sides_and_nothing_is_received() {
+    let patient = || setup().set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60);
+    let (mut pair, cable) = Pair::with_cable(patient(), patient());
+    pair.datasets(&mobiles(0..30_000), &mobiles(15_000..45_000));
+    cable.cut_after(300_000);
+    std::thread::scope(|scope| {
+        let job = scope.spawn(|| pair.intersect());
+        until(|| cable.is_cut().then_some(())).expect("the job did not get as far as the cut");
+        pair.shop.tacitly(&["dataset", "deny", "ids", "bank"]).unwrap();
+        let there = Pair::await_state(&pair.shop, &["failed"]);
+        assert_eq!(there["failure"]["code"], "refused-no-rule", "{there}");
+        cable.mend();
+        assert!(job.join().unwrap().is_err(), "a result was written");
+    });
+    let here = Pair::await_state(&pair.bank, &["failed"]);
+    assert_eq!(here["failure"]["code"], "refused-no-rule", "{here}");
+    assert_eq!(here["failure"]["who"], "shop", "{here}");
+    assert_eq!(here["result_items"], 0);
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank"]).unwrap();
+    assert_eq!(pair.intersect().unwrap().1.len(), 15_000, "the next job is a job like any other");
+}
+
+#[test]
+fn a_rule_that_still_allows_a_job_leaves_it_alone_and_one_that_does_not_ends_what_waits_for_approval() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
+    let submit = || pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+    let (kept, ended) = (submit(), submit());
+    until(|| (pair.shop.tacitly(&["job", "list"]).ok()?.as_array()?.len() == 2).then_some(())).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual", "--jobs-per-day", "1"]).unwrap();
+    let id = kept["id"].as_str().unwrap();
+    pair.shop.tacitly(&["approve", id]).unwrap();
+    let done = until(|| {
+        let job = pair.bank.tacitly(&["job", "show", id]).ok()?;
+        (job["state"] == "done").then_some(job)
+    });
+    assert_eq!(done.expect("the approved job is done")["result_items"], 100);
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual", "--kinds", "cardinality"]).unwrap();
+    let id = ended["id"].as_str().unwrap();
+    let refused = until(|| {
+        let job = pair.bank.tacitly(&["job", "show", id]).ok()?;
+        (job["state"] == "refused").then_some(job)
+    });
+    assert_eq!(refused.expect("the waiting job is refused")["failure"]["code"], "refused-by-rule");
+}
+
+#[test]
+fn a_certificate_swapped_under_a_running_daemon_is_seen_by_doctor_and_refused_by_name_after_the_restart() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    let files = ["tls.key", "tls.crt"];
+    for name in files {
+        fs::rename(pair.bank.home.join(name), pair.file(name)).unwrap();
+    }
+    write_identity(&pair.bank, &fresh_identity("bank".parse().unwrap()));
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs), "work goes on with the certificate in use");
+    let found = pair.bank.tacitly(&["doctor"]).unwrap();
+    let swapped = |found: &serde_json::Value| {
+        let text = found["text"].as_str().unwrap_or_default();
+        found["level"] == "warn" && text.contains("not the one the daemon uses")
+    };
+    assert!(found.as_array().unwrap().iter().any(swapped), "doctor did not see the swap: {found}");
+
+    pair.bank.stop();
+    pair.bank.serve().unwrap();
+    let refused = until(|| {
+        let detail = pair.bank.tacitly(&["peer", "list"]).ok()?[0]["link_detail"].as_str()?.to_owned();
+        detail.contains("shop refused our certificate").then_some(())
+    });
+    assert!(refused.is_some(), "{}", pair.bank.tacitly(&["peer", "list"]).unwrap());
+    pair.bank.stop();
+    for name in files {
+        fs::rename(pair.file(name), pair.bank.home.join(name)).unwrap();
+    }
+    pair.bank.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
+}
+
+fn write_identity(party: &Party, identity: &TlsIdentity) {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let private = |name: &str, text: &str| {
+        let path = party.home.join(name);
+        let _replaced = fs::remove_file(&path);
+        let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    private("tls.key", &identity.key_pem().to_string());
+    private("tls.crt", identity.certificate_pem());
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_warning_in_status_and_doctor() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bank = Party::start(folder.path(), "bank", setup()).unwrap();
+    let no_warnings = bank.tacitly(&["status"]).unwrap()["warnings"].clone();
+    assert_eq!(no_warnings.as_array().unwrap().len(), 0, "{no_warnings}");
+    bank.stop();
+    let now = Timestamp::now();
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    let soon =
+        TlsIdentity::generate("bank".parse().unwrap(), now - days(1), now + days(20) + SignedDuration::from_hours(12))
+            .unwrap();
+    write_identity(&bank, &soon);
+    bank.serve().unwrap();
+    let status = bank.tacitly(&["status"]).unwrap();
+    let warning = status["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("expires in 20 days") && warning.contains("identity rotate"), "{warning}");
+    let found = bank.tacitly(&["doctor"]).unwrap();
+    let found = found.as_array().unwrap().iter().find(|found| found["what"] == "certificate").unwrap();
+    assert_eq!(found["level"], "warn", "{found}");
+}
+
+#[test]
+fn a_forced_rotation_locks_out_whom_it_could_not_tell_until_it_joins_again() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    pair.shop.stop();
+    let rotated = pair.bank.tacitly(&["identity", "rotate", "--force"]).unwrap();
+    assert_eq!(rotated["untold"], serde_json::json!(["shop"]));
+    pair.shop.serve().unwrap();
+    let locked_out = until(|| {
+        let peers = pair.shop.tacitly(&["peer", "list"]).ok()?;
+        let detail = peers[0]["link_detail"].as_str()?;
+        (peers[0]["link_up"] == false && detail.contains("not pinned for bank")).then_some(())
+    });
+    assert!(locked_out.is_some(), "{}", pair.shop.tacitly(&["peer", "list"]).unwrap());
+    let code = pair.bank.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    pair.shop.tacitly(&["peer", "join", &code]).unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
+}
+
+#[test]
+fn an_invitation_makes_a_new_peer_and_never_another_one_in_the_place_of_a_peer() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    let liar = Liar::join(&pair.bank, pair.folder.path());
+    let shop = "shop".parse().unwrap();
+    let code = pair.bank.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    let (inviter, token) = read_invitation(&code).unwrap();
+    let identity = fresh_identity(shop);
+    let application = liar.application(shop, token.clone(), identity.pin());
+    let refused = liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap_err();
+    assert!(refused.to_string().contains("invitation"), "{refused}");
+    // Nor with a signing key that is somebody else's.
+    let identity = fresh_identity(liar.me);
+    let mut application = liar.application(liar.me, token, identity.pin());
+    let key = pair.shop.tacitly(&["identity", "show"]).unwrap()["key"].as_str().unwrap().to_owned();
+    application.identity_key = key.into();
+    let refused = liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap_err();
+    assert!(refused.to_string().contains("invitation"), "{refused}");
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
+}
+
+#[test]
+fn a_new_pin_counts_only_with_the_peers_signature_and_an_ended_one_never_again() {
+    let stage = Stage::set();
+    let (first, second) = (stage.liar.identity(), fresh_identity(stage.liar.me));
+    let enters = |identity: TlsIdentity| {
+        let transport = stage.liar.transport(identity);
+        stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).is_ok()
+    };
+    let copy = |identity: &TlsIdentity| {
+        TlsIdentity::from_pem(identity.certificate_pem(), &identity.key_pem().to_string()).unwrap()
+    };
+    let refused = |answer| matches!(answer, Answer::Busy(_));
+    let pin = second.pin().to_string();
+
+    assert!(refused(stage.liar.ask(stage.liar.rotation("something else", &pin, false))), "a signature for other words");
+    assert!(refused(stage.liar.ask(stage.liar.rotation(PIN, "spki-sha256:00", false))), "no pin at all");
+    assert!(!enters(copy(&second)), "a pin was noted without a good signature");
+
+    assert!(matches!(stage.liar.ask(stage.liar.rotation(PIN, &pin, true)), Answer::Ack(pb::Ack {})));
+    assert!(enters(copy(&second)));
+    // The grace of the first pin is none: it has ended.
+    let ended = until(|| (!enters(copy(&first))).then_some(()));
+    assert!(ended.is_some(), "the old pin still opens");
+    let again = stage.liar.rotation(PIN, &first.pin().to_string(), true);
+    let mut answers = stage.liar.ask_as(copy(&second), [again]);
+    assert!(refused(answers.remove(0)), "an ended pin came back");
+    assert!(!enters(copy(&first)));
+
+    let many = (0..=MOST_PINS).map(|at| stage.liar.rotation(PIN, &format!("spki-sha256:{at:064x}"), false));
+    let answers = stage.liar.ask_as(copy(&second), many);
+    assert!(answers.into_iter().any(refused), "{NAME} may pin without end");
+}
+
+/// What a signature under a pin is made for.
+const PIN: &str = "tacitly tls pin 1";
+/// More pins than a peer may have.
+const MOST_PINS: usize = 256;
+
+#[test]
+fn a_cancelled_job_ends_on_both_sides_within_five_seconds_and_a_drain_within_its_own() {
+    // One second is promised; slow machines get five times that.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut pair = Pair::with(setup().set("TACITLY_LIMITS__DRAIN_SECONDS", 1), setup());
+    let (ours, theirs) = (mobiles(0..200_000), mobiles(100_000..300_000));
+    pair.datasets(&ours, &theirs);
+    let job = pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+    let id = job["id"].as_str().unwrap().to_owned();
+    let at_work = |party: &Party| {
+        let job = party.tacitly(&["job", "show", &id]).ok()?;
+        (job["bytes_in"].as_u64()? > 0).then_some(())
+    };
+    until(|| at_work(&pair.shop)).expect("the exchange began");
+    let began = std::time::Instant::now();
+    pair.shop.tacitly(&["job", "cancel", &id]).unwrap();
+    for party in [&pair.shop, &pair.bank] {
+        until(|| (party.tacitly(&["job", "show", &id]).ok()?["state"] == "cancelled").then_some(())).unwrap();
+    }
+    assert!(began.elapsed() < PATIENCE, "cancelling took {:?}", began.elapsed());
+
+    let job = pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+    let id = job["id"].as_str().unwrap().to_owned();
+    until(|| {
+        let job = pair.shop.tacitly(&["job", "show", &id]).ok()?;
+        (job["bytes_in"].as_u64()? > 0).then_some(())
+    })
+    .expect("the exchange began");
+    let began = std::time::Instant::now();
+    pair.bank.stop();
+    assert!(began.elapsed() < PATIENCE, "draining took {:?}", began.elapsed());
+    pair.bank.serve().unwrap();
+    let done = until(|| {
+        let job = pair.bank.tacitly(&["job", "show", &id]).ok()?;
+        match job["state"].as_str()? {
+            "done" => Some(()),
+            "suspended" => {
+                let _another_side_may_have_resumed = pair.bank.tacitly(&["job", "resume", &id]);
+                None
+            }
+            _ => None,
+        }
+    });
+    done.expect("the job that was drained is taken up and done");
+    let out = pair.file("out.csv").display().to_string();
+    pair.bank.tacitly(&["job", "result", &id, "--out", &out]).unwrap();
+    assert_eq!(numbers(&pair.file("out.csv")), semi_join(&ours, &theirs));
+}

@@ -1,0 +1,125 @@
+//! What one peer may use of a daemon: its patience, its messages, its line; and clocks that disagree.
+
+mod support;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use prost::Message as _;
+use support::liar::{NAME, Script};
+use support::stage::Stage;
+use support::{Pair, mobiles, semi_join, setup};
+use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
+use tacitly::transport::Envelope;
+use tacitly::trial::{Setup, until};
+
+fn stage(setup: Setup) -> Stage {
+    Stage::with(setup, mobiles(0..40), mobiles(20..60))
+}
+
+#[test]
+fn a_peer_that_says_yes_and_then_nothing_does_not_hold_a_job_beyond_its_deadline() {
+    // 3.6 s.
+    let stage = stage(setup().set("TACITLY_LIMITS__JOB_DEADLINE_HOURS", 0.001));
+    let (job, seen) = stage.run(Script { dawdles: true, ..stage.honest() });
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&"failed".into(), &"deadline".into()), "{job}");
+    assert!(job["failure"]["text"].as_str().unwrap().contains("waiting for the peer to read its data"), "{job}");
+    assert!(seen.received.is_empty(), "something of our set went out");
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_abandons_every_attempt_at_once_leaves_the_job_waiting_for_a_person() {
+    let stage = Stage::set();
+    let script = || Script { abandons: true, ..stage.honest() };
+    let (job, _) = stage.run_until(script(), &["suspended", "failed"]);
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&"suspended".into(), &"peer-lost".into()), "{job}");
+    assert_eq!(job["failure"]["who"], NAME);
+    assert!(job["failure"]["text"].as_str().unwrap().contains("attempts in a row"), "{job}");
+    stage.bank.tacitly(&["job", "cancel", job["id"].as_str().unwrap()]).unwrap();
+    stage.goes_on();
+}
+
+#[test]
+fn proposals_beyond_the_hours_limit_are_refused_with_the_limit_and_leave_no_trace() {
+    let stage = stage(setup().set("TACITLY_LIMITS__PROPOSALS_PER_HOUR", 3));
+    let refusals: Vec<String> = (0..5)
+        .map(|_| match stage.liar.ask(stage.liar.proposal("nothing-here")) {
+            Answer::Decided(pb::Decided { refused: Some(reason), .. }) => reason.code,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(refusals, ["refused-no-rule", "refused-no-rule", "refused-no-rule", "limit", "limit"]);
+    assert_eq!(stage.jobs().len(), 3);
+    // What we ask of the peer is not counted against it.
+    stage.goes_on();
+}
+
+#[test]
+fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
+    let stage = stage(setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 20).set("TACITLY_LOG__LEVEL", "info"));
+    let before = stage.bank.log().lines().count();
+    let nudge = pb::Request { what: Some(Ask::Nudge(pb::Nudge { job: "01J00000000000000000000000".to_owned() })) };
+    let body: bytes::Bytes = nudge.encode_to_vec().into();
+    let answered = stage.liar.runtime.block_on(async {
+        let mut connection = stage.liar.call().await.unwrap();
+        let end = tokio::time::Instant::now() + Duration::from_secs(4);
+        let mut answered = 0;
+        for id in 1.. {
+            let envelope = Envelope::Request { id, body: body.clone() };
+            match tokio::time::timeout_at(end, connection.send(envelope)).await {
+                Ok(sent) => sent.expect("a peer that asks too fast is held back, not cut off"),
+                Err(_) => break,
+            }
+            if tokio::time::Instant::now() > end {
+                break;
+            }
+            while let Ok(Ok(heard)) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
+                answered += u64::from(matches!(heard, Envelope::Response { .. }));
+            }
+        }
+        answered
+    });
+    // 20 a second, and a second's worth at once; a slow machine may be late in noticing the end.
+    assert!((20..=20 * 8).contains(&answered), "{answered} requests were answered");
+    let lines = stage.bank.log().lines().count() - before;
+    assert!(lines <= 20 * 8, "{lines} lines of log about one peer's nonsense");
+    stage.goes_on();
+}
+
+#[test]
+fn a_limited_line_slows_a_job_and_changes_nothing_else() {
+    // 1 MB a second each way, for 3 MB one way: the first second's worth goes at once.
+    let slow = || setup().set("TACITLY_LIMITS__MEGABITS_PER_SECOND", 8);
+    let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
+    for (bank, shop) in [(slow(), setup()), (setup(), slow())] {
+        let mut pair = Pair::with(bank, shop);
+        pair.datasets(&ours, &theirs);
+        let began = std::time::Instant::now();
+        let (job, rows) = pair.intersect().unwrap();
+        assert_eq!(rows, semi_join(&ours, &theirs));
+        assert_eq!(job["attempt"], 1, "the link stayed up");
+        assert!(began.elapsed() > Duration::from_secs(1), "the limit was not kept: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_peer_whose_clock_is_wrong_is_named_by_doctor_and_the_link_holds() {
+    let stage = Stage::set();
+    for (hours, words) in [(2, "7200 s ahead of ours"), (-2, "7200 s behind ours")] {
+        let clock = Timestamp::now() + SignedDuration::from_hours(hours);
+        let connection = stage.liar.runtime.block_on(stage.liar.call_as(stage.liar.identity(), clock)).unwrap();
+        let found = until(|| {
+            let found = stage.bank.tacitly(&["doctor"]).ok()?;
+            found.as_array()?.iter().find(|found| found["what"] == "clock" && found["level"] == "warn").cloned()
+        });
+        let found = found.expect("doctor did not see the clock");
+        let text = found["text"].as_str().unwrap();
+        // The greeting takes a moment.
+        let close = text.contains(words) || text.contains(&words.replace("7200", "7199"));
+        assert!(text.contains(NAME) && close, "{found}");
+        assert!(!found["mend"].as_str().unwrap().is_empty());
+        drop(connection);
+    }
+    stage.goes_on();
+}
