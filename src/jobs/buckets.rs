@@ -108,20 +108,20 @@ impl Jobs {
     }
 
     /// The job, bucket by bucket.
-    #[allow(clippy::too_many_arguments)] // Everything that the two sides have said to each other.
     pub(super) async fn attempt_in_buckets(
         self: &Arc<Self>,
         session: &Session<'_>,
         set: Set,
         each: u64,
         settled: Option<Plan>,
-        ready: pb::Ready,
         learners: &[PartyId],
         rule: &Rule,
     ) -> Result<(), Gone> {
-        let Session { job, terms, work, .. } = *session;
+        let Session { job, terms, work, ready, .. } = *session;
         let ours = (ready.sized, ready.finished);
-        let (laid, buckets, theirs) = self.agree_on_draw(session, set, each, settled.as_ref(), ready).await?;
+        let (laid, buckets, theirs) = self.agree_on_draw(session, set, each, settled.as_ref()).await?;
+        let ready = pb::Ready { draw: Some(buckets.draw()), ..ready.clone() };
+        let session = &Session { ready: &ready, ..*session };
         if settled.is_none() {
             self.settle(job, &Plan { bucket: each, draw: buckets.draw() }).await?;
         }
@@ -168,7 +168,6 @@ impl Jobs {
         set: Set,
         each: u64,
         settled: Option<&Plan>,
-        ready: pb::Ready,
     ) -> Result<(Laid, Buckets, (u32, u32)), Gone> {
         let Session { job, terms, work, .. } = *session;
         let (hash, largest) = (job.terms_hash, session.ours.max(session.theirs));
@@ -196,7 +195,7 @@ impl Jobs {
                 set = Some(Set::Laid(laid));
                 continue;
             }
-            let ours = pb::Ready { draw: Some(draw), ..ready.clone() };
+            let ours = pb::Ready { draw: Some(draw), ..session.ready.clone() };
             let theirs = self.meet(job, ours, work, |theirs| theirs.draw >= Some(draw)).await?;
             match theirs.draw {
                 Some(later) if later > MAX_DRAW => {
