@@ -29,12 +29,13 @@ use super::outcome::Outcome;
 use super::plan::{self, Plan};
 use super::run::Gone;
 use super::sets::{Laid, Progress, Rows, Set};
+use super::state::State;
 use super::terms::Kind;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Rule;
 use crate::session::{Completed, Settle, Transcript};
-use crate::store::Job;
+use crate::store::{Job, JobChange};
 
 const PLAN: &str = "plan";
 const DONE: &str = ", done";
@@ -139,13 +140,6 @@ impl Jobs {
 
         let all = self.all_done(job, Phase::Main, &buckets).await?;
         let receives = terms.receives(self.settings.me);
-        if receives {
-            let outcome = match terms.kind {
-                Kind::Cardinality => Outcome::Size(all.items),
-                Kind::Intersect | Kind::Align => Outcome::Parts { parts: buckets.count(), items: all.items },
-            };
-            self.store.put_checkpoint(job.id, Self::OUTCOME, &outcome.encode()).await?;
-        }
         let hint = if receives && all.items == 0 {
             work.show("looking at our own column");
             let hint = spawn_blocking(move || laid.hint()).await;
@@ -157,6 +151,16 @@ impl Jobs {
         let report = json!({
             "sent": side(&all.sent), "received": side(&all.received), "hint": hint, "buckets": buckets.count()
         });
+        // The peer's receipt may end the job from the moment on at which our outcome is there: the report comes first.
+        let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
+        self.store.advance(job.id, &[State::Running.name()], State::Running.name(), change).await?;
+        if receives {
+            let outcome = match terms.kind {
+                Kind::Cardinality => Outcome::Size(all.items),
+                Kind::Intersect | Kind::Align => Outcome::Parts { parts: buckets.count(), items: all.items },
+            };
+            self.store.put_checkpoint(job.id, Self::OUTCOME, &outcome.encode()).await?;
+        }
         self.settle_up(job, terms, report, work).await
     }
 
