@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::fingerprints;
 use super::outcome::Outcome;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
@@ -132,8 +133,8 @@ impl Datasets {
         Self { store, memory }
     }
 
-    /// Registers a file: reads it once, checks every row by the rules given, and remembers its SHA-256. Returns the
-    /// dataset and a report of counts for its owner.
+    /// Registers a file: reads it, takes its fingerprint, checks every row by the rules given, and remembers its SHA-256.
+    /// Returns the dataset and a report of counts for its owner.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
@@ -150,11 +151,11 @@ impl Datasets {
             self.store.peer(*peer).await?;
         }
         let memory = self.memory;
-        let (inspected, report, source, spec) = blocking(move || {
+        let (inspected, fingerprint, report, source, spec) = blocking(move || {
             let budget = Budget::of_bytes(memory);
-            let inspected = intake::inspect(&source, &budget)?;
+            let (inspected, fingerprint) = fingerprints::inspect(&source, &budget)?;
             let keys = intake::read_keys(&source, &spec, Some(&inspected.digest), &budget)?;
-            Ok((inspected, keys.report().clone(), source, spec))
+            Ok((inspected, fingerprint, keys.report().clone(), source, spec))
         })
         .await?;
         let stored = StoredDataset {
@@ -168,12 +169,21 @@ impl Datasets {
             size: inspected.digest.size,
             digest: digest_text(&inspected.digest),
         };
-        let dataset = self.store.add_dataset(stored, new.replace, by).await?;
+        let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
         for peer in peers {
             self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, by).await?;
         }
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         Ok((self.view(&dataset).await?, report.to_string()))
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Bytes that reading a file may use.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// All datasets with their rules.
@@ -375,6 +385,8 @@ fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
 }
 
 /// Runs work that reads files or computes for long, away from the threads that serve the network.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Trouble> + Send + 'static) -> Result<T, Trouble> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(work).await.map_err(|_| internal("reading a file ended unexpectedly"))?
 }

@@ -32,6 +32,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "RemovePeer",
             "AddDataset",
             "RemoveDataset",
+            "OpenRecord",
             "SubmitJob",
             "CancelJob",
             "ResumeJob",
