@@ -9,6 +9,7 @@ mod connect;
 mod dataset;
 mod demo;
 mod doctor;
+mod evidence;
 mod failure;
 mod identity;
 mod init;
@@ -77,6 +78,7 @@ enum Command {
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
+    Evidence(evidence::Evidence),
     #[command(subcommand)]
     Log(log::LogCommand),
     Demo(demo::Demo),
@@ -114,6 +116,7 @@ impl Cli {
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
             Command::Log(command) => command.run(&home, output),
+            Command::Evidence(command) => command.run(output),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),

@@ -1,0 +1,197 @@
+//! `tacitly evidence`: certificates and openings, checked by anybody, without a daemon and without a network.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use tacitly_attestation::certificate::{Trust, Verdict};
+use tacitly_attestation::policy::Policy;
+
+use super::{Failure, Output};
+use crate::codes;
+use crate::evidence::{self, Refused};
+
+/// More than any certificate, opening or policy can have.
+const MAX_FILE: u64 = 2 << 20;
+
+/// Evidence of what was agreed, computed and recorded: check it, read it.
+#[derive(Args)]
+pub(crate) struct Evidence {
+    #[command(subcommand)]
+    command: EvidenceCommand,
+}
+
+#[derive(Subcommand)]
+enum EvidenceCommand {
+    Verify(Verify),
+    Html(Page),
+    VerifyOpening(VerifyOpening),
+}
+
+/// Check a certificate offline and say how far it reaches: signed, included, witnessed, anchored. Exits with 1 and the
+/// reason if it does not hold.
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// The certificate.
+    file: PathBuf,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
+/// Check a certificate and write a printable page about it, in Chinese and English.
+#[derive(Args)]
+pub(crate) struct Page {
+    /// The certificate.
+    file: PathBuf,
+    /// The page to write.
+    #[arg(short, long)]
+    output: PathBuf,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
+/// Check that an opened record belongs to a dataset whose fingerprint is in a certificate. Exits with 1 and the reason
+/// if it does not.
+#[derive(Args)]
+pub(crate) struct VerifyOpening {
+    /// The opening, as `tacitly dataset open` writes it.
+    opening: PathBuf,
+    /// A certificate with the dataset's entry.
+    #[arg(long)]
+    certificate: PathBuf,
+    /// Print the record, which is personal data.
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
+/// Whom to trust.
+#[derive(Args)]
+pub(crate) struct TrustedKeys {
+    /// A policy file with the keys of logs, witnesses and signers to trust. Without it the keys in the certificate are
+    /// used, which shows only that the file is consistent.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
+impl TrustedKeys {
+    fn policy(&self) -> Result<Option<Policy>, Failure> {
+        let Some(path) = &self.policy else { return Ok(None) };
+        let shown = path.display();
+        let text = String::from_utf8(read(path)?).map_err(|_| Failure::plain(format!("{shown} is not UTF-8")))?;
+        Policy::parse(&text).map(Some).map_err(|error| Failure::plain(format!("{shown}: {error}")))
+    }
+}
+
+impl Evidence {
+    pub(crate) fn run(self, output: Output) -> Result<(), Failure> {
+        match self.command {
+            EvidenceCommand::Verify(command) => command.run(output),
+            EvidenceCommand::Html(command) => command.run(output),
+            EvidenceCommand::VerifyOpening(command) => command.run(output),
+        }
+    }
+}
+
+impl Verify {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let checked = evidence::check(&read(&self.file)?, policy.as_ref());
+        let verdict = checked.map_err(|refused| refuse(&refused, output))?;
+        output.say(|| evidence::summary(&verdict), || words(&self.file, &verdict));
+        Ok(())
+    }
+}
+
+impl Page {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let page = evidence::page(&read(&self.file)?, policy.as_ref());
+        let (page, verdict) = page.map_err(|refused| refuse(&refused, output))?;
+        std::fs::write(&self.output, page)
+            .map_err(|error| Failure::plain(format!("{} cannot be written: {error}", self.output.display())))?;
+        output.say(
+            || {
+                let mut summary = evidence::summary(&verdict);
+                summary["page"] = self.output.display().to_string().into();
+                summary
+            },
+            || format!("{}\n  page: {}", words(&self.file, &verdict), self.output.display()),
+        );
+        Ok(())
+    }
+}
+
+impl VerifyOpening {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let opening = zeroize::Zeroizing::new(read(&self.opening)?);
+        let checked = evidence::check_opening(&opening, &read(&self.certificate)?, policy.as_ref());
+        let opened = checked.map_err(|refused| refuse(&refused, output))?;
+        let record = self.show.then(|| opened.record());
+        let record = record.as_ref().map(|record| record.as_str());
+        output.say(
+            || {
+                serde_json::json!({
+                    "holds": true,
+                    "dataset": opened.leaf.to_string(),
+                    "owner": opened.owner,
+                    "row": opened.row,
+                    "rows": opened.rows,
+                    "record": record,
+                })
+            },
+            || {
+                let line = format!(
+                    "{} holds: row {} of {} of the dataset that {} put on record as {}",
+                    self.opening.display(),
+                    opened.row,
+                    opened.rows,
+                    opened.owner,
+                    opened.leaf
+                );
+                record
+                    .map_or_else(|| format!("{line}\n  --show prints the record"), |record| format!("{line}\n{record}"))
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Says to a program why, and to a person how to go on.
+fn refuse(refused: &Refused, output: Output) -> Failure {
+    if output.is_json() {
+        let refusal = serde_json::json!({ "holds": false, "reason": refused.reason, "detail": refused.detail });
+        output.say(|| refusal, String::new);
+    }
+    Failure::coded(codes::EVIDENCE.name, refused.to_string(), codes::EVIDENCE.mend)
+}
+
+fn words(file: &Path, verdict: &Verdict) -> String {
+    let mut lines = vec![format!("{} holds: {}", file.display(), verdict.levels)];
+    for proven in &verdict.entries {
+        let signed: Vec<&str> = proven.signed.iter().map(|party| party.as_str()).collect();
+        lines.push(format!("  {} signed by {} · {}", proven.entry.kind(), signed.join(", "), proven.leaf));
+    }
+    lines.push(match verdict.trust {
+        Trust::Given => "  checked with the keys of the policy given".to_owned(),
+        Trust::Snapshot => {
+            "  checked with the keys in the certificate itself; --policy FILE says whose keys you trust".to_owned()
+        }
+    });
+    lines.join("\n")
+}
+
+/// A whole file, if it is not larger than such files are.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let unreadable = |error| Failure::plain(format!("{shown} cannot be read: {error}"));
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Failure::plain(format!("{shown} has more than {MAX_FILE} bytes; it is no evidence file")));
+    }
+    Ok(bytes)
+}
