@@ -83,6 +83,8 @@ codes! {
         "Put the newest copy of the log's folder in its place, or begin a log of another name; docs/attestation.md says how.";
     EVIDENCE "evidence" "The certificate or the opening does not hold; the reason stands in front of the text."
         "Do not rely on it. Ask its issuer for the unchanged file; docs/attestation.md explains each reason.";
+    EVIDENCE_NONE "evidence-none" "There is no evidence of this job."
+        "Evidence begins with the agreement, before round 1; `tacitly events --job JOB` shows what came before.";
     INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";
 }
 

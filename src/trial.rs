@@ -2,6 +2,7 @@
 //! daemon processes, loopback with TLS. A daemon ends with the value that holds it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -189,6 +190,19 @@ impl Party {
             cpu: Duration::from_secs_f64(ticks as f64 / per_second as f64),
             peak_rss_kib: peak.and_then(|peak| peak.trim().parse().ok()).unwrap_or_default(),
         })
+    }
+
+    /// Bytes on disk of the party's folder, and of files that its daemon holds open without a name.
+    #[must_use]
+    pub fn disk(&self) -> u64 {
+        let id = self.daemon.as_ref().map(Child::id).unwrap_or_default();
+        let blocks = |found: std::io::Result<std::fs::Metadata>| found.map_or(0, |found| found.blocks() * 512);
+        let files = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let named: u64 = files(&self.home).map(|path| blocks(std::fs::symlink_metadata(path))).sum();
+        let nameless = files(Path::new(&format!("/proc/{id}/fd"))).filter(|link| {
+            std::fs::read_link(link).is_ok_and(|target| target.to_string_lossy().ends_with(" (deleted)"))
+        });
+        named + nameless.map(|link| blocks(std::fs::metadata(link))).sum::<u64>()
     }
 
     /// Where the daemon's log is.

@@ -14,6 +14,7 @@ use data_encoding::HEXLOWER;
 use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
 use support::stage::Stage;
 use support::{mobiles, setup};
+use tacitly::jobs::wire as pb;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::transport::{
     Complaint, Envelope, Inbox, Notice, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange,
@@ -531,5 +532,30 @@ fn a_rule_of_the_stream_that_is_broken_is_shown_with_the_liars_name() {
     let shown = stage.link_detail("broke the rules");
     assert_eq!(shown, format!("{NAME} broke the rules of the stream: channel-number"));
     stage.logs("the peer broke the rules of the stream");
+    stage.goes_on();
+}
+
+#[test]
+fn impossible_buckets_name_the_liar_and_a_later_draw_is_followed() {
+    const BUCKET: u64 = 1 << 20;
+    let stage = Stage::set();
+    let says = |ready| Script { ready, ..stage.honest() };
+    stage.accuses("no draw", says(|ready| pb::Ready { bucket: BUCKET, draw: Some(99), ..ready }), "no way to sort");
+    let huge = says(|ready| pb::Ready { bucket: 1 << 40, settled: true, ..ready });
+    stage.accuses("huge buckets", huge, "impossible size");
+    let (job, _) = stage.run(says(|ready| pb::Ready { bucket: 1, ..ready }));
+    assert_eq!(job["failure"]["code"], "limit", "{job}");
+    let (job, _) = stage.run(says(|ready| pb::Ready { items: u64::MAX, bucket: BUCKET, ..ready }));
+    assert_eq!(job["failure"]["code"], "too-many-rows", "{job}");
+
+    // A peer whose set overflows under the first draw says so, and the daemon sorts its own again.
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let play = stage.liar.play(says(|ready| pb::Ready { bucket: BUCKET, draw: Some(1), ..ready }), seen.clone());
+    let mut submitted = stage.submit();
+    until(|| seen.lock().unwrap().draws.contains(&1).then_some(())).expect("the daemon stayed with its draw");
+    stage.bank.tacitly(&["job", "cancel", stage.jobs().last().unwrap()["id"].as_str().unwrap()]).unwrap();
+    submitted.wait().unwrap();
+    play.abort();
+    let _aborted = stage.liar.runtime.block_on(play);
     stage.goes_on();
 }

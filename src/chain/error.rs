@@ -123,6 +123,12 @@ pub enum ChainError {
         /// What happened.
         detail: String,
     },
+    /// What a witness sent is not its signature of what was asked.
+    #[error("{witness} sent a cosignature that does not verify; it is not kept")]
+    BadCosignature {
+        /// The witness's name.
+        witness: String,
+    },
     /// The log's key cannot be used.
     #[error("the log's checkpoint cannot be signed: {0}")]
     Signing(String),

@@ -11,7 +11,7 @@ use tacitly_attestation::tree::{Tile, TileKind};
 
 use super::segment::{self, Records, Step};
 use super::tiles::{Edge, Tiles, WIDTH};
-use super::{ChainError, View, checkpoint, index};
+use super::{ChainError, View, checkpoint, cosigned, index};
 
 /// The most findings that are listed.
 const MAX_FINDINGS: usize = 1000;
@@ -90,6 +90,7 @@ pub fn fsck(folder: &Path, keys: &KeyRing, signers: Option<&KeyRing>) -> Result<
 
 fn look_through(view: &View, keys: &KeyRing, signers: Option<&KeyRing>) -> Result<Fsck, ChainError> {
     let mut look = Look::new(view, signers);
+    look.cosigned(keys);
     look.entries()?;
     let stated = view.checkpoint();
     if let Some(Err(error)) = stated.map(|stated| checkpoint::check(&view.folder, stated, keys)) {
@@ -114,6 +115,8 @@ struct Look<'v> {
     signers: Option<&'v KeyRing>,
     tiles: Tiles,
     signed: u64,
+    /// The cosigned checkpoints' roots, by size.
+    cosigned: BTreeMap<u64, Hash>,
     whole: Edge,
     offsets: Vec<u64>,
     sound: u64,
@@ -131,6 +134,7 @@ impl<'v> Look<'v> {
             signers,
             tiles: Tiles::of(&view.folder),
             signed: view.checkpoint().map_or(0, |checkpoint| checkpoint.checkpoint().size),
+            cosigned: BTreeMap::new(),
             whole: Edge::default(),
             offsets: Vec::new(),
             sound: 0,
@@ -177,6 +181,7 @@ impl<'v> Look<'v> {
             if self.whole.size() == self.signed {
                 self.signed_tree();
             }
+            self.cosigned_tree();
         }
         let size = self.whole.size();
         if size < self.signed {
@@ -216,6 +221,36 @@ impl<'v> Look<'v> {
         if stated.is_some_and(|stated| stated != root) {
             let what = format!("its root is not that of the first {} entries as they are stored", self.signed);
             self.find("checkpoint", None, what);
+        }
+    }
+
+    /// The checkpoints that witnesses cosigned, and every signature under them.
+    fn cosigned(&mut self, keys: &KeyRing) {
+        let cosigned = match self.view.cosigned() {
+            Ok(cosigned) => cosigned,
+            Err(ChainError::DamagedFile { path, what, .. }) => {
+                let file = path.strip_prefix(&self.view.folder).unwrap_or(&path).to_owned();
+                return self.find(file, None, what);
+            }
+            Err(error) => return self.find("cosigned", None, error.to_string()),
+        };
+        let all: KeyRing = keys.iter().chain(cosigned.keys().iter()).cloned().collect();
+        for checkpoint in cosigned.checkpoints() {
+            let stated = checkpoint.checkpoint();
+            let verified = checkpoint.verify(&all);
+            let whole = verified.is_ok_and(|verified| verified.len() == checkpoint.signatures().len());
+            if !whole {
+                self.find(cosigned::file(stated.size), None, "a signature under it does not verify");
+            }
+            self.cosigned.insert(stated.size, stated.root);
+        }
+    }
+
+    fn cosigned_tree(&mut self) {
+        let size = self.whole.size();
+        if self.cosigned.remove(&size).is_some_and(|root| root != self.whole.root()) {
+            let what = format!("its root is not that of the first {size} entries as they are stored");
+            self.find(cosigned::file(size), None, what);
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use tacitly_attestation::checkpoint::SignedCheckpoint;
 use tacitly_attestation::hash::{Hash, leaf_hash};
+use tacitly_attestation::note::{KeyRing, NoteSignature, VerifierKey};
 use tacitly_attestation::tree::{
     MAX_ENTRY_BYTES, ProveError, Tile, TileKind, prove_consistency, prove_inclusion, root_at, verify_consistency,
     verify_inclusion,
@@ -20,7 +21,7 @@ use super::scribe::Scribe;
 use super::segment::{Records, Step};
 use super::state::{Core, Signed, Standing, State, Waiting};
 use super::tiles::{Tiles, WIDTH, damaged};
-use super::{ChainError, NoteKey, files, index, writer};
+use super::{ChainError, Cosigned, NoteKey, files, index, writer};
 
 /// One party's log. A clone is the same log; when the last is dropped, what waits is written and signed.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ struct Handle {
     core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     places: Mutex<Places>,
+    cosigned: Mutex<Cosigned>,
     _lock: Lock,
 }
 
@@ -71,6 +73,7 @@ impl Log {
         let lock = Lock::take(folder)?;
         let Found { segment, offsets, signed, signed_end, checkpoint, unsigned, end, settled } =
             recover::open(folder, key.public())?;
+        let cosigned = Cosigned::read(folder)?;
         let mut tree = signed.range().clone();
         unsigned.iter().for_each(|leaf| tree.push(*leaf));
         let state = State {
@@ -103,8 +106,8 @@ impl Log {
         ];
         let threads = threads.into_iter().collect::<Result<Vec<_>, _>>();
         let threads = threads.map_err(|error| ChainError::io(folder, error))?;
-        let places = Mutex::default();
-        Ok(Self(Arc::new(Handle { core, threads: Mutex::new(threads), places, _lock: lock })))
+        let (places, cosigned) = (Mutex::default(), Mutex::new(cosigned));
+        Ok(Self(Arc::new(Handle { core, threads: Mutex::new(threads), places, cosigned, _lock: lock })))
     }
 
     /// The log's name.
@@ -232,8 +235,9 @@ impl Log {
     /// Waits until the newest checkpoint has another size than `size`, and tells its size.
     pub async fn grown_from(&self, size: u64) -> u64 {
         let mut signed = self.0.core.signed.subscribe();
-        match signed.wait_for(|signed| signed.size() != size).await {
-            Ok(signed) => signed.size(),
+        let grown = signed.wait_for(|signed| signed.size() != size).await.map(|signed| signed.size());
+        match grown {
+            Ok(grown) => grown,
             Err(_) => std::future::pending().await,
         }
     }
@@ -338,6 +342,45 @@ impl Log {
             Ok(()) => Ok(root),
             Err(_) => Err(self.wrong_tiles()),
         }
+    }
+
+    /// Keeps `line`, with which the witness of `key` has cosigned `checkpoint`, one of ours.
+    ///
+    /// # Errors
+    /// [`ChainError::BadCosignature`] if it does not verify; [`ChainError::Io`], [`ChainError::DiskFull`].
+    pub fn add_cosignature(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        line: NoteSignature,
+        key: &VerifierKey,
+    ) -> Result<(), ChainError> {
+        let mut with = checkpoint.clone();
+        with.add(line.clone());
+        let keys = KeyRing::from_iter([key.clone()]);
+        let verified = with.verify(&keys);
+        if !verified.is_ok_and(|verified| verified.iter().any(|verified| verified.time.is_some())) {
+            return Err(ChainError::BadCosignature { witness: key.name().to_owned() });
+        }
+        self.locked_cosigned().add(&self.0.core.folder, checkpoint, line, key)
+    }
+
+    /// What witnesses have cosigned.
+    #[must_use]
+    pub fn cosigned(&self) -> Cosigned {
+        self.locked_cosigned().clone()
+    }
+
+    /// The checkpoint of at least `size` entries with the most cosignatures: the cosigned one that is best, or the
+    /// newest that only we have signed.
+    #[must_use]
+    pub fn witnessed(&self, size: u64) -> Option<SignedCheckpoint> {
+        let best = self.locked_cosigned().best(size).cloned();
+        let newest = || self.checkpoint().filter(|newest| newest.checkpoint().size >= size);
+        best.or_else(|| newest().map(|newest| (*newest).clone()))
+    }
+
+    fn locked_cosigned(&self) -> MutexGuard<'_, Cosigned> {
+        self.0.cosigned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn signed_size(&self) -> u64 {

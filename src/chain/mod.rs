@@ -13,6 +13,7 @@
 //! | `tile/…` | the tree and the entries as C2SP tlog-tiles |
 //! | `index` | where entries stand, and from where a start may go on |
 //! | `cut-…` | what was left of a write that a crash cut off; nobody was told it is stored |
+//! | `cosigned/…` | the newest checkpoints with the lines of others' witnesses, and the witnesses' keys |
 //! | `lock` | who writes |
 //!
 //! The segment grows and is never rewritten. Tiles and index are made anew when they are missing. [`fsck`] derives
@@ -25,9 +26,12 @@
 //! | `segment.rs`, `tiles.rs`, `index.rs`, `checkpoint.rs`, `files.rs`, `lock.rs` | a kind of file each |
 //! | `recover.rs` | what a start finds and mends |
 //! | `view.rs`, `fsck.rs` | reading a log that others write |
+//! | `cosigned.rs` | what others cosigned of our log |
+//! | `witness.rs` | [`Witness`]: what we cosign of others' logs; forks are kept as evidence |
 //! | `key.rs`, `error.rs` | the signing key; what may go wrong |
 
 mod checkpoint;
+mod cosigned;
 mod error;
 mod fault_point;
 mod files;
@@ -44,10 +48,13 @@ mod state;
 mod tests;
 mod tiles;
 mod view;
+pub mod witness;
 mod writer;
 
+pub use cosigned::{Cosignature, Cosigned};
 pub use error::ChainError;
 pub use fsck::{Finding, Fsck, SignatureCheck, fsck};
 pub use key::{NoteKey, SigningRefused};
 pub use log::{Head, Leaf, Log};
 pub use view::View;
+pub use witness::{LogName, Verdict, Witness, Witnessed};

@@ -8,7 +8,7 @@ use tacitly_attestation::checkpoint::SignedCheckpoint;
 
 use super::segment::{self, Records, Step};
 use super::tiles::WIDTH;
-use super::{ChainError, checkpoint, index};
+use super::{ChainError, Cosigned, checkpoint, index};
 
 /// The longest first line of a segment.
 const MAX_FIRST_LINE: u64 = 512;
@@ -63,6 +63,14 @@ impl View {
     #[must_use]
     pub fn checkpoint(&self) -> Option<&SignedCheckpoint> {
         self.checkpoint.as_ref()
+    }
+
+    /// What witnesses have cosigned.
+    ///
+    /// # Errors
+    /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
+    pub fn cosigned(&self) -> Result<Cosigned, ChainError> {
+        Cosigned::read(&self.folder)
     }
 
     /// Gives every entry from `from` on to `each`, with its index, and tells how many entries the log has. What the

@@ -1,25 +1,36 @@
-//! `tacitly evidence`: certificates and openings, checked by anybody, without a daemon and without a network.
+//! `tacitly evidence`: a job's certificate; certificates and openings checked by anybody, without a daemon and without a
+//! network.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use tacitly_attestation::certificate::{Trust, Verdict};
 use tacitly_attestation::policy::Policy;
 
-use super::{Failure, Output};
+use super::connect::Way;
+use super::{Failure, Output, connect};
 use crate::codes;
 use crate::evidence::{self, Refused};
+use crate::rpc::control;
 
 /// More than any certificate, opening or policy can have.
 const MAX_FILE: u64 = 2 << 20;
 
-/// Evidence of what was agreed, computed and recorded: check it, read it.
+/// Write a job's evidence: who agreed to what, what went over the link and what came of it, signed, logged and
+/// witnessed. Anybody verifies the file offline, with `evidence verify`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Evidence {
+    /// The job's number.
+    #[arg(value_name = "JOB", required = true)]
+    job: Option<String>,
+    /// The file; absent: JOB.evidence in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(subcommand)]
-    command: EvidenceCommand,
+    command: Option<EvidenceCommand>,
 }
 
 #[derive(Subcommand)]
@@ -86,13 +97,39 @@ impl TrustedKeys {
 }
 
 impl Evidence {
-    pub(crate) fn run(self, output: Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         match self.command {
-            EvidenceCommand::Verify(command) => command.run(output),
-            EvidenceCommand::Html(command) => command.run(output),
-            EvidenceCommand::VerifyOpening(command) => command.run(output),
+            Some(EvidenceCommand::Verify(command)) => command.run(output),
+            Some(EvidenceCommand::Html(command)) => command.run(output),
+            Some(EvidenceCommand::VerifyOpening(command)) => command.run(output),
+            None => fetch(self.job.unwrap_or_default(), self.out, way, output).await,
         }
     }
+}
+
+/// Asks the daemon for the certificate of a job and writes it to a file.
+async fn fetch(job: String, out: Option<PathBuf>, way: &Way, output: Output) -> Result<(), Failure> {
+    let mut daemon = connect::connect(way).await?;
+    let request = control::JobRequest { job: job.clone() };
+    let certificate = daemon.evidence(request).await?.into_inner().certificate;
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("{job}.evidence")));
+    write(&out, &certificate)?;
+    output.say(
+        || serde_json::json!({ "job": job, "file": out, "bytes": certificate.len() }),
+        || format!("{} ({} bytes)", out.display(), certificate.len()),
+    );
+    Ok(())
+}
+
+/// Writes a whole file or none.
+fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error: std::io::Error| Failure::plain(format!("cannot write {}: {error}", out.display()));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(out).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
 impl Verify {
@@ -110,8 +147,7 @@ impl Page {
         let policy = self.trust.policy()?;
         let page = evidence::page(&read(&self.file)?, policy.as_ref());
         let (page, verdict) = page.map_err(|refused| refuse(&refused, output))?;
-        std::fs::write(&self.output, page)
-            .map_err(|error| Failure::plain(format!("{} cannot be written: {error}", self.output.display())))?;
+        write(&self.output, page.as_bytes())?;
         output.say(
             || {
                 let mut summary = evidence::summary(&verdict);

@@ -9,6 +9,7 @@ use tacitly_attestation::entry::{Kind, SignedEntry};
 use tacitly_attestation::hash::leaf_hash;
 use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::policy::Policy;
+use tacitly_attestation::witness::ForkEvidence;
 
 use super::output::table;
 use super::{Failure, Output};
@@ -23,6 +24,7 @@ pub(crate) enum LogCommand {
     Head(Head),
     Tail(Tail),
     Fsck(Fsck),
+    VerifyFork(VerifyFork),
 }
 
 /// Show the log's name, size and root, and the newest signed checkpoint.
@@ -59,6 +61,21 @@ pub(crate) struct Fsck {
     policy: Option<PathBuf>,
 }
 
+/// Check the proof that a log has told two histories (a fork-… file of the folder evidence/): two checkpoints of one
+/// size, different, both signed by the log. Exits with 0 if it convicts the log, with 1 if it convicts nobody.
+#[derive(Args)]
+pub(crate) struct VerifyFork {
+    /// The file.
+    file: PathBuf,
+    /// The log's key, in the form NAME+ID+BASE64; absent: the keys of the logs that this party has witnessed, and its
+    /// own.
+    #[arg(long)]
+    key: Vec<String>,
+    /// A policy file with the keys of logs to trust.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
 /// Which log.
 #[derive(Args)]
 pub(crate) struct Place {
@@ -91,6 +108,7 @@ impl LogCommand {
             Self::Head(command) => command.run(home, output),
             Self::Tail(command) => command.run(home, output),
             Self::Fsck(command) => command.run(home, output),
+            Self::VerifyFork(command) => command.run(home, output),
         }
     }
 }
@@ -102,6 +120,26 @@ struct HeadView {
     signed_size: Option<u64>,
     root: Option<String>,
     checkpoint: Option<String>,
+    /// The newest cosignature of every witness.
+    cosigned: Vec<CosignedView>,
+}
+
+#[derive(Serialize)]
+struct CosignedView {
+    witness: String,
+    size: u64,
+    /// By the witness's clock.
+    at: String,
+    age_seconds: i64,
+}
+
+impl CosignedView {
+    fn of(line: chain::Cosignature) -> Self {
+        let time = i64::try_from(line.time).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_second(time).map(|at| at.to_string()).unwrap_or_default();
+        let age_seconds = jiff::Timestamp::now().as_second().saturating_sub(time);
+        Self { witness: line.witness, size: line.size, at, age_seconds }
+    }
 }
 
 impl Head {
@@ -115,6 +153,7 @@ impl Head {
             signed_size: checkpoint.map(|checkpoint| checkpoint.checkpoint().size),
             root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
             checkpoint: checkpoint.map(ToString::to_string),
+            cosigned: view.cosigned().map_err(Failure::plain)?.newest().into_iter().map(CosignedView::of).collect(),
         };
         output.say(
             || &head,
@@ -124,6 +163,12 @@ impl Head {
                     (Some(signed), Some(root)) => format!("  checkpoint: the first {signed}, root {root}"),
                     _ => "  checkpoint: none yet".to_owned(),
                 });
+                lines.extend(head.cosigned.iter().map(|line| {
+                    format!("  cosigned: the first {} by {}, {} s ago", line.size, line.witness, line.age_seconds)
+                }));
+                if head.cosigned.is_empty() {
+                    lines.push("  cosigned: by nobody".to_owned());
+                }
                 lines.join("\n")
             },
         );
@@ -258,6 +303,54 @@ impl Fsck {
             "the log is not as it was written",
             "stop the daemon and keep this folder as it is; take damaged files back from a copy",
         ))
+    }
+}
+
+impl VerifyFork {
+    fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let bytes =
+            std::fs::read(&self.file).map_err(|error| Failure::plain(format!("{}: {error}", self.file.display())))?;
+        let refused = |error: &dyn std::fmt::Display| Failure::plain(format!("{}: {error}", self.file.display()));
+        let evidence = ForkEvidence::parse(&bytes).map_err(|error| refused(&error))?;
+        let mut keys = KeyRing::default();
+        for text in &self.key {
+            let key = VerifierKey::parse(text).map_err(|error| Failure::plain(format!("--key: {error}")))?;
+            keys.add(key);
+        }
+        if self.key.is_empty() {
+            let witnessed = chain::witness::all(&home.join(attestation::WITNESS)).map_err(Failure::plain)?;
+            witnessed.into_iter().for_each(|known| keys.add(known.key));
+            if self.policy.is_some() || home.join(home::IDENTITY_KEY).exists() {
+                trusted(home, self.policy.as_deref())?.0.iter().for_each(|key| keys.add(key.clone()));
+            }
+        }
+        let (known, offered) = (evidence.known.checkpoint(), evidence.offered.checkpoint());
+        // A key counts for the log whose name it bears, and for no other.
+        let of_log: KeyRing = keys.iter().filter(|key| key.name() == known.origin).cloned().collect();
+        if of_log.iter().next().is_none() {
+            let text = format!("there is no key of the log {} to judge by", known.origin);
+            return Err(Failure::hinted(text, "name it with --key, or a policy that has it with --policy"));
+        }
+        evidence.verify(&of_log).map_err(|error| refused(&error))?;
+        output.say(
+            || {
+                serde_json::json!({
+                    "convicts": known.origin,
+                    "size": evidence.size(),
+                    "roots": [known.root.to_string(), offered.root.to_string()],
+                })
+            },
+            || {
+                format!(
+                    "{} is convicted: it has signed two histories of {} entries\n  one has the root {}\n  the other has the root {}",
+                    known.origin,
+                    evidence.size(),
+                    known.root,
+                    offered.root
+                )
+            },
+        );
+        Ok(())
     }
 }
 

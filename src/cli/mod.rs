@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod peer;
 mod psi;
+mod replay;
 mod serve;
 mod token;
 mod watch;
@@ -116,7 +117,6 @@ impl Cli {
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
             Command::Log(command) => command.run(&home, output),
-            Command::Evidence(command) => command.run(output),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),
@@ -130,6 +130,7 @@ impl Cli {
             Command::Approve(command) => block_on(command.run(&way, output)),
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),
+            Command::Evidence(command) => block_on(command.run(&way, output)),
         }
     }
 }

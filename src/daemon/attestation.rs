@@ -6,11 +6,18 @@ use std::sync::Arc;
 use tacitly_attestation::note::KeyUse;
 
 use super::config::Config;
-use crate::chain::{ChainError, Log, NoteKey};
+use crate::chain::{ChainError, Log, NoteKey, Witness};
+use crate::jobs::witness_name;
 use crate::store::{NoteSigner, Signer};
 
 /// The folder of the log, in the party's folder.
 pub const FOLDER: &str = "log";
+
+/// The folder of what this party cosigned as a witness, in the party's folder.
+pub const WITNESS: &str = "witness";
+
+/// The folder of what convicts others, in the party's folder.
+pub const EVIDENCE: &str = "evidence";
 
 /// Where the attestation log of the party in `home` is.
 #[must_use]
@@ -36,4 +43,15 @@ pub async fn open_log(home: &Path, config: &Config, signer: Arc<dyn Signer>) -> 
     let (folder, key) = (folder(home), log_key(config, signer)?);
     let opened = tokio::task::spawn_blocking(move || Log::open(&folder, key)).await;
     opened.unwrap_or(Err(ChainError::Closed))
+}
+
+/// Opens the party as a witness of others' logs.
+///
+/// # Errors
+/// [`ChainError`]
+pub fn open_witness(home: &Path, config: &Config, signer: Arc<dyn Signer>) -> Result<Witness, ChainError> {
+    let public = *signer.public_key().as_bytes();
+    let key = NoteKey::new(&witness_name(config.party), KeyUse::Cosignature, &public, NoteSigner(signer));
+    let key = key.map_err(|error| ChainError::Signing(error.to_string()))?;
+    Witness::open(&home.join(WITNESS), &home.join(EVIDENCE), key)
 }

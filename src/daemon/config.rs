@@ -8,9 +8,12 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
-use tacitly_attestation::entry::Origin;
+use tacitly_attestation::entry::{LegalName, Origin, Reason, Region, Registration};
 use tacitly_core::PartyId;
+use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
+
+use crate::jobs::Standing;
 
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
@@ -109,6 +112,9 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
+    /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
+    /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
+    pub bucket_keys: u64,
     /// Requests about jobs and new sessions that are read from one peer in a second; more wait in its connection.
     pub requests_per_second: NonZeroU64,
     /// Megabits a second to one peer, and as many from it; 0 for no limit.
@@ -122,12 +128,22 @@ pub struct Limits {
 }
 
 /// The `[attestation]` table.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attestation {
     /// The name of this party's attestation log; absent: `tacitly/` and the party. A log that is lost is followed by
     /// one of another name.
     pub origin: Option<String>,
+    /// This party's registered name, in any script; absent: its name among its peers.
+    pub legal_name: Option<String>,
+    /// Its register number: `uscc:` or `lei:` and the number.
+    pub registration: Option<String>,
+    /// Where it runs: `CN`, `CN-BJ`.
+    pub region: Option<String>,
+    /// Days for which entries are kept.
+    pub retention_days: u64,
+    /// How many of the peers must have cosigned our log; 0: more than half of them.
+    pub quorum: usize,
 }
 
 /// The `[log]` table.
@@ -177,12 +193,20 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
+            bucket_keys: 0,
             requests_per_second: const { NonZeroU64::new(200).unwrap() },
             megabits_per_second: 0,
             proposals_per_hour: 1000,
             job_deadline_hours: 24.0,
             drain_seconds: 30,
         }
+    }
+}
+
+impl Default for Attestation {
+    fn default() -> Self {
+        let (origin, legal_name, registration, region) = (None, None, None, None);
+        Self { origin, legal_name, registration, region, retention_days: 1095, quorum: 0 }
     }
 }
 
@@ -256,6 +280,11 @@ impl Config {
             (limits.running_jobs > 0, "limits.running_jobs", "must be at least 1"),
             (limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1"),
             (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
+            (
+                limits.bucket_keys == 0 || (MIN_BUCKET_ITEMS..=BUCKET_ITEMS).contains(&limits.bucket_keys),
+                "limits.bucket_keys",
+                "must be 0 or from 256 to 1048576",
+            ),
             (limits.proposals_per_hour > 0, "limits.proposals_per_hour", "must be at least 1"),
             (
                 (0.001..=8760.0).contains(&limits.job_deadline_hours),
@@ -274,6 +303,22 @@ impl Config {
                 "must be a name such as bank-a.example/log: a URL without its scheme",
             ),
             (
+                optional(&self.attestation.legal_name, LegalName::parse).is_some(),
+                "attestation.legal_name",
+                "must be a registered name of 2 to 80 letters and digits",
+            ),
+            (
+                optional(&self.attestation.registration, Registration::parse).is_some(),
+                "attestation.registration",
+                "must be uscc: or lei: and a number with right check characters",
+            ),
+            (
+                optional(&self.attestation.region, Region::parse).is_some(),
+                "attestation.region",
+                "must be a country or a country and its province, such as CN or CN-BJ",
+            ),
+            (self.attestation.retention_days > 0, "attestation.retention_days", "must be at least 1"),
+            (
                 EnvFilter::try_new(&self.log.level).is_ok(),
                 "log.level",
                 "must be error, warn, info, debug or trace, or directives as for RUST_LOG",
@@ -281,6 +326,19 @@ impl Config {
         ];
         let broken = demands.into_iter().filter(|(holds, ..)| !holds);
         broken.map(|(_, key, rule)| ConfigError::OutOfRange { path: home.join(FILE), key, rule }).collect()
+    }
+
+    /// What this party says of itself in its attestation log; what is out of range is left out.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let Attestation { legal_name, registration, region, retention_days, quorum, .. } = &self.attestation;
+        Standing {
+            legal_name: optional(legal_name, LegalName::parse).flatten(),
+            registration: optional(registration, Registration::parse).flatten(),
+            region: optional(region, Region::parse).flatten(),
+            retention_days: *retention_days,
+            quorum: *quorum,
+        }
     }
 
     /// Heartbeat interval.
@@ -323,4 +381,9 @@ impl Config {
     pub fn origin(&self) -> String {
         self.attestation.origin.clone().unwrap_or_else(|| format!("tacitly/{}", self.party))
     }
+}
+
+/// A value that may be absent, read; `None` if it is there and cannot be.
+fn optional<T>(text: &Option<String>, read: impl Fn(&str) -> Result<T, Reason>) -> Option<Option<T>> {
+    text.as_deref().map(read).transpose().ok()
 }

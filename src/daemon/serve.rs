@@ -113,7 +113,9 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
-    let record = Record { log: attestation::open_log(home, &config, signer.clone()).await?, signer: signer.clone() };
+    let log = attestation::open_log(home, &config, signer.clone()).await?;
+    let record =
+        Record { log, witness: attestation::open_witness(home, &config, signer.clone())?, signer: signer.clone() };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
@@ -145,15 +147,19 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         listen,
         reconnect_window: config.reconnect_window(),
         jobs_per_peer: config.limits.jobs_per_peer,
+        standing: config.standing(),
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
+        bucket_keys: config.limits.bucket_keys,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
     desk.open(&jobs);
+    tokio::spawn(keep_standing(jobs.clone()));
+    jobs.keep_witnessed();
     jobs.take_up_all().await?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -214,6 +220,15 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     drop((jobs, network));
     tracing::info!("stopped");
     served
+}
+
+/// Puts on record who we are, and goes on trying while the log or the store takes nothing.
+async fn keep_standing(jobs: Arc<Jobs>) {
+    const PAUSE: Duration = Duration::from_secs(30);
+    while let Err(error) = jobs.record_standing().await {
+        tracing::warn!(%error, "who we are is not on record yet");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Says whether the daemon is ready: it lives as long as it answers, and is ready while the store takes writes and no

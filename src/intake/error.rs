@@ -209,6 +209,12 @@ pub enum Problem {
         /// Rows read so far.
         rows: u64,
     },
+    /// Keys that do not fit into memory could not be laid aside on disk, or not be read back.
+    #[error("keys could not be laid aside here ({0}); check free space and permissions of the party's folder")]
+    Spilling(io::ErrorKind),
+    /// Keys that were laid aside are not what they were.
+    #[error("keys that were laid aside here came back changed; check the disk, then start again")]
+    SpillDamaged,
     /// Our caller stopped the reading.
     #[error("stopped on request; start again to read the file")]
     Stopped,
@@ -261,6 +267,8 @@ impl Problem {
             Self::Invalid { .. } => "cell-invalid",
             Self::Duplicate { .. } => "key-duplicate",
             Self::OverBudget { .. } => "memory-over-budget",
+            Self::Spilling(_) => "spill-writing",
+            Self::SpillDamaged => "spill-damaged",
             Self::Stopped => "stopped",
             Self::UnsortedSelection => "selection-unsorted",
             Self::NoSuchRow { .. } => "selection-row-missing",

@@ -185,7 +185,7 @@ pub fn visit_keys<E: From<IntakeError>>(
     }
 }
 
-fn pass(
+pub(super) fn pass(
     source: &Source,
     spec: &KeySpec,
     expected: Option<&FileDigest>,
@@ -219,7 +219,7 @@ fn key_columns(schema: &Schema, spec: &KeySpec) -> Result<Vec<usize>, IntakeErro
 }
 
 /// Who is shown the valid rows with their canonical ids.
-trait KeyVisitor {
+pub(super) trait KeyVisitor {
     /// Told once that so many rows are read of so many.
     fn expect_rows(&mut self, _seen: u64, _total: u64) {}
 

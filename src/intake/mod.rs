@@ -5,7 +5,7 @@
 //! | what is in this file? | [`inspect`] |
 //! | every row, word for word | [`visit_rows`] |
 //! | which rows would take part? | [`dry_run`] |
-//! | the distinct keys of a set | [`read_keys`], or [`visit_keys`] for sets larger than memory |
+//! | the distinct keys of a set | [`read_keys`], or [`partition_keys`] for sets larger than memory |
 //! | why did nothing match? | [`hint`] |
 //! | the rows of the result | [`write_rows`] |
 //!
@@ -29,13 +29,16 @@ mod output;
 mod parquet_kind;
 mod parquet_pass;
 mod parquet_sink;
+mod partition;
 mod pass;
 mod profile;
 mod quotes;
 mod records;
 mod report;
 mod row;
+mod row_set;
 mod source;
+mod spill;
 #[cfg(test)]
 mod tests;
 
@@ -45,8 +48,10 @@ pub use error::{IntakeError, Place, Problem};
 pub use exact::visit_rows;
 pub use hint::{CharacterClasses, ColumnHint, Hint, Sketch, hint};
 pub use keys::{Keys, dry_run, read_keys, visit_keys};
-pub use output::{Output, OutputFormat, Selection, write_rows};
+pub use output::{Output, OutputFormat, Selection, write_pieces, write_rows};
+pub use partition::{Cut, Partitioned, partition_keys};
 pub use profile::{Profile, Rule, UnknownProfile};
 pub use records::{MAX_COLUMNS, MAX_RECORD};
 pub use report::{InvalidRows, Report};
+pub use row_set::RowSet;
 pub use source::{BadDelimiter, ColumnInfo, Delimiter, Encoding, FileDigest, Format, Inspection, Source, inspect};

@@ -11,25 +11,32 @@ use super::pass::Pass;
 use super::row::{Row, Visitor};
 use super::{Budget, FileDigest, IntakeError, Problem, Source, error};
 
-pub(super) fn write_ordered<W: Write + Send>(
-    source: &Source,
-    expected: Option<&FileDigest>,
-    first: Pass<'_>,
-    wanted: &[usize],
+/// A file that is read as often as it takes.
+pub(super) struct Reading<'a> {
+    pub(super) source: &'a Source,
+    pub(super) expected: Option<&'a FileDigest>,
+    pub(super) wanted: &'a [usize],
+    /// The names of the wanted columns.
+    pub(super) names: Vec<String>,
+    pub(super) budget: &'a Budget<'a>,
+}
+
+/// Writes rows in this order, in one reading or several; the first is `opened`, if that is there.
+pub(super) fn write_ordered<'a, W: Write + Send>(
+    file: &Reading<'a>,
+    opened: &mut Option<Pass<'a>>,
     order: &[u32],
-    budget: &Budget<'_>,
     sink: &mut Sink<W>,
 ) -> Result<(), IntakeError> {
+    let Reading { source, expected, wanted, names, budget } = file;
     let fail = |problem| IntakeError::of(&source.path, problem);
-    let names: Vec<_> = wanted.iter().map(|&at| first.schema().columns[at].name.clone()).collect();
     let mut places: Vec<Place> = order.iter().zip(0..).map(|(&row, position)| Place { row, position }).collect();
     places.sort_unstable_by_key(|place| (place.row, place.position));
-    let mut next_pass = Some(first);
     let mut from = 0;
     loop {
-        let pass = match next_pass.take() {
+        let pass = match opened.take() {
             Some(pass) => pass,
-            None => Pass::open(source, expected, budget)?,
+            None => Pass::open(source, *expected, budget)?,
         };
         let mut held = Held {
             places: &places,
@@ -46,7 +53,7 @@ pub(super) fn write_ordered<W: Write + Send>(
         held.rows.sort_unstable_by_key(|row| row.position);
         for row in &held.rows {
             let mut cells = &held.cells[row.start..];
-            for name in &names {
+            for name in names {
                 let cell;
                 (cell, cells) = unpack(cells);
                 sink.cell(cell).map_err(|problem| match problem {

@@ -5,18 +5,20 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 use super::csv_sink::CsvSink;
-use super::ordered::write_ordered;
+use super::ordered::{Reading, write_ordered};
 use super::parquet_sink::ParquetSink;
 use super::pass::Pass;
 use super::row::{Row, Schema, Visitor};
 use super::source::Delimiter;
-use super::{Budget, FileDigest, IntakeError, Problem, Source};
+use super::{Budget, FileDigest, IntakeError, Problem, RowSet, Source};
 
 /// Which rows of a file to write. Rows count from 0, without the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// These rows, ascending and none twice, in the order of the file.
     InputOrder(Vec<u32>),
+    /// These rows, in the order of the file.
+    Marked(RowSet),
     /// These rows in this order, which all parties of an alignment share.
     Ordered(Vec<u32>),
 }
@@ -87,15 +89,63 @@ pub fn write_rows<W: Write + Send>(
             if let Some(&row) = left.first() {
                 return Err(no_such_row(source, row, read));
             }
-            rows.len()
+            rows.len() as u64
+        }
+        Selection::Marked(rows) => {
+            let mut marked = Marked { rows, sink: &mut sink, read: 0, written: 0 };
+            pass.visit(&wanted, &mut marked)?;
+            let (read, written) = (marked.read, marked.written);
+            if written < rows.len()
+                && let Some(row) = rows.next(read)
+            {
+                return Err(no_such_row(source, row, read));
+            }
+            written
         }
         Selection::Ordered(rows) => {
-            write_ordered(source, expected, pass, &wanted, rows, budget, &mut sink)?;
-            rows.len()
+            let file = Reading { source, expected, wanted: &wanted, names: names(pass.schema(), &wanted), budget };
+            write_ordered(&file, &mut Some(pass), rows, &mut sink)?;
+            rows.len() as u64
         }
     };
     sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
-    Ok(rows as u64)
+    Ok(rows)
+}
+
+/// [`write_rows`] for rows in an agreed order that come in pieces: each is read, found in the file and written before
+/// the next is asked for, so only one is in memory.
+///
+/// # Errors
+/// As [`write_rows`], and what `pieces` gives instead of rows.
+pub fn write_pieces<W: Write + Send, E: From<IntakeError>>(
+    source: &Source,
+    expected: Option<&FileDigest>,
+    pieces: impl Iterator<Item = Result<Vec<u32>, E>>,
+    output: &Output,
+    budget: &Budget<'_>,
+    writer: W,
+) -> Result<u64, E> {
+    let pass = Pass::open(source, expected, budget)?;
+    let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
+    let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
+    let file = Reading { source, expected, wanted: &wanted, names: names(pass.schema(), &wanted), budget };
+    let mut first = Some(pass);
+    let mut written = 0;
+    for piece in pieces {
+        let piece = piece?;
+        write_ordered(&file, &mut first, &piece, &mut sink)?;
+        written += piece.len() as u64;
+    }
+    if first.is_some() {
+        // Nothing is to be written, and the file is looked at all the same.
+        write_ordered(&file, &mut first, &[], &mut sink)?;
+    }
+    sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
+    Ok(written)
+}
+
+fn names(schema: &Schema, wanted: &[usize]) -> Vec<String> {
+    wanted.iter().map(|&at| schema.columns[at].name.clone()).collect()
 }
 
 pub(super) fn no_such_row(source: &Source, row: u32, rows: u64) -> IntakeError {
@@ -177,6 +227,25 @@ impl<W: Write + Send> Sink<W> {
             Self::Csv(sink) => sink.finish(),
             Self::Parquet(sink) => sink.finish(),
         }
+    }
+}
+
+/// Passes the marked rows on as they come.
+struct Marked<'a, W: Write + Send> {
+    rows: &'a RowSet,
+    sink: &'a mut Sink<W>,
+    read: u64,
+    written: u64,
+}
+
+impl<W: Write + Send> Visitor for Marked<'_, W> {
+    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
+        self.read += 1;
+        if self.rows.contains(row.number) {
+            self.written += 1;
+            self.sink.row(row)?;
+        }
+        Ok(())
     }
 }
 

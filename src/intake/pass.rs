@@ -76,7 +76,12 @@ impl<'a> Pass<'a> {
 fn unless_changed(source: &Source, file: &OpenFile, expected: Option<&FileDigest>, error: IntakeError) -> IntakeError {
     let is_about_content = !matches!(
         error.problem,
-        Problem::Stopped | Problem::OverBudget { .. } | Problem::Writing(_) | Problem::Reading(_)
+        Problem::Stopped
+            | Problem::OverBudget { .. }
+            | Problem::Writing(_)
+            | Problem::Reading(_)
+            | Problem::Spilling(_)
+            | Problem::SpillDamaged
     );
     match expected {
         Some(expected) if is_about_content && digest(file).is_ok_and(|digest| digest != *expected) => {

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use serde_json::json;
 use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
-use tacitly_psi::{Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
+use tacitly_psi::{Buckets, Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::datasets::{Prepared, Rows};
 use super::desk::{PeerReady, Work};
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
+use super::plan::{self, Plan, Way};
 use super::run::Gone;
+use super::sets::{Progress, Rows, Set};
 use super::state::State;
 use super::tally::TALLY;
 use super::terms::{JobTerms, Kind};
@@ -24,7 +25,7 @@ use crate::policy::{self, Rule};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Retagged, Settle, Transcript,
 };
-use crate::store::{Job, JobChange, JobResult, Role, StoreError};
+use crate::store::{Job, JobChange, Role, StoreError};
 use crate::transport::Notice;
 
 /// The label of the session that runs the whole set at once.
@@ -57,43 +58,81 @@ impl Jobs {
             return self.settle_up(job, &terms, json!({}), work).await;
         }
         let rule = self.standing_rule(job, &terms).await?;
-        let prepared = self.prepare(job, &terms, work).await?;
-        let theirs = self.meet(job, number, &prepared, &rule, work).await?;
-        policy::check_sizes(&rule, prepared.items, theirs.items)?;
-        self.note_sizes(job, prepared.items, theirs.items).await?;
+        let settled = self.settled(job).await?;
+        let set = self.prepare(job, &terms, work).await?;
+        let room = self.datasets.room();
+        let wish = settled.as_ref().map_or_else(|| set.wish(room), Plan::wish);
+        let (sized, finished) = self.buckets_done(job).await?;
+        let ready = pb::Ready {
+            job: job.id.to_string(),
+            attempt: number,
+            items: set.items(),
+            wants_size: rule.min_intersection > 1,
+            whole: wish.whole,
+            bucket: wish.bucket,
+            settled: wish.settled,
+            draw: None,
+            sized,
+            finished,
+            dataset: self.dataset_leaf(&terms).await?.map_or_else(Default::default, |leaf| leaf.0.0.to_vec().into()),
+        };
+        let theirs = self.meet(job, ready.clone(), work, |_| true).await?;
+        policy::check_sizes(&rule, set.items(), theirs.items)?;
+        let way = plan::agree(job.peer, (set.items(), wish), (theirs.items, theirs.wish))?;
+        self.note_sizes(job, set.items(), theirs.items).await?;
+        work.show("putting the agreement on record");
+        self.agree_on_record(job, &terms, theirs.dataset).await?;
+        let learners = [(ready.wants_size, me), (theirs.wants_size, job.peer)];
+        let mut learners: Vec<PartyId> = learners.iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
+        learners.sort_unstable();
+        let (ours, theirs_items) = (set.items(), theirs.items);
+        let session = Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, work };
+        match way {
+            Way::Whole => {
+                if settled.is_none() {
+                    self.settle(job, &Plan { bucket: 0, draw: 0 }).await?;
+                }
+                self.attempt_whole(&session, set, &learners, &rule).await
+            }
+            Way::Buckets(each) => self.attempt_in_buckets(&session, set, each, settled, ready, &learners, &rule).await,
+        }
+    }
 
-        let session =
-            Session { jobs: self, job, terms: &terms, number, ours: prepared.items, theirs: theirs.items, work };
-        let (rows, mut items) = (prepared.rows, prepared.ids);
-        let wants_size = rule.min_intersection > 1;
-        if wants_size || theirs.wants_size {
-            let copy = items.iter().fold(Items::new(), |mut copy, item| {
-                copy.push(item);
-                copy
-            });
-            let mut learners: Vec<PartyId> = [(wants_size, me), (theirs.wants_size, job.peer)]
-                .iter()
-                .filter(|(wants, _)| *wants)
-                .map(|(_, id)| *id)
-                .collect();
-            learners.sort_unstable();
-            let learned = std::mem::replace(&mut items, copy);
-            let outcome = session.run(SIZE, Flow::Cardinality, &learners, learned, None).await?;
-            if let PsiAnswer::Size(size) = outcome.output.answer
-                && wants_size
-                && size < rule.min_intersection
-            {
-                let text = format!("fewer keys are shared than the rule of {me} demands");
-                return Err(Trouble::new(codes::BELOW_MINIMUM, text).into());
+    /// The job in one session over everything.
+    async fn attempt_whole(
+        self: &Arc<Self>,
+        session: &Session<'_>,
+        set: Set,
+        learners: &[PartyId],
+        rule: &Rule,
+    ) -> Result<(), Gone> {
+        let Session { job, terms, work, .. } = *session;
+        let keys = match set {
+            Set::Whole(keys) => keys,
+            // An earlier attempt had more memory, and what it settled on stands.
+            Set::Laid(_) => {
+                let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
+                let input = self.datasets.input(&dataset)?;
+                let (progress, _given_up) = Progress::of("reading our data", work.show_session());
+                let read = spawn_blocking(move || input.read_whole(usize::MAX, &progress)).await;
+                read.map_err(|_| internal("reading ended unexpectedly"))??
+            }
+        };
+        let items = || {
+            let mut items = Items::with_capacity(keys.len(), keys.ids().map(<[u8]>::len).sum());
+            keys.ids().for_each(|id| items.push(id));
+            items
+        };
+        if !learners.is_empty() {
+            let piece = Piece::new(SIZE, Flow::Cardinality, learners, items());
+            let outcome = session.drive(session.party(piece).await?, None).await?;
+            if let PsiAnswer::Size(size) = outcome.output.answer {
+                self.check_minimum(rule, size)?;
             }
         }
-        let flow = match terms.kind {
-            Kind::Intersect => Flow::Intersect,
-            Kind::Align => Flow::Align,
-            Kind::Cardinality => Flow::Cardinality,
-        };
+        let piece = Piece::new(WHOLE, flow_of(terms.kind), &terms.receivers, items());
         // The result is durable before the frame that completed it is acknowledged.
-        let (store, id, rows) = (self.store.clone(), job.id, Arc::new(rows));
+        let (store, id, rows) = (self.store.clone(), job.id, Arc::new(Rows::OfFile(keys)));
         let kept_rows = rows.clone();
         let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome| {
             Box::pin(async move {
@@ -104,18 +143,27 @@ impl Jobs {
                 Ok(outcome)
             })
         });
-        let completed = session.run(WHOLE, flow, &terms.receivers, items, Some(settle)).await?;
+        let completed = session.drive(session.party(piece).await?, Some(settle)).await?;
         let shared = result_of(&completed.output.answer, &rows).map(|result| result.items());
         let hint = if shared == Some(0) { rows.hint() } else { None };
-        self.settle_up(job, &terms, report(job.peer, &completed, hint), work).await
+        self.settle_up(job, terms, report(job.peer, &completed, hint), work).await
+    }
+
+    /// Refuses to go on if our rule demands that more keys are shared.
+    pub(super) fn check_minimum(&self, rule: &Rule, size: u64) -> Result<(), Trouble> {
+        if rule.min_intersection > 1 && size < rule.min_intersection {
+            let text = format!("fewer keys are shared than the rule of {} demands", self.settings.me);
+            return Err(Trouble::new(codes::BELOW_MINIMUM, text));
+        }
+        Ok(())
     }
 
     /// Reads our keys and makes sure that the job has its seed.
-    async fn prepare(&self, job: &Job, terms: &JobTerms, work: &Work) -> Result<Prepared, Gone> {
-        work.show("reading our data");
+    async fn prepare(&self, job: &Job, terms: &JobTerms, work: &Work) -> Result<Set, Gone> {
+        let (progress, _given_up) = Progress::of("reading our data", work.show_session());
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
-        let prepared = self.datasets.read(dataset, self.settings.items_per_job).await?;
-        if job.our_items.is_some_and(|items| items != prepared.items) {
+        let set = self.datasets.read(&dataset, self.settings.items_per_job, job.terms_hash, progress).await?;
+        if job.our_items.is_some_and(|items| items != set.items()) {
             return Err(Trouble::new(codes::DATASET_CHANGED, "our set is not the one this job began with").into());
         }
         if self.store.seed(job.id).await?.is_none() {
@@ -126,26 +174,23 @@ impl Jobs {
             let running = State::Running.name();
             self.store.advance(job.id, &[running], running, change).await?;
         }
-        Ok(prepared)
+        Ok(set)
     }
 
-    /// Tells the peer the size of our set and waits for the size of its own.
-    async fn meet(
+    /// Tells the peer where our set stands and waits until it has said the same and is `far_enough`.
+    pub(super) async fn meet(
         self: &Arc<Self>,
         job: &Job,
-        number: u32,
-        prepared: &Prepared,
-        rule: &Rule,
+        ours: pb::Ready,
         work: &Work,
+        far_enough: impl Fn(&PeerReady) -> bool,
     ) -> Result<PeerReady, Gone> {
         work.show("waiting for the peer to read its data");
         let mut ready = work.peer_ready.subscribe();
-        let wants_size = rule.min_intersection > 1;
+        let number = ours.attempt;
         loop {
             let up_since = self.link_up_since(job.peer);
-            let ask =
-                Ask::Ready(pb::Ready { job: job.id.to_string(), attempt: number, items: prepared.items, wants_size });
-            match self.ask_within_window(job.peer, ask).await? {
+            match self.ask_within_window(job.peer, Ask::Ready(ours.clone())).await? {
                 Answer::Ended(ended) => {
                     self.note_ended(job.peer, &ended).await;
                     return Err(Gone::Stopped);
@@ -162,7 +207,8 @@ impl Jobs {
                 }
                 _ => {}
             }
-            let arrived = ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number));
+            let arrived =
+                ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number && far_enough(&ready)));
             tokio::select! {
                 arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
                 trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
@@ -181,13 +227,14 @@ impl Jobs {
 
     /// Ends the job as far as our side can: a sole receiver is done and says so; otherwise the peer must have said that
     /// its result is stored.
-    async fn settle_up(
+    pub(super) async fn settle_up(
         self: &Arc<Self>,
         job: &Job,
         terms: &JobTerms,
         report: serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
+        self.record_done(job, Some(&report)).await?;
         let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
         let running = [State::Running.name()];
         if terms.receives(job.peer) {
@@ -202,8 +249,8 @@ impl Jobs {
         }
         let bytes = self.store.get_checkpoint(job.id, Self::OUTCOME).await?;
         let bytes = bytes.ok_or_else(|| internal("a receiver's result is stored before it settles up"))?;
-        let items = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?.items();
-        let result = JobResult::Whole { bytes: &bytes, items };
+        let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
+        let result = outcome.to_result(&bytes);
         let done = self.store.finish(job.id, &running, State::Done.name(), change, result).await?;
         tracing::info!(job = %job.id, "done");
         self.desk.bump();
@@ -235,47 +282,82 @@ impl Jobs {
 }
 
 /// What one attempt needs for each of its protocol sessions.
-struct Session<'a> {
-    jobs: &'a Arc<Jobs>,
-    job: &'a Job,
-    terms: &'a JobTerms,
-    number: u32,
-    ours: u64,
-    theirs: u64,
-    work: &'a Work,
+#[derive(Clone, Copy)]
+pub(super) struct Session<'a> {
+    pub(super) jobs: &'a Arc<Jobs>,
+    pub(super) job: &'a Job,
+    pub(super) terms: &'a JobTerms,
+    pub(super) number: u32,
+    pub(super) ours: u64,
+    pub(super) theirs: u64,
+    pub(super) work: &'a Work,
+}
+
+/// What one protocol session computes. `purpose` names it for the protocol: its secrets and its checkpoint, which
+/// outlive the attempt.
+pub(super) struct Piece {
+    pub(super) purpose: String,
+    pub(super) flow: Flow,
+    pub(super) receivers: Vec<PartyId>,
+    pub(super) buckets: Option<Buckets>,
+    pub(super) items: Items,
+}
+
+impl Piece {
+    fn new(purpose: &str, flow: Flow, receivers: &[PartyId], items: Items) -> Self {
+        Self { purpose: purpose.to_owned(), flow, receivers: receivers.to_vec(), buckets: None, items }
+    }
+}
+
+/// A party that is ready to be driven, and its tags inside and on the links.
+pub(super) struct ReadyParty {
+    party: PsiParty,
+    purpose: String,
+    inside: SessionTag,
+    outside: SessionTag,
 }
 
 impl Session<'_> {
-    /// Runs one protocol session. `purpose` names it for the protocol: its secrets and its checkpoint, which outlive the
-    /// attempt. On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for
-    /// one of this.
-    async fn run(
-        &self,
-        purpose: &str,
-        flow: Flow,
-        receivers: &[PartyId],
-        items: Items,
-        settle: Option<Settle<PsiOutcome>>,
-    ) -> Result<Completed<PsiOutcome>, Gone> {
+    /// Prepares one protocol session. On the links the attempt's number is in the label, so that no frame of an earlier
+    /// attempt is taken for one of this.
+    pub(super) async fn party(&self, piece: Piece) -> Result<ReadyParty, Gone> {
         let (jobs, me, peer) = (self.jobs, self.jobs.settings.me, self.job.peer);
-        let members = [Member::new(me, self.ours), Member::new(peer, self.theirs)];
+        let Piece { purpose, flow, receivers, buckets, items } = piece;
+        let members = [(me, self.ours), (peer, self.theirs)].map(|(id, items)| {
+            let member = Member::new(id, items);
+            buckets.map_or(member, |buckets| member.padded(buckets.list(items)))
+        });
         let key: Vec<&str> = self.terms.key.iter().map(String::as_str).collect();
-        let terms = PsiTerms::new(flow, members, receivers, &key, &self.terms.job)
-            .map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
+        let terms = PsiTerms::new(flow, members, &receivers, &key, &self.terms.job).and_then(|terms| match buckets {
+            Some(buckets) => terms.with_buckets(buckets),
+            None => Ok(terms),
+        });
+        let terms = terms.map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
         let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| internal("a running job has a seed"))?;
-        let resume = jobs.store.get_checkpoint(self.job.id, purpose).await?;
+        let resume = jobs.store.get_checkpoint(self.job.id, &purpose).await?;
         let resume = resume.map(|bytes| Checkpoint(bytes.to_vec()));
         let hash = terms.to_terms().hash();
-        let inside = SessionTag::of(&hash, purpose);
-        let tag = SessionTag::of(&hash, &attempt_label(purpose, self.number));
-        let (label, seed) = (purpose.to_owned(), seed.derive(purpose));
+        let inside = SessionTag::of(&hash, &purpose);
+        let outside = SessionTag::of(&hash, &attempt_label(&purpose, self.number));
+        let (label, seed) = (purpose.clone(), seed.derive(&purpose));
         let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
             .map_err(|_| internal("preparing the set ended unexpectedly"))?
             .map_err(|fault| of_fault(&fault, "preparing the set"))?;
-        let link = jobs.network.open(peer, tag);
+        Ok(ReadyParty { party, purpose, inside, outside })
+    }
+
+    /// Runs one protocol session to its end.
+    pub(super) async fn drive(
+        &self,
+        ready: ReadyParty,
+        settle: Option<Settle<PsiOutcome>>,
+    ) -> Result<Completed<PsiOutcome>, Gone> {
+        let (jobs, peer) = (self.jobs, self.job.peer);
+        let ReadyParty { party, purpose, inside, outside } = ready;
+        let link = jobs.network.open(peer, outside);
         let link = link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))?;
-        let (store, id, purpose) = (jobs.store.clone(), self.job.id, purpose.to_owned());
+        let (store, id) = (jobs.store.clone(), self.job.id);
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
             let (store, purpose) = (store.clone(), purpose.clone());
             Box::pin(async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(local) })
@@ -288,9 +370,18 @@ impl Session<'_> {
             ..Options::default()
         };
         let _counted_however_it_ends = Counted(self.work);
-        let ended = session::drive(Box::new(Retagged::new(party, inside, tag)), vec![link], options).await;
+        let ended = session::drive(Box::new(Retagged::new(party, inside, outside)), vec![link], options).await;
         TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
         ended.map_err(of_ended)
+    }
+}
+
+/// What the protocol computes for a job of this kind.
+pub(super) fn flow_of(kind: Kind) -> Flow {
+    match kind {
+        Kind::Intersect => Flow::Intersect,
+        Kind::Align => Flow::Align,
+        Kind::Cardinality => Flow::Cardinality,
     }
 }
 
@@ -299,13 +390,13 @@ struct Counted<'a>(&'a Work);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let live = self.0.live();
+        let live = self.0.session();
         TALLY.bytes(live.bytes_out, live.bytes_in);
     }
 }
 
 /// What a receiver keeps of an answer; nothing if it only served.
-fn result_of(answer: &PsiAnswer, rows: &Rows) -> Option<Outcome> {
+pub(super) fn result_of(answer: &PsiAnswer, rows: &Rows) -> Option<Outcome> {
     match answer {
         PsiAnswer::Served => None,
         PsiAnswer::Matched(items) => Some(Outcome::Rows(rows.of_items(items))),
@@ -329,7 +420,7 @@ fn report(peer: PartyId, completed: &Completed<PsiOutcome>, hint: Option<String>
 }
 
 /// A store's refusal as a session's: the peer hears the code only.
-fn local(error: StoreError) -> LocalFailure {
+pub(super) fn local(error: StoreError) -> LocalFailure {
     let trouble = Trouble::from(error);
     LocalFailure { code: trouble.code.name, detail: trouble.text }
 }

@@ -1,28 +1,29 @@
 //! Files that jobs may use: registered once, read for every job, written out for a receiver.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tacitly_core::PartyId;
-use tacitly_psi::Items;
-use tokio::sync::mpsc;
+use tacitly_core::{PartyId, TermsHash};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::fingerprints;
-use super::outcome::Outcome;
+use super::plan::Room;
+use super::sets::{Input, Progress, Set};
+use super::stored::StoredRows;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{
-    self, Budget, Duplicates, Encoding, FileDigest, Format, Invalid, KeyColumn, KeySpec, Keys, OutputFormat, Profile,
+    self, Budget, Duplicates, Encoding, FileDigest, Format, Invalid, KeyColumn, KeySpec, OutputFormat, Profile,
     Selection, Source,
 };
 use crate::policy::Rule;
-use crate::store::{Dataset, DatasetKey, NewDataset as StoredDataset, Store};
+use crate::store::{Dataset, DatasetKey, JobId, NewDataset as StoredDataset, Store};
 
 /// The bytes of a result that wait for a slow reader, in pieces.
 const PIECE: usize = 256 << 10;
@@ -31,7 +32,8 @@ const PIECES: usize = 8;
 /// The datasets of one party.
 pub struct Datasets {
     store: Arc<Store>,
-    memory: usize,
+    room: Room,
+    recording: Mutex<()>,
 }
 
 /// A dataset to register.
@@ -95,42 +97,14 @@ struct Settings {
     invalid: Invalid,
 }
 
-/// A set ready for a protocol.
-pub(super) struct Prepared {
-    pub(super) ids: Items,
-    pub(super) items: u64,
-    pub(super) rows: Rows,
-}
-
-/// Which rows of the file each item of a set stands for.
-pub(super) struct Rows(Keys);
-
-impl Rows {
-    /// All rows of these items, ascending.
-    pub(super) fn of_items(&self, items: &[u32]) -> Vec<u32> {
-        rows_of(self.0.select(items.iter().copied()))
-    }
-
-    /// The row of each item, in this order.
-    pub(super) fn in_order(&self, items: &[u32]) -> Vec<u32> {
-        rows_of(self.0.align(items.iter().copied()))
-    }
-
-    /// What our own column looks like, if there is anything in it.
-    pub(super) fn hint(&self) -> Option<String> {
-        (!self.0.is_empty()).then(|| intake::hint(&self.0).to_string())
-    }
-}
-
-fn rows_of(selection: Selection) -> Vec<u32> {
-    match selection {
-        Selection::InputOrder(rows) | Selection::Ordered(rows) => rows,
-    }
-}
-
 impl Datasets {
-    pub(super) fn new(store: Arc<Store>, memory: usize) -> Self {
-        Self { store, memory }
+    pub(super) fn new(store: Arc<Store>, room: Room) -> Self {
+        Self { store, room, recording: Mutex::default() }
+    }
+
+    /// What one job may use for its rows.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Registers a file: reads it, takes its fingerprint, checks every row by the rules given, and remembers its SHA-256.
@@ -139,7 +113,7 @@ impl Datasets {
     /// # Errors
     /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
     /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
+    pub(super) async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
         let source = Source { format: format_of(&new)?, path: new.path };
         let spec = KeySpec {
             columns: key_columns(&new.keys)?,
@@ -150,12 +124,12 @@ impl Datasets {
         for peer in &peers {
             self.store.peer(*peer).await?;
         }
-        let memory = self.memory;
+        let (room, folder) = (self.room, self.folder());
         let (inspected, fingerprint, report, source, spec) = blocking(move || {
-            let budget = Budget::of_bytes(memory);
-            let (inspected, fingerprint) = fingerprints::inspect(&source, &budget)?;
-            let keys = intake::read_keys(&source, &spec, Some(&inspected.digest), &budget)?;
-            Ok((inspected, fingerprint, keys.report().clone(), source, spec))
+            let (inspected, fingerprint) = fingerprints::inspect(&source, &Budget::of_bytes(room.memory))?;
+            let input = Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder };
+            let report = input.survey()?;
+            Ok((inspected, fingerprint, report, input.source, input.spec))
         })
         .await?;
         let stored = StoredDataset {
@@ -177,13 +151,13 @@ impl Datasets {
         Ok((self.view(&dataset).await?, report.to_string()))
     }
 
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+    /// Held while a fingerprint is put on record, so that none is put there twice.
+    pub(super) async fn recording(&self) -> MutexGuard<'_, ()> {
+        self.recording.lock().await
     }
 
-    /// Bytes that reading a file may use.
-    pub(super) fn memory(&self) -> usize {
-        self.memory
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// All datasets with their rules.
@@ -231,31 +205,40 @@ impl Datasets {
         rule.map(Some).map_err(|error| internal(&format!("a stored rule cannot be read: {error}")))
     }
 
-    /// Reads the distinct keys of a dataset and makes sure that the file is the one registered.
-    pub(super) async fn read(&self, dataset: Dataset, most: u64) -> Result<Prepared, Trouble> {
-        let memory = self.memory;
-        blocking(move || {
-            let (source, spec, digest) = reading(&dataset)?;
-            let keys = intake::read_keys(&source, &spec, Some(&digest), &Budget::of_bytes(memory))?;
-            let items = keys.len() as u64;
-            let most = most.min(tacitly_psi::MAX_ROWS);
-            if items > most {
-                let text = format!("{} has {items} distinct keys, at most {most} fit into one job", dataset.name);
-                return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
-            }
-            let bytes = keys.ids().map(<[u8]>::len).sum();
-            let mut ids = Items::with_capacity(keys.len(), bytes);
-            keys.ids().for_each(|id| ids.push(id));
-            Ok(Prepared { ids, items, rows: Rows(keys) })
-        })
-        .await
+    /// The file of a dataset with everything that reading it takes.
+    pub(super) fn input(&self, dataset: &Dataset) -> Result<Input, Trouble> {
+        let (source, spec, digest) = reading(dataset)?;
+        Ok(Input { source, spec, digest, rows: dataset.rows, room: self.room, folder: self.folder() })
     }
 
-    /// Streams rows of a dataset as a file.
-    pub(super) fn write(
+    /// Reads the distinct keys of a dataset and makes sure that the file is the one registered. `job` gives them their
+    /// places if they do not fit into memory.
+    pub(super) async fn read(
+        &self,
+        dataset: &Dataset,
+        most: u64,
+        job: TermsHash,
+        progress: Progress,
+    ) -> Result<Set, Trouble> {
+        let input = self.input(dataset)?;
+        let set = blocking(move || Ok(input.read(&job, &progress)?)).await?;
+        let (items, most) = (set.items(), most.min(tacitly_psi::MAX_ITEMS));
+        if items > most {
+            let text = format!("{} has {items} distinct keys, at most {most} fit into one job", dataset.name);
+            return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
+        }
+        Ok(set)
+    }
+
+    /// Streams the rows of a job's result as a file.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for a format that does not exist, [`codes::RESULT_NONE`] if the result is a size, or
+    /// trouble of the store.
+    pub(super) async fn write(
         &self,
         dataset: Dataset,
-        outcome: Outcome,
+        job: JobId,
         columns: Vec<String>,
         format: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
@@ -264,23 +247,33 @@ impl Datasets {
             "parquet" => OutputFormat::Parquet,
             _ => return Err(Trouble::new(codes::BAD_REQUEST, "a result is written as csv or parquet")),
         };
-        let selection = match outcome {
-            Outcome::Rows(rows) => Selection::InputOrder(rows),
-            Outcome::Aligned(rows) => Selection::Ordered(rows),
-            Outcome::Size(_) => return Err(Trouble::new(codes::RESULT_NONE, "a size has no rows")),
-        };
+        let stored = StoredRows::of(self.store.clone(), job, self.room.memory).await?;
         let (source, _, digest) = reading(&dataset)?;
         let output = intake::Output { columns, format };
-        let memory = self.memory;
+        let memory = self.room.memory;
         let (pieces, stream) = mpsc::channel(PIECES);
         tokio::task::spawn_blocking(move || {
             let writer = io::BufWriter::with_capacity(PIECE, Pieces(pieces.clone()));
             let budget = Budget::of_bytes(memory);
-            if let Err(error) = intake::write_rows(&source, Some(&digest), &selection, &output, &budget, writer) {
-                let _reader_gone = pieces.blocking_send(Err(error.into()));
+            let written = if stored.is_aligned() {
+                let pieces = stored.in_order();
+                intake::write_pieces(&source, Some(&digest), pieces, &output, &budget, writer)
+            } else {
+                stored.marked(dataset.rows).and_then(|rows| {
+                    let selection = Selection::Marked(rows);
+                    Ok(intake::write_rows(&source, Some(&digest), &selection, &output, &budget, writer)?)
+                })
+            };
+            if let Err(trouble) = written {
+                let _reader_gone = pieces.blocking_send(Err(trouble));
             }
         });
         Ok(ReceiverStream::new(stream))
+    }
+
+    /// Where what does not fit into memory is laid aside: beside the store.
+    fn folder(&self) -> PathBuf {
+        self.store.path().parent().map_or_else(PathBuf::new, Path::to_owned)
     }
 
     fn peer(&self, name: &str) -> Result<PartyId, Trouble> {

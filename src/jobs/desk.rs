@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tacitly_attestation::entry::LeafHash;
+use tacitly_psi::PsiParty;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::plan::Wish;
 use crate::session::{Status, Traffic};
 use crate::store::JobId;
 
@@ -31,12 +34,32 @@ pub(super) struct PeerReady {
     pub(super) attempt: u32,
     pub(super) items: u64,
     pub(super) wants_size: bool,
+    /// The entry of its data.
+    pub(super) dataset: Option<LeafHash>,
+    pub(super) wish: Wish,
+    pub(super) draw: Option<u32>,
+    pub(super) sized: u32,
+    pub(super) finished: u32,
+}
+
+/// Where a job in buckets stands, apart from the session of its bucket.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Course {
+    /// Which bucket of which, in words.
+    pub(super) words: String,
+    /// Entries of our lists that are through, and in all.
+    pub(super) done: u64,
+    pub(super) total: u64,
+    /// Bytes of the sessions that are over.
+    pub(super) bytes_out: u64,
+    pub(super) bytes_in: u64,
 }
 
 /// One job at work.
 #[derive(Clone)]
 pub(super) struct Work {
     stage: Arc<Mutex<Stage>>,
+    course: Arc<Mutex<Option<Course>>>,
     pub(super) peer_ready: Arc<watch::Sender<Option<PeerReady>>>,
     /// The peer has stored its result while ours is still to come.
     pub(super) peer_done: Arc<watch::Sender<bool>>,
@@ -76,6 +99,7 @@ impl Desk {
         }
         let work = Work {
             stage: Arc::new(Mutex::new(Stage::Words("starting"))),
+            course: Arc::default(),
             peer_ready: Arc::new(watch::Sender::new(None)),
             peer_done: Arc::new(watch::Sender::new(false)),
             stop: CancellationToken::new(),
@@ -170,8 +194,32 @@ impl Work {
         sender
     }
 
+    /// Shows the sessions from now on as parts of a larger job.
+    pub(super) fn show_course(&self, course: Course) {
+        *self.course.lock().unwrap_or_else(PoisonError::into_inner) = Some(course);
+    }
+
     /// Where the job stands this moment.
     pub(super) fn live(&self) -> Live {
+        let live = self.session();
+        match &*self.course.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => live,
+            Some(course) => {
+                // Our own list leaves while the peer's is multiplied; what comes behind takes little time.
+                let of_this_bucket = if live.stage == PsiParty::BLINDING { live.done } else { 0 };
+                Live {
+                    stage: format!("{}: {}", course.words, live.stage),
+                    done: course.done + of_this_bucket,
+                    total: course.total,
+                    bytes_out: course.bytes_out + live.bytes_out,
+                    bytes_in: course.bytes_in + live.bytes_in,
+                }
+            }
+        }
+    }
+
+    /// Where the session that runs stands this moment.
+    pub(super) fn session(&self) -> Live {
         match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
             Stage::Words(words) => Live { stage: (*words).to_owned(), ..Live::default() },
             Stage::Session(status) => {

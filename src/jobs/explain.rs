@@ -4,9 +4,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tacitly_core::PartyId;
+use tacitly_psi::Buckets;
 
 use super::terms::{JobTerms, Kind};
 use crate::policy::Rule;
+
+/// Bytes of a key of twenty characters that is laid aside, with its place and row.
+const DISK_BYTES: u64 = 34;
 
 /// What is known before the peer has read its file.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,10 @@ pub struct Facts<'a> {
     pub per_item: Duration,
     /// Compute threads.
     pub threads: usize,
+    /// Keys of the larger side up to which we work in one piece.
+    pub whole: u64,
+    /// Keys of the larger side in one bucket otherwise.
+    pub bucket: u64,
 }
 
 /// Explains a job in words: cost as an upper estimate from the files' rows, then what each side learns.
@@ -33,6 +41,9 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
     let size_phase = facts.rule.is_some_and(|rule| rule.min_intersection > 1);
     let phases = if size_phase { 2 } else { 1 };
     let items = facts.our_rows.max(assumed) * phases;
+    // In buckets as far as we are concerned; the peer may want them smaller.
+    let largest = facts.our_rows.max(assumed);
+    let buckets = (largest > facts.whole).then(|| Buckets::count_for(largest, facts.bucket));
     let seconds = items as f64 * facts.per_item.as_secs_f64() / facts.threads.max(1) as f64;
     let bytes = traffic(terms, facts.our_rows, assumed) * phases;
 
@@ -59,13 +70,21 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
     ));
     for id in [facts.me, peer] {
         let name = if id == facts.me { "we".to_owned() } else { id.to_string() };
-        line(format!("learns   {name}: {}", learns(terms, id)));
+        line(format!("learns   {name}: {}", learns(terms, id, buckets)));
+    }
+    if let Some(buckets) = buckets {
+        line(format!(
+            "buckets  more than fits into the memory allowed: {buckets} buckets or more, one after the other, each padded \
+             to one length and kept when it is over; keys wait on disk, sealed, about {:.1} MiB of them here",
+            (facts.our_rows * DISK_BYTES) as f64 / f64::from(1 << 20)
+        ));
     }
     if let Some(rule) = facts.rule.filter(|rule| rule.min_intersection > 1) {
         line(format!(
-            "minimum  our rule demands {} shared keys: a size phase runs first and we learn the size; below the minimum \
-             nothing else is released, and {peer} learns that it was below",
-            rule.min_intersection
+            "minimum  our rule demands {} shared keys: a size phase runs first and we learn the size{}; below the \
+             minimum nothing else is released, and {peer} learns that it was below",
+            rule.min_intersection,
+            if buckets.is_some() { " of each bucket" } else { "" },
         ));
     }
     line(
@@ -75,13 +94,16 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
     text.trim_end().to_owned()
 }
 
-fn learns(terms: &JobTerms, id: PartyId) -> String {
+fn learns(terms: &JobTerms, id: PartyId, buckets: Option<u32>) -> String {
     let other = terms.peer_of(id);
     let mut facts = vec![format!("how many distinct keys {other} has")];
     if terms.receives(id) {
         facts.push(match terms.kind {
             Kind::Intersect => format!("which of its own rows {other} also has"),
             Kind::Align => format!("which of its own rows {other} also has, in an order both share"),
+            Kind::Cardinality if buckets.is_some() => {
+                "how many keys are shared in each bucket, a random part of all keys, and not which".to_owned()
+            }
             Kind::Cardinality => "how many keys are shared, not which".to_owned(),
         });
     }
@@ -127,7 +149,15 @@ mod tests {
         };
         let rule = Rule { min_intersection: 100, ..Rule::default() };
         let per_item = Duration::from_micros(60);
-        let facts = Facts { me: shop, our_rows: 1 << 20, rule: Some(&rule), per_item, threads: 2 };
+        let facts = Facts {
+            me: shop,
+            our_rows: 1 << 20,
+            rule: Some(&rule),
+            per_item,
+            threads: 2,
+            whole: 1 << 22,
+            bucket: 1 << 20,
+        };
         let text = explain(&terms, &facts);
         for words in [
             "63 seconds",
@@ -141,5 +171,12 @@ mod tests {
             !text.contains("we: how many distinct keys bank has; "),
             "a side that receives nothing learns the size only"
         );
+        assert!(!text.contains("bucket"), "a million keys are one piece");
+        let text = explain(&terms, &Facts { whole: 1 << 16, bucket: 1 << 16, ..facts });
+        for words in
+            ["16 buckets or more", "how many keys are shared in each bucket", "34.0 MiB", "size of each bucket"]
+        {
+            assert!(text.contains(words), "{words} is missing in:\n{text}");
+        }
     }
 }

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 
-use rand::TryRng;
-use rand::rngs::SysRng;
 use rayon::prelude::*;
 use serde_json::json;
 use tacitly_attestation::dataset::{DatasetSeed, Fingerprinter, Opener, OpenerFault, RecordLeaf};
-use tacitly_attestation::entry::{Bucket, DatasetEntry, Digest, Fingerprint, Id, LeafHash, Reason};
+use tacitly_attestation::entry::{Body, Bucket, DatasetEntry, Digest, Fingerprint, Id, Kind, LeafHash, Reason};
 use tacitly_attestation::hash::Hash;
 use zeroize::Zeroizing;
 
-use super::datasets::{Datasets, blocking};
+use super::datasets::{DatasetView, Datasets, NewDataset, blocking};
+use super::office::Jobs;
+use super::record::{Recorded, about_dataset, random};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, ColumnInfo, FileDigest, Inspection, Source};
@@ -153,6 +153,42 @@ pub(super) fn dataset_entry(stored: &StoredFingerprint, supersedes: Option<LeafH
     })
 }
 
+impl Jobs {
+    /// Registers a dataset and puts its fingerprint on record: the entry stands in our log, durable, when this returns.
+    /// Returns the dataset and a report of counts for its owner.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
+    /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`], or trouble of the store or the log. If the log refuses, the
+    /// dataset is there and goes on record before the first job with it.
+    pub async fn add_dataset(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
+        let (view, report) = self.datasets.add(new, by).await?;
+        self.attest_dataset(&view.name).await?;
+        Ok((view, report))
+    }
+
+    /// The entry about the present version of a dataset, which goes on record now if it has not yet. None if the dataset
+    /// was added before fingerprints were taken.
+    pub(super) async fn attest_dataset(&self, name: &str) -> Result<Option<Recorded>, Trouble> {
+        let _one = self.datasets.recording().await;
+        let subject = about_dataset(name);
+        let Some(stored) = self.store.fingerprint(name, None).await? else { return Ok(None) };
+        let known = self.recorded(&subject, Kind::Dataset.as_str()).await?;
+        let mut supersedes = None;
+        if let Some(known) = known
+            && let Body::Dataset(body) = known.entry.entry().body()
+        {
+            if body.fingerprint.to_string() == stored.fingerprint {
+                return Ok(Some(known));
+            }
+            // Another dataset that once had this name is not replaced by this one.
+            supersedes = (body.dataset.to_string() == stored.id).then(|| known.entry.leaf());
+        }
+        let entry = self.sign_entry(self.header(Vec::new())?, dataset_entry(&stored, supersedes)?)?;
+        Ok(Some(self.record(&subject, entry).await?))
+    }
+}
+
 impl Datasets {
     /// Opens one record: reads the file of the version asked for once more and makes the opening.
     ///
@@ -181,7 +217,7 @@ impl Datasets {
         let opener = Opener::new(&seed, index, rows).map_err(|_| outside())?;
         let path = if file.as_os_str().is_empty() { dataset.path } else { file };
         let whole = stored.fingerprint.clone();
-        let memory = self.memory();
+        let memory = self.room().memory;
         let (opening, inspection) = blocking(move || {
             let (source, digest) = reading(path, &stored)?;
             open(opener, &source, &digest, &stored, &Budget::of_bytes(memory))
@@ -227,11 +263,4 @@ fn open(
 
 fn unreadable(reason: Reason) -> Trouble {
     internal(&format!("a stored fingerprint cannot be read: {reason}"))
-}
-
-/// Fresh random bytes of the system.
-fn random<const N: usize>() -> Result<[u8; N], Trouble> {
-    let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| internal(&format!("the system gives no randomness: {error}")))?;
-    Ok(bytes)
 }

@@ -3,11 +3,15 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use tacitly_attestation::entry::LeafHash;
+use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
 use super::desk::PeerReady;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
+use super::plan::Wish;
+use super::run::ended_here;
 use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::transport::{Inbox, LinkError, LinkState, Pending};
@@ -47,6 +51,7 @@ impl Inbox for PeerDesk {
         if let Some(jobs) = self.0.get().and_then(Weak::upgrade) {
             if state.is_up() {
                 jobs.announce_pin(peer);
+                jobs.renew_policy();
             }
             jobs.desk.bump();
         }
@@ -61,6 +66,9 @@ impl Jobs {
     async fn answer(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
+            Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
+            Ask::LastCosigned(asked) => (String::new(), self.tell_last_cosigned(from, &asked).await),
+            Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
             Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
             Ask::Ended(ended) => {
                 self.note_ended(from, &ended).await;
@@ -83,6 +91,10 @@ impl Jobs {
             Ask::Nudge(nudge) => {
                 let answer = self.take_nudge(from, &nudge).await;
                 (nudge.job, answer)
+            }
+            Ask::Countersign(asked) => {
+                let answer = self.take_countersign(from, &asked).await;
+                (asked.job, answer)
             }
             Ask::Ready(ready) => {
                 let noted = self.take_ready(from, &ready).await;
@@ -119,15 +131,32 @@ impl Jobs {
 
     async fn take_ready(&self, from: PartyId, ready: &pb::Ready) -> Result<Answer, Trouble> {
         let job = self.find_with(&ready.job, from).await?;
-        let state: State = job.state.parse().map_err(|_| super::trouble::internal("an unknown state"))?;
-        if state.is_over() {
-            return Ok(Answer::Ended(message::ended(job.id, state, None)));
+        if let Some(ended) = ended_here(&job) {
+            return Ok(ended);
         }
         // Another set than before, under the same scalar, would be a second question for the price of one.
         if job.their_items.is_some_and(|items| items != ready.items) {
             return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the size of the peer's set changed").with(from));
         }
-        let noted = PeerReady { attempt: ready.attempt, items: ready.items, wants_size: ready.wants_size };
+        let dataset = match ready.dataset.as_ref() {
+            [] => None,
+            leaf => {
+                let leaf = leaf.try_into().map_err(|_| {
+                    Trouble::new(codes::PROTOCOL_VIOLATION, "the name of an entry has 32 bytes").with(from)
+                })?;
+                Some(LeafHash(Hash(leaf)))
+            }
+        };
+        let noted = PeerReady {
+            attempt: ready.attempt,
+            items: ready.items,
+            wants_size: ready.wants_size,
+            dataset,
+            wish: Wish { whole: ready.whole, bucket: ready.bucket, settled: ready.settled },
+            draw: ready.draw,
+            sized: ready.sized,
+            finished: ready.finished,
+        };
         let at_it = self.desk.note_ready(job.id, noted);
         Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }

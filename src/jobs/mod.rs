@@ -9,11 +9,14 @@
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
 //! | `rules.rs` | our rules and limits, whenever they are asked |
+//! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
+//! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
 //! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
+//! | `witnesses.rs` | our log and its witnesses; their logs and us |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -22,6 +25,7 @@
 
 mod agree;
 mod attempt;
+mod buckets;
 mod datasets;
 mod desk;
 mod explain;
@@ -32,15 +36,21 @@ mod message;
 mod office;
 mod outcome;
 mod peers;
+mod plan;
+mod record;
 mod rotation;
 mod rules;
 mod run;
+mod sets;
+mod standing;
 mod state;
+mod stored;
 mod tally;
 mod terms;
 mod trouble;
 mod upkeep;
 mod view;
+mod witnesses;
 
 pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
@@ -53,11 +63,13 @@ pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
+pub use standing::Standing;
 pub use state::{State, UnknownState};
 pub use tally::Tally;
 pub use terms::{JobTerms, Kind};
 pub use upkeep::Figures;
 pub use view::{EventView, JobView};
+pub use witnesses::witness_name;
 
 /// What a signature under job terms is a signature for.
 pub const TERMS_CONTEXT: &str = "tacitly job terms 1";

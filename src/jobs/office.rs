@@ -1,5 +1,6 @@
 //! What this party's operators and applications ask about jobs.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -16,13 +17,14 @@ use tokio_util::task::TaskTracker;
 use super::datasets::Datasets;
 use super::desk::Desk;
 use super::explain::{Facts, explain};
-use super::outcome::Outcome;
 use super::peers::{PeerView, Peers};
+use super::plan::Room;
+use super::standing::Standing;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use super::view::{EventView, JobView};
-use crate::chain::Log;
+use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
 use crate::session::Network;
 use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
@@ -39,14 +41,18 @@ pub struct Settings {
     pub reconnect_window: Duration,
     /// Jobs with one peer that are not over.
     pub jobs_per_peer: usize,
+    /// What this party says of itself in its attestation log.
+    pub standing: Standing,
     /// Proposals of one peer within an hour.
     pub proposals_per_hour: u64,
     /// Jobs that compute at the same time.
     pub running_jobs: usize,
     /// The largest set of distinct keys that one job takes.
     pub items_per_job: u64,
-    /// Bytes that reading or writing a file may use.
+    /// Bytes that one job, or reading or writing a file, may use for rows.
     pub memory: usize,
+    /// Distinct keys up to which a job runs in one piece, and in one bucket above; 0: what `memory` allows.
+    pub bucket_keys: u64,
     /// How long a job may run without a pause.
     pub deadline: Duration,
     /// Compute threads.
@@ -59,6 +65,9 @@ pub struct Jobs {
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: Log,
+    pub(super) witness: Arc<Witness>,
+    /// The peers that have said what they cosigned of our log.
+    pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
     pub(super) transport: Grpc,
     pub(super) peers: Peers,
@@ -70,6 +79,8 @@ pub struct Jobs {
     pub(super) closing: CancellationToken,
     /// Held while the TLS key is changed.
     pub(super) rotating: tokio::sync::Mutex<()>,
+    /// Held while whom we trust is put on record.
+    pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
     per_item: Duration,
 }
@@ -80,6 +91,8 @@ pub struct Record {
     pub signer: Arc<dyn Signer>,
     /// Its attestation log.
     pub log: Log,
+    /// It as a witness of others' logs.
+    pub witness: Witness,
 }
 
 /// What an operator submits.
@@ -120,6 +133,8 @@ pub struct StatusView {
     pub warnings: Vec<String>,
 }
 
+/// Bytes of an id as they usually are, while nothing has been read.
+const USUAL_ID: u64 = 20;
 /// The longest purpose that terms carry.
 const MAX_PURPOSE: usize = 200;
 
@@ -136,9 +151,9 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log } = record;
+        let Record { signer, log, witness } = record;
         Self {
-            datasets: Datasets::new(store.clone(), settings.memory),
+            datasets: Datasets::new(store.clone(), Room { memory: settings.memory, bucket_keys: settings.bucket_keys }),
             desk: Desk::default(),
             room: Arc::new(Semaphore::new(settings.running_jobs)),
             tasks: TaskTracker::new(),
@@ -147,10 +162,13 @@ impl Jobs {
             store,
             signer,
             log,
+            witness: Arc::new(witness),
+            asked: watch::Sender::default(),
             network,
             transport,
             peers,
             rotating: tokio::sync::Mutex::default(),
+            standing: tokio::sync::Mutex::default(),
             per_item,
         }
     }
@@ -190,8 +208,9 @@ impl Jobs {
     pub async fn status(&self) -> Result<StatusView, Trouble> {
         let expires = self.transport.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
-        let warnings =
+        let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
+        let log = self.log.refusal().map(|refusal| refusal.to_string());
         Ok(StatusView {
             party: self.settings.me,
             listen: self.settings.listen,
@@ -199,7 +218,7 @@ impl Jobs {
             running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
             pin: self.transport.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
-            warnings: warnings.into_iter().collect(),
+            warnings: certificate.into_iter().chain(log).collect(),
         })
     }
 
@@ -363,12 +382,17 @@ impl Jobs {
         let terms = Self::terms(&job)?;
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let rule = self.datasets.rule(&dataset.name, job.peer).await?;
+        let room = self.datasets.room();
+        let in_memory = dataset.rows <= room.rows_in_memory();
+        let wish = room.wish(dataset.rows, USUAL_ID * dataset.rows, in_memory);
         let facts = Facts {
             me: self.settings.me,
             our_rows: dataset.rows,
             rule: rule.as_ref(),
             per_item: self.per_item,
             threads: self.settings.threads,
+            whole: wish.whole,
+            bucket: wish.bucket,
         };
         Ok(explain(&terms, &facts))
     }
@@ -445,12 +469,13 @@ impl Jobs {
     ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
         let job = self.find(id).await?;
         let none = |text: &str| Trouble::new(codes::RESULT_NONE, text);
-        let bytes = self.store.result(job.id).await?.ok_or_else(|| none("the job has no result on this side"))?;
-        let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
-        if matches!(outcome, Outcome::Size(_)) {
-            return Err(none("the job's result is a size, not rows; `tacitly job show` prints it"));
+        if self.store.result_parts(job.id).await?.is_none() {
+            return Err(none("the job has no result on this side"));
         }
         let terms = Self::terms(&job)?;
+        if terms.kind == Kind::Cardinality {
+            return Err(none("the job's result is a size, not rows; `tacitly job show` prints it"));
+        }
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let rule = self.datasets.rule(&dataset.name, job.peer).await?.unwrap_or_default();
         if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column))
@@ -459,7 +484,7 @@ impl Jobs {
             return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
         }
         let columns = if columns.is_empty() { rule.columns } else { columns };
-        self.datasets.write(dataset, outcome, columns, format)
+        self.datasets.write(dataset, job.id, columns, format).await
     }
 
     /// The audit trail, oldest first.
@@ -477,6 +502,7 @@ impl Jobs {
         let change = JobChange { failure: Some(why.into()), ..JobChange::by(by) };
         let ended = self.store.finish(job.id, &state.previous(), state.name(), change, JobResult::Nothing).await?;
         tracing::info!(job = %job.id, state = state.name(), code = why.code.name, "over");
+        self.record_end(&ended).await;
         self.desk.bump();
         Ok(ended)
     }

@@ -2,6 +2,8 @@
 
 use prost::encoding::{decode_varint, encode_varint};
 
+use crate::store::JobResult;
+
 /// A receiver's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -11,6 +13,13 @@ pub enum Outcome {
     Aligned(Vec<u32>),
     /// How many keys are shared.
     Size(u64),
+    /// The rows are stored in so many parts, each an outcome of its own: `items` keys or rows together.
+    Parts {
+        /// How many parts.
+        parts: u32,
+        /// What they hold together.
+        items: u64,
+    },
 }
 
 /// The bytes are not an outcome: the ledger was written by a newer version or edited by hand.
@@ -25,6 +34,16 @@ impl Outcome {
         match self {
             Self::Rows(rows) | Self::Aligned(rows) => rows.len() as u64,
             Self::Size(size) => *size,
+            Self::Parts { items, .. } => *items,
+        }
+    }
+
+    /// With what a job ends whose outcome this is; `bytes` is its encoding.
+    #[must_use]
+    pub(super) fn to_result<'a>(&self, bytes: &'a [u8]) -> JobResult<'a> {
+        match self {
+            Self::Parts { parts, items } => JobResult::Parts { parts: *parts, items: *items },
+            _ => JobResult::Whole { bytes, items: self.items() },
         }
     }
 
@@ -48,6 +67,11 @@ impl Outcome {
             Self::Size(size) => {
                 bytes.push(3);
                 encode_varint(*size, &mut bytes);
+            }
+            Self::Parts { parts, items } => {
+                bytes.push(4);
+                encode_varint(u64::from(*parts), &mut bytes);
+                encode_varint(*items, &mut bytes);
             }
         }
         bytes
@@ -75,6 +99,7 @@ impl Outcome {
             }
             (2, rows) => Ok(Self::Aligned(rows.iter().map(|number| row(*number)).collect::<Result<_, _>>()?)),
             (3, [size]) => Ok(Self::Size(*size)),
+            (4, [parts, items]) => Ok(Self::Parts { parts: row(*parts)?, items: *items }),
             _ => Err(MalformedOutcome),
         }
     }
@@ -91,11 +116,12 @@ mod tests {
             Outcome::Rows(vec![0, 1, 5, 1000, u32::MAX]),
             Outcome::Aligned(vec![9, 0, u32::MAX]),
             Outcome::Size(u64::MAX),
+            Outcome::Parts { parts: 96, items: 50_000_000 },
         ];
         for outcome in outcomes {
             assert_eq!(Outcome::decode(&outcome.encode()), Ok(outcome));
         }
-        for bytes in [&[][..], &[4, 1], &[3], &[3, 1, 1], &[1, 0x80], &[2, 0xff, 0xff, 0xff, 0xff, 0x1f]] {
+        for bytes in [&[][..], &[5, 1], &[4, 1], &[3], &[3, 1, 1], &[1, 0x80], &[2, 0xff, 0xff, 0xff, 0xff, 0x1f]] {
             assert_eq!(Outcome::decode(bytes), Err(MalformedOutcome), "{bytes:?}");
         }
     }

@@ -46,6 +46,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What a protocol session gets beyond the deadline, to end by itself and say where it stood.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
+/// How long a peer's receipt waits for our own side of the session to come to its end.
+const RECEIPT_TRIES: u32 = 20;
+const RECEIPT_PAUSE: Duration = Duration::from_millis(50);
+
 impl Work {
     /// Returns once the deadline is over, whatever the peer says in the meantime.
     async fn overdue(&self) -> Gone {
@@ -377,6 +381,14 @@ impl Jobs {
     pub(super) async fn note_receipt(self: &Arc<Self>, job: &Job) -> Result<(), Trouble> {
         let states = State::Done.previous();
         let change = JobChange::by(job.peer.as_str());
+        // Our own side may be a moment behind: what it has to say of the session goes on record first.
+        for _ in 0..RECEIPT_TRIES {
+            let at_work = self.desk.find(job.id).is_some_and(|work| work.attempt > 0);
+            if !at_work || self.is_result_recorded(job).await? {
+                break;
+            }
+            tokio::time::sleep(RECEIPT_PAUSE).await;
+        }
         if Self::terms(job)?.receives(self.settings.me) {
             let Some(bytes) = self.store.get_checkpoint(job.id, Self::OUTCOME).await? else {
                 if let Some(work) = self.desk.find(job.id) {
@@ -384,10 +396,12 @@ impl Jobs {
                 }
                 return Ok(());
             };
-            let items = Outcome::decode(&bytes).map_or(0, |outcome| outcome.items());
-            let result = JobResult::Whole { bytes: &bytes, items };
+            self.record_done(job, None).await?;
+            let outcome = Outcome::decode(&bytes).map_err(|error| super::trouble::internal(&error.to_string()))?;
+            let result = outcome.to_result(&bytes);
             self.store.finish(job.id, &states, State::Done.name(), change, result).await?;
         } else {
+            self.record_done(job, None).await?;
             self.store.finish(job.id, &states, State::Done.name(), change, JobResult::Nothing).await?;
         }
         tracing::info!(job = %job.id, "done");
@@ -457,7 +471,7 @@ impl Jobs {
 }
 
 /// What the peer hears if the job is over here.
-fn ended_here(job: &Job) -> Option<Answer> {
+pub(super) fn ended_here(job: &Job) -> Option<Answer> {
     let state: State = job.state.parse().ok()?;
     let why = job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure)));
     state.is_over().then(|| Answer::Ended(message::ended(job.id, state, why)))

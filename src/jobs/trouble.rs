@@ -1,5 +1,7 @@
 //! The errors of the rooms below as entries of the one table.
 
+use std::io::ErrorKind;
+
 use super::tally::TALLY;
 use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
@@ -42,7 +44,14 @@ impl From<ChainError> for Trouble {
 
 impl From<IntakeError> for Trouble {
     fn from(error: IntakeError) -> Self {
-        let code = if error.problem == Problem::Changed { codes::DATASET_CHANGED } else { codes::DATASET_INPUT };
+        let code = match error.problem {
+            Problem::Changed => codes::DATASET_CHANGED,
+            Problem::Spilling(ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded) => {
+                codes::DISK_FULL
+            }
+            Problem::Spilling(_) | Problem::SpillDamaged => codes::STORE,
+            _ => codes::DATASET_INPUT,
+        };
         Self::new(code, error.to_string())
     }
 }

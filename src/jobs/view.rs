@@ -50,6 +50,8 @@ pub struct JobView {
     pub terms: String,
     /// What our own column looks like, if two sets met in nothing.
     pub hint: String,
+    /// Into how many buckets it was cut, once it is done; 0 if it was not.
+    pub buckets: u32,
 }
 
 /// A line of the audit trail as its reader sees it.
@@ -78,6 +80,7 @@ impl JobView {
             (true, false) => "us",
             _ => "peer",
         };
+        let buckets = job.transcripts.as_ref().and_then(|report| report["buckets"].as_u64()).unwrap_or_default();
         // What the job's report kept of its last attempt stands in for progress once the job is off the desk.
         let bytes = |side: &str| job.transcripts.as_ref().and_then(|report| report[side]["bytes"].as_u64());
         let kept = || Live {
@@ -104,6 +107,7 @@ impl JobView {
             finished: job.finished_at.map(|at| at.to_string()).unwrap_or_default(),
             attempt: job.attempt,
             terms: String::from_utf8_lossy(&job.terms.canonical()).into_owned(),
+            buckets: u32::try_from(buckets).unwrap_or(u32::MAX),
             hint: job.transcripts.as_ref().and_then(|report| report["hint"].as_str()).unwrap_or_default().to_owned(),
         })
     }

@@ -22,7 +22,17 @@ use Role::{Approver, Auditor, Operator};
 const CALLS: [(&[Role], &[&str]); 3] = [
     (
         &[Operator, Approver, Auditor],
-        &["Status", "ListPeers", "ListDatasets", "ListJobs", "GetJob", "WatchJob", "ExplainJob", "ListEvents"],
+        &[
+            "Status",
+            "ListPeers",
+            "ListDatasets",
+            "ListJobs",
+            "GetJob",
+            "WatchJob",
+            "ExplainJob",
+            "ListEvents",
+            "Evidence",
+        ],
     ),
     (
         &[Operator],

@@ -131,7 +131,7 @@ impl Control for Service {
             replace: asked.replace,
             allow: asked.allow,
         };
-        let (dataset, report) = self.jobs.datasets().add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let (dataset, report) = self.jobs.add_dataset(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
@@ -238,6 +238,12 @@ impl Control for Service {
         let chunks =
             chunks.map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|trouble| status::of(&trouble)));
         Ok(Response::new(Box::pin(chunks)))
+    }
+
+    async fn evidence(&self, request: Request<control::JobRequest>) -> Answer<control::EvidenceReply> {
+        let certificate = self.jobs.evidence(&request.into_inner().job).await;
+        let certificate = certificate.map_err(|trouble| status::of(&trouble))?.into();
+        Ok(Response::new(control::EvidenceReply { certificate }))
     }
 
     async fn list_events(&self, request: Request<control::ListEventsRequest>) -> Answer<control::ListEventsReply> {

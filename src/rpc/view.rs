@@ -37,6 +37,7 @@ impl From<JobView> for control::Job {
             terms: view.terms,
             hint: view.hint,
             settled: view.state.is_settled(),
+            buckets: view.buckets,
         }
     }
 }

@@ -212,6 +212,12 @@ impl JobId {
     pub fn fresh() -> Self {
         Self(Ulid::generate())
     }
+
+    /// Its 16 bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
 }
 
 impl JobChange {

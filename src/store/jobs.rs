@@ -224,7 +224,7 @@ impl Store {
         if job.finished_at.is_none() {
             return Err(StoreError::Conflict { job: id, found: job.state });
         }
-        for purpose in [Purpose::ResultParts, Purpose::ResultPart] {
+        for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt] {
             write.wipe(id, purpose).await?;
         }
         job.purged_at = Some(write.now);

@@ -27,6 +27,7 @@
 mod backup;
 mod database;
 mod datasets;
+mod entries;
 mod error;
 mod events;
 mod files;
@@ -47,6 +48,7 @@ mod signer;
 pub use backup::restore;
 pub use database::{Clock, Store};
 pub use datasets::{Dataset, DatasetKey, NewDataset};
+pub use entries::StoredEntry;
 pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
 pub use fingerprints::{NewFingerprint, StoredFingerprint};

@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Checkpoint,
     /// A part of a result, by its number.
     ResultPart,
+    /// The salt under the commitment to the job's output.
+    Salt,
     /// How many parts the result has. There is one only when the job has ended with a result.
     ResultParts,
 }
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Seed => "seed",
             Self::Checkpoint => "checkpoint",
             Self::ResultPart => "result-part",
+            Self::Salt => "salt",
             Self::ResultParts => "result-parts",
         }
     }
@@ -117,6 +120,15 @@ impl Store {
         found.ok_or_else(|| broken(job, Purpose::ResultPart, &label, SealFault::Truncated))
     }
 
+    /// A part of the result of a job that has not ended, as it was put.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::SealBroken`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn unreleased_part(&self, job: JobId, part: u32) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let found = self.open_sealed(job, Purpose::ResultPart, &part_label(part)).await?;
+        found.ok_or_else(|| StoreError::not_found("part of a result", format_args!("{part} of job {job}")))
+    }
+
     /// The whole result of a job, its parts joined; none if it has no result. For a large one, take
     /// [`Store::result_part`] by part.
     ///
@@ -133,6 +145,28 @@ impl Store {
             whole.extend_from_slice(&self.result_part(job, part).await?);
         }
         Ok(Some(whole))
+    }
+
+    /// Seals the salt under the commitment to a job's output; it outlives the job, until that is purged.
+    ///
+    /// # Errors
+    /// As [`Store::put_checkpoint`].
+    pub async fn put_salt(&self, job: JobId, salt: &[u8; 32]) -> Result<(), StoreError> {
+        let sealer = self.sealer.read().await;
+        let mut write = self.begin().await?;
+        write.require_open(job).await?;
+        write.put_sealed(&sealer, job, Purpose::Salt, "", salt).await?;
+        write.commit().await
+    }
+
+    /// The salt under the commitment to a job's output, if there is one and the job was not purged.
+    ///
+    /// # Errors
+    /// [`StoreError::SealBroken`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn salt(&self, job: JobId) -> Result<Option<Zeroizing<[u8; 32]>>, StoreError> {
+        let Some(bytes) = self.open_sealed(job, Purpose::Salt, "").await? else { return Ok(None) };
+        let salt = bytes.as_slice().try_into().map_err(|_| broken(job, Purpose::Salt, "", SealFault::Truncated))?;
+        Ok(Some(Zeroizing::new(salt)))
     }
 
     async fn open_sealed(
@@ -265,7 +299,7 @@ struct Place<'a> {
 impl Place<'_> {
     fn read<'a>(row: &Row, label: &'a str) -> Result<Place<'a>, StoreError> {
         let text: String = row.get("purpose")?;
-        let known = [Purpose::Seed, Purpose::Checkpoint, Purpose::ResultPart, Purpose::ResultParts];
+        let known = [Purpose::Seed, Purpose::Checkpoint, Purpose::ResultPart, Purpose::ResultParts, Purpose::Salt];
         let purpose = known.into_iter().find(|purpose| purpose.as_str() == text);
         Ok(Place {
             job: row.parse("job")?,

@@ -4,4 +4,5 @@
 mod support;
 
 mod commands;
+mod witnesses;
 mod world;

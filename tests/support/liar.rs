@@ -17,12 +17,14 @@ use tacitly::jobs::{
     ENROLMENT_CONTEXT, JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, enrolment_words, read_invitation,
 };
 use tacitly::session::Retagged;
-use tacitly::store::{FileSigner, JobId, Signer};
+use tacitly::store::{FileSigner, JobId, NoteSigner, Signer};
 use tacitly::transport::{
     Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Pin, Roster, Settings,
     TlsIdentity, Transport, Window, WireRange,
 };
 use tacitly::trial::Party as Daemon;
+use tacitly_attestation::entry::SignedEntry;
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
 use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
 use tokio::runtime::Runtime;
@@ -49,7 +51,7 @@ pub(crate) struct Liar {
     pub(crate) runtime: Runtime,
     pub(crate) certificate: String,
     pub(crate) key: String,
-    signer: FileSigner,
+    signer: Arc<FileSigner>,
     calls: AtomicU64,
     /// The terms that it signed last.
     terms: Mutex<Option<JobTerms>>,
@@ -63,6 +65,8 @@ pub(crate) struct Script {
     pub(crate) lie: Box<dyn FnMut(u32, Frame) -> Vec<Frame> + Send>,
     /// What its signature under the terms is made for.
     pub(crate) context: &'static str,
+    /// Whether it signs what goes into the daemon's log.
+    pub(crate) signs_agreements: bool,
     /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
     pub(crate) hangs_up: bool,
     /// Having hung up, it does not call again.
@@ -71,6 +75,8 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
+    /// What it says of its set and its memory.
+    pub(crate) ready: fn(pb::Ready) -> pb::Ready,
 }
 
 impl Script {
@@ -81,10 +87,12 @@ impl Script {
             items: Box::new(move |_| items.clone()),
             lie: Box::new(|_, frame| vec![frame]),
             context: TERMS_CONTEXT,
+            signs_agreements: true,
             hangs_up: false,
             stays_away: false,
             dawdles: false,
             abandons: false,
+            ready: |ready| ready,
         }
     }
 
@@ -111,6 +119,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Option<PsiOutcome>,
     /// The stable code with which the daemon ended the session or the job.
     pub(crate) told: Vec<String>,
+    /// The draws under which the daemon's set fits its buckets, as it said.
+    pub(crate) draws: Vec<u32>,
 }
 
 impl Liar {
@@ -119,7 +129,7 @@ impl Liar {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let me: PartyId = NAME.parse().unwrap();
         let identity = fresh_identity(me);
-        let signer = FileSigner::create(&folder.join("mallory.key")).unwrap();
+        let signer = Arc::new(FileSigner::create(&folder.join("mallory.key")).unwrap());
         let invitation = daemon.tacitly(&["peer", "invite"]).unwrap();
         let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
         let roster = Arc::new(Roster::new());
@@ -366,11 +376,15 @@ impl Actor {
                 (self.attempt, self.session) = (begin.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
                 let (job, attempt) = (begin.job, begin.attempt);
-                self.ask(Ask::Ready(pb::Ready { job, attempt, items, wants_size: false }));
+                let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
+                self.ask(Ask::Ready((self.script.ready)(ready)));
             }
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
+            Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
+            Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
             Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
+            Ask::Countersign(asked) => return self.countersign(&asked.entry),
             Ask::Ended(ended) => {
                 let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
                 self.seen.lock().unwrap().told.push(code);
@@ -378,6 +392,15 @@ impl Actor {
             _ => {}
         }
         Answer::Ack(pb::Ack {})
+    }
+
+    fn countersign(&self, entry: &[u8]) -> Answer {
+        let mut note = SignedEntry::parse(entry).unwrap();
+        let name = if self.script.signs_agreements { NAME } else { "somebody-else" };
+        let key = VerifierKey::new(name, KeyUse::Text, self.liar.signer.public_key().as_bytes()).unwrap();
+        note.sign(&key, &NoteSigner(self.liar.signer.clone())).unwrap();
+        let signature = note.signatures().last().unwrap().to_string();
+        Answer::Countersigned(pb::Countersigned { signature })
     }
 
     fn ask(&mut self, ask: Ask) {

@@ -11,6 +11,7 @@
 //! | [`Asker`] | the role for one's own set, as typestates |
 //! | [`Answerer`] | the role for the peer's set, as typestates |
 //! | [`PsiParty`] | both roles behind [`tacitly_core::Party`], for every driver |
+//! | [`Buckets`], [`Spread`], [`Census`] | jobs larger than one session |
 //! | [`violation`] | how a peer can break the rules |
 //!
 //! A whole session, in memory:
@@ -39,6 +40,7 @@
 
 mod answerer;
 mod asker;
+mod buckets;
 mod checkpoint;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -56,6 +58,7 @@ mod wire;
 
 pub use answerer::{Absorbing, Answered, Answerer, Answering, Complete, PeerTags};
 pub use asker::{Asker, AwaitAnswers, Blinded, Blinding};
+pub use buckets::{BUCKET_ITEMS, Buckets, Census, MAX_BUCKETS, MAX_DRAW, MIN_BUCKET_ITEMS, Spread};
 pub use items::Items;
 pub use matching::{Matched, OwnTags};
 pub use message::{BlindedPoints, ListDigest, OrderDigest, POINT_BYTES, Tags};

@@ -91,6 +91,9 @@ enum Release {
 }
 
 impl PsiParty {
+    /// The stage in which our own list leaves, as [`Party::progress`] names it.
+    pub const BLINDING: &str = "blinding our items";
+
     /// The party `me` in the session that runs `label` under `terms`; a job in one session calls it `all`, one in
     /// buckets has a label per bucket. `items` are distinct; their indices are what the answer speaks of.
     ///
@@ -378,7 +381,7 @@ impl Party for PsiParty {
         match (&self.sending, &self.receiving, &self.release) {
             _ if self.over => at("over", 0, 0),
             (_, Receiving::Opening(_), _) => at("agreeing on the terms", 0, 1),
-            (Sending::Set(asker), ..) => at("blinding our items", asker.done(), own),
+            (Sending::Set(asker), ..) => at(Self::BLINDING, asker.done(), own),
             (_, Receiving::Set(answerer), _) => at("multiplying the peer's items", answerer.done(), peers),
             (_, _, Release::Storing(_)) => at("storing the digest of the peer's set", 0, 1),
             (_, _, Release::Ready(answerer)) => at("answering the peer", answerer.done(), peers),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use tacitly_core::{MalformedTerms, PartyId, Terms, TermsMismatch, Value};
 
+use crate::buckets::Buckets;
+
 /// The most entries that one list may have in one session. A party holds both lists' tags in memory; larger jobs run as
 /// a sequence of sessions, one per bucket.
 pub const MAX_ROWS: u64 = 1 << 22;
@@ -102,6 +104,7 @@ pub struct PsiTerms {
     key: Vec<String>,
     job: String,
     chunk: u64,
+    buckets: Option<Buckets>,
 }
 
 /// Why something cannot be the terms of an intersection.
@@ -143,7 +146,7 @@ impl PsiTerms {
         let mut receivers = receivers.to_vec();
         receivers.sort_unstable();
         let key = key.iter().map(|profile| (*profile).to_owned()).collect();
-        Self { flow, members, receivers, key, job: job.to_owned(), chunk: DEFAULT_CHUNK }.checked()
+        Self { flow, members, receivers, key, job: job.to_owned(), chunk: DEFAULT_CHUNK, buckets: None }.checked()
     }
 
     /// The same terms with so many entries per frame. Smaller frames cut finer, larger ones give more processors work.
@@ -152,6 +155,15 @@ impl PsiTerms {
     /// [`PsiTermsError::Value`] unless it is 1 to [`MAX_CHUNK`].
     pub fn with_chunk(self, chunk: u64) -> Result<Self, PsiTermsError> {
         Self { chunk, ..self }.checked()
+    }
+
+    /// The same terms for a job that is cut into buckets, one session each. Every list is then `padded` to what
+    /// [`Buckets::list`] says.
+    ///
+    /// # Errors
+    /// [`PsiTermsError::Value`] if a list has another length than `buckets` gives it.
+    pub fn with_buckets(self, buckets: Buckets) -> Result<Self, PsiTermsError> {
+        Self { buckets: Some(buckets), ..self }.checked()
     }
 
     fn checked(self) -> Result<Self, PsiTermsError> {
@@ -180,6 +192,11 @@ impl PsiTerms {
         }
         if !(1..=MAX_CHUNK).contains(&self.chunk) {
             return refuse("chunk", "1 to 16384");
+        }
+        if let Some(buckets) = &self.buckets
+            && self.members.iter().any(|member| member.padded != Some(buckets.list(member.items)))
+        {
+            return refuse("buckets", "such that every list is padded to the length they give it");
         }
         Ok(self)
     }
@@ -220,6 +237,12 @@ impl PsiTerms {
         self.chunk
     }
 
+    /// How the job is cut, if it is.
+    #[must_use]
+    pub fn buckets(&self) -> Option<&Buckets> {
+        self.buckets.as_ref()
+    }
+
     /// The length of the tags that are compared: ⌈(48 + 2·log2 n)/8⌉ bytes for n the larger side, so that two different
     /// items, of the two lists or of one, share a tag with a chance below 2^-47 in the whole job.
     #[must_use]
@@ -240,7 +263,7 @@ impl PsiTerms {
             (member.id.to_string(), Value::Map(fields))
         };
         let texts = |list: &mut dyn Iterator<Item = String>| Value::List(list.map(Value::Text).collect());
-        Terms::new()
+        let whole = Terms::new()
             .with("protocol", PROTOCOL)
             .with("version", VERSION)
             .with("flow", self.flow.name())
@@ -249,7 +272,15 @@ impl PsiTerms {
             .with("key", texts(&mut self.key.iter().cloned()))
             .with("job", self.job.as_str())
             .with("chunk", self.chunk)
-            .with("tag_bytes", self.tag_bytes() as u64)
+            .with("tag_bytes", self.tag_bytes() as u64);
+        match &self.buckets {
+            None => whole,
+            Some(buckets) => {
+                let fields = [("count", buckets.count()), ("draw", buckets.draw())];
+                let map = fields.map(|(name, number)| (name.to_owned(), Value::Integer(number.into())));
+                whole.with("buckets", BTreeMap::from(map))
+            }
+        }
     }
 
     /// Reads terms that [`PsiTerms::to_terms`] wrote.
@@ -269,8 +300,11 @@ impl PsiTerms {
         let receivers = receivers.ok_or(MalformedTerms::Field("receivers"))?;
         let key = terms.list("key")?.iter().map(Value::as_text).collect::<Option<Vec<_>>>();
         let key = key.ok_or(MalformedTerms::Field("key"))?;
-        let read =
+        let mut read =
             Self::new(flow, members, &receivers, &key, terms.text("job")?)?.with_chunk(terms.integer("chunk")?)?;
+        if let Some(fields) = terms.get("buckets") {
+            read = read.with_buckets(buckets(fields).ok_or(MalformedTerms::Field("buckets"))?)?;
+        }
         read.to_terms().agree_with(terms).map_err(PsiTermsError::Contradiction)?;
         Ok(read)
     }
@@ -283,6 +317,12 @@ fn member(id: &str, fields: &Value) -> Option<Member> {
         None => None,
     };
     Some(Member { id: id.parse().ok()?, items: fields.get("items")?.as_integer()?, padded })
+}
+
+fn buckets(fields: &Value) -> Option<Buckets> {
+    let fields = fields.as_map()?;
+    let number = |name: &str| u32::try_from(fields.get(name)?.as_integer()?).ok();
+    Buckets::new(number("count")?, number("draw")?)
 }
 
 #[cfg(test)]
@@ -306,6 +346,23 @@ mod tests {
             r#"{"chunk":4096,"flow":"intersect","job":"job-1","key":["cn-mobile","raw"],"parties":{"bank":{"items":6,"padded":16},"shop":{"items":5}},"protocol":"tacitly.psi","receivers":["shop"],"tag_bytes":7,"version":1}"#
         );
         assert_eq!(PsiTerms::from_terms(&ours.to_terms()).unwrap(), ours);
+    }
+
+    #[test]
+    fn buckets_stand_in_the_terms_with_their_number_draw_and_lengths() {
+        let buckets = Buckets::new(3, 1).unwrap();
+        let members = [("shop", 100), ("bank", 7_000)]
+            .map(|(name, items)| Member::new(id(name), items).padded(buckets.list(items)));
+        let cut = PsiTerms::new(Flow::Intersect, members, &[id("shop")], &["raw"], "j").unwrap();
+        let cut = cut.with_buckets(buckets).unwrap();
+        let canonical = String::from_utf8(cut.to_terms().canonical()).unwrap();
+        assert!(canonical.starts_with(r#"{"buckets":{"count":3,"draw":1},"chunk":4096"#), "{canonical}");
+        assert_eq!(PsiTerms::from_terms(&cut.to_terms()).unwrap(), cut);
+        let refused = |terms: Terms| PsiTerms::from_terms(&terms).unwrap_err().to_string();
+        for bad in [Value::Integer(3), Value::Map(BTreeMap::new())] {
+            assert!(refused(cut.to_terms().with("buckets", bad)).contains("buckets"));
+        }
+        assert!(terms(5, 6).with_buckets(buckets).is_err(), "lists of another length");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod full_disk;
 mod honest;
+mod witness;
 
 use std::path::{Path, PathBuf};
 

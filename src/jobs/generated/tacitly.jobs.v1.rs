@@ -2,7 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -23,11 +23,19 @@ pub mod request {
         Ended(super::Ended),
         #[prost(message, tag = "7")]
         Rotate(super::Rotate),
+        #[prost(message, tag = "8")]
+        Countersign(super::Countersign),
+        #[prost(message, tag = "20")]
+        AddCheckpoint(super::AddCheckpoint),
+        #[prost(message, tag = "21")]
+        LastCosigned(super::LastCosigned),
+        #[prost(message, tag = "22")]
+        Seen(super::Seen),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -48,6 +56,15 @@ pub mod reply {
         /// to anything about a job that is over here
         #[prost(message, tag = "5")]
         Ended(super::Ended),
+        /// to Countersign
+        #[prost(message, tag = "6")]
+        Countersigned(super::Countersigned),
+        /// to AddCheckpoint
+        #[prost(message, tag = "20")]
+        Witnessed(super::Witnessed),
+        /// to LastCosigned and Seen
+        #[prost(message, tag = "21")]
+        Cosigned(super::Cosigned),
     }
 }
 /// Proposer to approver: the signed terms.
@@ -79,7 +96,8 @@ pub struct Begin {
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
 }
-/// Either side: its data is read, and this is the size of its set.
+/// Either side: its data is read, and this is the size of its set and what fits into its memory. Said again with `draw`
+/// once the sizes of both are known and the job is to be cut into buckets.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ready {
     #[prost(string, tag = "1")]
@@ -91,6 +109,27 @@ pub struct Ready {
     /// its rule sets a minimum, so it learns the size before it releases anything
     #[prost(bool, tag = "4")]
     pub wants_size: bool,
+    /// keys of the larger side up to which it works in one piece
+    #[prost(uint64, tag = "5")]
+    pub whole: u64,
+    /// keys of the larger side in one bucket otherwise; 0: it knows no buckets
+    #[prost(uint64, tag = "6")]
+    pub bucket: u64,
+    /// an earlier attempt has settled on `bucket` (0: on one piece), and it stays with that
+    #[prost(bool, tag = "7")]
+    pub settled: bool,
+    /// under this draw, and under none before that both tried, its set fits its lists
+    #[prost(uint32, optional, tag = "8")]
+    pub draw: ::core::option::Option<u32>,
+    /// buckets whose size is learned, from the first on
+    #[prost(uint32, tag = "9")]
+    pub sized: u32,
+    /// buckets whose result is stored, from the first on
+    #[prost(uint32, tag = "10")]
+    pub finished: u32,
+    /// the leaf hash of the entry with the fingerprint of its data, empty if there is none
+    #[prost(bytes = "bytes", tag = "11")]
+    pub dataset: ::prost::bytes::Bytes,
 }
 /// Approver to proposer: begin another attempt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -120,6 +159,61 @@ pub struct Rotate {
     #[prost(uint64, tag = "3")]
     pub grace_seconds: u64,
     #[prost(string, tag = "4")]
+    pub signature: ::prost::alloc::string::String,
+}
+/// A log's owner to its witness: cosign how far the log has come.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCheckpoint {
+    /// C2SP tlog-witness add-checkpoint, at most 128 KiB
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request: ::prost::bytes::Bytes,
+}
+/// The witness's answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Witnessed {
+    /// C2SP tlog-witness: 200, 400, 403, 404, 409, 422; 500 if the witness cannot
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    /// 200: signature lines; 409: the size known
+    #[prost(bytes = "bytes", tag = "2")]
+    pub body: ::prost::bytes::Bytes,
+}
+/// A log's owner to its witness: which is the last checkpoint of this log, signed with my key, that you cosigned?
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LastCosigned {
+    #[prost(string, tag = "1")]
+    pub origin: ::prost::alloc::string::String,
+}
+/// The last checkpoint cosigned, signed by the log; empty if there is none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cosigned {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub checkpoint: ::prost::bytes::Bytes,
+}
+/// Witness to witness: what have you cosigned of this log? Who does not know the log's key cannot tell which it is, and
+/// answers Ack.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Seen {
+    /// 32 bytes: SHA-256("tacitly-log-name-1" LF, origin, LF, public key)
+    #[prost(bytes = "bytes", tag = "1")]
+    pub log: ::prost::bytes::Bytes,
+    /// the sender's, once it contradicts the receiver's; else empty
+    #[prost(bytes = "bytes", tag = "2")]
+    pub checkpoint: ::prost::bytes::Bytes,
+}
+/// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Countersign {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    /// the signed note, with the sender's signature
+    #[prost(bytes = "bytes", tag = "2")]
+    pub entry: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Countersigned {
+    /// a signature line under the same text
+    #[prost(string, tag = "1")]
     pub signature: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -348,6 +348,9 @@ pub struct Job {
     /// nothing happens any more unless somebody acts
     #[prost(bool, tag = "24")]
     pub settled: bool,
+    /// of a job that is done: into how many it was cut; 0: none
+    #[prost(uint32, tag = "25")]
+    pub buckets: u32,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -383,6 +386,12 @@ pub struct JobResultRequest {
 pub struct ResultChunk {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
+}
+/// One text file that anybody verifies offline.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvidenceReply {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub certificate: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEventsRequest {
@@ -1032,6 +1041,27 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "JobResult"));
             self.inner.server_streaming(req, path, codec).await
         }
+        pub async fn evidence(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/Evidence",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "Evidence"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_events(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEventsRequest>,
@@ -1188,6 +1218,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::JobResultRequest>,
         ) -> std::result::Result<tonic::Response<Self::JobResultStream>, tonic::Status>;
+        async fn evidence(
+            &self,
+            request: tonic::Request<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status>;
         async fn list_events(
             &self,
             request: tonic::Request<super::ListEventsRequest>,
@@ -2316,6 +2350,49 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/Evidence" => {
+                    #[allow(non_camel_case_types)]
+                    struct EvidenceSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    for EvidenceSvc<T> {
+                        type Response = super::EvidenceReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::evidence(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EvidenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,0 +1,211 @@
+//! In one piece or in buckets? Both sides say what fits into their memory, and both come to the same decision.
+
+use serde::{Deserialize, Serialize};
+use tacitly_core::PartyId;
+use tacitly_psi::{BUCKET_ITEMS, Buckets, MAX_ITEMS, MAX_ROWS, MIN_BUCKET_ITEMS};
+
+use crate::codes::{self, Trouble};
+
+/// Bytes that a session of one piece takes for an item of the larger side, beside six times the canonical id: the set,
+/// orders, both sides' tags, and the sorted tags while they are compared.
+const WHOLE_BYTES: u64 = 128;
+const WHOLE_IDS: u64 = 6;
+/// The same for a bucket, whose successor is being read meanwhile.
+const BUCKET_BYTES: u64 = 256;
+const BUCKET_IDS: u64 = 8;
+/// Below so many keys a bucket saves no memory worth having.
+const SMALLEST_BY_MEMORY: u64 = 1 << 14;
+/// How much smaller than our own buckets the peer may want them. What a bucket's count tells grows as it shrinks.
+const SMALLER: u64 = 16;
+/// Parts on disk for each bucket that we expect.
+const PARTS_PER_BUCKET: u64 = 8;
+const FEWEST_PARTS: u64 = 8;
+const MOST_PARTS: u64 = 1 << 11;
+
+/// What one job may use here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes for its rows.
+    pub(super) memory: usize,
+    /// Keys in one piece and in one bucket, if an operator has said so; otherwise 0.
+    pub(super) bucket_keys: u64,
+}
+
+/// What one side can do with the larger of both sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Keys up to which it works in one piece.
+    pub(super) whole: u64,
+    /// Keys in one bucket otherwise; 0 if it knows no buckets.
+    pub(super) bucket: u64,
+    /// Not a wish: what an earlier attempt has settled on.
+    pub(super) settled: bool,
+}
+
+/// What both sides do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// One session over everything.
+    Whole,
+    /// One session per bucket of so many keys of the larger side.
+    Buckets(u64),
+}
+
+/// What an attempt has settled on, as the ledger keeps it: all later ones do the same, whatever the settings say by
+/// then, because a set is released once and under one secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    /// Keys of the larger side in one bucket; 0 for one piece.
+    pub(super) bucket: u64,
+    /// The draw of the hash.
+    pub(super) draw: u32,
+}
+
+impl Room {
+    /// Rows up to which a file is read into memory; a larger one is laid aside in parts.
+    pub(super) fn rows_in_memory(&self) -> u64 {
+        if self.bucket_keys > 0 { self.bucket_keys } else { MAX_ROWS }
+    }
+
+    /// The parts on disk of a file with so many rows.
+    pub(super) fn parts(&self, rows: u64) -> usize {
+        let buckets = rows.div_ceil(self.wish(rows, 16 * rows, false).bucket);
+        (buckets * PARTS_PER_BUCKET).clamp(FEWEST_PARTS, MOST_PARTS) as usize
+    }
+
+    /// What we wish for a set of `items` keys with `id_bytes` altogether, `in_memory` or laid aside.
+    pub(super) fn wish(&self, items: u64, id_bytes: u64, in_memory: bool) -> Wish {
+        let settled = false;
+        let (whole, bucket) = match self.bucket_keys {
+            0 => {
+                let (memory, id) = (self.memory as u64, id_bytes.div_ceil(items.max(1)));
+                let most = memory / (BUCKET_BYTES + BUCKET_IDS * id);
+                let bucket = most.checked_ilog2().map_or(0, |log| 1 << log);
+                let whole = (memory / (WHOLE_BYTES + WHOLE_IDS * id)).min(MAX_ROWS);
+                (whole, bucket.clamp(SMALLEST_BY_MEMORY, BUCKET_ITEMS))
+            }
+            keys => (keys, keys),
+        };
+        Wish { whole: if in_memory { whole } else { 0 }, bucket, settled }
+    }
+}
+
+impl Plan {
+    /// The wish of a side that has settled on this.
+    pub(super) fn wish(&self) -> Wish {
+        Wish { whole: 0, bucket: self.bucket, settled: true }
+    }
+}
+
+/// What both sides do whose sets have so many keys. Each computes it from what both have said, with the same outcome.
+///
+/// # Errors
+/// [`codes::TOO_MANY_ROWS`] for sets beyond every limit, [`codes::LIMIT`] if the peer wants buckets far smaller than
+/// ours, [`codes::TERMS_DIFFER`] if both have settled, and on different ways.
+pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Result<Way, Trouble> {
+    let ((our_items, ours), (their_items, theirs)) = (ours, theirs);
+    let largest = our_items.max(their_items);
+    let way_of = |settled: Wish| if settled.bucket == 0 { Way::Whole } else { Way::Buckets(settled.bucket) };
+    let way = match (ours.settled, theirs.settled) {
+        (true, true) if ours.bucket != theirs.bucket => {
+            let text = format!(
+                "an earlier attempt has settled on buckets of {} keys here, of {} there (0: none)",
+                ours.bucket, theirs.bucket
+            );
+            return Err(Trouble::new(codes::TERMS_DIFFER, text));
+        }
+        (true, _) => way_of(ours),
+        (_, true) => way_of(theirs),
+        // A peer that says nothing of buckets is of an earlier version.
+        _ if theirs.bucket == 0 => Way::Whole,
+        _ if largest <= ours.whole.min(theirs.whole) => Way::Whole,
+        _ => Way::Buckets(ours.bucket.min(theirs.bucket).clamp(MIN_BUCKET_ITEMS, BUCKET_ITEMS)),
+    };
+    let most = if way == Way::Whole { MAX_ROWS } else { MAX_ITEMS };
+    if largest > most {
+        let text = format!("the larger set has {largest} distinct keys, at most {most} fit into this job with {peer}");
+        return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
+    }
+    match way {
+        Way::Buckets(each) if !ours.settled && each < ours.bucket / SMALLER => {
+            let text = format!(
+                "{peer} wants buckets of {each} keys, ours hold {}: smaller ones by more than {SMALLER} times are refused, \
+                 since counts per bucket would tell more",
+                ours.bucket
+            );
+            Err(Trouble::new(codes::LIMIT, text))
+        }
+        Way::Buckets(each) if !(MIN_BUCKET_ITEMS..=BUCKET_ITEMS).contains(&each) => {
+            Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the peer's buckets have an impossible size").with(peer))
+        }
+        way => Ok(way),
+    }
+}
+
+/// How a job is cut whose sets have so many keys.
+pub(super) fn buckets(largest: u64, each: u64, draw: u32) -> Option<Buckets> {
+    Buckets::new(Buckets::count_for(largest, each), draw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: usize = 1 << 30;
+
+    fn room(memory: usize, bucket_keys: u64) -> Room {
+        Room { memory, bucket_keys }
+    }
+
+    fn peer() -> PartyId {
+        "shop".parse().unwrap()
+    }
+
+    #[test]
+    fn the_default_budget_holds_four_million_keys_at_once_and_then_buckets_of_a_million() {
+        let wish = |memory, items: u64, id: u64| room(memory, 0).wish(items, items * id, true);
+        assert_eq!(wish(GIB, 1_000, 21), Wish { whole: MAX_ROWS, bucket: BUCKET_ITEMS, settled: false });
+        assert_eq!(wish(64 << 20, 1_000, 12).bucket, 1 << 17);
+        assert!(wish(GIB, 1_000, 4096).whole < 1 << 16, "long ids take the memory of many");
+        assert_eq!(wish(1 << 20, 0, 0).bucket, SMALLEST_BY_MEMORY);
+        assert_eq!(room(GIB, 1_000).wish(5, 60, true), Wish { whole: 1_000, bucket: 1_000, settled: false });
+        assert_eq!(room(GIB, 0).wish(5, 60, false).whole, 0, "what is laid aside is not taken back");
+    }
+
+    #[test]
+    fn both_sides_come_to_the_same_way_from_both_wishes() {
+        let wishes = [room(GIB, 0), room(64 << 20, 0), room(GIB, 0)].map(|room| room.wish(10, 120, true));
+        for (ours, theirs) in [(0, 1), (1, 1), (0, 2)] {
+            for (nx, ny) in [(10, 20), (300_000, 5), (5_000_000, 1_000), (100_000_000, 100_000_000)] {
+                let here = agree(peer(), (nx, wishes[ours]), (ny, wishes[theirs])).unwrap();
+                let there = agree(peer(), (ny, wishes[theirs]), (nx, wishes[ours])).unwrap();
+                assert_eq!(here, there);
+                let limit = wishes[ours].whole.min(wishes[theirs].whole);
+                assert_eq!(here == Way::Whole, nx.max(ny) <= limit);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_settled_stands_whatever_the_settings_say_now() {
+        let now = room(GIB, 0).wish(10, 120, true);
+        let plan = |bucket| Plan { bucket, draw: 0 }.wish();
+        assert_eq!(agree(peer(), (10, plan(1_000)), (20, now)).unwrap(), Way::Buckets(1_000));
+        assert_eq!(agree(peer(), (1 << 20, now), (20, plan(1 << 17))).unwrap(), Way::Buckets(1 << 17));
+        assert_eq!(agree(peer(), (10, room(GIB, 0).wish(10, 120, false)), (20, plan(0))).unwrap(), Way::Whole);
+        assert_eq!(agree(peer(), (10, plan(0)), (20, plan(512))).unwrap_err().code, codes::TERMS_DIFFER);
+    }
+
+    #[test]
+    fn sets_beyond_the_limits_and_tiny_buckets_are_refused() {
+        let now = room(GIB, 0).wish(10, 120, true);
+        let older = Wish { whole: 0, bucket: 0, settled: false };
+        let code = |ours, theirs| agree(peer(), ours, theirs).unwrap_err().code;
+        assert_eq!(agree(peer(), (10, now), (20, older)).unwrap(), Way::Whole);
+        assert_eq!(code((10, now), (MAX_ROWS + 1, older)), codes::TOO_MANY_ROWS);
+        assert_eq!(code((10, now), (MAX_ITEMS + 1, now)), codes::TOO_MANY_ROWS);
+        assert_eq!(code((10, now), (u64::MAX, now)), codes::TOO_MANY_ROWS);
+        assert_eq!(code((1 << 23, now), (10, room(GIB, 1_000).wish(1, 1, true))), codes::LIMIT);
+        assert_eq!(code((1 << 23, now), (10, Plan { bucket: 1 << 40, draw: 0 }.wish())), codes::PROTOCOL_VIOLATION);
+    }
+}

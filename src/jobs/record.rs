@@ -1,0 +1,385 @@
+//! What this party puts on record: entries go into the ledger, then into the attestation log, and only then does what
+//! they attest take place. *Sign before serve.*
+//!
+//! | entry | when | signed by |
+//! |---|---|---|
+//! | `party`, `policy` | at the start, if they changed | this party |
+//! | `agreement` | before round 1 of a job | both parties; each has its own, in its own log |
+//! | `result` | before the result is released, or when a job ends without one | this party |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tacitly_attestation::commitment::{Salt, Subject, commit};
+use tacitly_attestation::entry::{
+    AgreementEntry, Body, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, MalformedEntry, Nonce, Origin,
+    Participant, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, Time, TranscriptDigest,
+};
+use tacitly_attestation::hash::Hash;
+use tacitly_attestation::note::{KeyRing, KeyUse, NoteSignature, VerifierKey};
+use tacitly_core::PartyId;
+use zeroize::Zeroizing;
+
+use super::message::{self, Answer, Ask, generated as pb};
+use super::office::Jobs;
+use super::outcome::Outcome;
+use super::run::Gone;
+use super::state::State;
+use super::terms::{JobTerms, Kind};
+use super::trouble::internal;
+use crate::codes::{self, Trouble};
+use crate::store::{Job, NoteSigner, PublicKey, StoredEntry};
+
+/// The version of the intersection protocol that agreements name.
+const PROTOCOL_VERSION: u64 = 1;
+/// The pause before a peer that cannot sign yet is asked again.
+const SOON: Duration = Duration::from_millis(200);
+
+/// An entry of ours that stands in our log.
+#[derive(Clone, Debug)]
+pub(super) struct Recorded {
+    pub(super) entry: SignedEntry,
+    pub(super) index: u64,
+}
+
+/// What was sent to a peer and received from it in the sessions of a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchanged {
+    pub(super) sent: [u8; 32],
+    pub(super) sent_bytes: u64,
+    pub(super) received: [u8; 32],
+    pub(super) received_bytes: u64,
+}
+
+/// What entries about a job stand under.
+pub(super) fn about(job: &Job) -> String {
+    format!("job:{}", job.id)
+}
+
+/// The key with which a party signs entries: the one that its peers have pinned, under its name.
+pub(super) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
+    VerifierKey::new(party.as_str(), KeyUse::Text, key.as_bytes()).map_err(|error| internal(&error.to_string()))
+}
+
+impl Jobs {
+    /// What every entry of ours says.
+    pub(super) fn header(&self, rel: Vec<LeafHash>) -> Result<Header, Trouble> {
+        let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
+        Ok(Header {
+            id: Id(random()?),
+            log: Origin::parse(self.log.origin()).map_err(unfit)?,
+            by: self.settings.me,
+            t: now.ok_or_else(|| internal("the clock is out of range"))?,
+            nonce: Nonce(random()?),
+            rel,
+        })
+    }
+
+    /// An entry of ours with our signature.
+    pub(super) fn sign_entry(&self, header: Header, body: impl Into<Body>) -> Result<SignedEntry, Trouble> {
+        let entry = Entry::new(header, body).map_err(malformed)?;
+        self.sign_note(SignedEntry::new(entry))
+    }
+
+    fn sign_note(&self, mut note: SignedEntry) -> Result<SignedEntry, Trouble> {
+        let key = entry_key(self.settings.me, &self.signer.public_key())?;
+        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| internal(&error.to_string()))?;
+        Ok(note)
+    }
+
+    /// Puts an entry on record. It is in our log, durable, when this returns.
+    pub(super) async fn record(&self, subject: &str, entry: SignedEntry) -> Result<Recorded, Trouble> {
+        let kind = entry.entry().kind().to_string();
+        let stored = self.store.put_entry(subject, &kind, &entry.encode()).await?;
+        self.logged(stored).await
+    }
+
+    /// The last entry of this kind that we put on record about something. One that a killed daemon had not logged yet
+    /// is logged now.
+    pub(super) async fn recorded(&self, subject: &str, kind: &str) -> Result<Option<Recorded>, Trouble> {
+        match self.store.entry(subject, kind).await? {
+            Some(stored) => Ok(Some(self.logged(stored).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
+        let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
+        if let Some(index) = stored.log_index {
+            return Ok(Recorded { entry, index });
+        }
+        let (log, leaf) = (self.log.clone(), entry.leaf());
+        let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)).await;
+        let index = match found.map_err(|_| internal("the search in the log ended unexpectedly"))?? {
+            Some(index) => index,
+            None => self.log.append(stored.note).await?.index,
+        };
+        self.store.place_entry(stored.number, index).await?;
+        Ok(Recorded { entry, index })
+    }
+
+    /// An entry of our log by its leaf hash, if it stands there.
+    pub(super) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Trouble> {
+        let log = self.log.clone();
+        let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
+        let bytes = found.await.map_err(|_| internal("the search in the log ended unexpectedly"))??;
+        bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
+    }
+
+    /// The entry with the fingerprint of our data for a job, if it has one.
+    pub(super) async fn dataset_leaf(&self, terms: &JobTerms) -> Result<Option<LeafHash>, Trouble> {
+        let recorded = self.attest_dataset(terms.dataset_of(self.settings.me)).await?;
+        Ok(recorded.map(|recorded| recorded.entry.leaf()))
+    }
+
+    /// Makes sure that the agreement on a job stands in our log with both signatures, before round 1. `theirs` is the
+    /// entry of the peer's data.
+    pub(super) async fn agree_on_record(
+        self: &Arc<Self>,
+        job: &Job,
+        terms: &JobTerms,
+        theirs: Option<LeafHash>,
+    ) -> Result<(), Gone> {
+        if self.recorded(&about(job), "agreement").await?.is_some() {
+            return Ok(());
+        }
+        let (me, ours) = (self.settings.me, self.dataset_leaf(terms).await?);
+        let body = agreement(job, terms, |party| if party == me { ours } else { theirs })?;
+        let rel = self.recorded("party", "party").await?.map(|party| party.entry.leaf());
+        let entry = self.sign_entry(self.header(rel.into_iter().collect())?, body)?;
+        let ask = Ask::Countersign(pb::Countersign { job: job.id.to_string(), entry: entry.encode().into() });
+        let line = loop {
+            match self.ask_within_window(job.peer, ask.clone()).await? {
+                Answer::Countersigned(signed) => break signed.signature,
+                Answer::Ended(ended) => {
+                    self.note_ended(job.peer, &ended).await;
+                    return Err(Gone::Stopped);
+                }
+                _ => tokio::time::sleep(SOON).await,
+            }
+        };
+        let wrong = || {
+            Trouble::new(codes::PROTOCOL_VIOLATION, "the signature under the agreement is not the peer's")
+                .with(job.peer)
+        };
+        let signature = NoteSignature::parse(&line).map_err(|_| wrong())?;
+        let entry = entry.with(signature).map_err(|_| wrong())?;
+        entry.verify(&self.ring_with(job.peer).await?).map_err(|_| wrong())?;
+        self.record(&about(job), entry).await?;
+        Ok(())
+    }
+
+    /// The peer asks for our signature under the agreement in its log. It gets it if that is what we agreed.
+    pub(super) async fn take_countersign(&self, from: PartyId, asked: &pb::Countersign) -> Result<Answer, Trouble> {
+        let job = self.find_with(&asked.job, from).await?;
+        let state: State = job.state.parse().map_err(|_| internal("an unknown state"))?;
+        if state.is_over() {
+            return Ok(Answer::Ended(message::ended(job.id, state, None)));
+        }
+        if state == State::Proposed {
+            return Ok(Answer::Busy(pb::Busy {}));
+        }
+        let wrong = |text: &str| Trouble::new(codes::PROTOCOL_VIOLATION, text).with(from);
+        let note = SignedEntry::parse(&asked.entry).map_err(|_| wrong("the agreement to sign cannot be read"))?;
+        let (header, Body::Agreement(body)) = (note.entry().header(), note.entry().body()) else {
+            return Err(wrong("the entry to sign is no agreement"));
+        };
+        let terms = Self::terms(&job)?;
+        let ours = self.dataset_leaf(&terms).await?;
+        let claimed = body.parties.iter().find(|party| party.party == from).and_then(|party| party.dataset);
+        let agreed = agreement(&job, &terms, |party| if party == from { claimed } else { ours })?;
+        if header.by != from || *body != agreed {
+            return Err(wrong("the agreement to sign is not the one we agreed"));
+        }
+        let signed = self.sign_note(note)?;
+        signed
+            .verify(&self.ring_with(from).await?)
+            .map_err(|_| wrong("the agreement to sign is not signed by the peer"))?;
+        let signature = signed.signatures().last().map(ToString::to_string);
+        tracing::info!(job = %job.id, peer = %from, "countersigned the agreement");
+        Ok(Answer::Countersigned(pb::Countersigned { signature: signature.unwrap_or_default() }))
+    }
+
+    /// Puts the end of a job on record, if its agreement is. `output` is the SHA-256 of what we received.
+    pub(super) async fn record_result(
+        &self,
+        job: &Job,
+        status: ResultStatus,
+        output: Option<[u8; 32]>,
+        exchanged: Option<Exchanged>,
+    ) -> Result<(), Trouble> {
+        let Some(agreement) = self.recorded(&about(job), "agreement").await? else { return Ok(()) };
+        let peers = exchanged.map(|exchanged| exchanged.with(job.peer)).transpose()?;
+        let known = self.recorded(&about(job), "result").await?;
+        if let Some(Body::Result(known)) = known.as_ref().map(|known| known.entry.entry().body())
+            && known.status == status
+            && (peers.is_none() || known.peers.first() == peers.as_ref())
+        {
+            return Ok(());
+        }
+        let committed = match output {
+            Some(output) => {
+                let salt = Zeroizing::new(random()?);
+                self.store.put_salt(job.id, &salt).await?;
+                Some(commit(Subject::Output, &Salt::new(*salt), &output))
+            }
+            None => None,
+        };
+        let body = ResultEntry {
+            job: Id(job.id.to_bytes()),
+            agreement: agreement.entry.leaf(),
+            status,
+            output: committed,
+            sharing: committed.map(|_| Sharing::Own),
+            peers: peers.into_iter().collect(),
+            metric: None,
+        };
+        let entry = self.sign_entry(self.header(Vec::new())?, body)?;
+        self.record(&about(job), entry).await?;
+        Ok(())
+    }
+
+    /// Puts a job's good end on record, before its result is released. `report` says what went over the link, if this
+    /// process saw it.
+    pub(super) async fn record_done(&self, job: &Job, report: Option<&Value>) -> Result<(), Trouble> {
+        let exchanged = report.and_then(Exchanged::of_report);
+        if exchanged.is_none() && self.is_result_recorded(job).await? {
+            return Ok(());
+        }
+        let output = match self.store.get_checkpoint(job.id, Self::OUTCOME).await? {
+            Some(bytes) => {
+                let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
+                let mut digest = Sha256::new_with_prefix(&bytes);
+                if let Outcome::Parts { parts, .. } = outcome {
+                    for part in 0..parts {
+                        digest.update(&self.store.unreleased_part(job.id, part).await?);
+                    }
+                }
+                Some(digest.finalize().into())
+            }
+            None => None,
+        };
+        self.record_result(job, ResultStatus::Done, output, exchanged).await
+    }
+
+    /// Whether what came of a job is on record, or never will be.
+    pub(super) async fn is_result_recorded(&self, job: &Job) -> Result<bool, Trouble> {
+        let subject = about(job);
+        Ok(self.store.entry(&subject, "result").await?.is_some()
+            || self.store.entry(&subject, "agreement").await?.is_none())
+    }
+
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out.
+    pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
+        for subject in self.store.entries_without("agreement", "result").await? {
+            let Some(id) = subject.strip_prefix("job:") else { continue };
+            self.record_end(&self.find(id).await?).await;
+        }
+        Ok(())
+    }
+
+    /// Puts on record that a job is over without a result. A log that takes nothing holds up no job that is over: the
+    /// next start tries again.
+    pub(super) async fn record_end(&self, job: &Job) {
+        let status = match job.state.parse() {
+            Ok(State::Failed) => ResultStatus::Failed,
+            Ok(State::Cancelled) => ResultStatus::Cancelled,
+            _ => return,
+        };
+        if let Err(error) = self.record_result(job, status, None, None).await {
+            tracing::warn!(job = %job.id, %error, "the end of the job is not on record yet");
+        }
+    }
+
+    /// Our key and a peer's.
+    async fn ring_with(&self, peer: PartyId) -> Result<KeyRing, Trouble> {
+        let mut ring = KeyRing::default();
+        ring.add(entry_key(self.settings.me, &self.signer.public_key())?);
+        ring.add(entry_key(peer, &self.store.peer(peer).await?.signing_key)?);
+        Ok(ring)
+    }
+}
+
+impl Exchanged {
+    /// What the ledger's line about the sessions of a job says.
+    fn of_report(report: &Value) -> Option<Self> {
+        let side = |name: &str| {
+            let digest = report[name]["digest"].as_str()?.strip_prefix("sha256:")?;
+            let digest = data_encoding::HEXLOWER.decode(digest.as_bytes()).ok()?.try_into().ok()?;
+            Some((digest, report[name]["bytes"].as_u64()?))
+        };
+        let ((sent, sent_bytes), (received, received_bytes)) = (side("sent")?, side("received")?);
+        Some(Self { sent, sent_bytes, received, received_bytes })
+    }
+
+    fn with(self, peer: PartyId) -> Result<PeerTranscript, Trouble> {
+        Ok(PeerTranscript {
+            peer,
+            sent: TranscriptDigest(Hash(self.sent)),
+            sent_bytes: ByteCount::new(self.sent_bytes).map_err(unfit)?,
+            received: TranscriptDigest(Hash(self.received)),
+            received_bytes: ByteCount::new(self.received_bytes).map_err(unfit)?,
+        })
+    }
+}
+
+/// What the parties of a job agree, as it stands in the log of either.
+fn agreement(
+    job: &Job,
+    terms: &JobTerms,
+    dataset: impl Fn(PartyId) -> Option<LeafHash>,
+) -> Result<AgreementEntry, Trouble> {
+    let code = |text: &str| Code::parse(text).map_err(unfit);
+    // The words themselves are under the hash of the terms; what is no code stays out of the log.
+    let purpose = match terms.purpose.as_str() {
+        "" => code("unstated"),
+        words => code(words).or_else(|_| code("see-terms")),
+    };
+    let mut parties = Vec::new();
+    for (party, role) in [(terms.proposer, "proposer"), (terms.approver, "approver")] {
+        let mut learns = vec![code("set-sizes")?];
+        if terms.receives(party) {
+            learns.push(code(match terms.kind {
+                Kind::Intersect => "own-shared-rows",
+                Kind::Align => "own-shared-rows-in-order",
+                Kind::Cardinality => "intersection-size",
+            })?);
+        }
+        parties.push(Participant { party, role: code(role)?, dataset: dataset(party), learns });
+    }
+    parties.sort_unstable_by_key(|participant| participant.party);
+    Ok(AgreementEntry {
+        job: Id(job.id.to_bytes()),
+        protocol: code("psi-ecdh")?,
+        version: Count::new(PROTOCOL_VERSION).map_err(unfit)?,
+        terms: Digest(Hash(job.terms_hash.0)),
+        purpose: purpose?,
+        parties,
+        limits: Vec::new(),
+        expires: None,
+        price: None,
+    })
+}
+
+/// What entries about a dataset stand under.
+pub(super) fn about_dataset(name: &str) -> String {
+    format!("dataset:{name}")
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Trouble> {
+    let mut bytes = [0; N];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
+        .map_err(|_| internal("the system gives no randomness"))?;
+    Ok(bytes)
+}
+
+pub(super) fn unfit(reason: impl std::fmt::Display) -> Trouble {
+    internal(&format!("a field of an entry: {reason}"))
+}
+
+fn malformed(error: MalformedEntry) -> Trouble {
+    internal(&error.to_string())
+}

@@ -1,0 +1,368 @@
+//! Our set, ready for a protocol: in memory, or laid aside in parts and read back bucket by bucket.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+use tacitly_core::TermsHash;
+use tacitly_psi::{Buckets, Census, Items, Spread};
+use tokio::sync::watch;
+
+use super::plan::{Room, Wish};
+use crate::intake::{
+    self, Budget, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Problem, Report, Selection, Sketch, Source,
+};
+use crate::session::Status;
+
+/// A registered file with everything that reading it takes.
+#[derive(Clone)]
+pub(super) struct Input {
+    pub(super) source: Source,
+    pub(super) spec: KeySpec,
+    pub(super) digest: FileDigest,
+    /// Rows of the file.
+    pub(super) rows: u64,
+    pub(super) room: Room,
+    /// Where what does not fit is laid aside.
+    pub(super) folder: PathBuf,
+}
+
+/// Shows how far reading is, and ends it when its work is given up.
+pub(super) struct Progress {
+    status: watch::Sender<Status>,
+    stage: &'static str,
+    given_up: Arc<AtomicBool>,
+}
+
+/// Ends the reading that it was made for, when dropped.
+pub(super) struct GiveUp(Arc<AtomicBool>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Progress {
+    /// Progress of a stage, shown in `status`. Reading ends when the second value is dropped.
+    pub(super) fn of(stage: &'static str, status: watch::Sender<Status>) -> (Self, GiveUp) {
+        let given_up = Arc::new(AtomicBool::new(false));
+        (Self { status, stage, given_up: given_up.clone() }, GiveUp(given_up))
+    }
+
+    fn see(&self, done: u64, total: u64) -> ControlFlow<()> {
+        self.status.send_modify(|status| (status.stage, status.done, status.total) = (self.stage, done, total));
+        if self.given_up.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl Input {
+    /// The distinct keys in memory.
+    pub(super) fn read_whole(&self, memory: usize, progress: &Progress) -> Result<Keys, IntakeError> {
+        let watch = |done, total| progress.see(done, total);
+        let budget = Budget::of_bytes(memory).watched(&watch);
+        intake::read_keys(&self.source, &self.spec, Some(&self.digest), &budget)
+    }
+
+    /// Counts what takes part, for the owner who registers the file.
+    pub(super) fn survey(&self) -> Result<Report, IntakeError> {
+        let (progress, _read_to_the_end) = Progress::of("", watch::Sender::default());
+        Ok(match self.read(&TermsHash([0; 32]), &progress)? {
+            Set::Whole(keys) => keys.report().clone(),
+            Set::Laid(Laid { keys: Kept::Memory(keys, _), .. }) => keys.report().clone(),
+            Set::Laid(Laid { keys: Kept::Aside(parts), .. }) => parts.report().clone(),
+        })
+    }
+
+    /// The distinct keys, in memory if they fit.
+    pub(super) fn read(&self, job: &TermsHash, progress: &Progress) -> Result<Set, IntakeError> {
+        if self.rows <= self.room.rows_in_memory() {
+            match self.read_whole(self.room.memory, progress) {
+                Err(IntakeError { problem: Problem::OverBudget { .. }, .. }) => {}
+                read => return read.map(Set::Whole),
+            }
+        }
+        self.lay(job, 0, progress).map(Set::Laid)
+    }
+
+    /// The distinct keys by their places under this draw, laid aside.
+    pub(super) fn lay(&self, job: &TermsHash, draw: u32, progress: &Progress) -> Result<Laid, IntakeError> {
+        let watch = |done, total| progress.see(done, total);
+        let budget = Budget::of_bytes(self.room.memory).watched(&watch);
+        let spread = Spread::new(job, draw);
+        let place = |id: &[u8]| spread.place(id);
+        let cut = Cut { folder: &self.folder, parts: self.room.parts(self.rows), place: &place };
+        let mut census = Census::default();
+        let add = |place| census.add(place);
+        let parts = intake::partition_keys(&self.source, &self.spec, Some(&self.digest), &budget, cut, add)?;
+        Ok(Laid { keys: Kept::Aside(parts), census, draw })
+    }
+}
+
+/// Our distinct keys.
+pub(super) enum Set {
+    /// In memory, in the order of the file.
+    Whole(Keys),
+    /// By their places.
+    Laid(Laid),
+}
+
+impl Set {
+    pub(super) fn items(&self) -> u64 {
+        match self {
+            Self::Whole(keys) => keys.len() as u64,
+            Self::Laid(laid) => laid.census.items(),
+        }
+    }
+
+    /// What we wish for it.
+    pub(super) fn wish(&self, room: &Room) -> Wish {
+        match self {
+            Self::Whole(keys) => room.wish(self.items(), keys.ids().map(|id| id.len() as u64).sum(), true),
+            Self::Laid(laid) => room.wish(self.items(), laid.id_bytes(), false),
+        }
+    }
+}
+
+/// Our distinct keys by their places under one draw.
+pub(super) struct Laid {
+    keys: Kept,
+    census: Census,
+    draw: u32,
+}
+
+enum Kept {
+    /// Place and index of each key, by place and then by id.
+    Memory(Keys, Vec<(u64, u32)>),
+    Aside(Partitioned),
+}
+
+impl Laid {
+    /// Keys in memory by their places under this draw.
+    pub(super) fn of(keys: Keys, job: &TermsHash, draw: u32) -> Self {
+        let spread = Spread::new(job, draw);
+        let place = |index: u32| (spread.place(keys.id(index as usize)), index);
+        let mut order: Vec<(u64, u32)> = (0..keys.len() as u32).into_par_iter().map(place).collect();
+        let id = |index: u32| keys.id(index as usize);
+        order.par_sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| id(one.1).cmp(id(other.1))));
+        let mut census = Census::default();
+        order.iter().for_each(|(place, _)| census.add(*place));
+        Self { keys: Kept::Memory(keys, order), census, draw }
+    }
+
+    /// The same keys under another draw.
+    pub(super) fn again(
+        self,
+        input: &Input,
+        job: &TermsHash,
+        draw: u32,
+        progress: &Progress,
+    ) -> Result<Self, IntakeError> {
+        match self.keys {
+            _ if self.draw == draw => Ok(self),
+            Kept::Memory(keys, _) => Ok(Self::of(keys, job, draw)),
+            Kept::Aside(parts) => {
+                // The room on disk is free before it is taken again.
+                drop(parts);
+                input.lay(job, draw, progress)
+            }
+        }
+    }
+
+    /// Whether every bucket has room for what falls into it.
+    pub(super) fn fits(&self, buckets: &Buckets) -> bool {
+        self.census.fits(buckets)
+    }
+
+    fn id_bytes(&self) -> u64 {
+        match &self.keys {
+            Kept::Memory(keys, _) => keys.ids().map(|id| id.len() as u64).sum(),
+            Kept::Aside(parts) => parts.id_bytes(),
+        }
+    }
+
+    /// The keys of one bucket. The same set gives the same keys in the same order, in memory or laid aside.
+    pub(super) fn bucket(&self, buckets: &Buckets, bucket: u32) -> Result<Bucket, IntakeError> {
+        let first = buckets.first_place(bucket);
+        let last = if bucket + 1 == buckets.count() { u64::MAX } else { buckets.first_place(bucket + 1) - 1 };
+        // Of the whole set, a part; with room for what is more than the average.
+        let list = usize::try_from(buckets.list(self.census.items())).unwrap_or_default();
+        let bytes = self.id_bytes().div_ceil(self.census.items().max(1)) as usize * list;
+        let mut found =
+            Bucket { items: Items::with_capacity(list, bytes), first: Vec::with_capacity(list), later: Vec::new() };
+        match &self.keys {
+            Kept::Memory(keys, order) => {
+                let start = order.partition_point(|(place, _)| *place < first);
+                for (place, index) in &order[start..] {
+                    if *place > last {
+                        break;
+                    }
+                    let mut rows = keys.rows_of(*index as usize);
+                    found.push(keys.id(*index as usize), rows.next().unwrap_or_default(), rows);
+                }
+            }
+            Kept::Aside(parts) => parts.visit(first..=last, |id, row, later| {
+                found.push(id, row, later.iter().map(|(_, row)| *row));
+            })?,
+        }
+        Ok(found)
+    }
+
+    /// What our own column looks like, if there is anything in it; of a set that was laid aside, by its first keys.
+    pub(super) fn hint(&self) -> Option<String> {
+        match &self.keys {
+            Kept::Memory(keys, _) => (!keys.is_empty()).then(|| intake::hint(keys).to_string()),
+            Kept::Aside(parts) => {
+                let mut sketch = Sketch::new(parts.spec());
+                parts.visit(0..=u64::MAX >> 8, |id, _, _| sketch.add(id)).ok()?;
+                let hint = sketch.finish();
+                (hint.keys > 0).then(|| hint.to_string())
+            }
+        }
+    }
+}
+
+/// The keys of one bucket and their rows in our file.
+pub(super) struct Bucket {
+    items: Items,
+    first: Vec<u32>,
+    /// Later rows of a key: (index, row), sorted.
+    later: Vec<(u32, u32)>,
+}
+
+impl Bucket {
+    fn push(&mut self, id: &[u8], row: u32, later: impl Iterator<Item = u32>) {
+        let index = self.first.len() as u32;
+        self.items.push(id);
+        self.first.push(row);
+        self.later.extend(later.map(|row| (index, row)));
+    }
+
+    /// The keys, and which rows they stand for.
+    pub(super) fn into_parts(self) -> (Items, Rows) {
+        (self.items, Rows::OfBucket { first: self.first, later: self.later })
+    }
+}
+
+/// Which rows of the file each item of a list stands for.
+pub(super) enum Rows {
+    OfFile(Keys),
+    OfBucket { first: Vec<u32>, later: Vec<(u32, u32)> },
+}
+
+impl Rows {
+    /// All rows of these items, ascending.
+    pub(super) fn of_items(&self, items: &[u32]) -> Vec<u32> {
+        match self {
+            Self::OfFile(keys) => rows_of(keys.select(items.iter().copied())),
+            Self::OfBucket { first, later } => {
+                let mut rows: Vec<u32> = Vec::with_capacity(items.len());
+                for item in items {
+                    rows.push(first[*item as usize]);
+                    let from = later.partition_point(|(index, _)| index < item);
+                    rows.extend(later[from..].iter().take_while(|(index, _)| index == item).map(|(_, row)| *row));
+                }
+                rows.sort_unstable();
+                rows
+            }
+        }
+    }
+
+    /// The row of each item, in this order.
+    pub(super) fn in_order(&self, items: &[u32]) -> Vec<u32> {
+        match self {
+            Self::OfFile(keys) => rows_of(keys.align(items.iter().copied())),
+            Self::OfBucket { first, .. } => items.iter().map(|item| first[*item as usize]).collect(),
+        }
+    }
+
+    /// What our own column looks like, if there is anything in it.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::OfFile(keys) => (!keys.is_empty()).then(|| intake::hint(keys).to_string()),
+            Self::OfBucket { .. } => None,
+        }
+    }
+}
+
+fn rows_of(selection: Selection) -> Vec<u32> {
+    match selection {
+        Selection::InputOrder(rows) | Selection::Ordered(rows) => rows,
+        Selection::Marked(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::intake::{Duplicates, Format, Invalid, KeyColumn, Profile};
+
+    const JOB: TermsHash = TermsHash([5; 32]);
+
+    fn input(folder: &std::path::Path, bucket_keys: u64) -> Input {
+        let path = folder.join("ids.csv");
+        let text: String = (0..3_000).map(|row| format!("id-{}\n", row * 7 % 2_000)).collect();
+        std::fs::write(&path, "id\n".to_owned() + &text).unwrap();
+        let columns = vec![KeyColumn { column: "id".into(), profile: Profile::Raw }];
+        let spec = KeySpec { columns, duplicates: Duplicates::All, invalid: Invalid::Error };
+        let source = Source { path, format: Format::CSV };
+        let inspected = intake::inspect(&source, &Budget::of_bytes(1 << 20)).unwrap();
+        let room = Room { memory: 1 << 24, bucket_keys };
+        Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder: folder.to_owned() }
+    }
+
+    fn progress() -> (Progress, GiveUp) {
+        Progress::of("reading", watch::Sender::default())
+    }
+
+    /// Ids and rows of all buckets, in order.
+    fn all(laid: &Laid, buckets: &Buckets) -> Vec<Vec<(Vec<u8>, Vec<u32>)>> {
+        let bucket = |bucket| {
+            let (items, rows) = laid.bucket(buckets, bucket).unwrap().into_parts();
+            items.iter().zip(0..).map(|(id, index)| (id.to_vec(), rows.of_items(&[index]))).collect()
+        };
+        (0..buckets.count()).map(bucket).collect()
+    }
+
+    #[test]
+    fn a_set_gives_the_same_buckets_from_memory_and_from_disk_under_every_draw() {
+        let folder = tempfile::tempdir().unwrap();
+        let (progress, _goes_on) = progress();
+        let Set::Whole(_) = input(folder.path(), 0).read(&JOB, &progress).unwrap() else { panic!("it fits") };
+        let large = input(folder.path(), 256);
+        let Set::Laid(aside) = large.read(&JOB, &progress).unwrap() else { panic!("it does not fit") };
+        let in_memory = Laid::of(large.read_whole(1 << 24, &progress).unwrap(), &JOB, 0);
+        let (aside, in_memory) = [0, 3].into_iter().fold((aside, in_memory), |(aside, in_memory), draw| {
+            let buckets = Buckets::new(7, draw).unwrap();
+            let aside = aside.again(&large, &JOB, draw, &progress).unwrap();
+            let in_memory = in_memory.again(&large, &JOB, draw, &progress).unwrap();
+            assert!(aside.fits(&buckets) && in_memory.fits(&buckets));
+            let found = all(&aside, &buckets);
+            assert_eq!(found, all(&in_memory, &buckets));
+            let spread = Spread::new(&JOB, draw);
+            for (bucket, keys) in (0..).zip(&found) {
+                assert!(keys.iter().all(|(id, _)| buckets.of(spread.place(id)) == bucket));
+            }
+            let rows: BTreeSet<u32> = found.iter().flatten().flat_map(|(_, rows)| rows.clone()).collect();
+            assert_eq!((found.iter().flatten().count(), rows.len()), (2_000, 3_000));
+            (aside, in_memory)
+        });
+        assert_eq!((aside.census.items(), in_memory.census.items()), (2_000, 2_000));
+        assert!(aside.hint().is_some_and(|hint| hint.contains("id")));
+    }
+
+    #[test]
+    fn reading_ends_when_its_work_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        for bucket_keys in [0, 256] {
+            let (progress, goes_on) = progress();
+            drop(goes_on);
+            let read = input(folder.path(), bucket_keys).read(&JOB, &progress);
+            assert_eq!(read.err().map(|error| error.problem), Some(Problem::Stopped));
+        }
+    }
+}

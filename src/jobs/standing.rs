@@ -1,0 +1,213 @@
+//! Who we are and whom we trust, on record from the start on; and the certificate of a job, with all of it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tacitly_attestation::certificate::{self, Draft};
+use tacitly_attestation::entry::{
+    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, Region, Registration, Software, Time,
+};
+use tacitly_attestation::hash::Hash;
+use tacitly_attestation::policy::{Policy, Witness};
+use tacitly_attestation::proof::LogProof;
+
+use super::office::Jobs;
+use super::record::{about, entry_key, random, unfit};
+use super::trouble::internal;
+use super::witnesses::witness_key;
+use crate::codes::{self, Trouble};
+use crate::store::NoteSigner;
+
+/// What entries about ourselves stand under.
+const PARTY: &str = "party";
+const POLICY: &str = "policy";
+
+/// What a party says of itself in its attestation log.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Its registered name; absent: its name among its peers.
+    pub legal_name: Option<LegalName>,
+    /// Its register number.
+    pub registration: Option<Registration>,
+    /// Where it runs.
+    pub region: Option<Region>,
+    /// Days for which entries are kept.
+    pub retention_days: u64,
+    /// How many witnesses must have cosigned; 0: more than half of them.
+    pub quorum: usize,
+}
+
+impl Jobs {
+    /// Puts on record who we are and whom we trust, where that has changed.
+    ///
+    /// # Errors
+    /// Trouble of the store or the log.
+    pub async fn record_standing(&self) -> Result<(), Trouble> {
+        let build = tokio::task::spawn_blocking(digest_of_program).await;
+        let build = build.map_err(|_| internal("reading the program ended unexpectedly"))??;
+        let party = self.party_entry(build).await?;
+        if let Some(party) = party {
+            self.record(PARTY, self.sign_entry(self.header(Vec::new())?, party)?).await?;
+        }
+        self.record_policy().await?;
+        self.record_missing().await
+    }
+
+    /// Puts on record whom we trust, if that has changed: after the start, and after a peer came or went.
+    pub(super) async fn record_policy(&self) -> Result<(), Trouble> {
+        let _one_at_a_time = self.standing.lock().await;
+        let body = PolicyEntry {
+            policy: self.policy().await?.digest(),
+            members: vec![self.settings.me],
+            needed: Count::new(1).map_err(unfit)?,
+            retention_days: Count::new(self.settings.standing.retention_days).map_err(unfit)?,
+            formula: None,
+            anchor: None,
+        };
+        let known = self.recorded(POLICY, POLICY).await?;
+        if known.is_some_and(|known| matches!(known.entry.entry().body(), Body::Policy(known) if *known == body)) {
+            return Ok(());
+        }
+        self.record(POLICY, self.sign_entry(self.header(Vec::new())?, body)?).await?;
+        Ok(())
+    }
+
+    /// Puts on record whom we trust, after a peer may have come or gone, without anybody waiting for it.
+    pub(super) fn renew_policy(self: &Arc<Self>) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = this.record_policy().await {
+                tracing::warn!(%error, "whom we trust is not on record yet");
+            }
+        });
+    }
+
+    /// What we say of ourselves, if it is not on record yet.
+    async fn party_entry(&self, build: Digest) -> Result<Option<PartyEntry>, Trouble> {
+        let standing = &self.settings.standing;
+        let me = self.settings.me;
+        let known = self.recorded(PARTY, PARTY).await?;
+        let known = known.as_ref().and_then(|known| match known.entry.entry().body() {
+            Body::Party(known) => Some(known),
+            _ => None,
+        });
+        let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
+        let now = now.ok_or_else(|| internal("the clock is out of range"))?;
+        let key = self.signer.public_key();
+        let keys = [entry_key(me, &key)?, self.log.key().public().clone(), witness_key(me, &key)?];
+        let keys = keys.map(|key| {
+            let from = known.and_then(|known| known.keys.iter().find(|known| known.key == key)).map(|known| known.from);
+            PartyKey { key, from: from.unwrap_or(now), until: None }
+        });
+        let name = match &standing.legal_name {
+            Some(name) => name.clone(),
+            None => LegalName::parse(me.as_str()).map_err(unfit)?,
+        };
+        let entry = PartyEntry {
+            name,
+            registration: standing.registration.clone(),
+            keys: keys.into(),
+            certificate: Some(Digest(Hash::of(self.transport.identity().certificate_pem().as_bytes()))),
+            software: software()?,
+            build,
+            region: standing.region.clone(),
+        };
+        Ok((known != Some(&entry)).then_some(entry))
+    }
+
+    /// Whom we trust: our own key and our peers' for entries, our log, and our peers as its witnesses.
+    async fn policy(&self) -> Result<Policy, Trouble> {
+        let peers = self.store.peers().await?;
+        let mut signers = vec![entry_key(self.settings.me, &self.signer.public_key())?];
+        let mut witnesses = Vec::new();
+        for peer in &peers {
+            signers.push(entry_key(peer.id, &peer.signing_key)?);
+            let key = witness_key(peer.id, &peer.signing_key)?;
+            witnesses.push(Witness { name: peer.id.to_string(), key });
+        }
+        let most = witnesses.len();
+        let needed = match self.settings.standing.quorum {
+            0 => most / 2 + 1,
+            needed => needed,
+        };
+        Policy::consortium(&signers, &[self.log.key().public().clone()], &witnesses, needed.min(most))
+            .map_err(|error| internal(&error.to_string()))
+    }
+
+    /// The evidence certificate of a job: what came of it, or what was agreed if nothing came of it yet, with all that
+    /// it rests on. Anybody verifies it offline.
+    ///
+    /// # Errors
+    /// [`codes::EVIDENCE_NONE`] if nothing of the job is on record, [`codes::JOB_UNKNOWN`], or trouble of the store or
+    /// the log.
+    pub async fn evidence(self: &Arc<Self>, id: &str) -> Result<Vec<u8>, Trouble> {
+        let job = self.find(id).await?;
+        let subject = about(&job);
+        let none = || {
+            let text = format!("nothing of this job is on record: it is {} and never came to an agreement", job.state);
+            Trouble::new(codes::EVIDENCE_NONE, text)
+        };
+        let agreement = self.recorded(&subject, "agreement").await?.ok_or_else(none)?;
+        let result = self.recorded(&subject, "result").await?;
+        let mut related = Vec::new();
+        let main = match result {
+            Some(result) => {
+                related.push(agreement.entry.clone());
+                result
+            }
+            None => agreement.clone(),
+        };
+        let named = agreement.entry.entry().references();
+        for leaf in named {
+            related.extend(self.entry_of(leaf).await?);
+        }
+        self.log.signed(main.index + 1).await?;
+        let checkpoint = self.log.witnessed(main.index + 1);
+        let checkpoint = checkpoint.ok_or_else(|| internal("a checkpoint that was signed a moment ago is there"))?;
+        let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
+        let path = tokio::task::spawn_blocking(move || log.inclusion(main.index, size)).await;
+        let path = path.map_err(|_| internal("reading the log ended unexpectedly"))??;
+        let proof = LogProof { extra: None, index: main.index, path, checkpoint };
+        let issued = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
+        let policy = self.policy().await?;
+        let draft = Draft {
+            id: Id(random()?),
+            issued: issued.ok_or_else(|| internal("the clock is out of range"))?,
+            issuer: self.settings.me,
+            tool: &software()?,
+            entry: &main.entry,
+            related: &related,
+            proof: Some(&proof),
+            anchor: None,
+            policy: &policy,
+        };
+        let key = entry_key(self.settings.me, &self.signer.public_key())?;
+        let (bytes, _) = certificate::create(&draft, &key, &NoteSigner(self.signer.clone()))
+            .map_err(|error| internal(&error.to_string()))?;
+        Ok(bytes)
+    }
+}
+
+fn software() -> Result<Software, Trouble> {
+    Software::parse(concat!("tacitly ", env!("CARGO_PKG_VERSION"))).map_err(unfit)
+}
+
+/// The SHA-256 of the program that runs.
+fn digest_of_program() -> Result<Digest, Trouble> {
+    let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let read = || {
+        let (mut file, mut digest, mut piece) = (File::open(&path)?, Sha256::new(), vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                length => digest.update(&piece[..length]),
+            }
+        }
+        Ok(Digest(Hash(digest.finalize().into())))
+    };
+    read().map_err(|error: std::io::Error| internal(&format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,70 @@
+//! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
+
+use super::record::{count, statement};
+use super::{Store, StoreError};
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its number here; later ones are larger.
+    pub number: u64,
+    /// The signed note.
+    pub note: Vec<u8>,
+    /// Where it stands in the log, once it does.
+    pub log_index: Option<u64>,
+}
+
+impl Store {
+    /// Notes an entry that is about to be logged. What it is about may have several; the last one counts.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn put_entry(&self, subject: &str, kind: &str, note: &[u8]) -> Result<StoredEntry, StoreError> {
+        let mut write = self.begin().await?;
+        let sql = "INSERT INTO entries (subject, kind, note) VALUES ($1, $2, $3) RETURNING number";
+        let query = statement(sql).bind(subject.to_owned()).bind(kind.to_owned()).bind(note.to_vec());
+        let number = write.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
+        write.commit().await?;
+        Ok(StoredEntry { number, note: note.to_vec(), log_index: None })
+    }
+
+    /// Notes where an entry stands in the log.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::Io`].
+    pub async fn place_entry(&self, number: u64, log_index: u64) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        let query = statement("UPDATE entries SET log_index = $2 WHERE number = $1")
+            .bind(count("the number of an entry", number)?)
+            .bind(count("the index of an entry", log_index)?);
+        write.run(query).await?;
+        write.commit().await
+    }
+
+    /// What has an entry of one kind and none of the other.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entries_without(&self, kind: &str, other: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT subject FROM entries WHERE kind = $1
+                   AND subject NOT IN (SELECT subject FROM entries WHERE kind = $2)";
+        let rows = self.rows(statement(sql).bind(kind.to_owned()).bind(other.to_owned())).await?;
+        rows.iter().map(|row| row.get("subject")).collect()
+    }
+
+    /// The last entry of a kind about something.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entry(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries WHERE subject = $1 AND kind = $2
+                   ORDER BY number DESC LIMIT 1";
+        let row = self.row(statement(sql).bind(subject.to_owned()).bind(kind.to_owned())).await?;
+        row.map(|row| {
+            let (number, log_index) = (row.count("number")?, row.count_optional("log_index")?);
+            Ok(StoredEntry { number, note: row.get("note")?, log_index })
+        })
+        .transpose()
+    }
+}
