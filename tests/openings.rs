@@ -11,6 +11,7 @@ use std::process::Command;
 use serde_json::Value;
 use support::{Pair, mobiles};
 use tacitly::attestation::certificate::{Draft, RefusalCode, create};
+use tacitly::attestation::dataset::{DatasetSeed, Opener};
 use tacitly::attestation::entry::{
     Body, Bucket, DatasetEntry, Digest, Entry, Header, Id, LeafHash, LegalName, Nonce, Origin, PartyEntry, PartyKey,
     SignedEntry, Software, Time,
@@ -289,44 +290,91 @@ fn names_on_the_page_are_text_whatever_they_hold() {
     assert_eq!(reason(check_opening(opening.as_bytes(), &certificate, None)), "opening-no-dataset");
 }
 
-/// A certificate of who a party is, signed and not yet in any log.
-fn certificate_of_party(folder: &Path, name: &str) -> Vec<u8> {
+/// A certificate about one entry of the bank's, signed and not yet in any log.
+fn certificate_of(folder: &Path, body: impl FnOnce(&VerifierKey) -> Body) -> Vec<u8> {
     let signer: std::sync::Arc<dyn Signer> = std::sync::Arc::new(FileSigner::create(&folder.join("key.pem")).unwrap());
     let key = VerifierKey::new("bank", KeyUse::Text, signer.public_key().as_bytes()).unwrap();
-    let (time, software) = (Time::new(1_795_000_000_000).unwrap(), Software::parse("tacitly 0.1.0").unwrap());
     let header = Header {
         id: Id([1; 16]),
         log: Origin::parse("tacitly/bank").unwrap(),
         by: "bank".parse().unwrap(),
-        t: time,
+        t: now(),
         nonce: Nonce([2; 16]),
         rel: Vec::new(),
     };
-    let body = PartyEntry {
-        name: LegalName::parse(name).unwrap(),
-        registration: None,
-        keys: vec![PartyKey { key: key.clone(), from: time, until: None }],
-        certificate: None,
-        software: software.clone(),
-        build: Digest(Hash::of(b"program")),
-        region: None,
-    };
-    let mut entry = SignedEntry::new(Entry::new(header, body).unwrap());
+    let mut entry = SignedEntry::new(Entry::new(header, body(&key)).unwrap());
     let signer = NoteSigner(signer);
     entry.sign(&key, &signer).unwrap();
-    let policy = Policy::consortium(std::slice::from_ref(&key), &[], &[], 0).unwrap();
     let draft = Draft {
         id: Id([3; 16]),
-        issued: time,
+        issued: now(),
         issuer: "bank".parse().unwrap(),
-        tool: &software,
+        tool: &software(),
         entry: &entry,
         related: &[],
         proof: None,
         anchor: None,
-        policy: &policy,
+        policy: &Policy::consortium(std::slice::from_ref(&key), &[], &[], 0).unwrap(),
     };
     create(&draft, &key, &signer).unwrap().0
+}
+
+fn now() -> Time {
+    Time::new(1_795_000_000_000).unwrap()
+}
+
+fn software() -> Software {
+    Software::parse("tacitly 0.1.0").unwrap()
+}
+
+/// A certificate of who a party is.
+fn certificate_of_party(folder: &Path, name: &str) -> Vec<u8> {
+    certificate_of(folder, |key| {
+        Body::Party(PartyEntry {
+            name: LegalName::parse(name).unwrap(),
+            registration: None,
+            keys: vec![PartyKey { key: key.clone(), from: now(), until: None }],
+            certificate: None,
+            software: software(),
+            build: Digest(Hash::of(b"program")),
+            region: None,
+        })
+    })
+}
+
+/// A certificate of a dataset with one record that says it has about so many rows, and the opening of that record.
+fn dataset_of(folder: &Path, record: &[u8], rows: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut opener = Opener::new(&DatasetSeed::new([7; 32]), 0, 1).unwrap();
+    opener.push(record);
+    let (opening, fingerprint) = opener.finish().unwrap();
+    let certificate = certificate_of(folder, |_| {
+        Body::Dataset(DatasetEntry {
+            dataset: Id([4; 16]),
+            fingerprint,
+            rows: Bucket::of(rows),
+            schema: Digest(Hash::of(b"columns")),
+            period: None,
+            basis: None,
+            supersedes: None,
+        })
+    });
+    (certificate, opening.encode().unwrap())
+}
+
+#[test]
+fn an_owner_that_states_another_order_of_magnitude_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, opening) = dataset_of(folder.path(), b"[]", 1_000_000);
+    assert_eq!(reason(check_opening(&opening, &certificate, None)), "opening-rows");
+}
+
+#[test]
+fn a_record_cannot_command_the_terminal_of_its_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = "[\"\u{1b}[2J\u{9b}31m\u{202e}gnp.张三\"]\n\u{fffd}";
+    let (certificate, opening) = dataset_of(folder.path(), record.as_bytes(), 1);
+    let shown = check_opening(&opening, &certificate, None).unwrap().record();
+    assert_eq!(*shown, "[\"\\u{1b}[2J\\u{9b}31m\\u{202e}gnp.张三\"]\\u{a}\u{fffd}");
 }
 
 fn rows(source: &Source) -> Vec<String> {

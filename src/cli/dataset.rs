@@ -78,8 +78,8 @@ pub(crate) struct Open {
     #[arg(long)]
     row: u64,
     /// The new file, which only you can read.
-    #[arg(short, long)]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
     /// The fingerprint of an earlier version, as it stands in that version's entry.
     #[arg(long, default_value = "")]
     fingerprint: String,
@@ -197,8 +197,8 @@ impl Open {
             control::OpenRecordRequest { dataset: self.name, row: self.row, fingerprint: self.fingerprint, file };
         let (dataset, row) = (asked.dataset.clone(), asked.row);
         let reply = daemon.open_record(asked).await?.into_inner();
-        let shown = self.output.display();
-        write_private(&self.output, &reply.opening).map_err(|error| match error.kind() {
+        let shown = self.out.display();
+        write_private(&self.out, &reply.opening).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Failure::hinted(format!("{shown} is there already"), "name a new file"),
             _ => Failure::plain(format!("{shown} cannot be written: {error}")),
         })?;
@@ -210,7 +210,7 @@ impl Open {
             || {
                 serde_json::json!({
                     "dataset": dataset, "row": row, "rows": reply.rows, "fingerprint": reply.fingerprint,
-                    "columns": columns, "file": self.output, "personal_data": true,
+                    "columns": columns, "file": self.out, "personal_data": true,
                 })
             },
             || {

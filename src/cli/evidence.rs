@@ -56,8 +56,8 @@ pub(crate) struct Page {
     /// The certificate.
     file: PathBuf,
     /// The page to write.
-    #[arg(short, long)]
-    output: PathBuf,
+    #[arg(short, long, value_name = "PAGE")]
+    out: PathBuf,
     #[command(flatten)]
     trust: TrustedKeys,
 }
@@ -147,14 +147,14 @@ impl Page {
         let policy = self.trust.policy()?;
         let page = evidence::page(&read(&self.file)?, policy.as_ref());
         let (page, verdict) = page.map_err(|refused| refuse(&refused, output))?;
-        write(&self.output, page.as_bytes())?;
+        write(&self.out, page.as_bytes())?;
         output.say(
             || {
                 let mut summary = evidence::summary(&verdict);
-                summary["page"] = self.output.display().to_string().into();
+                summary["page"] = self.out.display().to_string().into();
                 summary
             },
-            || format!("{}\n  page: {}", words(&self.file, &verdict), self.output.display()),
+            || format!("{}\n  page: {}", words(&self.file, &verdict), self.out.display()),
         );
         Ok(())
     }

@@ -42,7 +42,6 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "RemovePeer",
             "AddDataset",
             "RemoveDataset",
-            "OpenRecord",
             "SubmitJob",
             "CancelJob",
             "ResumeJob",
