@@ -14,6 +14,7 @@
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `witnesses.rs` | our log and its witnesses; their logs and us |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
@@ -28,6 +29,7 @@ mod buckets;
 mod datasets;
 mod desk;
 mod explain;
+mod fingerprints;
 mod inbox;
 mod links;
 mod message;
@@ -54,6 +56,7 @@ pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
+pub use fingerprints::{OpenRecord, OpenedRecord};
 pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
