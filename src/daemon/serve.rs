@@ -18,7 +18,7 @@ use tonic_health::server::HealthReporter;
 use tracing_subscriber::EnvFilter;
 
 use super::attestation;
-use super::config::{Config, ConfigError, LogFormat};
+use super::config::{Config, ConfigError, LogFormat, WitnessConfig};
 use super::home::{self, HomeError};
 use super::metrics;
 use crate::chain::ChainError;
@@ -114,8 +114,9 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
     let log = attestation::open_log(home, &config, signer.clone()).await?;
-    let record =
-        Record { log, witness: attestation::open_witness(home, &config, signer.clone())?, signer: signer.clone() };
+    let witness = attestation::open_witness(home, &config, signer.clone())?;
+    let outside = config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect();
+    let record = Record { signer: signer.clone(), log, witness, outside };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {

@@ -16,7 +16,8 @@
 //! | `datasets.rs`, `peers.rs` | files and partners |
 //! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
-//! | `witnesses.rs` | our log and its witnesses; their logs and us |
+//! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
+//! | `reconcile.rs` | our log held against a peer's |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -35,8 +36,10 @@ mod links;
 mod message;
 mod office;
 mod outcome;
+mod outside;
 mod peers;
 mod plan;
+mod reconcile;
 mod record;
 mod rotation;
 mod rules;
@@ -61,6 +64,7 @@ pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
+pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
 pub use standing::Standing;

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::datasets::Datasets;
 use super::desk::Desk;
 use super::explain::{Facts, explain};
+use super::outside::OutsideWitness;
 use super::peers::{PeerView, Peers};
 use super::plan::Room;
 use super::standing::Standing;
@@ -66,6 +67,9 @@ pub struct Jobs {
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: Log,
     pub(super) witness: Arc<Witness>,
+    pub(super) outside: Vec<OutsideWitness>,
+    /// Held while a peer is shown our entries.
+    pub(super) showing: tokio::sync::Mutex<()>,
     /// The peers that have said what they cosigned of our log.
     pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
@@ -93,6 +97,8 @@ pub struct Record {
     pub log: Log,
     /// It as a witness of others' logs.
     pub witness: Witness,
+    /// Witnesses of its log who are no peers.
+    pub outside: Vec<OutsideWitness>,
 }
 
 /// What an operator submits.
@@ -151,7 +157,7 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log, witness } = record;
+        let Record { signer, log, witness, outside } = record;
         Self {
             datasets: Datasets::new(store.clone(), Room { memory: settings.memory, bucket_keys: settings.bucket_keys }),
             desk: Desk::default(),
@@ -163,6 +169,8 @@ impl Jobs {
             signer,
             log,
             witness: Arc::new(witness),
+            outside,
+            showing: tokio::sync::Mutex::default(),
             asked: watch::Sender::default(),
             network,
             transport,

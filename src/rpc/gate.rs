@@ -31,6 +31,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "WatchJob",
             "ExplainJob",
             "ListEvents",
+            "Reconcile",
             "Evidence",
         ],
     ),

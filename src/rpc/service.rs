@@ -90,6 +90,17 @@ impl Control for Service {
         Ok(Response::new(control::BackupReply { size_bytes: size }))
     }
 
+    async fn reconcile(&self, request: Request<control::ReconcileRequest>) -> Answer<control::ReconcileReply> {
+        let asked = request.into_inner();
+        let found = self.jobs.reconcile(&asked.peer, Duration::from_secs(asked.grace_seconds)).await;
+        let found = found.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ReconcileReply {
+            ours: found.ours,
+            theirs: found.theirs,
+            mismatches: found.mismatches.into_iter().map(Into::into).collect(),
+        }))
+    }
+
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
         let by = actor(&request);
         let valid = Duration::from_secs(request.into_inner().valid_seconds);

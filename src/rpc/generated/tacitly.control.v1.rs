@@ -421,6 +421,40 @@ pub struct Event {
     #[prost(string, tag = "6")]
     pub detail: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileRequest {
+    #[prost(string, tag = "1")]
+    pub peer: ::prost::alloc::string::String,
+    /// younger entries may be missing on one side
+    #[prost(uint64, tag = "2")]
+    pub grace_seconds: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReconcileReply {
+    /// entries compared
+    #[prost(uint64, tag = "1")]
+    pub ours: u64,
+    #[prost(uint64, tag = "2")]
+    pub theirs: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub mismatches: ::prost::alloc::vec::Vec<Mismatch>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mismatch {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub job: ::prost::alloc::string::String,
+    /// its index in our log
+    #[prost(uint64, optional, tag = "3")]
+    pub ours: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub theirs: ::core::option::Option<u64>,
+    #[prost(string, tag = "5")]
+    pub what: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod control_client {
     #![allow(
@@ -1086,6 +1120,27 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "ListEvents"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn reconcile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconcileRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReconcileReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/Reconcile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "Reconcile"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1226,6 +1281,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ListEventsRequest>,
         ) -> std::result::Result<tonic::Response<super::ListEventsReply>, tonic::Status>;
+        async fn reconcile(
+            &self,
+            request: tonic::Request<super::ReconcileRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReconcileReply>, tonic::Status>;
     }
     /// What a party's own operators and applications ask of their daemon. Peers never reach this service.
     #[derive(Debug)]
@@ -2427,6 +2486,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/Reconcile" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconcileSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ReconcileRequest>
+                    for ReconcileSvc<T> {
+                        type Response = super::ReconcileReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconcileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::reconcile(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconcileSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
