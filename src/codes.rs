@@ -58,6 +58,8 @@ codes! {
     DATASET_IN_USE "dataset-in-use" "Jobs that are not over use this dataset." "Cancel them or wait.";
     DATASET_CHANGED "dataset-changed" "The file is not the one that was added: its size or SHA-256 differs."
         "If the change is meant, `tacitly dataset add NAME PATH --replace`.";
+    DATASET_FINGERPRINT "dataset-fingerprint" "The dataset has no such fingerprint, so no record of it can be opened."
+        "Take the fingerprint from a dataset entry of the log; a dataset of an older version gets one by `tacitly dataset add --replace`.";
     DATASET_INPUT "dataset-input" "The file cannot be read as the dataset says."
         "Mend the file where the text says, or add the dataset with other settings.";
     TOO_MANY_ROWS "too-many-rows" "A set has more distinct keys than one job takes."
@@ -79,6 +81,8 @@ codes! {
         "Read the text; `tacitly log fsck` checks the log.";
     LOG_OLD "log-old" "The attestation log is an old copy, or another log has signed as this one; it takes no entries."
         "Put the newest copy of the log's folder in its place, or begin a log of another name; docs/attestation.md says how.";
+    EVIDENCE "evidence" "The certificate or the opening does not hold; the reason stands in front of the text."
+        "Do not rely on it. Ask its issuer for the unchanged file; docs/attestation.md explains each reason.";
     EVIDENCE_NONE "evidence-none" "There is no evidence of this job."
         "Evidence begins with the agreement, before round 1; `tacitly events --job JOB` shows what came before.";
     INTERNAL "internal" "A mistake in Tacitly itself." "Please report it with the log around this line.";

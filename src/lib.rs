@@ -18,6 +18,7 @@
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
 //! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |
+//! | [`evidence`] | certificates and openings checked offline; the printable page |
 //! | [`intake`] | files in, canonical keys; rows out |
 //! | [`rpc`] | the control API for a daemon's own operators |
 //! | [`daemon`] | start, configuration, drain |
@@ -30,6 +31,7 @@ pub mod chain;
 pub mod cli;
 pub mod codes;
 pub mod daemon;
+pub mod evidence;
 pub mod intake;
 pub mod jobs;
 pub mod kernel;

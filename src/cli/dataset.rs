@@ -1,15 +1,18 @@
 //! `tacitly dataset`: files that jobs may use, and who may use them.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::connect::Way;
+use super::connect::{Daemon, Way};
 use super::output::table;
 use super::{Failure, Output, connect};
 use crate::rpc::control;
 
-/// Datasets: add, list, remove, allow, deny.
+/// Datasets: add, list, remove, allow, deny, open.
 #[derive(Subcommand)]
 pub(crate) enum Dataset {
     Add(Add),
@@ -21,6 +24,7 @@ pub(crate) enum Dataset {
         name: String,
     },
     Allow(Allow),
+    Open(Open),
     /// Take a peer's rule away: it may do nothing with the dataset.
     Deny {
         /// The dataset's name.
@@ -30,7 +34,7 @@ pub(crate) enum Dataset {
     },
 }
 
-/// Register a file: read it once, check every row, and remember its SHA-256.
+/// Register a file: check every row, remember its SHA-256, and put its salted fingerprint on record.
 #[derive(Args)]
 pub(crate) struct Add {
     /// The dataset's name.
@@ -62,6 +66,26 @@ pub(crate) struct Add {
     /// A peer that may run any kind of job with this dataset; for narrower rules use `dataset allow`.
     #[arg(long, value_name = "PEER")]
     allow: Vec<String>,
+}
+
+/// Open one record to an arbiter: writes it to a private file, with what shows that it belongs to the dataset's
+/// fingerprint on record. All other records stay hidden. The file holds personal data.
+#[derive(Args)]
+pub(crate) struct Open {
+    /// The dataset's name.
+    name: String,
+    /// The row, counted from 1 without the header.
+    #[arg(long)]
+    row: u64,
+    /// The new file, which only you can read.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// The fingerprint of an earlier version, as it stands in that version's entry.
+    #[arg(long, default_value = "")]
+    fingerprint: String,
+    /// The file of that version, if it is not where the dataset's file is now.
+    #[arg(long)]
+    file: Option<PathBuf>,
 }
 
 /// Give a peer a rule for a dataset. What is not given is not limited.
@@ -128,6 +152,7 @@ impl Dataset {
                 let rule = daemon.set_rule(request).await?.into_inner().json;
                 output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone());
             }
+            Self::Open(open) => open.run(&mut daemon, output).await?,
             Self::Deny { name, peer } => {
                 let request =
                     control::SetRuleRequest { dataset: name.clone(), peer: peer.clone(), json: String::new() };
@@ -161,6 +186,51 @@ impl Add {
             allow: self.allow,
         })
     }
+}
+
+impl Open {
+    async fn run(self, daemon: &mut Daemon, output: Output) -> Result<(), Failure> {
+        // The daemon may run in another folder, so it gets the whole path.
+        let file = self.file.map(std::path::absolute).transpose()?.unwrap_or_default();
+        let file = file.to_str().ok_or_else(|| Failure::plain("the path is not UTF-8; rename the file"))?.to_owned();
+        let asked =
+            control::OpenRecordRequest { dataset: self.name, row: self.row, fingerprint: self.fingerprint, file };
+        let (dataset, row) = (asked.dataset.clone(), asked.row);
+        let reply = daemon.open_record(asked).await?.into_inner();
+        let shown = self.out.display();
+        write_private(&self.out, &reply.opening).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Failure::hinted(format!("{shown} is there already"), "name a new file"),
+            _ => Failure::plain(format!("{shown} cannot be written: {error}")),
+        })?;
+        output.note(|| {
+            "this file holds personal data: give it to the arbiter and to nobody else, and remove it afterwards".into()
+        });
+        let columns = &reply.columns;
+        output.say(
+            || {
+                serde_json::json!({
+                    "dataset": dataset, "row": row, "rows": reply.rows, "fingerprint": reply.fingerprint,
+                    "columns": columns, "file": self.out, "personal_data": true,
+                })
+            },
+            || {
+                format!(
+                    "{shown}: row {row} of {} of {dataset}, {}\n  columns: {}\n  check: tacitly evidence verify-opening {shown} --certificate FILE",
+                    reply.rows,
+                    reply.fingerprint,
+                    columns.join(", ")
+                )
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Writes a new file that only its owner can read, durably.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {

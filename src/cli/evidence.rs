@@ -1,39 +1,124 @@
-//! `tacitly evidence`: a job's certificate.
+//! `tacitly evidence`: a job's certificate; certificates and openings checked by anybody, without a daemon and without a
+//! network.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use tacitly_attestation::certificate::{Trust, Verdict};
+use tacitly_attestation::policy::Policy;
 
 use super::connect::Way;
 use super::{Failure, Output, connect};
+use crate::codes;
+use crate::evidence::{self, Refused};
 use crate::rpc::control;
 
+/// More than any certificate, opening or policy can have.
+const MAX_FILE: u64 = 2 << 20;
+
 /// Write a job's evidence: who agreed to what, what went over the link and what came of it, signed, logged and
-/// witnessed. Anybody verifies the file offline.
+/// witnessed. Anybody verifies the file offline, with `evidence verify`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Evidence {
     /// The job's number.
-    #[arg(value_name = "JOB")]
-    job: String,
+    #[arg(value_name = "JOB", required = true)]
+    job: Option<String>,
     /// The file; absent: JOB.evidence in this folder.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<EvidenceCommand>,
+}
+
+#[derive(Subcommand)]
+enum EvidenceCommand {
+    Verify(Verify),
+    Html(Page),
+    VerifyOpening(VerifyOpening),
+}
+
+/// Check a certificate offline and say how far it reaches: signed, included, witnessed, anchored. Exits with 1 and the
+/// reason if it does not hold.
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// The certificate.
+    file: PathBuf,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
+/// Check a certificate and write a printable page about it, in Chinese and English.
+#[derive(Args)]
+pub(crate) struct Page {
+    /// The certificate.
+    file: PathBuf,
+    /// The page to write.
+    #[arg(short, long, value_name = "PAGE")]
+    out: PathBuf,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
+/// Check that an opened record belongs to a dataset whose fingerprint is in a certificate. Exits with 1 and the reason
+/// if it does not.
+#[derive(Args)]
+pub(crate) struct VerifyOpening {
+    /// The opening, as `tacitly dataset open` writes it.
+    opening: PathBuf,
+    /// A certificate with the dataset's entry.
+    #[arg(long)]
+    certificate: PathBuf,
+    /// Print the record, which is personal data.
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
+/// Whom to trust.
+#[derive(Args)]
+pub(crate) struct TrustedKeys {
+    /// A policy file with the keys of logs, witnesses and signers to trust. Without it the keys in the certificate are
+    /// used, which shows only that the file is consistent.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
+impl TrustedKeys {
+    fn policy(&self) -> Result<Option<Policy>, Failure> {
+        let Some(path) = &self.policy else { return Ok(None) };
+        let shown = path.display();
+        let text = String::from_utf8(read(path)?).map_err(|_| Failure::plain(format!("{shown} is not UTF-8")))?;
+        Policy::parse(&text).map(Some).map_err(|error| Failure::plain(format!("{shown}: {error}")))
+    }
 }
 
 impl Evidence {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
-        let mut daemon = connect::connect(way).await?;
-        let request = control::JobRequest { job: self.job.clone() };
-        let certificate = daemon.evidence(request).await?.into_inner().certificate;
-        let out = self.out.unwrap_or_else(|| PathBuf::from(format!("{}.evidence", self.job)));
-        write(&out, &certificate)?;
-        output.say(
-            || serde_json::json!({ "job": self.job, "file": out, "bytes": certificate.len() }),
-            || format!("{} ({} bytes)", out.display(), certificate.len()),
-        );
-        Ok(())
+        match self.command {
+            Some(EvidenceCommand::Verify(command)) => command.run(output),
+            Some(EvidenceCommand::Html(command)) => command.run(output),
+            Some(EvidenceCommand::VerifyOpening(command)) => command.run(output),
+            None => fetch(self.job.unwrap_or_default(), self.out, way, output).await,
+        }
     }
+}
+
+/// Asks the daemon for the certificate of a job and writes it to a file.
+async fn fetch(job: String, out: Option<PathBuf>, way: &Way, output: Output) -> Result<(), Failure> {
+    let mut daemon = connect::connect(way).await?;
+    let request = control::JobRequest { job: job.clone() };
+    let certificate = daemon.evidence(request).await?.into_inner().certificate;
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("{job}.evidence")));
+    write(&out, &certificate)?;
+    output.say(
+        || serde_json::json!({ "job": job, "file": out, "bytes": certificate.len() }),
+        || format!("{} ({} bytes)", out.display(), certificate.len()),
+    );
+    Ok(())
 }
 
 /// Writes a whole file or none.
@@ -45,4 +130,104 @@ fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
     file.as_file().sync_all().map_err(failed)?;
     file.persist(out).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+impl Verify {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let checked = evidence::check(&read(&self.file)?, policy.as_ref());
+        let verdict = checked.map_err(|refused| refuse(&refused, output))?;
+        output.say(|| evidence::summary(&verdict), || words(&self.file, &verdict));
+        Ok(())
+    }
+}
+
+impl Page {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let page = evidence::page(&read(&self.file)?, policy.as_ref());
+        let (page, verdict) = page.map_err(|refused| refuse(&refused, output))?;
+        write(&self.out, page.as_bytes())?;
+        output.say(
+            || {
+                let mut summary = evidence::summary(&verdict);
+                summary["page"] = self.out.display().to_string().into();
+                summary
+            },
+            || format!("{}\n  page: {}", words(&self.file, &verdict), self.out.display()),
+        );
+        Ok(())
+    }
+}
+
+impl VerifyOpening {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let opening = zeroize::Zeroizing::new(read(&self.opening)?);
+        let checked = evidence::check_opening(&opening, &read(&self.certificate)?, policy.as_ref());
+        let opened = checked.map_err(|refused| refuse(&refused, output))?;
+        let record = self.show.then(|| opened.record());
+        let record = record.as_ref().map(|record| record.as_str());
+        output.say(
+            || {
+                serde_json::json!({
+                    "holds": true,
+                    "dataset": opened.leaf.to_string(),
+                    "owner": opened.owner,
+                    "row": opened.row,
+                    "rows": opened.rows,
+                    "record": record,
+                })
+            },
+            || {
+                let line = format!(
+                    "{} holds: row {} of {} of the dataset that {} put on record as {}",
+                    self.opening.display(),
+                    opened.row,
+                    opened.rows,
+                    opened.owner,
+                    opened.leaf
+                );
+                record
+                    .map_or_else(|| format!("{line}\n  --show prints the record"), |record| format!("{line}\n{record}"))
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Says to a program why, and to a person how to go on.
+fn refuse(refused: &Refused, output: Output) -> Failure {
+    if output.is_json() {
+        let refusal = serde_json::json!({ "holds": false, "reason": refused.reason, "detail": refused.detail });
+        output.say(|| refusal, String::new);
+    }
+    Failure::coded(codes::EVIDENCE.name, refused.to_string(), codes::EVIDENCE.mend)
+}
+
+fn words(file: &Path, verdict: &Verdict) -> String {
+    let mut lines = vec![format!("{} holds: {}", file.display(), verdict.levels)];
+    for proven in &verdict.entries {
+        let signed: Vec<&str> = proven.signed.iter().map(|party| party.as_str()).collect();
+        lines.push(format!("  {} signed by {} · {}", proven.entry.kind(), signed.join(", "), proven.leaf));
+    }
+    lines.push(match verdict.trust {
+        Trust::Given => "  checked with the keys of the policy given".to_owned(),
+        Trust::Snapshot => {
+            "  checked with the keys in the certificate itself; --policy FILE says whose keys you trust".to_owned()
+        }
+    });
+    lines.join("\n")
+}
+
+/// A whole file, if it is not larger than such files are.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let unreadable = |error| Failure::plain(format!("{shown} cannot be read: {error}"));
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Failure::plain(format!("{shown} has more than {MAX_FILE} bytes; it is no evidence file")));
+    }
+    Ok(bytes)
 }

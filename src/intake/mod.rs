@@ -3,6 +3,7 @@
 //! | step | function |
 //! |---|---|
 //! | what is in this file? | [`inspect`] |
+//! | every row, word for word | [`visit_rows`] |
 //! | which rows would take part? | [`dry_run`] |
 //! | the distinct keys of a set | [`read_keys`], or [`partition_keys`] for sets larger than memory |
 //! | why did nothing match? | [`hint`] |
@@ -19,6 +20,7 @@ mod csv_pass;
 mod csv_sink;
 mod distinct;
 mod error;
+mod exact;
 mod hint;
 mod keys;
 mod kind;
@@ -43,6 +45,7 @@ mod tests;
 pub use budget::{Budget, Watch};
 pub use canonical::{Duplicates, Invalid, KeyColumn, KeySpec, Refused};
 pub use error::{IntakeError, Place, Problem};
+pub use exact::visit_rows;
 pub use hint::{CharacterClasses, ColumnHint, Hint, Sketch, hint};
 pub use keys::{Keys, dry_run, read_keys, visit_keys};
 pub use output::{Output, OutputFormat, Selection, write_pieces, write_rows};

@@ -187,13 +187,24 @@ pub fn inspect(source: &Source, budget: &Budget<'_>) -> Result<Inspection, Intak
         }
     }
 
-    let pass = Pass::open(source, None, budget)?;
+    let mut count = Count(0);
+    let (columns, digest) = visit_all(source, None, budget, &mut count)?;
+    Ok(Inspection { columns, rows: count.0, digest })
+}
+
+/// Shows every row of a file, whole, to `visitor`.
+pub(super) fn visit_all(
+    source: &Source,
+    expected: Option<&FileDigest>,
+    budget: &Budget<'_>,
+    visitor: &mut impl Visitor,
+) -> Result<(Vec<ColumnInfo>, FileDigest), IntakeError> {
+    let pass = Pass::open(source, expected, budget)?;
     let columns: Vec<_> = pass.schema().columns.iter().map(|column| column.info()).collect();
     // Every column that can be read is read, so that damage anywhere in the file shows.
     let readable: Vec<_> = (0..columns.len()).filter(|&at| pass.schema().columns[at].is_readable()).collect();
-    let mut count = Count(0);
-    let digest = pass.visit(&readable, &mut count)?;
-    Ok(Inspection { columns, rows: count.0, digest })
+    let digest = pass.visit(&readable, visitor)?;
+    Ok((columns, digest))
 }
 
 /// A regular file, opened once. Everyone reads it at positions of his own, so that two threads can.

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tacitly_core::{PartyId, TermsHash};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::fingerprints;
 use super::plan::Room;
 use super::sets::{Input, Progress, Set};
 use super::stored::StoredRows;
@@ -32,6 +33,7 @@ const PIECES: usize = 8;
 pub struct Datasets {
     store: Arc<Store>,
     room: Room,
+    recording: Mutex<()>,
 }
 
 /// A dataset to register.
@@ -97,7 +99,7 @@ struct Settings {
 
 impl Datasets {
     pub(super) fn new(store: Arc<Store>, room: Room) -> Self {
-        Self { store, room }
+        Self { store, room, recording: Mutex::default() }
     }
 
     /// What one job may use for its rows.
@@ -105,13 +107,13 @@ impl Datasets {
         &self.room
     }
 
-    /// Registers a file: reads it once, checks every row by the rules given, and remembers its SHA-256. Returns the
-    /// dataset and a report of counts for its owner.
+    /// Registers a file: reads it, takes its fingerprint, checks every row by the rules given, and remembers its SHA-256.
+    /// Returns the dataset and a report of counts for its owner.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
     /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
+    pub(super) async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
         let source = Source { format: format_of(&new)?, path: new.path };
         let spec = KeySpec {
             columns: key_columns(&new.keys)?,
@@ -123,11 +125,11 @@ impl Datasets {
             self.store.peer(*peer).await?;
         }
         let (room, folder) = (self.room, self.folder());
-        let (inspected, report, source, spec) = blocking(move || {
-            let inspected = intake::inspect(&source, &Budget::of_bytes(room.memory))?;
+        let (inspected, fingerprint, report, source, spec) = blocking(move || {
+            let (inspected, fingerprint) = fingerprints::inspect(&source, &Budget::of_bytes(room.memory))?;
             let input = Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder };
             let report = input.survey()?;
-            Ok((inspected, report, input.source, input.spec))
+            Ok((inspected, fingerprint, report, input.source, input.spec))
         })
         .await?;
         let stored = StoredDataset {
@@ -141,12 +143,21 @@ impl Datasets {
             size: inspected.digest.size,
             digest: digest_text(&inspected.digest),
         };
-        let dataset = self.store.add_dataset(stored, new.replace, by).await?;
+        let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
         for peer in peers {
             self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, by).await?;
         }
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         Ok((self.view(&dataset).await?, report.to_string()))
+    }
+
+    /// Held while a fingerprint is put on record, so that none is put there twice.
+    pub(super) async fn recording(&self) -> MutexGuard<'_, ()> {
+        self.recording.lock().await
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// All datasets with their rules.
@@ -367,6 +378,8 @@ fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
 }
 
 /// Runs work that reads files or computes for long, away from the threads that serve the network.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Trouble> + Send + 'static) -> Result<T, Trouble> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(work).await.map_err(|_| internal("reading a file ended unexpectedly"))?
 }

@@ -14,6 +14,7 @@
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
 //! | `reconcile.rs` | our log held against a peer's |
@@ -29,6 +30,7 @@ mod buckets;
 mod datasets;
 mod desk;
 mod explain;
+mod fingerprints;
 mod inbox;
 mod links;
 mod message;
@@ -57,6 +59,7 @@ pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
+pub use fingerprints::{OpenRecord, OpenedRecord};
 pub use inbox::PeerDesk;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};

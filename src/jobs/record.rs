@@ -121,10 +121,18 @@ impl Jobs {
         Ok(Recorded { entry, index })
     }
 
-    /// The entry with the fingerprint of our data for a job, if there is one.
+    /// An entry of our log by its leaf hash, if it stands there.
+    pub(super) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Trouble> {
+        let log = self.log.clone();
+        let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
+        let bytes = found.await.map_err(|_| internal("the search in the log ended unexpectedly"))??;
+        bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
+    }
+
+    /// The entry with the fingerprint of our data for a job, if it has one.
     pub(super) async fn dataset_leaf(&self, terms: &JobTerms) -> Result<Option<LeafHash>, Trouble> {
-        let subject = about_dataset(terms.dataset_of(self.settings.me));
-        Ok(self.recorded(&subject, "dataset").await?.map(|recorded| recorded.entry.leaf()))
+        let recorded = self.attest_dataset(terms.dataset_of(self.settings.me)).await?;
+        Ok(recorded.map(|recorded| recorded.entry.leaf()))
     }
 
     /// Makes sure that the agreement on a job stands in our log with both signatures, before round 1. `theirs` is the

@@ -9,15 +9,14 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::certificate::{self, Draft};
 use tacitly_attestation::entry::{
-    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, Region, Registration, SignedEntry, Software,
-    Time,
+    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, Region, Registration, Software, Time,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::policy::{Policy, Witness};
 use tacitly_attestation::proof::LogProof;
 
 use super::office::Jobs;
-use super::record::{about, about_dataset, entry_key, random, unfit};
+use super::record::{about, entry_key, random, unfit};
 use super::trouble::internal;
 use super::witnesses::witness_key;
 use crate::codes::{self, Trouble};
@@ -168,11 +167,9 @@ impl Jobs {
             None => agreement.clone(),
         };
         let named = agreement.entry.entry().references();
-        let mut attach =
-            |entry: Option<SignedEntry>| related.extend(entry.filter(|entry| named.contains(&entry.leaf())));
-        attach(self.recorded(PARTY, PARTY).await?.map(|recorded| recorded.entry));
-        let dataset = Self::terms(&job)?.dataset_of(self.settings.me).to_owned();
-        attach(self.recorded(&about_dataset(&dataset), "dataset").await?.map(|recorded| recorded.entry));
+        for leaf in named {
+            related.extend(self.entry_of(leaf).await?);
+        }
         self.log.signed(main.index + 1).await?;
         let checkpoint = self.log.witnessed(main.index + 1);
         let checkpoint = checkpoint.ok_or_else(|| internal("a checkpoint that was signed a moment ago is there"))?;

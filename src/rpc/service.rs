@@ -13,7 +13,7 @@ use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, status};
 use crate::codes::Trouble;
-use crate::jobs::{IdentityFiles, Jobs, NewDataset, Submission};
+use crate::jobs::{IdentityFiles, Jobs, NewDataset, OpenRecord, Submission};
 
 /// The control service of one daemon.
 pub struct Service {
@@ -142,7 +142,7 @@ impl Control for Service {
             replace: asked.replace,
             allow: asked.allow,
         };
-        let (dataset, report) = self.jobs.datasets().add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let (dataset, report) = self.jobs.add_dataset(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
@@ -158,6 +158,19 @@ impl Control for Service {
         let by = actor(&request);
         self.jobs.datasets().remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemoveDatasetReply {}))
+    }
+
+    async fn open_record(&self, request: Request<control::OpenRecordRequest>) -> Answer<control::OpenRecordReply> {
+        let by = actor(&request);
+        let control::OpenRecordRequest { dataset, row, fingerprint, file } = request.into_inner();
+        let asked = OpenRecord { dataset, row, fingerprint, file: file.into() };
+        let opened = self.jobs.datasets().open_record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::OpenRecordReply {
+            opening: opened.opening.to_vec().into(),
+            fingerprint: opened.fingerprint,
+            rows: opened.rows,
+            columns: opened.columns,
+        }))
     }
 
     async fn set_rule(&self, request: Request<control::SetRuleRequest>) -> Answer<control::SetRuleReply> {

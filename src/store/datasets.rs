@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::database::Write;
 use super::record::{Row, count, moment, statement};
-use super::{Store, StoreError};
+use super::{NewFingerprint, Store, StoreError};
 
 /// A dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,17 +74,25 @@ const SELECT: &str =
     FROM datasets WHERE ($1 IS NULL OR name = $1) ORDER BY name";
 
 impl Store {
-    /// Adds a dataset, or gives an existing name new content if `replace` is set. Rules for the name stay.
+    /// Adds a dataset with its fingerprint, or gives an existing name new content if `replace` is set. Rules for the
+    /// name stay, and so do the fingerprints of its earlier versions.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] if the name is taken and `replace` is not set; [`StoreError::InUse`] if it is
     /// and unfinished jobs compute on it; [`StoreError::Invalid`] for a name, path, count or digest that cannot be
     /// one; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn add_dataset(&self, dataset: NewDataset, replace: bool, by: &str) -> Result<Dataset, StoreError> {
+    pub async fn add_dataset(
+        &self,
+        dataset: NewDataset,
+        fingerprint: &NewFingerprint,
+        replace: bool,
+        by: &str,
+    ) -> Result<Dataset, StoreError> {
         check(&dataset)?;
         let path = dataset.path.to_str().ok_or_else(|| {
             StoreError::invalid("the path of a dataset", "it is not UTF-8; rename the file or its folders")
         })?;
+        let sealer = self.sealer.read().await;
         let mut write = self.begin().await?;
         let found = write.row(statement(SELECT).bind(dataset.name.clone())).await?;
         let old = found.as_ref().map(read).transpose()?;
@@ -116,10 +124,12 @@ impl Store {
             .bind(moment(added_at))
             .bind(replaced_at.map(moment));
         write.run(query).await?;
+        write.put_fingerprint(&sealer, &dataset, fingerprint).await?;
         let kind = if old.is_some() { "dataset-replaced" } else { "dataset-added" };
         let old_digest = old.map(|old| old.digest);
         let detail = json!({
             "dataset": dataset.name, "rows": dataset.rows, "digest": dataset.digest, "old_digest": old_digest,
+            "fingerprint": fingerprint.fingerprint,
         });
         write.note(by, kind, detail).await?;
         write.commit().await?;

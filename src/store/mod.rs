@@ -15,7 +15,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `database.rs` | [`Store`]: opening, transactions |
-//! | `peers.rs`, `invites.rs`, `datasets.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
+//! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
@@ -31,6 +31,7 @@ mod entries;
 mod error;
 mod events;
 mod files;
+mod fingerprints;
 mod invites;
 mod job;
 mod jobs;
@@ -50,6 +51,7 @@ pub use datasets::{Dataset, DatasetKey, NewDataset};
 pub use entries::StoredEntry;
 pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
+pub use fingerprints::{NewFingerprint, StoredFingerprint};
 pub use invites::{Invite, InviteToken};
 pub use job::{
     Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, MalformedJobId, MalformedRole, NewJob, Role,

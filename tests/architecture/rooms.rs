@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::tree::{Source, Token, made_up, production_tokens, sources, starts_with};
 
 /// What each room may use. A new room gets a line here, and with it a place.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("main", &["cli", "daemon"]),
-    ("cli", &["chain", "codes", "daemon", "intake", "kernel", "policy", "rpc", "sample", "store", "trial"]),
+    ("cli", &["chain", "codes", "daemon", "evidence", "intake", "kernel", "policy", "rpc", "sample", "store", "trial"]),
     (
         "daemon",
         &["chain", "codes", "console", "intake", "jobs", "kernel", "policy", "rpc", "session", "store", "transport"],
@@ -22,6 +22,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("intake", &[]),
     ("chain", &[]),
     ("codes", &[]),
+    ("evidence", &[]),
     ("kernel", &[]),
     ("sample", &[]),
     ("trial", &[]),

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tacitly::store::{JobId, Store, StoreError};
 
 use crate::crash::{child, database, marked};
-use crate::world::{World, a_job, new_dataset, sealer};
+use crate::world::{World, a_job, fingerprint, new_dataset, sealer};
 
 /// Writes checkpoints until the store has no room, and says which were acknowledged.
 async fn fill(store: &Store, job: JobId) -> StoreError {
@@ -83,7 +83,7 @@ async fn fills_a_small_disk() {
     let world = World::new();
     let store = Store::open(&database, sealer(1)).await.unwrap();
     store.add_peer(world.new_peer("shop"), "operator").await.unwrap();
-    store.add_dataset(new_dataset("customers"), false, "operator").await.unwrap();
+    store.add_dataset(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
     let job = a_job(&store).await.id;
     full(&fill(&store, job).await);
     full(&store.backup(&database.with_file_name("backup.db")).await.unwrap_err());

@@ -8,7 +8,7 @@ use tacitly::store::{
     EventFilter, InviteRefusal, InviteToken, JobChange, JobResult, NewDataset, NewEvent, NewPeer, Signer, StoreError,
 };
 
-use crate::world::{World, a_job, contains, new_dataset, party};
+use crate::world::{World, a_job, contains, fingerprint, new_dataset, party};
 
 #[tokio::test]
 async fn a_peer_comes_back_as_it_was_added() {
@@ -74,7 +74,7 @@ async fn a_peer_or_dataset_of_an_unfinished_job_stays_and_goes_after_it_with_its
     for refused in [
         store.remove_peer(shop, "operator").await,
         store.remove_dataset("customers", "operator").await,
-        store.add_dataset(new_dataset("customers"), true, "operator").await.map(drop),
+        store.add_dataset(new_dataset("customers"), &fingerprint(), true, "operator").await.map(drop),
     ] {
         let refused = refused.unwrap_err();
         assert!(matches!(&refused, StoreError::InUse { jobs, .. } if *jobs == [job]), "{refused}");
@@ -94,13 +94,13 @@ async fn a_peer_or_dataset_of_an_unfinished_job_stays_and_goes_after_it_with_its
 async fn a_dataset_comes_back_as_it_was_added_and_is_replaced_only_on_request() {
     let world = World::new();
     let store = world.open().await;
-    let first = store.add_dataset(new_dataset("customers"), false, "operator").await.unwrap();
+    let first = store.add_dataset(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
     assert_eq!(store.dataset("customers").await.unwrap(), first);
     let next = || NewDataset { rows: 2000, ..new_dataset("customers") };
-    let refused = store.add_dataset(next(), false, "operator").await.unwrap_err();
+    let refused = store.add_dataset(next(), &fingerprint(), false, "operator").await.unwrap_err();
     assert!(matches!(refused, StoreError::AlreadyExists { what: "dataset", .. }), "{refused}");
     assert_eq!(store.dataset("customers").await.unwrap(), first);
-    let replaced = store.add_dataset(next(), true, "operator").await.unwrap();
+    let replaced = store.add_dataset(next(), &fingerprint(), true, "operator").await.unwrap();
     assert_eq!((replaced.rows, replaced.added_at), (2000, first.added_at));
     assert!(replaced.replaced_at > Some(first.added_at));
     assert_eq!(store.datasets().await.unwrap(), [replaced]);
@@ -112,15 +112,18 @@ async fn names_and_digests_that_cannot_be_any_are_refused() {
     let world = World::new();
     let store = world.open().await;
     for name in ["", "Customers", "a b", "a/b", "客户", &"x".repeat(65)] {
-        let refused = store.add_dataset(new_dataset(name), false, "operator").await.unwrap_err();
+        let refused = store.add_dataset(new_dataset(name), &fingerprint(), false, "operator").await.unwrap_err();
         assert!(matches!(refused, StoreError::Invalid { what: "the name of a dataset", .. }), "{name}: {refused}");
     }
     for digest in ["", "5e5e", "sha256:", "sha256:xyz", ":5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"] {
         let dataset = NewDataset { digest: digest.to_owned(), ..new_dataset("customers") };
-        assert!(matches!(store.add_dataset(dataset, false, "x").await, Err(StoreError::Invalid { .. })), "{digest}");
+        assert!(
+            matches!(store.add_dataset(dataset, &fingerprint(), false, "x").await, Err(StoreError::Invalid { .. })),
+            "{digest}"
+        );
     }
     for name in ["a", "a.b_c-9", &"x".repeat(64)] {
-        store.add_dataset(new_dataset(name), false, "operator").await.unwrap();
+        store.add_dataset(new_dataset(name), &fingerprint(), false, "operator").await.unwrap();
     }
 }
 

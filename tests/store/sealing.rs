@@ -1,11 +1,11 @@
 //! Secrets at rest: never in the clear, never in another place, gone when the job ends.
 
 use sqlx::{Connection, Executor, Row};
-use tacitly::store::{JobChange, JobId, JobResult, SealFault, Store, StoreError};
+use tacitly::store::{JobChange, JobId, JobResult, NewFingerprint, SealFault, Store, StoreError};
 use tacitly_core::Seed;
 use zeroize::Zeroizing;
 
-use crate::world::{World, a_job, contains, sealer};
+use crate::world::{World, a_job, contains, fingerprint, new_dataset, sealer};
 
 const SEED: [u8; 32] = *b"the seed of the job, 32 bytes it";
 const CHECKPOINT: &[u8] = b"what bucket seventeen has come to so far";
@@ -210,6 +210,33 @@ async fn after_a_rekey_everything_opens_with_the_new_key_only() {
     let store = world.try_open(2).await.unwrap();
     check(&store).await;
     assert_eq!(**store.get_checkpoint(open, "bucket-20").await.unwrap().unwrap(), *b"after");
+}
+
+#[tokio::test]
+async fn a_dataset_keeps_the_seed_of_every_version_sealed_and_bound_until_it_is_removed() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let first = store.fingerprint("customers", None).await.unwrap().unwrap();
+    let new = NewFingerprint { seed: Zeroizing::new(SEED), ..fingerprint() };
+    store.add_dataset(new_dataset("customers"), &new, true, "operator").await.unwrap();
+    let second = store.fingerprint("customers", None).await.unwrap().unwrap();
+    assert_eq!((&second.fingerprint, &second.id), (&new.fingerprint, &first.id), "the name for entries stays");
+    assert_eq!(store.fingerprint("customers", Some(&first.fingerprint)).await.unwrap().unwrap(), first);
+    assert!(store.fingerprint("customers", Some("another")).await.unwrap().is_none());
+    assert!(!contains(&world.bytes(), &SEED), "a seed is on the disk in the clear");
+
+    store.rekey(sealer(2), "operator").await.unwrap();
+    assert_eq!(*store.dataset_seed("customers", &second.fingerprint).await.unwrap(), SEED);
+    assert_ne!(*store.dataset_seed("customers", &first.fingerprint).await.unwrap(), SEED);
+
+    let moved = "UPDATE fingerprints SET seed = (SELECT seed FROM fingerprints WHERE fingerprint = $1)";
+    world.raw().await.execute(sqlx::query(moved).bind(second.fingerprint.clone())).await.unwrap();
+    let refused = store.dataset_seed("customers", &first.fingerprint).await.unwrap_err();
+    assert!(matches!(refused, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{refused}");
+
+    store.remove_dataset("customers", "operator").await.unwrap();
+    let rows = world.raw().await.fetch_all("SELECT number FROM fingerprints").await.unwrap();
+    assert!(rows.is_empty(), "a forgotten dataset keeps no seed");
 }
 
 #[tokio::test]

@@ -8,11 +8,23 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tacitly::store::{
-    Clock, DatasetKey, FileSigner, Job, JobId, NewDataset, NewJob, NewPeer, Role, Sealer, SealingKey, Signer, Store,
-    StoreError,
+    Clock, DatasetKey, FileSigner, Job, JobId, NewDataset, NewFingerprint, NewJob, NewPeer, Role, Sealer, SealingKey,
+    Signer, Store, StoreError,
 };
 use tacitly_core::{PartyId, Terms};
 use tempfile::TempDir;
+
+/// A fingerprint like no other.
+pub(crate) fn fingerprint() -> NewFingerprint {
+    static NEXT: AtomicI64 = AtomicI64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    NewFingerprint {
+        id: format!("{number:032x}"),
+        fingerprint: format!("dataset-sha256:{number}"),
+        schema: "sha256:columns".to_owned(),
+        seed: zeroize::Zeroizing::new([7; 32]),
+    }
+}
 
 pub(crate) struct World {
     pub(crate) directory: TempDir,
@@ -59,7 +71,7 @@ impl World {
     pub(crate) async fn furnished(&self) -> Store {
         let store = self.open().await;
         store.add_peer(self.new_peer("shop"), "operator").await.unwrap();
-        store.add_dataset(new_dataset("customers"), false, "operator").await.unwrap();
+        store.add_dataset(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
         store
     }
 

@@ -198,6 +198,34 @@ pub struct RemoveDatasetRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveDatasetReply {}
+/// One record of a dataset with what shows that it belongs to the dataset's fingerprint, for an arbiter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenRecordRequest {
+    #[prost(string, tag = "1")]
+    pub dataset: ::prost::alloc::string::String,
+    /// from 1, without the header
+    #[prost(uint64, tag = "2")]
+    pub row: u64,
+    /// of an earlier version; empty: the present one
+    #[prost(string, tag = "3")]
+    pub fingerprint: ::prost::alloc::string::String,
+    /// that version's file, absolute, on the daemon's machine; empty: the dataset's
+    #[prost(string, tag = "4")]
+    pub file: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenRecordReply {
+    /// holds personal data
+    #[prost(bytes = "bytes", tag = "1")]
+    pub opening: ::prost::bytes::Bytes,
+    #[prost(string, tag = "2")]
+    pub fingerprint: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    /// in the order of the record
+    #[prost(string, repeated, tag = "4")]
+    pub columns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// What a peer may do with a dataset. Without a rule it may do nothing.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -765,6 +793,30 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "RemoveDataset"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn open_record(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OpenRecordRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OpenRecordReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/OpenRecord",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "OpenRecord"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn set_rule(
             &mut self,
             request: impl tonic::IntoRequest<super::SetRuleRequest>,
@@ -1157,6 +1209,10 @@ pub mod control_server {
             tonic::Response<super::RemoveDatasetReply>,
             tonic::Status,
         >;
+        async fn open_record(
+            &self,
+            request: tonic::Request<super::OpenRecordRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenRecordReply>, tonic::Status>;
         async fn set_rule(
             &self,
             request: tonic::Request<super::SetRuleRequest>,
@@ -1775,6 +1831,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemoveDatasetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/OpenRecord" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenRecordSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::OpenRecordRequest>
+                    for OpenRecordSvc<T> {
+                        type Response = super::OpenRecordReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OpenRecordRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::open_record(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenRecordSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -47,6 +47,18 @@ impl Fingerprinter {
         self.range.push(leaf(&self.salts.salt(self.range.size()), record));
     }
 
+    /// Hashes records of this data set on other threads, for [`Self::push_leaf`].
+    #[must_use]
+    pub fn leaves(&self) -> RecordLeaves {
+        RecordLeaves(self.salts.clone())
+    }
+
+    /// Takes the next record as its leaf, which [`Self::leaves`] made for exactly this place. The same as
+    /// [`Self::push`], whose hashing is nearly all of the work.
+    pub fn push_leaf(&mut self, leaf: RecordLeaf) {
+        self.range.push(leaf.0);
+    }
+
     /// How many records were taken.
     #[must_use]
     pub fn rows(&self) -> u64 {
@@ -67,7 +79,23 @@ impl Fingerprinter {
     }
 }
 
+/// Hashes the records of one data set, in any order.
+pub struct RecordLeaves(Salts);
+
+/// What a record is in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordLeaf(Hash);
+
+impl RecordLeaves {
+    /// The leaf of the record at `index`, from 0.
+    #[must_use]
+    pub fn leaf(&self, index: u64, record: &[u8]) -> RecordLeaf {
+        RecordLeaf(leaf(&self.0.salt(index), record))
+    }
+}
+
 /// The salts of a data set by place, with the seed's share of the work done once.
+#[derive(Clone)]
 struct Salts(Hmac<Sha256>);
 
 impl Salts {

@@ -11,5 +11,5 @@
 mod fingerprint;
 mod opening;
 
-pub use fingerprint::{DatasetSeed, Fingerprinter};
+pub use fingerprint::{DatasetSeed, Fingerprinter, RecordLeaf, RecordLeaves};
 pub use opening::{MalformedOpening, Opener, OpenerFault, Opening, OpeningFault};

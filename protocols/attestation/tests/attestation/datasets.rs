@@ -52,6 +52,17 @@ fn another_seed_or_one_changed_record_gives_another_fingerprint() {
 }
 
 #[test]
+fn leaves_made_elsewhere_and_in_any_order_give_the_same_fingerprint() {
+    let mut fingerprinter = Fingerprinter::new(&seed());
+    let leaves = fingerprinter.leaves();
+    let mut made: Vec<_> = (0..37).rev().map(|row| leaves.leaf(row, &record(row))).collect();
+    assert_ne!(leaves.leaf(1, &record(0)), leaves.leaf(0, &record(0)), "a leaf belongs to its place");
+    made.reverse();
+    made.into_iter().for_each(|leaf| fingerprinter.push_leaf(leaf));
+    assert_eq!((fingerprinter.rows(), fingerprinter.fingerprint()), (37, whole(&seed(), 37)));
+}
+
+#[test]
 fn equal_records_have_different_leaves_so_that_guesses_cannot_be_tested() {
     let mut first = Opener::new(&seed(), 0, 4).unwrap();
     let mut second = Opener::new(&seed(), 1, 4).unwrap();

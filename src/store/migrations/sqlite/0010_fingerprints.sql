@@ -1,0 +1,15 @@
+-- Every fingerprint that a dataset had, newest last: what each version of its file was, and the sealed seed without which
+-- no record of it can be opened. They go with the dataset.
+CREATE TABLE fingerprints (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset     TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
+    id          TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    schema      TEXT NOT NULL,
+    row_count   INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
+    format      TEXT NOT NULL,
+    seed        BLOB NOT NULL,
+    UNIQUE (dataset, fingerprint)
+) STRICT;
