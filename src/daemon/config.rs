@@ -102,6 +102,8 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
+    /// Mebibytes of memory for frames that programs hand over, 0 to take none.
+    pub frame_mib: u64,
     /// Hours a job may run.
     pub job_deadline_hours: u64,
     /// Seconds that running jobs get to finish after SIGTERM.
@@ -155,6 +157,7 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
+            frame_mib: 0,
             job_deadline_hours: 24,
             drain_seconds: 30,
         }

@@ -7,4 +7,4 @@ mod metrics;
 mod serve;
 
 pub use config::{Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig};
-pub use serve::{ServeError, serve};
+pub use serve::{Daemon, ServeError, serve, start_log};

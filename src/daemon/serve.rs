@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -83,23 +84,101 @@ pub enum ServeError {
 pub fn serve(home: &Path) -> Result<(), ServeError> {
     let config = Config::load(home)?;
     start_log(&config);
-    kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
-    let threads = match config.limits.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let threads = choose_threads(&config);
     // Everything that computes runs in this pool, so that the limit holds for all of it.
     if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
         tracing::warn!("the compute pool was started before; limits.threads does not apply");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()?;
-    runtime.block_on(run(home, config, threads))
+    runtime.block_on(async {
+        // Caught, so that a file-size limit is an error of the write and not the end of the process.
+        let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut daemon = Daemon::start(home, config).await?;
+        tokio::select! {
+            ended = daemon.ended() => return ended,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        daemon.stop().await
+    })
 }
 
-async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeError> {
-    // Caught, so that a file-size limit is an error of the write and not the end of the process.
-    let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+fn choose_threads(config: &Config) -> usize {
+    match config.limits.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// A party at work in this process: it catches no signal, writes no log of its own and starts no compute pool. Several
+/// parties may be at work in one process.
+pub struct Daemon {
+    socket: PathBuf,
+    shutdown: watch::Sender<bool>,
+    /// Gone once its end was told.
+    task: Option<JoinHandle<Result<(), ServeError>>>,
+}
+
+impl Daemon {
+    /// Starts to serve the party in `home`, which must hold its keys; returns once it is ready.
+    ///
+    /// # Errors
+    /// [`ServeError`], in words that say how to mend it.
+    pub async fn start(home: &Path, config: Config) -> Result<Self, ServeError> {
+        kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
+        let threads = choose_threads(&config);
+        let socket = home.join(&config.control.socket);
+        let (shutdown, asked) = watch::channel(false);
+        let (ready, is_ready) = oneshot::channel();
+        let (home, asking) = (home.to_owned(), shutdown.clone());
+        let mut task = tokio::spawn(async move { run(&home, config, threads, asking, asked, ready).await });
+        tokio::select! {
+            Ok(()) = is_ready => Ok(Self { socket, shutdown, task: Some(task) }),
+            ended = &mut task => Err(told(ended).err().unwrap_or_else(|| std::io::Error::other("ended").into())),
+        }
+    }
+
+    /// Where its operators reach it.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Returns once it has ended, by an operator's request or because it had to.
+    ///
+    /// # Errors
+    /// [`ServeError`], why it had to.
+    pub async fn ended(&mut self) -> Result<(), ServeError> {
+        let Some(task) = &mut self.task else { return Ok(()) };
+        let ended = told(task.await);
+        self.task = None;
+        ended
+    }
+
+    /// Lets running jobs finish for a while, then ends it. What does not finish is taken up at the next start.
+    ///
+    /// # Errors
+    /// As [`Daemon::ended`].
+    pub async fn stop(mut self) -> Result<(), ServeError> {
+        self.shutdown.send_replace(true);
+        self.ended().await
+    }
+}
+
+fn told(ended: Result<Result<(), ServeError>, JoinError>) -> Result<(), ServeError> {
+    ended.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+}
+
+async fn run(
+    home: &Path,
+    config: Config,
+    threads: usize,
+    shutdown: watch::Sender<bool>,
+    mut asked: watch::Receiver<bool>,
+    ready: oneshot::Sender<()>,
+) -> Result<(), ServeError> {
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
@@ -135,6 +214,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
+        frame_memory: usize::try_from(config.limits.frame_mib << 20).unwrap_or(usize::MAX),
         deadline: Duration::from_secs(config.limits.job_deadline_hours * 3600),
         threads,
     };
@@ -147,7 +227,6 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     if let Some(address) = config.metrics.listen {
         tokio::spawn(metrics::serve(listen_at(address).await?, jobs.clone()));
     }
-    let (shutdown, mut asked) = watch::channel(false);
     let files = Arc::new(home::Files::new(home, config.party));
     let control = Service::new(jobs.clone(), files, shutdown);
     let socket = home.join(&config.control.socket);
@@ -161,13 +240,9 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         threads,
         "ready"
     );
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let _nobody_waits = ready.send(());
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = asked.wait_for(|asked| *asked) => {}
-        }
+        let _asked = asked.wait_for(|asked| *asked).await.map(drop);
         tracing::info!("draining: running jobs get {} s", config.limits.drain_seconds);
         jobs.drain(Duration::from_secs(config.limits.drain_seconds)).await;
     };
@@ -228,7 +303,8 @@ fn listen_locally(socket: &Path) -> Result<UnixListener, ServeError> {
     Ok(listener)
 }
 
-fn start_log(config: &Config) {
+/// Writes the log to standard error, as the configuration says. A second start in one process keeps the first log.
+pub fn start_log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -236,7 +312,6 @@ fn start_log(config: &Config) {
         .with_ansi(false)
         // A log that cannot be written, on a full disk say, must not end the work it tells of.
         .log_internal_errors(false);
-    // A second start in one process keeps the first log.
     let _started_before = match config.log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.try_init(),

@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::frames::Frames;
 use super::outcome::Outcome;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{
-    self, Budget, Duplicates, Encoding, FileDigest, Format, Invalid, KeyColumn, KeySpec, Keys, OutputFormat, Profile,
-    Selection, Source,
+    self, Budget, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, Keys,
+    OutputFormat, Profile, Selection, Source,
 };
 use crate::policy::Rule;
 use crate::store::{Dataset, DatasetKey, NewDataset as StoredDataset, Store};
@@ -29,7 +30,8 @@ const PIECES: usize = 8;
 
 /// The datasets of one party.
 pub struct Datasets {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
+    pub(super) frames: Arc<Frames>,
     memory: usize,
 }
 
@@ -128,8 +130,8 @@ fn rows_of(selection: Selection) -> Vec<u32> {
 }
 
 impl Datasets {
-    pub(super) fn new(store: Arc<Store>, memory: usize) -> Self {
-        Self { store, memory }
+    pub(super) fn new(store: Arc<Store>, memory: usize, frame_memory: usize) -> Self {
+        Self { store, frames: Arc::new(Frames::new(frame_memory)), memory }
     }
 
     /// Registers a file: reads it once, checks every row by the rules given, and remembers its SHA-256. Returns the
@@ -157,17 +159,8 @@ impl Datasets {
             Ok((inspected, keys.report().clone(), source, spec))
         })
         .await?;
-        let stored = StoredDataset {
-            name: new.name,
-            path: source.path,
-            format: json(&source.format)?,
-            columns: json!(inspected.columns.iter().map(|column| &column.name).collect::<Vec<_>>()),
-            keys: new.keys.into_iter().map(|(column, profile)| DatasetKey { column, profile }).collect(),
-            settings: json(&Settings { duplicates: spec.duplicates, invalid: spec.invalid })?,
-            rows: inspected.rows,
-            size: inspected.digest.size,
-            digest: digest_text(&inspected.digest),
-        };
+        let format = json(&source.format)?;
+        let stored = stored(new.name, source.path, format, &inspected, &spec)?;
         let dataset = self.store.add_dataset(stored, new.replace, "operator").await?;
         for peer in peers {
             self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, "operator").await?;
@@ -193,7 +186,9 @@ impl Datasets {
     /// # Errors
     /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store.
     pub async fn remove(&self, name: &str) -> Result<(), Trouble> {
-        Ok(self.store.remove_dataset(name, "operator").await?)
+        self.store.remove_dataset(name, "operator").await?;
+        self.frames.forget(name);
+        Ok(())
     }
 
     /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty. Returns the rule in full.
@@ -223,9 +218,9 @@ impl Datasets {
 
     /// Reads the distinct keys of a dataset and makes sure that the file is the one registered.
     pub(super) async fn read(&self, dataset: Dataset, most: u64) -> Result<Prepared, Trouble> {
-        let memory = self.memory;
+        let (memory, frames) = (self.memory, self.frames.clone());
         blocking(move || {
-            let (source, spec, digest) = reading(&dataset)?;
+            let (source, spec, digest) = reading(&frames, &dataset)?;
             let keys = intake::read_keys(&source, &spec, Some(&digest), &Budget::of_bytes(memory))?;
             let items = keys.len() as u64;
             let most = most.min(tacitly_psi::MAX_ROWS);
@@ -259,7 +254,7 @@ impl Datasets {
             Outcome::Aligned(rows) => Selection::Ordered(rows),
             Outcome::Size(_) => return Err(Trouble::new(codes::RESULT_NONE, "a size has no rows")),
         };
-        let (source, _, digest) = reading(&dataset)?;
+        let (source, _, digest) = reading(&self.frames, &dataset)?;
         let output = intake::Output { columns, format };
         let memory = self.memory;
         let (pieces, stream) = mpsc::channel(PIECES);
@@ -273,11 +268,11 @@ impl Datasets {
         Ok(ReceiverStream::new(stream))
     }
 
-    fn peer(&self, name: &str) -> Result<PartyId, Trouble> {
+    pub(super) fn peer(&self, name: &str) -> Result<PartyId, Trouble> {
         name.parse().map_err(|_| Trouble::new(codes::PEER_UNKNOWN, "a peer's name is a party name"))
     }
 
-    async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
+    pub(super) async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
         let rules = self.store.rules(Some(&dataset.name)).await?;
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         Ok(DatasetView {
@@ -312,10 +307,35 @@ impl Write for Pieces {
     }
 }
 
+/// A dataset as the store keeps it.
+pub(super) fn stored(
+    name: String,
+    path: PathBuf,
+    format: serde_json::Value,
+    inspected: &Inspection,
+    spec: &KeySpec,
+) -> Result<StoredDataset, Trouble> {
+    let key = |of: &KeyColumn| DatasetKey { column: of.column.clone(), profile: of.profile.to_string() };
+    Ok(StoredDataset {
+        name,
+        path,
+        format,
+        columns: json!(inspected.columns.iter().map(|column| &column.name).collect::<Vec<_>>()),
+        keys: spec.columns.iter().map(key).collect(),
+        settings: json(&Settings { duplicates: spec.duplicates, invalid: spec.invalid })?,
+        rows: inspected.rows,
+        size: inspected.digest.size,
+        digest: digest_text(&inspected.digest),
+    })
+}
+
 /// How a registered file is read, and what it must hash to.
-fn reading(dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
+fn reading(frames: &Frames, dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
     let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
-    let format = serde_json::from_value(dataset.format.clone()).map_err(unreadable)?;
+    let format = match frames.format_of(dataset)? {
+        Some(frame) => frame,
+        None => serde_json::from_value(dataset.format.clone()).map_err(unreadable)?,
+    };
     let settings: Settings = serde_json::from_value(dataset.settings.clone()).map_err(unreadable)?;
     let keys: Vec<_> = dataset.keys.iter().map(|key| (key.column.clone(), key.profile.clone())).collect();
     let spec = KeySpec { columns: key_columns(&keys)?, duplicates: settings.duplicates, invalid: settings.invalid };
@@ -351,7 +371,7 @@ fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
     }
 }
 
-fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
+pub(super) fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
     if keys.is_empty() {
         return Err(Trouble::new(codes::BAD_REQUEST, "a dataset has at least one key column, COLUMN=PROFILE"));
     }
@@ -363,18 +383,20 @@ fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
 }
 
 /// A setting by its name; the default if it is empty.
-fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Trouble> {
+pub(super) fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Trouble> {
     if name.is_empty() {
         return Ok(T::default());
     }
     serde_json::from_value(name.into()).map_err(|_| Trouble::new(codes::BAD_REQUEST, known))
 }
 
-fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
+pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
     serde_json::to_value(value).map_err(|error| internal(&error.to_string()))
 }
 
 /// Runs work that reads files or computes for long, away from the threads that serve the network.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Trouble> + Send + 'static) -> Result<T, Trouble> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(work).await.map_err(|_| internal("reading a file ended unexpectedly"))?
 }

@@ -5,12 +5,13 @@
 //! | `state.rs` | the states and who moves a job |
 //! | `terms.rs`, `explain.rs` | what both sides sign, and what a person reads before |
 //! | `office.rs` | [`Jobs`]: what this party's operators ask |
+//! | `meet.rs` | both sides ask for the same job under one name |
 //! | `agree.rs` | proposals and decisions, between the two daemons |
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
-//! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
@@ -23,8 +24,10 @@ mod attempt;
 mod datasets;
 mod desk;
 mod explain;
+mod frames;
 mod inbox;
 mod links;
+mod meet;
 mod message;
 mod office;
 mod outcome;
@@ -42,7 +45,9 @@ pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
+pub use frames::NewFrame;
 pub use inbox::PeerDesk;
+pub use meet::Meeting;
 pub use message::generated as wire;
 pub use office::{Jobs, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
