@@ -22,7 +22,7 @@ pub(crate) fn stream_of(source: &Bound<'_, PyAny>) -> PyResult<RecordBatchStream
     if !source.hasattr("__arrow_c_stream__")? {
         return Err(no_stream(source));
     }
-    let capsule = source.call_method0("__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
+    let capsule = source.call_method1("__arrow_c_stream__", (None::<()>,))?.cast_into::<PyCapsule>()?;
     let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?.cast::<FFI_ArrowArrayStream>();
     // SAFETY: a capsule of this name holds a valid stream, by the Arrow PyCapsule interface. `from_raw` moves the stream
     // out and leaves a released one, so the capsule's destructor frees nothing twice.

@@ -6,7 +6,7 @@ done), ``peer`` (whom it is about), ``job`` (its number) and ``hint`` (how to me
 >>> import tacitly as tt
 >>> try:
 ...     raise tt.errors.of("peer-lost", "the link to shop was down for 30 s", peer="shop")
-... except tt.PeerError as error:
+... except tt.errors.PeerError as error:
 ...     print(type(error).__name__, error.code, error.peer)
 PeerLost peer-lost shop
 """

@@ -122,7 +122,7 @@ class Rows(Result):
     def to_polars(self) -> Any:
         """The rows as a polars DataFrame."""
         if self._frame is not None:
-            return _frames.to_polars(self.rows())
+            return _frames.to_polars(self._typed_rows())
         import polars
 
         return polars.read_parquet(self._parquet())
@@ -130,7 +130,7 @@ class Rows(Result):
     def to_arrow(self) -> Any:
         """The rows as a pyarrow Table."""
         if self._frame is not None:
-            return _frames.to_arrow(self.rows())
+            return _frames.to_arrow(self._typed_rows())
         import pyarrow.parquet
 
         return pyarrow.parquet.read_table(self._parquet())
@@ -151,6 +151,11 @@ class Rows(Result):
         data = self._client.job_result(self.job.id, list(columns), kind)
         with open(name, "xb") as file:
             file.write(data)
+
+    def _typed_rows(self) -> Any:
+        """The rows, of a table whose columns have types: a pandas column forgets its own if all chosen rows are empty."""
+        frame = _frames.to_arrow(self._frame) if _frames.library_of(self._frame) == "pandas" else self._frame
+        return _frames.take(frame, self.indices)
 
     def _parquet(self) -> BytesIO:
         if self._file is None:

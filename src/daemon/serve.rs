@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -89,9 +90,8 @@ pub fn serve(home: &Path) -> Result<(), ServeError> {
     if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
         tracing::warn!("the compute pool was started before; limits.threads does not apply");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()?;
-    runtime.block_on(async {
+    let signals = Builder::new_current_thread().enable_all().build()?;
+    signals.block_on(async {
         // Caught, so that a file-size limit is an error of the write and not the end of the process.
         let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -114,12 +114,18 @@ fn choose_threads(config: &Config) -> usize {
 
 /// A party at work in this process: it catches no signal, writes no log of its own and starts no compute pool. Several
 /// parties may be at work in one process.
+///
+/// It has a runtime of its own, so that nothing of it is left when it has ended, whoever still holds a connection: the
+/// store is free for the next start.
 pub struct Daemon {
     socket: PathBuf,
     shutdown: watch::Sender<bool>,
     /// Gone once its end was told.
-    task: Option<JoinHandle<Result<(), ServeError>>>,
+    at_work: Option<(JoinHandle<Result<(), ServeError>>, Runtime)>,
 }
+
+/// How long work that cannot be interrupted, such as reading a file, may hold up the end.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Starts to serve the party in `home`, which must hold its keys; returns once it is ready.
@@ -133,10 +139,14 @@ impl Daemon {
         let (shutdown, asked) = watch::channel(false);
         let (ready, is_ready) = oneshot::channel();
         let (home, asking) = (home.to_owned(), shutdown.clone());
-        let mut task = tokio::spawn(async move { run(&home, config, threads, asking, asked, ready).await });
-        tokio::select! {
-            Ok(()) = is_ready => Ok(Self { socket, shutdown, task: Some(task) }),
-            ended = &mut task => Err(told(ended).err().unwrap_or_else(|| std::io::Error::other("ended").into())),
+        let workers = threads.clamp(1, 4);
+        let runtime =
+            Builder::new_multi_thread().worker_threads(workers).thread_name("tacitly").enable_all().build()?;
+        let task = runtime.spawn(async move { run(&home, config, threads, asking, asked, ready).await });
+        let mut daemon = Self { socket, shutdown, at_work: Some((task, runtime)) };
+        match is_ready.await {
+            Ok(()) => Ok(daemon),
+            Err(_) => Err(daemon.ended().await.err().unwrap_or_else(|| std::io::Error::other("ended").into())),
         }
     }
 
@@ -151,9 +161,12 @@ impl Daemon {
     /// # Errors
     /// [`ServeError`], why it had to.
     pub async fn ended(&mut self) -> Result<(), ServeError> {
-        let Some(task) = &mut self.task else { return Ok(()) };
-        let ended = told(task.await);
-        self.task = None;
+        let Some((task, _)) = &mut self.at_work else { return Ok(()) };
+        let ended = task.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+        if let Some((_, runtime)) = self.at_work.take() {
+            let gone = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_WORK)).await;
+            gone.map_err(std::io::Error::other)?;
+        }
         ended
     }
 
@@ -167,8 +180,12 @@ impl Daemon {
     }
 }
 
-fn told(ended: Result<Result<(), ServeError>, JoinError>) -> Result<(), ServeError> {
-    ended.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some((_, runtime)) = self.at_work.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 async fn run(

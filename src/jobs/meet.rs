@@ -90,7 +90,8 @@ impl Drop for Seated {
         if !differed {
             jobs.meetings.leave(&place, &offer);
         }
-        if met {
+        // While a runtime is taken down nothing can be begun: the next start sweeps.
+        if met || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         // The program is gone or was refused: so is its approval of a job on its frame.
