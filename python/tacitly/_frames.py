@@ -110,7 +110,8 @@ def to_pandas(value: Any) -> Any:
     if not hasattr(value, "__arrow_c_stream__"):
         return pandas.DataFrame({LONE_COLUMN: _list(value)})
     if library_of(value) == "polars":
-        return _table_of_polars(value).to_pandas()
+        # polars knows best how its categories become those of pandas.
+        return (value if type(value).__name__ == "DataFrame" else value.to_frame()).to_pandas()
     return to_arrow(value).to_pandas()
 
 
