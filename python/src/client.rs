@@ -1,5 +1,6 @@
 //! The control API of a daemon, call by call. Answers are JSON texts; the package makes objects of them.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
+use tacitly::codes::{CANCELLED, Trouble};
 use tacitly::rpc::client::{self, Connection};
 use tacitly::rpc::control::{self, add_frame_request::Part};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tonic::{Response, Status, Streaming};
 
 use crate::failure::Failure;
@@ -19,24 +21,53 @@ use crate::runtime::wait;
 
 /// A daemon's control API.
 #[pyclass(frozen, module = "tacitly._core")]
-pub(crate) struct Client(client::Client);
+pub(crate) struct Client {
+    api: client::Client,
+    interrupts: Interrupts,
+}
 
 /// A job's updates.
 #[pyclass(frozen, module = "tacitly._core")]
-pub(crate) struct Watch(Arc<Mutex<Streaming<control::Job>>>);
+pub(crate) struct Watch {
+    updates: Arc<Mutex<Streaming<control::Job>>>,
+    interrupts: Interrupts,
+}
+
+/// Ends what waits, from another thread: only the main thread of a Python program hears Ctrl-C.
+#[derive(Clone)]
+struct Interrupts(Arc<watch::Sender<u64>>);
+
+impl Interrupts {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Waits for a call, or until somebody interrupts it.
+    fn wait<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        call: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> PyResult<T> {
+        let mut interrupts = self.0.subscribe();
+        let waited = wait(py, async move {
+            tokio::select! {
+                answer = call => answer.map_err(Failure::from),
+                _ = interrupts.changed() => Err((&Trouble::new(CANCELLED, "the call was given up")).into()),
+            }
+        });
+        Ok(waited??)
+    }
+}
 
 /// One call: the method, its request, and what is made of its reply.
 macro_rules! call {
     ($self:ident, $py:ident, $method:ident($request:expr), $reply:ident => $made:expr) => {{
-        let mut client = $self.0.clone();
+        let mut api = $self.api.clone();
         let request = $request;
-        let $reply = answered(wait($py, async move { client.$method(request).await })?)?;
+        let call = async move { api.$method(request).await.map(Response::into_inner) };
+        let $reply = $self.interrupts.wait($py, call)?;
         Ok($made)
     }};
-}
-
-fn answered<T>(answer: Result<Response<T>, Status>) -> PyResult<T> {
-    Ok(answer.map_err(Failure::from)?.into_inner())
 }
 
 fn text(value: &impl serde::Serialize) -> String {
@@ -62,7 +93,8 @@ impl Client {
     fn through_socket(py: Python<'_>, socket: PathBuf) -> PyResult<Self> {
         let opened = wait(py, async move { Connection::through_socket(&socket).await })?;
         let hint = "start the daemon with `tacitly serve --home FOLDER`, or use Party.from_config";
-        Ok(Self(opened.map_err(|error| Failure::plain(error, hint))?.control()))
+        let api = opened.map_err(|error| Failure::plain(error, hint))?.control();
+        Ok(Self { api, interrupts: Interrupts::new() })
     }
 
     /// Connects to a loopback port with the token in a file.
@@ -72,7 +104,13 @@ impl Client {
         let address: SocketAddr = address.parse().map_err(malformed)?;
         let opened = wait(py, async move { Connection::through_port(address, &token_file).await })?;
         let hint = "check control.listen in the party.toml of the daemon and the file of the token";
-        Ok(Self(opened.map_err(|error| Failure::plain(error, hint))?.control()))
+        let api = opened.map_err(|error| Failure::plain(error, hint))?.control();
+        Ok(Self { api, interrupts: Interrupts::new() })
+    }
+
+    /// Ends every call that waits at the moment, in whatever thread.
+    fn interrupt(&self) {
+        self.interrupts.0.send_modify(|count| *count += 1);
     }
 
     fn status(&self, py: Python<'_>) -> PyResult<String> {
@@ -217,7 +255,10 @@ impl Client {
 
     /// A job's updates, until it is settled.
     fn watch_job(&self, py: Python<'_>, id: String) -> PyResult<Watch> {
-        call!(self, py, watch_job(job(id)), reply => Watch(Arc::new(Mutex::new(reply))))
+        call!(self, py, watch_job(job(id)), reply => Watch {
+            updates: Arc::new(Mutex::new(reply)),
+            interrupts: self.interrupts.clone(),
+        })
     }
 
     fn explain_job(&self, py: Python<'_>, id: String) -> PyResult<String> {
@@ -246,16 +287,16 @@ impl Client {
 
     /// Our rows of a result as 32-bit numbers in the order of this machine.
     fn job_rows<'py>(&self, py: Python<'py>, id: String) -> PyResult<Bound<'py, PyBytes>> {
-        let mut client = self.0.clone();
+        let mut api = self.api.clone();
         let read = async move {
-            let mut pieces = client.job_rows(job(id)).await?.into_inner();
+            let mut pieces = api.job_rows(job(id)).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(piece) = pieces.message().await? {
                 piece.rows.iter().for_each(|row| bytes.extend_from_slice(&row.to_ne_bytes()));
             }
             Ok::<_, Status>(bytes)
         };
-        Ok(PyBytes::new(py, &wait(py, read)?.map_err(Failure::from)?))
+        Ok(PyBytes::new(py, &self.interrupts.wait(py, read)?))
     }
 
     /// Our rows of a result as a file of this format.
@@ -266,17 +307,17 @@ impl Client {
         columns: Vec<String>,
         format: String,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let mut client = self.0.clone();
+        let mut api = self.api.clone();
         let read = async move {
             let request = control::JobResultRequest { job: id, columns, format };
-            let mut pieces = client.job_result(request).await?.into_inner();
+            let mut pieces = api.job_result(request).await?.into_inner();
             let mut bytes = Vec::new();
             while let Some(piece) = pieces.message().await? {
                 bytes.extend_from_slice(&piece.data);
             }
             Ok::<_, Status>(bytes)
         };
-        Ok(PyBytes::new(py, &wait(py, read)?.map_err(Failure::from)?))
+        Ok(PyBytes::new(py, &self.interrupts.wait(py, read)?))
     }
 
     fn list_events(&self, py: Python<'_>, since: u64, job: String) -> PyResult<String> {
@@ -288,8 +329,8 @@ impl Client {
 impl Watch {
     /// Waits for the next update; none after the last.
     fn next(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        let updates = self.0.clone();
-        let update = wait(py, async move { updates.lock().await.message().await })?;
-        Ok(update.map_err(Failure::from)?.map(|job| text(&job)))
+        let updates = self.updates.clone();
+        let update = self.interrupts.wait(py, async move { updates.lock().await.message().await })?;
+        Ok(update.map(|job| text(&job)))
     }
 }

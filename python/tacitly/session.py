@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -38,6 +40,8 @@ class Session:
         self.timeout = timeout
         self.last_job: Optional[Job] = None
         """The job of the last call, also of one that raised."""
+        self.last_report = ""
+        """What was counted of the last frame: rows, keys, what was left out."""
         self._calls = 0
 
     def __enter__(self) -> Session:
@@ -153,7 +157,8 @@ class Session:
             try:
                 return job.wait(progress, data if is_frame else None)
             except KeyboardInterrupt:
-                job.cancel()
+                with suppress(errors.JobState):
+                    job.cancel()
                 raise
         finally:
             if is_frame and (self.last_job is None or self.last_job.record.is_over):
@@ -202,7 +207,7 @@ class Session:
         profiles = [normalise] * columns if isinstance(normalise, str) else list(normalise)
         if len(profiles) != columns:
             raise TypeError(f"{columns} key columns need as many profiles in normalise=, of {known}")
-        dataset, _report = self.party._client.add_frame(
+        dataset, self.last_report = self.party._client.add_frame(
             keys,
             profiles=profiles,
             duplicates=duplicates,
@@ -211,7 +216,7 @@ class Session:
             kind=kind,
             receiver=receiver,
         )
-        return str(_core_name(dataset))
+        return str(json.loads(dataset)["name"])
 
     def _let_go(self, client: _core.Client, dataset: str) -> None:
         try:
@@ -222,9 +227,3 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session of {self.party.name} with {self.peer}: {self.job!r}, {self._calls} calls>"
-
-
-def _core_name(dataset: str) -> object:
-    import json
-
-    return json.loads(dataset)["name"]

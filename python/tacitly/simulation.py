@@ -8,12 +8,13 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Optional, TypeVar
 
 from . import _core, _html
+from .errors import JobState
 from .party import Party
 from .result import Result, Rows
 from .session import Normalise, Session
@@ -21,7 +22,7 @@ from .session import Normalise, Session
 T = TypeVar("T")
 
 _LINK_SECONDS = 30
-_GRACE_SECONDS = 2.0
+_GRACE_SECONDS = 1.0
 
 
 def simulate(parties: Sequence[str], *, heartbeat_seconds: float = 1.0, reconnect_window: float = 10.0) -> Simulation:
@@ -97,7 +98,7 @@ class Simulation:
     def run(self, script: Callable[[Party], T], parties: Optional[Sequence[str]] = None) -> dict[str, T]:
         """Runs the same script for several parties at once, each in a thread of its own, as if on its own machine.
 
-        Raises the first failure; a script that still waits for the failed one is given up.
+        Raises the first failure, once the scripts that wait for the failed one are given up.
 
         >>> sim.run(lambda party: party.name.upper())
         {'bank': 'BANK', 'shop': 'SHOP'}
@@ -121,11 +122,10 @@ class Simulation:
                     thread.join(0.05)
         except KeyboardInterrupt:
             self._cancel_all()
+            self._give_up(threads)
             raise
         if failures:
-            end = time.monotonic() + _GRACE_SECONDS
-            for thread in threads:
-                thread.join(max(0.0, end - time.monotonic()))
+            self._give_up(threads)
             raise failures[0]
         return {name: results[name] for name in names}
 
@@ -149,11 +149,24 @@ class Simulation:
 
         return self.run(script, [one, other])
 
+    def _give_up(self, threads: Sequence[threading.Thread]) -> None:
+        """Lets scripts end by themselves for a while, then ends the calls they wait in."""
+        for _ in range(_LINK_SECONDS):
+            end = time.monotonic() + _GRACE_SECONDS
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
+            if not any(thread.is_alive() for thread in threads):
+                return
+            for party in self.parties.values():
+                party._client.interrupt()
+
     def _cancel_all(self) -> None:
         for party in self.parties.values():
             for job in party.jobs():
                 if not job.record.is_over:
-                    job.cancel()
+                    # The other side's cancellation may have been quicker.
+                    with suppress(JobState):
+                        job.cancel()
 
     def __enter__(self) -> Simulation:
         return self

@@ -147,6 +147,8 @@ def test_a_person_approves_a_job_from_python(sim, tmp_path):
     until(lambda: sim["shop"].jobs("proposed"))[0].refuse("not today")
     with pytest.raises(tt.errors.RefusedByPerson, match="not today"):
         again.wait()
+    for party in (sim["bank"], sim["shop"]):
+        party.remove_dataset("table")
 
 
 def test_progress_is_shown_to_a_function_or_on_standard_error_only(sim, capsys):
@@ -201,6 +203,23 @@ def test_the_gil_is_free_while_a_call_waits(sim):
     assert len(ticks) > 20, "another thread ran all the while"
 
 
+def test_a_simulation_with_a_failure_ends_soon_and_leaves_nothing_waiting(sim):
+    threads = threading.active_count()
+    with pytest.raises(tt.errors.DatasetInput):
+        sim.align({"bank": ["a"], "shop": ["b", "b"]}, normalise="raw")
+    assert threading.active_count() <= threads
+    until(lambda: not sim["bank"].datasets())
+
+
+def test_a_frame_is_counted_for_its_owner(sim):
+    def side(party):
+        with party.session("shop" if party.name == "bank" else "bank", job="counted") as session:
+            session.align(["13800138000", "", "12"], normalise="cn-mobile", invalid="skip")
+            return session.last_report
+
+    assert "1  empty key" in sim.run(side)["bank"]
+
+
 CTRL_C = """
     import sys, tacitly as tt
     sim = tt.simulate(["bank", "shop"])
@@ -214,11 +233,15 @@ CTRL_C = """
 """
 
 
-@pytest.mark.parametrize("where", ["waiting for the peer", "waiting for a person"])
+@pytest.mark.parametrize("where", ["waiting for the peer", "waiting for a person", "in a simulation"])
 def test_ctrl_c_ends_the_call_cancels_the_job_and_leaves_python_alive(where, tmp_path):
     if where == "waiting for the peer":
         before, call = "pass", 'sim["bank"].session("shop", job="x").align(["a"], normalise="raw")'
         states = "[]"
+    elif where == "in a simulation":
+        before = "many = [str(n) for n in range(400_000)]"
+        call = 'sim.align({"bank": many, "shop": many}, normalise="raw")'
+        states = "['cancelled']"
     else:
         (tmp_path / "t.csv").write_text("id\na\n")
         before = f"""sim["shop"].add_dataset("t", {str(tmp_path / "t.csv")!r}, {{"id": "raw"}}); sim["shop"].allow("t", "bank", approval="manual")"""

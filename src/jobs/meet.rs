@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tacitly_core::{PartyId, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::message::{Answer, Ask, generated as pb, printable};
 use super::office::{Jobs, Submission};
-use super::terms::Kind;
+use super::terms::{JobTerms, Kind};
 use super::view::JobView;
 use crate::codes::{self, Trouble};
 use crate::store::{JobFilter, JobId};
@@ -138,6 +139,7 @@ impl Jobs {
             job: String::new(),
             call: JobId::fresh().to_string(),
         };
+        let since = self.store.now();
         let mut seated = self.take_seat(peer, &ours)?;
         let deadline = Instant::now() + asked.wait;
         let late = |_| {
@@ -168,7 +170,9 @@ impl Jobs {
             self.tell(peer, Ask::Meet(pb::Offer { job: view.id.clone(), ..ours }));
             view
         } else {
-            timeout_at(deadline.max(Instant::now() + AGAIN), self.announced(peer, &seated)).await.map_err(late)??
+            timeout_at(deadline.max(Instant::now() + AGAIN), self.announced(peer, &seated, since))
+                .await
+                .map_err(late)??
         };
         seated.met = true;
         Ok(view)
@@ -207,8 +211,9 @@ impl Jobs {
         }
     }
 
-    /// Waits for the job that the peer has proposed for this meeting.
-    async fn announced(&self, peer: PartyId, seated: &Seated) -> Result<JobView, Trouble> {
+    /// Waits for the job that the peer has proposed for this meeting. What the peer announces is checked against what we
+    /// asked for: an earlier job, or one on other terms, would be another answer than the caller's.
+    async fn announced(&self, peer: PartyId, seated: &Seated, since: Timestamp) -> Result<JobView, Trouble> {
         let named = |offer: &Option<pb::Offer>| offer.as_ref().is_some_and(|offer| !offer.job.is_empty());
         let mut heard = self.heard(seated);
         let id = heard.wait_for(named).await.map(|offer| offer.as_ref().map(|offer| offer.job.clone()));
@@ -216,7 +221,13 @@ impl Jobs {
         let Ok(Some(id)) = id else { return std::future::pending().await };
         loop {
             match self.find_with(&id, peer).await {
-                Ok(job) => return self.view(&job),
+                Ok(job) if job.created_at >= since && is_what_was_asked(&Self::terms(&job)?, &seated.offer, peer) => {
+                    return self.view(&job);
+                }
+                Ok(_) => {
+                    let text = "the peer announced another job than the one both sides asked for";
+                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(peer));
+                }
                 Err(trouble) if trouble.code == codes::JOB_UNKNOWN => sleep(SOON).await,
                 Err(trouble) => return Err(trouble),
             }
@@ -253,6 +264,17 @@ impl Jobs {
     }
 }
 
+/// Whether signed terms are those that this side offered.
+fn is_what_was_asked(terms: &JobTerms, ours: &pb::Offer, peer: PartyId) -> bool {
+    let receivers: Vec<String> = terms.receivers.iter().map(ToString::to_string).collect();
+    terms.proposer == peer
+        && terms.approver_dataset == ours.dataset
+        && terms.kind.name() == ours.kind
+        && terms.key == ours.key
+        && terms.purpose == ours.purpose
+        && receivers == ours.receivers
+}
+
 /// Both sides bring the same, but for the dataset.
 fn same_offer((me, ours): (PartyId, &pb::Offer), (peer, theirs): (PartyId, &pb::Offer)) -> Result<(), Trouble> {
     let fields = |offer: &pb::Offer| {
@@ -268,4 +290,63 @@ fn same_offer((me, ours): (PartyId, &pb::Offer), (peer, theirs): (PartyId, &pb::
     let theirs = printable(&theirs.to_string());
     let text = format!("the sides differ in {field}: {me} has {ours}, {peer} has {theirs}");
     Err(Trouble::new(codes::TERMS_DIFFER, text).with(peer).during("comparing what both sides ask for"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> (JobTerms, pb::Offer, PartyId) {
+        let (bank, shop): (PartyId, PartyId) = ("bank".parse().unwrap(), "shop".parse().unwrap());
+        let terms = JobTerms {
+            job: "01J".to_owned(),
+            kind: Kind::Align,
+            proposer: bank,
+            approver: shop,
+            proposer_dataset: "frame-a".to_owned(),
+            approver_dataset: "frame-b".to_owned(),
+            proposer_rows: 7,
+            key: vec!["cn-mobile".to_owned()],
+            receivers: vec![bank, shop],
+            purpose: "pilot".to_owned(),
+        };
+        let ours = pb::Offer {
+            kind: "align".to_owned(),
+            key: vec!["cn-mobile".to_owned()],
+            receivers: vec!["bank".to_owned(), "shop".to_owned()],
+            purpose: "pilot".to_owned(),
+            dataset: "frame-b".to_owned(),
+            ..pb::Offer::default()
+        };
+        (terms, ours, bank)
+    }
+
+    #[test]
+    fn a_job_on_other_terms_than_this_side_offered_is_not_the_one() {
+        let (terms, ours, bank) = asked();
+        assert!(is_what_was_asked(&terms, &ours, bank));
+        for other in [
+            JobTerms { proposer: terms.approver, approver: bank, ..terms.clone() },
+            JobTerms { approver_dataset: "customers".to_owned(), ..terms.clone() },
+            JobTerms { kind: Kind::Intersect, ..terms.clone() },
+            JobTerms { key: vec!["raw".to_owned()], ..terms.clone() },
+            JobTerms { purpose: "other".to_owned(), ..terms.clone() },
+            JobTerms { receivers: vec![bank], ..terms.clone() },
+        ] {
+            assert!(!is_what_was_asked(&other, &ours, bank), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_named_with_both_values_and_without_a_peers_control_characters() {
+        let (_, ours, bank) = asked();
+        let shop: PartyId = "shop".parse().unwrap();
+        let same = pb::Offer { dataset: "members".to_owned(), call: "other".to_owned(), ..ours.clone() };
+        assert_eq!(same_offer((shop, &ours), (bank, &same)), Ok(()));
+        let theirs = pb::Offer { purpose: "no\u{1b}[31m".to_owned(), ..ours.clone() };
+        let trouble = same_offer((shop, &ours), (bank, &theirs)).unwrap_err();
+        assert_eq!((trouble.code, trouble.who), (codes::TERMS_DIFFER, Some(bank)));
+        assert!(trouble.text.contains("purpose") && trouble.text.contains("pilot"), "{}", trouble.text);
+        assert!(!trouble.text.chars().any(char::is_control), "{}", trouble.text);
+    }
 }
