@@ -5,6 +5,7 @@ use pyo3::types::PyDict;
 use tacitly::codes::{Code, Trouble};
 use tacitly::daemon::ServeError;
 use tacitly::rpc::status;
+use tacitly::store::StoreError;
 use tonic::Status;
 
 /// A failure on its way to Python.
@@ -51,6 +52,9 @@ impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match &error {
             ServeError::Trouble(trouble) => trouble.into(),
+            ServeError::Store(StoreError::Locked { .. }) => {
+                Self::plain(&error, "a daemon of this party runs already: use tacitly.connect(folder)")
+            }
             _ => Self::plain(&error, ""),
         }
     }

@@ -4,12 +4,15 @@ import csv
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+import tacitly as tt
 
 PARTY = Path(__file__).with_name("party.py")
 TACITLY = os.environ.get("TACITLY_BINARY", str(Path(__file__).parents[2] / "target/debug/tacitly"))
@@ -136,6 +139,33 @@ def test_two_processes_with_two_daemons_get_what_the_rust_api_gives(processes, d
     for name in ("bank", "shop"):
         stored = b"".join(path.read_bytes() for path in homes[name].rglob("*") if path.is_file())
         assert ours[0].strip()[-11:].encode() not in stored, "no key of a frame is on the disk"
+
+
+def test_a_control_port_takes_a_token_and_no_frames(tmp_path):
+    home, port = tmp_path / "bank", free_port()
+    with tt.Party.create(home, "bank", listen=f"127.0.0.1:{free_port()}") as bank:
+        code = bank.invite()
+    settings = (home / "party.toml").read_text()
+    (home / "party.toml").write_text(settings.replace("[control]", f'[control]\nlisten = "127.0.0.1:{port}"'))
+    asked = [TACITLY, "token", "create", "analyst", "--role", "operator", "--home", str(home), "--json"]
+    made = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+    secret = tmp_path / "token"
+    secret.touch(mode=0o600)
+    secret.write_text(next(value for value in made.values() if str(value).startswith("tacitly-token-")))
+    with tt.Party.from_config(home), tt.Party.create(tmp_path / "shop", "shop") as shop:
+        shop.join(code)
+        bank = tt.connect(address=f"127.0.0.1:{port}", token_file=secret)
+        assert bank.name == "bank" and [peer.party for peer in bank.peers()] == ["shop"]
+        with pytest.raises(tt.errors.Permission, match="local control socket"):
+            bank.session("shop", job="x").align(["a"], normalise="raw")
+        with pytest.raises(tt.TacitlyError, match="loopback"):
+            tt.connect(address="192.0.2.1:7101", token_file=secret)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("who", ["the daemon", "the python process with its daemon"])

@@ -186,6 +186,29 @@ def test_a_party_that_takes_no_frames_says_which_setting(tmp_path):
                 bank.session("shop", job="x").align(["a"], normalise="raw")
 
 
+def test_a_party_that_is_closed_starts_again_in_the_same_process_with_its_ledger(tmp_path):
+    home = tmp_path / "bank"
+    with tt.Party.create(home, "bank", listen="127.0.0.1:0") as bank:
+        with tt.Party.create(tmp_path / "shop", "shop") as shop:
+            shop.join(bank.invite())
+        with pytest.raises(tt.TacitlyError) as locked:
+            tt.Party.from_config(home / "party.toml")
+        assert "connect" in locked.value.hint
+        assert tt.connect(home).status().party == "bank"
+    with tt.Party.from_config(home / "party.toml") as bank:
+        assert [peer.party for peer in bank.peers()] == ["shop"]
+        assert bank.backup(tmp_path / "backup.db") > 0 and (tmp_path / "backup.db").exists()
+        assert bank.rotate_identity(force=True)["pin"] and bank.status().version == tt.__version__
+        bank.remove_peer("shop")
+        assert bank.peers() == []
+        bank.shutdown()
+    with pytest.raises(tt.TacitlyError, match="no daemon answers") as absent:
+        tt.connect(home)
+    assert "from_config" in absent.value.hint
+    with pytest.raises(tt.TacitlyError, match="party.toml"):
+        tt.Party.from_config(tmp_path / "nobody")
+
+
 def test_the_gil_is_free_while_a_call_waits(sim):
     ticks, stop = [], threading.Event()
 
