@@ -1,12 +1,16 @@
 """Two processes, as in production: the Rust API's results, and what one sees when the other dies."""
 
+import concurrent.futures
+import contextlib
 import csv
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -160,6 +164,46 @@ def test_a_control_port_takes_a_token_and_no_frames(tmp_path):
             bank.session("shop", job="x").align(["a"], normalise="raw")
         with pytest.raises(tt.TacitlyError, match="loopback"):
             tt.connect(address="192.0.2.1:7101", token_file=secret)
+
+
+def test_a_lost_job_goes_on_when_the_peer_is_back_and_gives_the_rows_of_the_frame(daemons):
+    homes, running, _ = daemons
+    ours, theirs = mobiles(4, 120_000, 1000)
+    frames = {"bank": {"phone": ours}, "shop": {"phone": theirs}}
+    peer = {"bank": "shop", "shop": "bank"}
+    frozen = threading.Event()
+
+    def freeze(job):
+        if job.done and not frozen.is_set():
+            frozen.set()
+            running["shop"].send_signal(signal.SIGSTOP)
+
+    def side(name):
+        party = tt.connect(homes[name])
+        session = party.session(peer[name], job="cut", timeout=30)
+        try:
+            return session.intersect(
+                frames[name], on="phone", normalise="cn-mobile", progress=freeze if name == "bank" else False
+            )
+        except tt.PeerLost as lost:
+            assert party.job(lost.job).state == "suspended"
+            if name == "bank":
+                running["shop"].send_signal(signal.SIGCONT)
+            end = time.monotonic() + 20
+            while not all(peer.link_up for peer in party.peers()):
+                assert time.monotonic() < end, "the link does not come back"
+                time.sleep(0.1)
+            job = party.job(lost.job)
+            if job.state == "suspended":
+                with contextlib.suppress(tt.errors.JobState):  # The other side may have been quicker.
+                    job.resume()
+            return job.wait(frame=frames[name])
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        results = {name: pool.submit(side, name) for name in frames}
+        shared = {plain(number) for number in results["bank"].result(timeout=120).rows()["phone"]}
+        assert frozen.is_set() and len(shared) == 1000
+        assert shared == {plain(number) for number in results["shop"].result(timeout=120).rows()["phone"]}
 
 
 def free_port():

@@ -22,6 +22,8 @@ use crate::store::{JobFilter, JobId};
 
 /// The longest name of a meeting.
 const MAX_NAME: usize = 200;
+/// The longest that a side waits.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often a side that waits says again what it brings: a restart can come between any two words.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often the ledger is asked for a job that was announced.
@@ -141,7 +143,7 @@ impl Jobs {
         };
         let since = self.store.now();
         let mut seated = self.take_seat(peer, &ours)?;
-        let deadline = Instant::now() + asked.wait;
+        let deadline = Instant::now() + asked.wait.min(LONGEST);
         let late = |_| {
             let state = if self.link_up_since(peer).is_some() { "up" } else { "down" };
             let seconds = asked.wait.as_secs();
