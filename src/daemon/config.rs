@@ -114,6 +114,8 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
+    /// Mebibytes of memory for frames that programs hand over, 0 to take none.
+    pub frame_mib: u64,
     /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
     /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
     pub bucket_keys: u64,
@@ -222,6 +224,7 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
+            frame_mib: 0,
             bucket_keys: 0,
             requests_per_second: const { NonZeroU64::new(200).unwrap() },
             megabits_per_second: 0,

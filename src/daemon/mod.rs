@@ -11,5 +11,5 @@ mod witness;
 pub use config::{
     Attestation, Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig, WitnessConfig,
 };
-pub use serve::{ServeError, serve};
+pub use serve::{Daemon, ServeError, serve, start_log};
 pub use witness::{Card, StandAlone};

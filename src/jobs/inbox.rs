@@ -75,6 +75,7 @@ impl Jobs {
                 self.note_ended(from, &ended).await;
                 return message::ack();
             }
+            Ask::Meet(offer) => return self.take_offer(from, offer),
             Ask::Decided(decided) => {
                 let noted = self.note_decision(from, &decided).await;
                 if noted.is_ok()

@@ -5,6 +5,7 @@
 //! | `state.rs` | the states and who moves a job |
 //! | `terms.rs`, `explain.rs` | what both sides sign, and what a person reads before |
 //! | `office.rs` | [`Jobs`]: what this party's operators ask |
+//! | `meet.rs` | both sides ask for the same job under one name |
 //! | `agree.rs` | proposals and decisions, between the two daemons |
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
@@ -13,7 +14,7 @@
 //! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
-//! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
 //! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
@@ -31,8 +32,10 @@ mod datasets;
 mod desk;
 mod explain;
 mod fingerprints;
+mod frames;
 mod inbox;
 mod links;
+mod meet;
 mod message;
 mod office;
 mod outcome;
@@ -60,7 +63,9 @@ pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
 pub use fingerprints::{OpenRecord, OpenedRecord};
+pub use frames::NewFrame;
 pub use inbox::PeerDesk;
+pub use meet::Meeting;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
