@@ -147,8 +147,8 @@ fn a_forced_rotation_locks_out_whom_it_could_not_tell_until_it_joins_again() {
         (peers[0]["link_up"] == false && detail.contains("not pinned for bank")).then_some(())
     });
     assert!(locked_out.is_some(), "{}", pair.shop.tacitly(&["peer", "list"]).unwrap());
-    let code = pair.bank.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
-    pair.shop.tacitly(&["peer", "join", &code]).unwrap();
+    let code = pair.bank.tacitly(&["peer", "invite"]).unwrap()["code"].clone();
+    pair.shop.tacitly(&["peer", "join", code.as_str().unwrap()]).unwrap();
     await_link(&pair.bank, &pair.shop).unwrap();
     assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
 }
@@ -160,8 +160,8 @@ fn an_invitation_makes_a_new_peer_and_never_another_one_in_the_place_of_a_peer()
     pair.datasets(&ours, &theirs);
     let liar = Liar::join(&pair.bank, pair.folder.path());
     let shop = "shop".parse().unwrap();
-    let code = pair.bank.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
-    let (inviter, token) = read_invitation(&code).unwrap();
+    let invitation = pair.bank.tacitly(&["peer", "invite"]).unwrap();
+    let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
     let identity = fresh_identity(shop);
     let application = liar.application(shop, token.clone(), identity.pin());
     let refused = liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap_err();

@@ -135,9 +135,9 @@ mod tests {
         fs::write(room.join("proto/test.proto"), contract).unwrap();
         let found = stale(root.path()).unwrap();
         let [(path, text)] = found.as_slice() else { panic!("one contract gives one file") };
-        assert!(text.contains("pub struct Greeting"));
+        assert!(String::from_utf8_lossy(text).contains("pub struct Greeting"));
         fs::create_dir_all(room.join("generated")).unwrap();
-        fs::write(path, format!("{text} ")).unwrap();
+        fs::write(path, [text.as_slice(), b" "].concat()).unwrap();
         assert_eq!(stale(root.path()).unwrap().len(), 1);
         fs::write(path, text).unwrap();
         assert_eq!(stale(root.path()).unwrap().len(), 0);
