@@ -33,7 +33,7 @@ fn root() -> std::io::Result<PathBuf> {
 }
 
 /// The generated files that are absent or differ from their contract, with the bytes they should have.
-fn stale(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, Box<dyn Error>> {
+fn stale(root: &Path) -> Result<Vec<Generated>, Box<dyn Error>> {
     let mut stale = Vec::new();
     for contract in contracts(root)? {
         stale.extend(generate(&contract)?);
@@ -60,6 +60,9 @@ const PRINTED: [&str; 12] = [
 
 /// The contract whose description is kept as well, for reflection.
 const REFLECTED: &str = "control.proto";
+
+/// A file and the bytes it should have.
+type Generated = (PathBuf, Vec<u8>);
 
 /// A folder of `.proto` files and where their Rust goes.
 struct Contract {
@@ -92,7 +95,7 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
 }
 
 /// The generated files of one contract, with their bytes: its Rust, and the description that reflection serves.
-fn generate(contract: &Contract) -> Result<Vec<(PathBuf, Vec<u8>)>, Box<dyn Error>> {
+fn generate(contract: &Contract) -> Result<Vec<Generated>, Box<dyn Error>> {
     let mut descriptors = protox::compile(&contract.files, [&contract.include])?;
     let scratch = tempfile::tempdir()?;
     let mut build = tonic_prost_build::configure().bytes(".").out_dir(scratch.path());
