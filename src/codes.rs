@@ -65,6 +65,12 @@ codes! {
     TOO_MANY_ROWS "too-many-rows" "A set has more distinct keys than one job takes."
         "Split the file, or raise the memory budget if the text names it.";
     LIMIT "limit" "A limit for this peer is reached." "Wait for other jobs to end, or raise the limit in party.toml.";
+    FRAMES_OFF "frames-off" "This party takes no frames, or no more of them."
+        "Set limits.frame_mib in party.toml, or register a file with `tacitly dataset add`.";
+    FRAME_GONE "frame-gone" "The frame of this job was in the memory of a process that has ended."
+        "Submit the job again with the frame.";
+    NOT_MET "not-met" "The peer did not ask for the same job in time."
+        "Run the same call under the same job name on the other side, or wait longer with `timeout`.";
     JOB_UNKNOWN "job-unknown" "There is no job of this number." "`tacitly job list` shows all.";
     JOB_STATE "job-state" "The job's state does not allow this." "docs/jobs.md has the table of states.";
     REQUEST_KEY "request-key" "This request key was used for another job." "Use a fresh request key for other terms.";

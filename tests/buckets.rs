@@ -186,8 +186,10 @@ fn await_done(pair: &Pair, id: &str) -> Value {
                 _ => Some(Err(job)),
             }
         });
-        done.unwrap_or_else(|| panic!("{} did not end it:\n{}", party.name, party.log()))
-            .unwrap_or_else(|job| panic!("{}: {job}", party.name))
+        done.unwrap_or_else(|| {
+            panic!("{} did not end it:\n{}\n=====\n{}", party.name, pair.bank.log(), pair.shop.log())
+        })
+        .unwrap_or_else(|job| panic!("{}: {job}", party.name))
     };
     done(&pair.shop);
     done(&pair.bank)

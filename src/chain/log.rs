@@ -269,6 +269,40 @@ impl Log {
         }
     }
 
+    /// Gives the entries from `from` up to `until` to `each`, with their indices, for as long as it says so.
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry), and what `each` refuses.
+    pub fn each_between(
+        &self,
+        from: u64,
+        until: u64,
+        mut each: impl FnMut(u64, &[u8]) -> Result<bool, ChainError>,
+    ) -> Result<(), ChainError> {
+        let core = &self.0.core;
+        let (start, end, until) = {
+            let state = core.locked();
+            let block = usize::try_from(from / WIDTH).unwrap_or(usize::MAX);
+            let start = state.offsets.get(block).copied().unwrap_or(state.end);
+            (start, state.end, until.min(state.tree.size()))
+        };
+        let mut records = Records::new(&core.segment, start, end);
+        for index in from / WIDTH * WIDTH..until {
+            let damaged = |what| ChainError::Damaged { path: core.segment_path.clone(), entry: index, what };
+            match records.next().map_err(|error| ChainError::io(&core.segment_path, error))? {
+                Step::Record(record) if index >= from => {
+                    if !each(index, record.entry)? {
+                        return Ok(());
+                    }
+                }
+                Step::Record(_) => {}
+                Step::Flaw(flaw) => return Err(damaged(flaw.words())),
+                Step::End => return Err(damaged("it is gone")),
+            }
+        }
+        Ok(())
+    }
+
     /// The index of the entry with this leaf hash. The first question reads all leaf hashes.
     ///
     /// # Errors

@@ -26,6 +26,7 @@
 //! | `segment.rs`, `tiles.rs`, `index.rs`, `checkpoint.rs`, `files.rs`, `lock.rs` | a kind of file each |
 //! | `recover.rs` | what a start finds and mends |
 //! | `view.rs`, `fsck.rs` | reading a log that others write |
+//! | `reconcile.rs` | two logs held against each other |
 //! | `cosigned.rs` | what others cosigned of our log |
 //! | `witness.rs` | [`Witness`]: what we cosign of others' logs; forks are kept as evidence |
 //! | `key.rs`, `error.rs` | the signing key; what may go wrong |
@@ -40,6 +41,7 @@ mod index;
 mod key;
 mod lock;
 mod log;
+mod reconcile;
 mod recover;
 mod scribe;
 mod segment;
@@ -56,5 +58,6 @@ pub use error::ChainError;
 pub use fsck::{Finding, Fsck, SignatureCheck, fsck};
 pub use key::{NoteKey, SigningRefused};
 pub use log::{Head, Leaf, Log};
+pub use reconcile::{Mismatch, Placed, Reconciled, concerns, reconcile};
 pub use view::View;
 pub use witness::{LogName, Verdict, Witness, Witnessed};

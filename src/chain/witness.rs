@@ -27,8 +27,8 @@ const SCHEMA: &str = "tacitly-witness@v1";
 /// The longest stored state.
 const LIMIT: u64 = Note::MAX_BYTES as u64 + 4096;
 
-/// The most refused requests that are kept, so that nobody can fill our disk with them.
-const MAX_KEPT: usize = 256;
+/// The most files of one kind that are kept of one log, so that it cannot fill our disk. One fork convicts it.
+const MAX_KEPT: usize = 8;
 
 /// The name of a log among its witnesses. Whoever does not know the log's key cannot find out which log it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +101,8 @@ pub struct Witness {
     key: NoteKey,
     /// One request at a time: reading, judging and storing are one step.
     step: Mutex<()>,
+    /// One file of evidence at a time.
+    keeping: Mutex<()>,
     _lock: Lock,
 }
 
@@ -113,7 +115,8 @@ impl Witness {
     pub fn open(folder: &Path, evidence: &Path, key: NoteKey) -> Result<Self, ChainError> {
         files::make_folder(folder)?;
         let lock = Lock::take(folder)?;
-        Ok(Self { folder: folder.to_owned(), evidence: evidence.to_owned(), key, step: Mutex::new(()), _lock: lock })
+        let (folder, evidence) = (folder.to_owned(), evidence.to_owned());
+        Ok(Self { folder, evidence, key, step: Mutex::new(()), keeping: Mutex::new(()), _lock: lock })
     }
 
     /// What verifies its cosignatures.
@@ -176,7 +179,7 @@ impl Witness {
     /// [`ChainError`] if the state cannot be read, or the evidence cannot be stored.
     pub fn compare(&self, log: LogName, shown: &SignedCheckpoint) -> Result<Option<ForkEvidence>, ChainError> {
         let Some(known) = self.last(log)? else { return Ok(None) };
-        let evidence = ForkEvidence { known: known.head.checkpoint, offered: shown.clone() };
+        let evidence = ForkEvidence { known: known.head.checkpoint, offered: shown.clone(), proof: Vec::new() };
         if evidence.verify(&KeyRing::from_iter([known.key])).is_err() {
             return Ok(None);
         }
@@ -189,8 +192,8 @@ impl Witness {
     /// # Errors
     /// [`ChainError`] if it cannot be stored.
     pub fn keep_fork(&self, evidence: &ForkEvidence) -> Result<PathBuf, ChainError> {
-        let path = self.keep_as("fork", &evidence.encode())?;
         let origin = &evidence.known.checkpoint().origin;
+        let path = self.keep_as("fork", origin, &evidence.encode())?;
         tracing::error!(log = origin, size = evidence.size(), file = %path.display(), "a log has told two histories");
         Ok(path)
     }
@@ -199,8 +202,8 @@ impl Witness {
         match refusal {
             WitnessRefusal::Fork(evidence) => self.keep_fork(evidence).map(drop),
             WitnessRefusal::Inconsistent => {
-                let path = self.keep_as("inconsistent", &request.encode())?;
                 let origin = &request.checkpoint.checkpoint().origin;
+                let path = self.keep_as("inconsistent", origin, &request.encode())?;
                 tracing::error!(log = origin, file = %path.display(), "a log could not show that it only grew");
                 Ok(())
             }
@@ -208,17 +211,19 @@ impl Witness {
         }
     }
 
-    /// Writes a file named by its content, unless it is there already or there are too many.
-    fn keep_as(&self, kind: &str, content: &[u8]) -> Result<PathBuf, ChainError> {
-        let name = HEXLOWER.encode(&Hash::of(content).0[..8]);
-        let path = self.evidence.join(format!("{kind}-{name}.txt"));
+    /// Writes a file named by its log and its content, unless it is there already or there are enough of that log.
+    fn keep_as(&self, kind: &str, origin: &str, content: &[u8]) -> Result<PathBuf, ChainError> {
+        let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let short = |bytes: &[u8]| HEXLOWER.encode(&Hash::of(bytes).0[..8]);
+        let of_log = format!("{kind}-{}-", short(origin.as_bytes()));
+        let path = self.evidence.join(format!("{of_log}{}.txt", short(content)));
         if path.exists() {
             return Ok(path);
         }
         files::make_folder(&self.evidence)?;
-        let kept = std::fs::read_dir(&self.evidence).map_err(|error| ChainError::io(&self.evidence, error))?.count();
-        // A fork convicts, and is always kept; of requests that merely fail there may be any number.
-        if kind == "fork" || kept < MAX_KEPT {
+        let kept = std::fs::read_dir(&self.evidence).map_err(|error| ChainError::io(&self.evidence, error))?;
+        let of_log = kept.filter_map(Result::ok).filter(|file| file.file_name().to_string_lossy().starts_with(&of_log));
+        if of_log.count() < MAX_KEPT {
             files::replace(&path, content)?;
         }
         Ok(path)

@@ -91,7 +91,7 @@ struct Figures {
 }
 
 impl Bench {
-    pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, output: Output) -> Result<(), Failure> {
         let bench = match self {
             Self::Psi(bench) => bench,
             Self::Log(bench) => return bench.run(output),

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use tacitly_attestation::certificate;
 
 use super::{Failure, Output};
 use crate::sample;
@@ -69,11 +70,13 @@ impl Demo {
                 found.len()
             )));
         }
+        let evidence = show_evidence(output, &bank, job["id"].as_str().unwrap_or_default())?;
         output.say(
             || {
                 serde_json::json!({
                     "rows": self.rows, "shared": shared, "exact": exact, "seconds": seconds,
                     "our_items": job["our_items"], "peer_items": job["peer_items"],
+                    "evidence": evidence,
                 })
             },
             || {
@@ -95,6 +98,35 @@ impl Demo {
             output.note(|| format!("kept in {}", kept.display()));
         }
         Ok(())
+    }
+}
+
+/// Has the bank write its evidence of the job, verifies it without either party, and shows what becomes of it when one
+/// byte is changed. The file stays when the parties are gone. Returns where it is.
+fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Failure> {
+    let file = std::env::temp_dir().join(format!("tacitly-demo-{job}.evidence"));
+    let text = file.display().to_string();
+    narrate(output, bank, &["evidence", job, "--out", &text])?;
+    narrate(output, bank, &["evidence", "verify", &text])?;
+    let mut bytes = std::fs::read(&file)?;
+    let verdict = certificate::verify(&bytes, None).map_err(Failure::plain)?;
+    output.note(|| {
+        let signed: Vec<String> = verdict.persons().into_iter().map(|(party, _)| party.to_string()).collect();
+        let witnesses = verdict.levels.witnessed.as_ref().map_or(0, |standing| standing.cosigned.len());
+        format!(
+            "  its evidence holds: signed by {}, in the bank's log, cosigned by {witnesses} witness: {text} ({} bytes)",
+            signed.join(" and "),
+            bytes.len()
+        )
+    });
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    match certificate::verify(&bytes, None) {
+        Ok(_) => Err(Failure::plain("evidence with a changed byte was taken for good. Please report this")),
+        Err(refusal) => {
+            output.note(|| format!("  with one byte changed it is refused: {refusal}"));
+            Ok(file)
+        }
     }
 }
 

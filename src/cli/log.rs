@@ -11,10 +11,12 @@ use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::policy::Policy;
 use tacitly_attestation::witness::ForkEvidence;
 
+use super::connect::Way;
 use super::output::table;
-use super::{Failure, Output};
+use super::{Failure, Output, connect};
 use crate::chain::{self, View};
 use crate::daemon::{Config, attestation, home};
+use crate::rpc::control;
 use crate::store::{FileSigner, Signer as _};
 
 /// Look at the attestation log: what is on record, and whether it still is as it was written. Works with and without a
@@ -25,6 +27,7 @@ pub(crate) enum LogCommand {
     Tail(Tail),
     Fsck(Fsck),
     VerifyFork(VerifyFork),
+    Reconcile(Reconcile),
 }
 
 /// Show the log's name, size and root, and the newest signed checkpoint.
@@ -61,8 +64,8 @@ pub(crate) struct Fsck {
     policy: Option<PathBuf>,
 }
 
-/// Check the proof that a log has told two histories (a fork-… file of the folder evidence/): two checkpoints of one
-/// size, different, both signed by the log. Exits with 0 if it convicts the log, with 1 if it convicts nobody.
+/// Check the proof that a log has told two histories (a fork-… file of the folder evidence/): two checkpoints that no
+/// single history has, both signed by the log. Exits with 0 if it convicts the log, with 1 if it convicts nobody.
 #[derive(Args)]
 pub(crate) struct VerifyFork {
     /// The file.
@@ -74,6 +77,18 @@ pub(crate) struct VerifyFork {
     /// A policy file with the keys of logs to trust.
     #[arg(long)]
     policy: Option<PathBuf>,
+}
+
+/// Hold our log against a peer's: what both recorded of the jobs that they did together. The peer's daemon shows its
+/// entries of our jobs, each with the proof that it is in its log. Prints each mismatch, and exits with 1 if there is
+/// one. This needs the daemon and the link.
+#[derive(Args)]
+pub(crate) struct Reconcile {
+    /// The peer.
+    peer: String,
+    /// Seconds that an entry may be missing on one side.
+    #[arg(long, default_value_t = 60)]
+    grace: u64,
 }
 
 /// Which log.
@@ -103,12 +118,13 @@ impl Place {
 }
 
 impl LogCommand {
-    pub(crate) fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, home: &Path, way: &Way, output: Output) -> Result<(), Failure> {
         match self {
             Self::Head(command) => command.run(home, output),
             Self::Tail(command) => command.run(home, output),
             Self::Fsck(command) => command.run(home, output),
             Self::VerifyFork(command) => command.run(home, output),
+            Self::Reconcile(command) => super::block_on(command.run(way, output)),
         }
     }
 }
@@ -116,6 +132,8 @@ impl LogCommand {
 #[derive(Serialize)]
 struct HeadView {
     log: String,
+    /// The key that signs the checkpoints, if the party's folder is at hand.
+    key: Option<String>,
     size: u64,
     signed_size: Option<u64>,
     root: Option<String>,
@@ -147,8 +165,11 @@ impl Head {
         let view = self.place.view(home)?;
         let size = view.each_from(view.size_at_least(), |_, _| {}).map_err(Failure::plain)?;
         let checkpoint = view.checkpoint();
+        let keys = trusted(home, None).ok().map(|(logs, _)| logs);
+        let key = keys.and_then(|keys| keys.iter().find(|key| key.name() == view.origin()).map(ToString::to_string));
         let head = HeadView {
             log: view.origin().to_owned(),
+            key,
             size,
             signed_size: checkpoint.map(|checkpoint| checkpoint.checkpoint().size),
             root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
@@ -159,6 +180,7 @@ impl Head {
             || &head,
             || {
                 let mut lines = vec![format!("{} · {} entries", head.log, head.size)];
+                lines.extend(head.key.iter().map(|key| format!("  key: {key}")));
                 lines.push(match (&head.signed_size, &head.root) {
                     (Some(signed), Some(root)) => format!("  checkpoint: the first {signed}, root {root}"),
                     _ => "  checkpoint: none yet".to_owned(),
@@ -342,15 +364,49 @@ impl VerifyFork {
             },
             || {
                 format!(
-                    "{} is convicted: it has signed two histories of {} entries\n  one has the root {}\n  the other has the root {}",
+                    "{} is convicted: it has signed two histories, which differ in their first {} entries\n  one: {} entries, \
+                     root {}\n  the other: {} entries, root {}",
                     known.origin,
                     evidence.size(),
+                    known.size,
                     known.root,
+                    offered.size,
                     offered.root
                 )
             },
         );
         Ok(())
+    }
+}
+
+impl Reconcile {
+    async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
+        let mut daemon = connect::connect(way).await?;
+        let request = control::ReconcileRequest { peer: self.peer.clone(), grace_seconds: self.grace };
+        let found = daemon.reconcile(request).await?.into_inner();
+        output.say(
+            || found.clone(),
+            || {
+                let mut lines = vec![format!(
+                    "{} entries of ours and {} of {}: {}",
+                    found.ours,
+                    found.theirs,
+                    self.peer,
+                    if found.mismatches.is_empty() { "they agree" } else { "they do NOT agree" }
+                )];
+                let place = |index: Option<u64>| index.map_or_else(|| "-".to_owned(), |index| index.to_string());
+                lines.extend(found.mismatches.iter().map(|found| {
+                    let (ours, theirs) = (place(found.ours), place(found.theirs));
+                    format!("  {} of job {} (ours {ours}, theirs {theirs}): {}", found.kind, found.job, found.what)
+                }));
+                lines.join("\n")
+            },
+        );
+        if found.mismatches.is_empty() {
+            return Ok(());
+        }
+        let mend = "ask the peer; what it recorded is signed by it, and `tacitly log tail` shows ours";
+        Err(Failure::hinted(format!("{} mismatches", found.mismatches.len()), mend))
     }
 }
 

@@ -22,6 +22,7 @@ mod replay;
 mod serve;
 mod token;
 mod watch;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,7 @@ enum Command {
     Evidence(evidence::Evidence),
     #[command(subcommand)]
     Log(log::LogCommand),
+    Witness(witness::Witness),
     Demo(demo::Demo),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -113,10 +115,11 @@ impl Cli {
             }
             Command::Serve(command) => command.run(&home),
             Command::Demo(command) => block_on(command.run(output)),
-            Command::Bench(command) => block_on(command.run(output)),
+            Command::Bench(command) => command.run(output),
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
-            Command::Log(command) => command.run(&home, output),
+            Command::Log(command) => command.run(&home, &way, output),
+            Command::Witness(command) => block_on(command.run(&home, output)),
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),

@@ -9,11 +9,13 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 use tacitly_attestation::entry::{LegalName, Origin, Reason, Region, Registration};
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::PartyId;
 use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
 
-use crate::jobs::Standing;
+use crate::jobs::{OutsideWitness, Standing};
+use crate::transport::https::Place;
 
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
@@ -112,6 +114,8 @@ pub struct Limits {
     pub items_per_job: u64,
     /// Mebibytes that one job may use for its rows; above it, it is worked off in buckets.
     pub memory_mib: u64,
+    /// Mebibytes of memory for frames that programs hand over, 0 to take none.
+    pub frame_mib: u64,
     /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
     /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
     pub bucket_keys: u64,
@@ -144,6 +148,33 @@ pub struct Attestation {
     pub retention_days: u64,
     /// How many of the peers must have cosigned our log; 0: more than half of them.
     pub quorum: usize,
+    /// Witnesses of this log who are no peers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub witness: Vec<WitnessConfig>,
+}
+
+/// An `[[attestation.witness]]`: somebody who runs `tacitly witness`, which prints these lines.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessConfig {
+    /// Host and port.
+    pub address: String,
+    /// The name in its certificate.
+    pub name: PartyId,
+    /// The pin of its TLS key.
+    pub pin: String,
+    /// What verifies its cosignatures, in the form NAME+ID+BASE64.
+    pub key: String,
+}
+
+impl WitnessConfig {
+    /// The witness; `None` if its pin or its key cannot be read, or the key is not one for cosignatures.
+    #[must_use]
+    pub fn witness(&self) -> Option<OutsideWitness> {
+        let place = Place { address: self.address.clone(), party: self.name, pin: self.pin.parse().ok()? };
+        let key = VerifierKey::parse(&self.key).ok().filter(|key| key.key_use() == KeyUse::Cosignature)?;
+        Some(OutsideWitness { place, key })
+    }
 }
 
 /// The `[log]` table.
@@ -193,6 +224,7 @@ impl Default for Limits {
             running_jobs: 2,
             items_per_job: 1 << 32,
             memory_mib: 1024,
+            frame_mib: 0,
             bucket_keys: 0,
             requests_per_second: const { NonZeroU64::new(200).unwrap() },
             megabits_per_second: 0,
@@ -206,7 +238,7 @@ impl Default for Limits {
 impl Default for Attestation {
     fn default() -> Self {
         let (origin, legal_name, registration, region) = (None, None, None, None);
-        Self { origin, legal_name, registration, region, retention_days: 1095, quorum: 0 }
+        Self { origin, legal_name, registration, region, retention_days: 1095, quorum: 0, witness: Vec::new() }
     }
 }
 
@@ -301,6 +333,11 @@ impl Config {
                 Origin::parse(&self.origin()).is_ok(),
                 "attestation.origin",
                 "must be a name such as bank-a.example/log: a URL without its scheme",
+            ),
+            (
+                self.attestation.witness.iter().all(|witness| witness.witness().is_some()),
+                "attestation.witness",
+                "must have a pin and a key as `tacitly witness` prints them",
             ),
             (
                 optional(&self.attestation.legal_name, LegalName::parse).is_some(),

@@ -85,6 +85,22 @@ pub fn create(home: &Path, config: &Config) -> Result<(), HomeError> {
     write_new(&file, config.to_toml()?.as_bytes(), 0o644)
 }
 
+/// Makes the keys of a witness that is no party: one for cosignatures, one for TLS with its certificate.
+///
+/// # Errors
+/// [`HomeError`]; nothing is overwritten.
+pub fn create_witness(home: &Path, name: PartyId) -> Result<(), HomeError> {
+    let io = |source| HomeError::Io { path: home.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(io)?;
+    let identity =
+        fresh_identity(name).map_err(|source| HomeError::Identity { path: home.join(TLS_CERTIFICATE), source })?;
+    write_new(&home.join(TLS_KEY), identity.key_pem().as_bytes(), 0o600)?;
+    write_new(&home.join(TLS_CERTIFICATE), identity.certificate_pem().as_bytes(), 0o644)?;
+    // The key comes last: where it is, the rest is complete.
+    FileSigner::create(&home.join(IDENTITY_KEY))?;
+    Ok(())
+}
+
 /// The sealing key's holder, from where the configuration says.
 ///
 /// # Errors

@@ -6,6 +6,10 @@ pub mod doctor;
 pub mod home;
 mod metrics;
 mod serve;
+mod witness;
 
-pub use config::{Attestation, Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig};
-pub use serve::{ServeError, serve};
+pub use config::{
+    Attestation, Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig, WitnessConfig,
+};
+pub use serve::{Daemon, ServeError, serve, start_log};
+pub use witness::{Card, StandAlone};

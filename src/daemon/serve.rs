@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tracing_subscriber::EnvFilter;
 
 use super::attestation;
-use super::config::{Config, ConfigError, LogFormat};
+use super::config::{Config, ConfigError, LogFormat, WitnessConfig};
 use super::home::{self, HomeError};
 use super::metrics;
 use crate::chain::ChainError;
@@ -93,29 +95,124 @@ pub enum ServeError {
 pub fn serve(home: &Path) -> Result<(), ServeError> {
     let config = Config::load(home)?;
     start_log(&config);
-    kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
-    let threads = match config.limits.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let threads = choose_threads(&config);
     // Everything that computes runs in this pool, so that the limit holds for all of it.
     if rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_err() {
         tracing::warn!("the compute pool was started before; limits.threads does not apply");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()?;
-    runtime.block_on(run(home, config, threads))
+    let signals = Builder::new_current_thread().enable_all().build()?;
+    signals.block_on(async {
+        // Caught, so that a file-size limit is an error of the write and not the end of the process.
+        let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut daemon = Daemon::start(home, config).await?;
+        tokio::select! {
+            ended = daemon.ended() => return ended,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        daemon.stop().await
+    })
 }
 
-async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeError> {
-    // Caught, so that a file-size limit is an error of the write and not the end of the process.
-    let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+fn choose_threads(config: &Config) -> usize {
+    match config.limits.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// A party at work in this process: it catches no signal, writes no log of its own and starts no compute pool. Several
+/// parties may be at work in one process.
+///
+/// It has a runtime of its own, so that nothing of it is left when it has ended, whoever still holds a connection: the
+/// store is free for the next start.
+pub struct Daemon {
+    socket: PathBuf,
+    shutdown: watch::Sender<bool>,
+    /// Gone once its end was told.
+    at_work: Option<(JoinHandle<Result<(), ServeError>>, Runtime)>,
+}
+
+/// How long work that cannot be interrupted, such as reading a file, may hold up the end.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// Starts to serve the party in `home`, which must hold its keys; returns once it is ready.
+    ///
+    /// # Errors
+    /// [`ServeError`], in words that say how to mend it.
+    pub async fn start(home: &Path, config: Config) -> Result<Self, ServeError> {
+        kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
+        let threads = choose_threads(&config);
+        let socket = home.join(&config.control.socket);
+        let (shutdown, asked) = watch::channel(false);
+        let (ready, is_ready) = oneshot::channel();
+        let (home, asking) = (home.to_owned(), shutdown.clone());
+        let workers = threads.clamp(1, 4);
+        let runtime =
+            Builder::new_multi_thread().worker_threads(workers).thread_name("tacitly").enable_all().build()?;
+        let task = runtime.spawn(async move { run(&home, config, threads, asking, asked, ready).await });
+        let mut daemon = Self { socket, shutdown, at_work: Some((task, runtime)) };
+        match is_ready.await {
+            Ok(()) => Ok(daemon),
+            Err(_) => Err(daemon.ended().await.err().unwrap_or_else(|| std::io::Error::other("ended").into())),
+        }
+    }
+
+    /// Where its operators reach it.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Returns once it has ended, by an operator's request or because it had to.
+    ///
+    /// # Errors
+    /// [`ServeError`], why it had to.
+    pub async fn ended(&mut self) -> Result<(), ServeError> {
+        let Some((task, _)) = &mut self.at_work else { return Ok(()) };
+        let ended = task.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+        if let Some((_, runtime)) = self.at_work.take() {
+            let gone = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_WORK)).await;
+            gone.map_err(std::io::Error::other)?;
+        }
+        ended
+    }
+
+    /// Lets running jobs finish for a while, then ends it. What does not finish is taken up at the next start.
+    ///
+    /// # Errors
+    /// As [`Daemon::ended`].
+    pub async fn stop(mut self) -> Result<(), ServeError> {
+        self.shutdown.send_replace(true);
+        self.ended().await
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some((_, runtime)) = self.at_work.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn run(
+    home: &Path,
+    config: Config,
+    threads: usize,
+    shutdown: watch::Sender<bool>,
+    mut asked: watch::Receiver<bool>,
+    ready: oneshot::Sender<()>,
+) -> Result<(), ServeError> {
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
     let log = attestation::open_log(home, &config, signer.clone()).await?;
-    let record =
-        Record { log, witness: attestation::open_witness(home, &config, signer.clone())?, signer: signer.clone() };
+    let witness = attestation::open_witness(home, &config, signer.clone())?;
+    let outside = config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect();
+    let record = Record { signer: signer.clone(), log, witness, outside };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
@@ -152,6 +249,7 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
         memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
+        frame_memory: usize::try_from(config.limits.frame_mib << 20).unwrap_or(usize::MAX),
         bucket_keys: config.limits.bucket_keys,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
@@ -167,7 +265,6 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
     if let Some(address) = config.metrics.listen {
         tokio::spawn(metrics::serve(listen_at(address).await?, jobs.clone()));
     }
-    let (shutdown, mut asked) = watch::channel(false);
     let files = Arc::new(home::Files::new(home, config.party));
     let control = Service::new(jobs.clone(), files, shutdown);
     let socket = home.join(&config.control.socket);
@@ -181,13 +278,9 @@ async fn run(home: &Path, config: Config, threads: usize) -> Result<(), ServeErr
         threads,
         "ready"
     );
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let _nobody_waits = ready.send(());
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = asked.wait_for(|asked| *asked) => {}
-        }
+        let _asked = asked.wait_for(|asked| *asked).await.map(drop);
         tracing::info!("draining: running jobs get {} s", config.limits.drain_seconds);
         jobs.drain(Duration::from_secs(config.limits.drain_seconds)).await;
     };
@@ -262,7 +355,8 @@ fn listen_locally(socket: &Path) -> Result<UnixListener, ServeError> {
     Ok(listener)
 }
 
-fn start_log(config: &Config) {
+/// Writes the log to standard error, as the configuration says. A second start in one process keeps the first log.
+pub fn start_log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -270,7 +364,6 @@ fn start_log(config: &Config) {
         .with_ansi(false)
         // A log that cannot be written, on a full disk say, must not end the work it tells of.
         .log_internal_errors(false);
-    // A second start in one process keeps the first log.
     let _started_before = match config.log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.try_init(),

@@ -9,7 +9,7 @@
 //! | why did nothing match? | [`hint`] |
 //! | the rows of the result | [`write_rows`] |
 //!
-//! A [`Source`] is a CSV or Parquet file whose encoding is declared, never guessed. A [`KeySpec`] says which columns
+//! A [`Source`] is a CSV or Parquet file whose encoding is declared, never guessed, or a [`Frame`] in memory. A [`KeySpec`] says which columns
 //! identify a row and by which [`Profile`] each is normalised. Every error names file, line and column and how to mend
 //! it; none holds the value of a cell. Nothing here knows a network, a store, a job or a policy.
 
@@ -21,6 +21,7 @@ mod csv_sink;
 mod distinct;
 mod error;
 mod exact;
+mod frame;
 mod hint;
 mod keys;
 mod kind;
@@ -46,6 +47,7 @@ pub use budget::{Budget, Watch};
 pub use canonical::{Duplicates, Invalid, KeyColumn, KeySpec, Refused};
 pub use error::{IntakeError, Place, Problem};
 pub use exact::visit_rows;
+pub use frame::{Frame, FrameBuilder, MalformedFrame};
 pub use hint::{CharacterClasses, ColumnHint, Hint, Sketch, hint};
 pub use keys::{Keys, dry_run, read_keys, visit_keys};
 pub use output::{Output, OutputFormat, Selection, write_pieces, write_rows};

@@ -5,6 +5,7 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::csv_pass::CsvPass;
+use super::frame::FramePass;
 use super::parquet_pass::ParquetPass;
 use super::row::{Schema, Visitor};
 use super::source::OpenFile;
@@ -12,7 +13,8 @@ use super::{Budget, FileDigest, Format, IntakeError, Problem, Source};
 
 pub(super) struct Pass<'a> {
     source: &'a Source,
-    file: OpenFile,
+    /// None if there is no file: a frame cannot change.
+    file: Option<OpenFile>,
     expected: Option<&'a FileDigest>,
     budget: &'a Budget<'a>,
     reader: Reader,
@@ -21,6 +23,7 @@ pub(super) struct Pass<'a> {
 enum Reader {
     Csv(Box<CsvPass>),
     Parquet(ParquetPass),
+    Frame(FramePass),
 }
 
 impl<'a> Pass<'a> {
@@ -29,6 +32,10 @@ impl<'a> Pass<'a> {
         expected: Option<&'a FileDigest>,
         budget: &'a Budget<'a>,
     ) -> Result<Self, IntakeError> {
+        if let Format::Frame(frame) = &source.format {
+            let reader = Reader::Frame(FramePass::new(frame));
+            return Ok(Self { source, file: None, expected, budget, reader });
+        }
         let file = OpenFile::open(&source.path)?;
         if expected.is_some_and(|expected| expected.size != file.size) {
             return Err(IntakeError::of(&source.path, Problem::Changed));
@@ -37,11 +44,11 @@ impl<'a> Pass<'a> {
             Format::Csv { encoding, delimiter, header } => {
                 CsvPass::open(&source.path, &file, encoding, delimiter, header).map(|pass| Reader::Csv(Box::new(pass)))
             }
-            Format::Parquet => ParquetPass::open(&source.path, &file).map(Reader::Parquet),
+            _ => ParquetPass::open(&source.path, &file).map(Reader::Parquet),
         };
         match reader {
-            Ok(reader) => Ok(Self { source, file, expected, budget, reader }),
-            Err(error) => Err(unless_changed(source, &file, expected, error)),
+            Ok(reader) => Ok(Self { source, file: Some(file), expected, budget, reader }),
+            Err(error) => Err(unless_changed(source, Some(&file), expected, error)),
         }
     }
 
@@ -49,12 +56,13 @@ impl<'a> Pass<'a> {
         match &self.reader {
             Reader::Csv(pass) => &pass.schema,
             Reader::Parquet(pass) => &pass.schema,
+            Reader::Frame(pass) => &pass.schema,
         }
     }
 
     /// `error`, unless the file has changed: then that.
     pub(super) fn unless_changed(&self, error: IntakeError) -> IntakeError {
-        unless_changed(self.source, &self.file, self.expected, error)
+        unless_changed(self.source, self.file.as_ref(), self.expected, error)
     }
 
     /// Shows every row, with the `wanted` columns, to `visitor`. Returns the digest of the bytes that were read.
@@ -63,17 +71,23 @@ impl<'a> Pass<'a> {
         let digest = match reader {
             Reader::Csv(pass) => pass.visit(wanted, budget, visitor),
             Reader::Parquet(pass) => pass.visit(wanted, budget, visitor),
+            Reader::Frame(pass) => pass.visit(wanted, budget, visitor),
         };
         match digest {
             Ok(digest) if expected.is_none_or(|expected| *expected == digest) => Ok(digest),
             Ok(_) => Err(IntakeError::of(&source.path, Problem::Changed)),
-            Err(error) => Err(unless_changed(source, &file, expected, error)),
+            Err(error) => Err(unless_changed(source, file.as_ref(), expected, error)),
         }
     }
 }
 
 /// In a file that has changed, whatever went wrong is not the news: that it has changed is.
-fn unless_changed(source: &Source, file: &OpenFile, expected: Option<&FileDigest>, error: IntakeError) -> IntakeError {
+fn unless_changed(
+    source: &Source,
+    file: Option<&OpenFile>,
+    expected: Option<&FileDigest>,
+    error: IntakeError,
+) -> IntakeError {
     let is_about_content = !matches!(
         error.problem,
         Problem::Stopped
@@ -83,8 +97,8 @@ fn unless_changed(source: &Source, file: &OpenFile, expected: Option<&FileDigest
             | Problem::Spilling(_)
             | Problem::SpillDamaged
     );
-    match expected {
-        Some(expected) if is_about_content && digest(file).is_ok_and(|digest| digest != *expected) => {
+    match (expected, file) {
+        (Some(expected), Some(file)) if is_about_content && digest(file).is_ok_and(|digest| digest != *expected) => {
             IntakeError::of(&source.path, Problem::Changed)
         }
         _ => error,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::pass::Pass;
 use super::row::{Row, Visitor};
-use super::{Budget, IntakeError, Problem};
+use super::{Budget, Frame, IntakeError, Problem};
 
 /// A file and how it is written. Both are declared by its owner; nothing is guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub enum Format {
     },
     /// Apache Parquet, uncompressed or with snappy or zstd. Columns inside groups and lists are not read.
     Parquet,
+    /// No file: what a program handed over in memory. It has no written form.
+    #[serde(skip)]
+    Frame(Frame),
 }
 
 impl Format {

@@ -86,7 +86,8 @@ impl Jobs {
         let mut learners: Vec<PartyId> = learners.iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
         learners.sort_unstable();
         let (ours, theirs_items) = (set.items(), theirs.items);
-        let session = Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, work };
+        let session =
+            Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, ready: &ready, work };
         match way {
             Way::Whole => {
                 if settled.is_none() {
@@ -94,7 +95,7 @@ impl Jobs {
                 }
                 self.attempt_whole(&session, set, &learners, &rule).await
             }
-            Way::Buckets(each) => self.attempt_in_buckets(&session, set, each, settled, ready, &learners, &rule).await,
+            Way::Buckets(each) => self.attempt_in_buckets(&session, set, each, settled, &learners, &rule).await,
         }
     }
 
@@ -290,6 +291,8 @@ pub(super) struct Session<'a> {
     pub(super) number: u32,
     pub(super) ours: u64,
     pub(super) theirs: u64,
+    /// What we have said last of our set.
+    pub(super) ready: &'a pb::Ready,
     pub(super) work: &'a Work,
 }
 
@@ -370,9 +373,33 @@ impl Session<'_> {
             ..Options::default()
         };
         let _counted_however_it_ends = Counted(self.work);
-        let ended = session::drive(Box::new(Retagged::new(party, inside, outside)), vec![link], options).await;
+        let driven = session::drive(Box::new(Retagged::new(party, inside, outside)), vec![link], options);
+        let ended = tokio::select! {
+            biased;
+            ended = driven => ended,
+            () = self.peer_is_elsewhere() => return Err(Gone::Restarted),
+        };
         TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
         ended.map_err(of_ended)
+    }
+
+    /// Returns if the peer is not at this attempt. The link notices a process that ends from the moment on at which our
+    /// session is open; one that ended between its last word to us and that moment would never open its own.
+    async fn peer_is_elsewhere(&self) {
+        let peer = self.job.peer;
+        loop {
+            match self.jobs.ask_within_window(peer, Ask::Ready(self.ready.clone())).await {
+                Ok(Answer::Pending(_)) => return,
+                Ok(Answer::Busy(_)) => tokio::time::sleep(SOON).await,
+                Ok(Answer::Ended(ended)) => {
+                    // Whatever this does to the job ends our work, too.
+                    self.jobs.note_ended(peer, &ended).await;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -29,12 +29,13 @@ use super::outcome::Outcome;
 use super::plan::{self, Plan};
 use super::run::Gone;
 use super::sets::{Laid, Progress, Rows, Set};
+use super::state::State;
 use super::terms::Kind;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Rule;
 use crate::session::{Completed, Settle, Transcript};
-use crate::store::Job;
+use crate::store::{Job, JobChange};
 
 const PLAN: &str = "plan";
 const DONE: &str = ", done";
@@ -108,20 +109,20 @@ impl Jobs {
     }
 
     /// The job, bucket by bucket.
-    #[allow(clippy::too_many_arguments)] // Everything that the two sides have said to each other.
     pub(super) async fn attempt_in_buckets(
         self: &Arc<Self>,
         session: &Session<'_>,
         set: Set,
         each: u64,
         settled: Option<Plan>,
-        ready: pb::Ready,
         learners: &[PartyId],
         rule: &Rule,
     ) -> Result<(), Gone> {
-        let Session { job, terms, work, .. } = *session;
+        let Session { job, terms, work, ready, .. } = *session;
         let ours = (ready.sized, ready.finished);
-        let (laid, buckets, theirs) = self.agree_on_draw(session, set, each, settled.as_ref(), ready).await?;
+        let (laid, buckets, theirs) = self.agree_on_draw(session, set, each, settled.as_ref()).await?;
+        let ready = pb::Ready { draw: Some(buckets.draw()), ..ready.clone() };
+        let session = &Session { ready: &ready, ..*session };
         if settled.is_none() {
             self.settle(job, &Plan { bucket: each, draw: buckets.draw() }).await?;
         }
@@ -139,13 +140,6 @@ impl Jobs {
 
         let all = self.all_done(job, Phase::Main, &buckets).await?;
         let receives = terms.receives(self.settings.me);
-        if receives {
-            let outcome = match terms.kind {
-                Kind::Cardinality => Outcome::Size(all.items),
-                Kind::Intersect | Kind::Align => Outcome::Parts { parts: buckets.count(), items: all.items },
-            };
-            self.store.put_checkpoint(job.id, Self::OUTCOME, &outcome.encode()).await?;
-        }
         let hint = if receives && all.items == 0 {
             work.show("looking at our own column");
             let hint = spawn_blocking(move || laid.hint()).await;
@@ -157,6 +151,16 @@ impl Jobs {
         let report = json!({
             "sent": side(&all.sent), "received": side(&all.received), "hint": hint, "buckets": buckets.count()
         });
+        // The peer's receipt may end the job from the moment on at which our outcome is there: the report comes first.
+        let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
+        self.store.advance(job.id, &[State::Running.name()], State::Running.name(), change).await?;
+        if receives {
+            let outcome = match terms.kind {
+                Kind::Cardinality => Outcome::Size(all.items),
+                Kind::Intersect | Kind::Align => Outcome::Parts { parts: buckets.count(), items: all.items },
+            };
+            self.store.put_checkpoint(job.id, Self::OUTCOME, &outcome.encode()).await?;
+        }
         self.settle_up(job, terms, report, work).await
     }
 
@@ -168,7 +172,6 @@ impl Jobs {
         set: Set,
         each: u64,
         settled: Option<&Plan>,
-        ready: pb::Ready,
     ) -> Result<(Laid, Buckets, (u32, u32)), Gone> {
         let Session { job, terms, work, .. } = *session;
         let (hash, largest) = (job.terms_hash, session.ours.max(session.theirs));
@@ -196,7 +199,7 @@ impl Jobs {
                 set = Some(Set::Laid(laid));
                 continue;
             }
-            let ours = pb::Ready { draw: Some(draw), ..ready.clone() };
+            let ours = pb::Ready { draw: Some(draw), ..session.ready.clone() };
             let theirs = self.meet(job, ours, work, |theirs| theirs.draw >= Some(draw)).await?;
             match theirs.draw {
                 Some(later) if later > MAX_DRAW => {

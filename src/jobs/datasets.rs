@@ -13,14 +13,15 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::fingerprints;
+use super::frames::Frames;
 use super::plan::Room;
 use super::sets::{Input, Progress, Set};
 use super::stored::StoredRows;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{
-    self, Budget, Duplicates, Encoding, FileDigest, Format, Invalid, KeyColumn, KeySpec, OutputFormat, Profile,
-    Selection, Source,
+    self, Budget, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, OutputFormat,
+    Profile, Selection, Source,
 };
 use crate::policy::Rule;
 use crate::store::{Dataset, DatasetKey, JobId, NewDataset as StoredDataset, Store};
@@ -31,7 +32,8 @@ const PIECES: usize = 8;
 
 /// The datasets of one party.
 pub struct Datasets {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
+    pub(super) frames: Arc<Frames>,
     room: Room,
     recording: Mutex<()>,
 }
@@ -98,8 +100,8 @@ struct Settings {
 }
 
 impl Datasets {
-    pub(super) fn new(store: Arc<Store>, room: Room) -> Self {
-        Self { store, room, recording: Mutex::default() }
+    pub(super) fn new(store: Arc<Store>, room: Room, frame_memory: usize) -> Self {
+        Self { store, frames: Arc::new(Frames::new(frame_memory)), room, recording: Mutex::default() }
     }
 
     /// What one job may use for its rows.
@@ -132,17 +134,8 @@ impl Datasets {
             Ok((inspected, fingerprint, report, input.source, input.spec))
         })
         .await?;
-        let stored = StoredDataset {
-            name: new.name,
-            path: source.path,
-            format: json(&source.format)?,
-            columns: json!(inspected.columns.iter().map(|column| &column.name).collect::<Vec<_>>()),
-            keys: new.keys.into_iter().map(|(column, profile)| DatasetKey { column, profile }).collect(),
-            settings: json(&Settings { duplicates: spec.duplicates, invalid: spec.invalid })?,
-            rows: inspected.rows,
-            size: inspected.digest.size,
-            digest: digest_text(&inspected.digest),
-        };
+        let format = json(&source.format)?;
+        let stored = stored(new.name, source.path, format, &inspected, &spec)?;
         let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
         for peer in peers {
             self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, by).await?;
@@ -177,7 +170,9 @@ impl Datasets {
     /// # Errors
     /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store.
     pub async fn remove(&self, name: &str, by: &str) -> Result<(), Trouble> {
-        Ok(self.store.remove_dataset(name, by).await?)
+        self.store.remove_dataset(name, by).await?;
+        self.frames.forget(name);
+        Ok(())
     }
 
     /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty. Returns the rule in full.
@@ -207,7 +202,7 @@ impl Datasets {
 
     /// The file of a dataset with everything that reading it takes.
     pub(super) fn input(&self, dataset: &Dataset) -> Result<Input, Trouble> {
-        let (source, spec, digest) = reading(dataset)?;
+        let (source, spec, digest) = reading(&self.frames, dataset)?;
         Ok(Input { source, spec, digest, rows: dataset.rows, room: self.room, folder: self.folder() })
     }
 
@@ -248,7 +243,7 @@ impl Datasets {
             _ => return Err(Trouble::new(codes::BAD_REQUEST, "a result is written as csv or parquet")),
         };
         let stored = StoredRows::of(self.store.clone(), job, self.room.memory).await?;
-        let (source, _, digest) = reading(&dataset)?;
+        let (source, _, digest) = reading(&self.frames, &dataset)?;
         let output = intake::Output { columns, format };
         let memory = self.room.memory;
         let (pieces, stream) = mpsc::channel(PIECES);
@@ -276,11 +271,11 @@ impl Datasets {
         self.store.path().parent().map_or_else(PathBuf::new, Path::to_owned)
     }
 
-    fn peer(&self, name: &str) -> Result<PartyId, Trouble> {
+    pub(super) fn peer(&self, name: &str) -> Result<PartyId, Trouble> {
         name.parse().map_err(|_| Trouble::new(codes::PEER_UNKNOWN, "a peer's name is a party name"))
     }
 
-    async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
+    pub(super) async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
         let rules = self.store.rules(Some(&dataset.name)).await?;
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         Ok(DatasetView {
@@ -315,10 +310,35 @@ impl Write for Pieces {
     }
 }
 
+/// A dataset as the store keeps it.
+pub(super) fn stored(
+    name: String,
+    path: PathBuf,
+    format: serde_json::Value,
+    inspected: &Inspection,
+    spec: &KeySpec,
+) -> Result<StoredDataset, Trouble> {
+    let key = |of: &KeyColumn| DatasetKey { column: of.column.clone(), profile: of.profile.to_string() };
+    Ok(StoredDataset {
+        name,
+        path,
+        format,
+        columns: json!(inspected.columns.iter().map(|column| &column.name).collect::<Vec<_>>()),
+        keys: spec.columns.iter().map(key).collect(),
+        settings: json(&Settings { duplicates: spec.duplicates, invalid: spec.invalid })?,
+        rows: inspected.rows,
+        size: inspected.digest.size,
+        digest: digest_text(&inspected.digest),
+    })
+}
+
 /// How a registered file is read, and what it must hash to.
-fn reading(dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
+fn reading(frames: &Frames, dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
     let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
-    let format = serde_json::from_value(dataset.format.clone()).map_err(unreadable)?;
+    let format = match frames.format_of(dataset)? {
+        Some(frame) => frame,
+        None => serde_json::from_value(dataset.format.clone()).map_err(unreadable)?,
+    };
     let settings: Settings = serde_json::from_value(dataset.settings.clone()).map_err(unreadable)?;
     let keys: Vec<_> = dataset.keys.iter().map(|key| (key.column.clone(), key.profile.clone())).collect();
     let spec = KeySpec { columns: key_columns(&keys)?, duplicates: settings.duplicates, invalid: settings.invalid };
@@ -354,7 +374,7 @@ fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
     }
 }
 
-fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
+pub(super) fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
     if keys.is_empty() {
         return Err(Trouble::new(codes::BAD_REQUEST, "a dataset has at least one key column, COLUMN=PROFILE"));
     }
@@ -366,14 +386,14 @@ fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
 }
 
 /// A setting by its name; the default if it is empty.
-fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Trouble> {
+pub(super) fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Trouble> {
     if name.is_empty() {
         return Ok(T::default());
     }
     serde_json::from_value(name.into()).map_err(|_| Trouble::new(codes::BAD_REQUEST, known))
 }
 
-fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
+pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
     serde_json::to_value(value).map_err(|error| internal(&error.to_string()))
 }
 

@@ -68,12 +68,14 @@ impl Jobs {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
             Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
             Ask::LastCosigned(asked) => (String::new(), self.tell_last_cosigned(from, &asked).await),
+            Ask::Entries(asked) => (String::new(), self.show_entries(from, &asked).await),
             Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
             Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
             Ask::Ended(ended) => {
                 self.note_ended(from, &ended).await;
                 return message::ack();
             }
+            Ask::Meet(offer) => return self.take_offer(from, offer),
             Ask::Decided(decided) => {
                 let noted = self.note_decision(from, &decided).await;
                 if noted.is_ok()

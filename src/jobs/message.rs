@@ -89,7 +89,7 @@ pub(super) fn trouble(peer: PartyId, reason: Option<&pb::Reason>) -> Trouble {
 }
 
 /// A peer's words, cut and without control characters, fit for a terminal and a log.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect()
 }
 

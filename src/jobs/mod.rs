@@ -5,6 +5,7 @@
 //! | `state.rs` | the states and who moves a job |
 //! | `terms.rs`, `explain.rs` | what both sides sign, and what a person reads before |
 //! | `office.rs` | [`Jobs`]: what this party's operators ask |
+//! | `meet.rs` | both sides ask for the same job under one name |
 //! | `agree.rs` | proposals and decisions, between the two daemons |
 //! | `run.rs` | attempts: who begins, who follows, how one ends |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
@@ -13,10 +14,11 @@
 //! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
-//! | `datasets.rs`, `peers.rs` | files and partners |
+//! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
 //! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
-//! | `witnesses.rs` | our log and its witnesses; their logs and us |
+//! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
+//! | `reconcile.rs` | our log held against a peer's |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -30,13 +32,17 @@ mod datasets;
 mod desk;
 mod explain;
 mod fingerprints;
+mod frames;
 mod inbox;
 mod links;
+mod meet;
 mod message;
 mod office;
 mod outcome;
+mod outside;
 mod peers;
 mod plan;
+mod reconcile;
 mod record;
 mod rotation;
 mod rules;
@@ -57,10 +63,13 @@ pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
 pub use fingerprints::{OpenRecord, OpenedRecord};
+pub use frames::NewFrame;
 pub use inbox::PeerDesk;
+pub use meet::Meeting;
 pub use message::generated as wire;
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
+pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
 pub use standing::Standing;

@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use super::datasets::Datasets;
 use super::desk::Desk;
 use super::explain::{Facts, explain};
+use super::meet::Meetings;
+use super::outside::OutsideWitness;
 use super::peers::{PeerView, Peers};
 use super::plan::Room;
 use super::standing::Standing;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub items_per_job: u64,
     /// Bytes that one job, or reading or writing a file, may use for rows.
     pub memory: usize,
+    /// Bytes that frames may hold at the same time, 0 to take none.
+    pub frame_memory: usize,
     /// Distinct keys up to which a job runs in one piece, and in one bucket above; 0: what `memory` allows.
     pub bucket_keys: u64,
     /// How long a job may run without a pause.
@@ -66,12 +70,16 @@ pub struct Jobs {
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: Log,
     pub(super) witness: Arc<Witness>,
+    pub(super) outside: Vec<OutsideWitness>,
+    /// Held while a peer is shown our entries.
+    pub(super) showing: tokio::sync::Mutex<()>,
     /// The peers that have said what they cosigned of our log.
     pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) network: Network,
     pub(super) transport: Grpc,
     pub(super) peers: Peers,
     pub(super) datasets: Datasets,
+    pub(super) meetings: Meetings,
     pub(super) desk: Desk,
     /// Room for attempts that compute.
     pub(super) room: Arc<Semaphore>,
@@ -93,6 +101,8 @@ pub struct Record {
     pub log: Log,
     /// It as a witness of others' logs.
     pub witness: Witness,
+    /// Witnesses of its log who are no peers.
+    pub outside: Vec<OutsideWitness>,
 }
 
 /// What an operator submits.
@@ -151,9 +161,14 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log, witness } = record;
+        let Record { signer, log, witness, outside } = record;
         Self {
-            datasets: Datasets::new(store.clone(), Room { memory: settings.memory, bucket_keys: settings.bucket_keys }),
+            datasets: Datasets::new(
+                store.clone(),
+                Room { memory: settings.memory, bucket_keys: settings.bucket_keys },
+                settings.frame_memory,
+            ),
+            meetings: Meetings::default(),
             desk: Desk::default(),
             room: Arc::new(Semaphore::new(settings.running_jobs)),
             tasks: TaskTracker::new(),
@@ -163,6 +178,8 @@ impl Jobs {
             signer,
             log,
             witness: Arc::new(witness),
+            outside,
+            showing: tokio::sync::Mutex::default(),
             asked: watch::Sender::default(),
             network,
             transport,
@@ -233,16 +250,7 @@ impl Jobs {
         let kind = Kind::of(&asked.kind).ok_or_else(|| bad("the kind is intersect, align or cardinality"))?;
         let peer: PartyId = asked.peer.parse().map_err(|_| bad("the peer's name is not a party name"))?;
         self.store.peer(peer).await?;
-        let mut receivers = match asked.receiver.as_str() {
-            "us" => vec![me],
-            "peer" => vec![peer],
-            "both" => vec![me, peer],
-            _ => return Err(bad("the receiver is us, peer or both")),
-        };
-        receivers.sort_unstable();
-        if kind == Kind::Align && receivers.len() != 2 {
-            return Err(bad("both sides receive the rows of an align job"));
-        }
+        let receivers = self.receivers(kind, peer, &asked.receiver)?;
         if asked.purpose.len() > MAX_PURPOSE || asked.purpose.chars().any(char::is_control) {
             return Err(bad("a purpose is one line of at most 200 bytes"));
         }
@@ -303,6 +311,23 @@ impl Jobs {
             Created::Existing(job) => job,
         };
         self.view(&job)
+    }
+
+    /// Who receives a result of this kind, in words as our operator says it; sorted.
+    pub(super) fn receivers(&self, kind: Kind, peer: PartyId, receiver: &str) -> Result<Vec<PartyId>, Trouble> {
+        let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
+        let me = self.settings.me;
+        let mut receivers = match receiver {
+            "us" => vec![me],
+            "peer" => vec![peer],
+            "both" => vec![me, peer],
+            _ => return Err(bad("the receiver is us, peer or both")),
+        };
+        receivers.sort_unstable();
+        if kind == Kind::Align && receivers.len() != 2 {
+            return Err(bad("both sides receive the rows of an align job"));
+        }
+        Ok(receivers)
     }
 
     /// Lists jobs, oldest first; all, or those in one state.
@@ -519,7 +544,7 @@ impl Jobs {
         JobTerms::from_terms(&job.terms).map_err(|error| internal(&error.to_string()))
     }
 
-    fn view(&self, job: &Job) -> Result<JobView, Trouble> {
+    pub(super) fn view(&self, job: &Job) -> Result<JobView, Trouble> {
         let live = self.desk.find(job.id).map(|work| work.live());
         JobView::of(job, self.settings.me, live)
     }

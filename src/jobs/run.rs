@@ -66,6 +66,7 @@ impl Jobs {
     /// Trouble of the store.
     pub async fn take_up_all(self: &Arc<Self>) -> Result<(), Trouble> {
         self.end_restored().await?;
+        self.sweep_frames().await?;
         for job in self.store.unfinished().await? {
             if job.state != State::Suspended.name() {
                 self.take_up(&job);
@@ -444,7 +445,7 @@ impl Jobs {
         }
     }
 
-    async fn ask_until_answered(&self, peer: PartyId, ask: Ask) -> Answer {
+    pub(super) async fn ask_until_answered(&self, peer: PartyId, ask: Ask) -> Answer {
         let question = message::encode_ask(ask);
         loop {
             self.link_up(peer).await;

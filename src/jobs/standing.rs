@@ -119,7 +119,8 @@ impl Jobs {
         Ok((known != Some(&entry)).then_some(entry))
     }
 
-    /// Whom we trust: our own key and our peers' for entries, our log, and our peers as its witnesses.
+    /// Whom we trust: our own key and our peers' for entries, our log; our peers and those outside
+    /// whom the configuration names as its witnesses.
     async fn policy(&self) -> Result<Policy, Trouble> {
         let peers = self.store.peers().await?;
         let mut signers = vec![entry_key(self.settings.me, &self.signer.public_key())?];
@@ -128,6 +129,10 @@ impl Jobs {
             signers.push(entry_key(peer.id, &peer.signing_key)?);
             let key = witness_key(peer.id, &peer.signing_key)?;
             witnesses.push(Witness { name: peer.id.to_string(), key });
+        }
+        for outside in &self.outside {
+            // A peer may bear the same name.
+            witnesses.push(Witness { name: format!("outside-{}", outside.place.party), key: outside.key.clone() });
         }
         let most = witnesses.len();
         let needed = match self.settings.standing.quorum {

@@ -81,6 +81,13 @@ impl Jobs {
             let closing = this.closing.clone();
             closing.run_until_cancelled(this.keep_comparing()).await;
         });
+        for witness in self.outside.clone() {
+            let this = self.clone();
+            self.tasks.spawn(async move {
+                let closing = this.closing.clone();
+                closing.run_until_cancelled(this.be_witnessed_outside(witness)).await;
+            });
+        }
     }
 
     async fn release_when_asked(&self) {
@@ -189,7 +196,7 @@ impl Jobs {
             let heard = log.peer_cosigned(peer.as_str(), stated.size, &stated.root);
             // Whoever else signs with our key has signed this one; the newest of ours may be of the same size.
             if let (Err(ChainError::Forked { .. }), Some(known)) = (&heard, log.checkpoint()) {
-                let evidence = ForkEvidence { known: (*known).clone(), offered: shown };
+                let evidence = ForkEvidence { known: (*known).clone(), offered: shown, proof: Vec::new() };
                 if evidence.verify(&keys).is_ok() {
                     witness.keep_fork(&evidence)?;
                 }
@@ -231,7 +238,7 @@ impl Jobs {
         }
     }
 
-    async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
+    pub(super) async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
         let reply = self.network.request(peer, message::encode_ask(ask), PATIENCE).await.map_err(|error| {
             let code =
                 if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };

@@ -31,6 +31,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "WatchJob",
             "ExplainJob",
             "ListEvents",
+            "Reconcile",
             "Evidence",
         ],
     ),
@@ -43,10 +44,12 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "AddDataset",
             "RemoveDataset",
             "SubmitJob",
+            "MeetJob",
             "CancelJob",
             "ResumeJob",
             "PurgeJob",
             "JobResult",
+            "JobRows",
         ],
     ),
     (&[Approver], &["ApproveJob", "RefuseJob", "SetRule"]),
@@ -184,6 +187,6 @@ mod tests {
         let listed: Vec<&str> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
         assert!(listed.iter().all(|call| calls.contains(call)), "{listed:?}");
         let local: Vec<&str> = calls.into_iter().filter(|call| needed(call).is_empty()).collect();
-        assert_eq!(local, ["Shutdown", "RotateIdentity", "Backup"]);
+        assert_eq!(local, ["Shutdown", "RotateIdentity", "Backup", "AddFrame"]);
     }
 }

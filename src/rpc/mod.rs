@@ -1,6 +1,8 @@
 //! What a party's own operators and applications ask of their daemon: over a local socket, or over a loopback port with
 //! a token. Peers never reach it.
 
+pub mod client;
+mod frames;
 pub mod gate;
 pub mod reflection;
 pub mod service;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::control::control_server::Control;
 use super::gate::Caller;
 use super::tokens::Role;
-use super::{control, status};
+use super::{control, frames, status};
 use crate::codes::Trouble;
-use crate::jobs::{IdentityFiles, Jobs, NewDataset, OpenRecord, Submission};
+use crate::jobs::{IdentityFiles, Jobs, Meeting, NewDataset, OpenRecord, Submission};
 
 /// The control service of one daemon.
 pub struct Service {
@@ -49,6 +49,7 @@ fn answer<T, U: From<T>>(outcome: Result<T, Trouble>) -> Answer<U> {
 impl Control for Service {
     type WatchJobStream = Streamed<control::Job>;
     type JobResultStream = Streamed<control::ResultChunk>;
+    type JobRowsStream = Streamed<control::RowNumbers>;
 
     async fn status(&self, _: Request<control::StatusRequest>) -> Answer<control::StatusReply> {
         let view = self.jobs.status().await.map_err(|trouble| status::of(&trouble))?;
@@ -88,6 +89,17 @@ impl Control for Service {
     async fn backup(&self, request: Request<control::BackupRequest>) -> Answer<control::BackupReply> {
         let size = self.jobs.backup(&request.into_inner().path).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::BackupReply { size_bytes: size }))
+    }
+
+    async fn reconcile(&self, request: Request<control::ReconcileRequest>) -> Answer<control::ReconcileReply> {
+        let asked = request.into_inner();
+        let found = self.jobs.reconcile(&asked.peer, Duration::from_secs(asked.grace_seconds)).await;
+        let found = found.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ReconcileReply {
+            ours: found.ours,
+            theirs: found.theirs,
+            mismatches: found.mismatches.into_iter().map(Into::into).collect(),
+        }))
     }
 
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
@@ -183,6 +195,32 @@ impl Control for Service {
             request_key: asked.request_key,
         };
         answer(self.jobs.submit(submission, &by).await)
+    }
+
+    async fn add_frame(
+        &self,
+        request: Request<Streaming<control::AddFrameRequest>>,
+    ) -> Answer<control::AddDatasetReply> {
+        frames::add(&self.jobs, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn meet_job(&self, request: Request<control::MeetJobRequest>) -> Answer<control::Job> {
+        let asked = request.into_inner();
+        let meeting = Meeting {
+            name: asked.meeting,
+            kind: asked.kind,
+            dataset: asked.dataset,
+            peer: asked.peer,
+            receiver: asked.receiver,
+            purpose: asked.purpose,
+            wait: Duration::from_secs(asked.wait_seconds),
+        };
+        answer(self.jobs.meet_peer(meeting).await)
+    }
+
+    async fn job_rows(&self, request: Request<control::JobRequest>) -> Answer<Self::JobRowsStream> {
+        let rows = self.jobs.rows(&request.into_inner().job).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(Box::pin(tokio_stream::iter(frames::in_pieces(rows)))))
     }
 
     async fn list_jobs(&self, request: Request<control::ListJobsRequest>) -> Answer<control::ListJobsReply> {

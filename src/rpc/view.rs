@@ -1,5 +1,6 @@
 //! What the rooms below hold, as the control API shows it.
 
+use crate::chain::Mismatch;
 use crate::jobs::{DatasetView, JobView, PeerView};
 use crate::rpc::control;
 
@@ -39,6 +40,13 @@ impl From<JobView> for control::Job {
             settled: view.state.is_settled(),
             buckets: view.buckets,
         }
+    }
+}
+
+impl From<Mismatch> for control::Mismatch {
+    fn from(found: Mismatch) -> Self {
+        let Mismatch { kind, job, ours, theirs, what } = found;
+        Self { kind: kind.to_owned(), job: job.to_string(), ours, theirs, what }
     }
 }
 

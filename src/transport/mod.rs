@@ -5,6 +5,7 @@
 //! | [`TlsIdentity`], [`Pin`], [`PeerDirectory`] | who a party is, and whom it knows |
 //! | [`Transport`], [`Connection`], [`Envelope`] | moving envelopes between two parties: [`Grpc`] for real, [`MemoryHub`] in one process |
 //! | [`SessionLink`], [`LinkState`], [`Inbox`] | what a link offers whatever becomes of its connections |
+//! | [`https`] | one question to somebody who is no peer |
 //! | [`LinkError`], [`Refusal`] | what can be wrong with a link |
 //!
 //! See `README.md` in this folder for the rules of the stream.
@@ -19,6 +20,7 @@ mod generated {
     include!("generated/tacitly.exchange.v1.rs");
 }
 mod grpc;
+pub mod https;
 mod identity;
 mod link;
 mod memory;

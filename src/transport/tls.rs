@@ -29,6 +29,9 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustl
 /// The one application protocol spoken inside.
 const ALPN: &[u8] = b"h2";
 
+/// The application protocol towards those who are no peers.
+const HTTP_1: &[u8] = b"http/1.1";
+
 /// Who is at the other end, as its certificate proves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
@@ -74,6 +77,31 @@ pub(super) fn dialling(
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     Ok((Arc::new(config), verdict))
+}
+
+/// The configuration for asking `party` over HTTPS, who proves itself with the key of `pin`. We show no certificate.
+pub(super) fn asking(party: PartyId, pin: Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let judge = Judge { whom: Whom::One(party, vec![pin]), verdict: Verdict::default() };
+    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(judge))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![HTTP_1.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// The configuration for answering over HTTPS whoever asks.
+pub(super) fn answering(identity: &TlsIdentity) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate_der().clone()], identity.key_der())?;
+    config.alpn_protocols = vec![HTTP_1.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
 }
 
 /// Whose certificate is awaited.

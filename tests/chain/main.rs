@@ -4,5 +4,7 @@
 mod support;
 
 mod commands;
+mod reconcile;
+mod stand_alone;
 mod witnesses;
 mod world;

@@ -86,7 +86,11 @@ fn await_cosignatures(party: &Party, witnesses: &[&str]) -> Value {
 fn forks(party: &Party) -> Vec<PathBuf> {
     let Ok(items) = fs::read_dir(party.home.join("evidence")) else { return Vec::new() };
     let paths = items.map(|item| item.unwrap().path());
-    paths.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("fork-")).collect()
+    let is_fork = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("fork-") && name.ends_with(".txt")
+    };
+    paths.filter(is_fork).collect()
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ fn stale(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 10] = [
+const PRINTED: [&str; 12] = [
     "StatusReply",
     "RotateIdentityReply",
     "InviteReply",
@@ -54,6 +54,8 @@ const PRINTED: [&str; 10] = [
     "Job",
     "Failure",
     "Event",
+    "ReconcileReply",
+    "Mismatch",
 ];
 
 /// The contract whose description is kept as well, for reflection.

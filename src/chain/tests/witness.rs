@@ -106,11 +106,25 @@ fn two_histories_of_one_size_are_kept_as_evidence_that_convicts_the_log() {
     let evidence = ForkEvidence::parse(&kept[0].1).unwrap();
     assert_eq!(evidence.size(), 12);
     evidence.verify(&KeyRing::from_iter([log_key()])).unwrap();
-    // A history that does not extend the one known is refused, and the request kept.
+    // A history that does not extend the one known convicts, too, by the proof that comes with it.
     let verdict = witness.add_checkpoint(&log_key(), &request(&second, 12, 20), 102).unwrap();
-    assert_eq!(verdict.http().0, 422);
-    assert_eq!(files(&world.file("evidence")).len(), 2);
+    assert!(matches!(&verdict, Verdict::Refused(WitnessRefusal::Fork(_))) && verdict.http().0 == 422, "{verdict:?}");
+    // A proof that proves nothing is kept for whoever looks into it.
+    let useless = AddCheckpoint { old: 12, proof: vec![], checkpoint: checkpoint(&second, 20) }.encode();
+    assert_eq!(witness.add_checkpoint(&log_key(), &useless, 103).unwrap().http().0, 422);
+    let kept = files(&world.file("evidence"));
+    let names = kept.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap());
+    assert_eq!(names.map(|name| name.split('-').next().unwrap()).collect::<Vec<_>>(), ["fork", "fork", "inconsistent"]);
+    for (_, bytes) in &kept[..2] {
+        ForkEvidence::parse(bytes).unwrap().verify(&KeyRing::from_iter([log_key()])).unwrap();
+    }
     assert_eq!(size_of(&witness), 12);
+    // However many a log makes, they do not fill the disk.
+    for other in 0..12 {
+        let another = history(20, other);
+        let _refused = witness.add_checkpoint(&log_key(), &request(&another, 0, 12), 104).unwrap();
+    }
+    assert_eq!(files(&world.file("evidence")).len(), 9);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod csv_endings;
 mod file_endings;
+mod frames;
 mod hints;
 mod keys;
 mod output;

@@ -2,7 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22")]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22, 23, 9")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -31,16 +31,20 @@ pub mod request {
         LastCosigned(super::LastCosigned),
         #[prost(message, tag = "22")]
         Seen(super::Seen),
+        #[prost(message, tag = "23")]
+        Entries(super::EntriesFrom),
+        #[prost(message, tag = "9")]
+        Meet(super::Offer),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 7")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
 pub mod reply {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
         #[prost(message, tag = "1")]
         Ack(super::Ack),
@@ -65,6 +69,12 @@ pub mod reply {
         /// to LastCosigned and Seen
         #[prost(message, tag = "21")]
         Cosigned(super::Cosigned),
+        /// to EntriesFrom
+        #[prost(message, tag = "22")]
+        Entries(super::Entries),
+        /// to Meet: what this side brings to the same meeting; Pending if nobody has come yet
+        #[prost(message, tag = "7")]
+        Offer(super::Offer),
     }
 }
 /// Proposer to approver: the signed terms.
@@ -201,6 +211,35 @@ pub struct Seen {
     #[prost(bytes = "bytes", tag = "2")]
     pub checkpoint: ::prost::bytes::Bytes,
 }
+/// What does your log hold of the jobs that you did with me, from this index on?
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EntriesFrom {
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+}
+/// Some of it, in order, each with its proof; what is not the asker's business is left out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Entries {
+    /// the tree of the proofs, signed by the log; empty if the log is
+    #[prost(bytes = "bytes", tag = "1")]
+    pub checkpoint: ::prost::bytes::Bytes,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<LogEntry>,
+    /// where to go on; the checkpoint's size at the end
+    #[prost(uint64, tag = "3")]
+    pub next: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogEntry {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// the signed note, byte for byte
+    #[prost(bytes = "bytes", tag = "2")]
+    pub entry: ::prost::bytes::Bytes,
+    /// RFC 6962 inclusion proof, 32 bytes a hash
+    #[prost(bytes = "bytes", tag = "3")]
+    pub path: ::prost::bytes::Bytes,
+}
 /// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Countersign {
@@ -215,6 +254,31 @@ pub struct Countersigned {
     /// a signature line under the same text
     #[prost(string, tag = "1")]
     pub signature: ::prost::alloc::string::String,
+}
+/// Either side: it waits at a meeting of this name, and this is what it brings. Both sides bring the same, but for the
+/// dataset; the side whose name sorts first then proposes the job and says its number.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Offer {
+    #[prost(string, tag = "1")]
+    pub meeting: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// normalisation profiles of the key columns
+    #[prost(string, repeated, tag = "3")]
+    pub key: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub receivers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "5")]
+    pub purpose: ::prost::alloc::string::String,
+    /// of the side that offers
+    #[prost(string, tag = "6")]
+    pub dataset: ::prost::alloc::string::String,
+    /// the job that was proposed for this meeting, once there is one
+    #[prost(string, tag = "7")]
+    pub job: ::prost::alloc::string::String,
+    /// tells this call from an earlier one of the same name
+    #[prost(string, tag = "8")]
+    pub call: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pending {}

@@ -184,6 +184,56 @@ pub struct Dataset {
     #[prost(string, tag = "12")]
     pub added: ::prost::alloc::string::String,
 }
+/// A frame is a dataset for one job: its key columns, in the memory of the daemon and nowhere else. The header comes first,
+/// then any number of batches. Handing it over is its owner's approval of one job of this kind with this peer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AddFrameRequest {
+    #[prost(oneof = "add_frame_request::Part", tags = "1, 2")]
+    pub part: ::core::option::Option<add_frame_request::Part>,
+}
+/// Nested message and enum types in `AddFrameRequest`.
+pub mod add_frame_request {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Part {
+        #[prost(message, tag = "1")]
+        Header(super::FrameHeader),
+        #[prost(message, tag = "2")]
+        Batch(super::FrameBatch),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FrameHeader {
+    #[prost(message, repeated, tag = "1")]
+    pub keys: ::prost::alloc::vec::Vec<KeyColumn>,
+    /// error | first | all
+    #[prost(string, tag = "2")]
+    pub duplicates: ::prost::alloc::string::String,
+    /// error | skip
+    #[prost(string, tag = "3")]
+    pub invalid: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub peer: ::prost::alloc::string::String,
+    /// intersect | align | cardinality
+    #[prost(string, tag = "5")]
+    pub kind: ::prost::alloc::string::String,
+    /// us | peer | both
+    #[prost(string, tag = "6")]
+    pub receiver: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FrameBatch {
+    #[prost(message, repeated, tag = "1")]
+    pub columns: ::prost::alloc::vec::Vec<FrameCells>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FrameCells {
+    /// one after the other
+    #[prost(bytes = "bytes", tag = "1")]
+    pub cells: ::prost::bytes::Bytes,
+    /// of each cell: 0 for a null, else its length and one
+    #[prost(uint32, repeated, tag = "2")]
+    pub lengths: ::prost::alloc::vec::Vec<u32>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDatasetsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -269,6 +319,28 @@ pub struct SubmitJobRequest {
     /// the same key submits once
     #[prost(string, tag = "7")]
     pub request_key: ::prost::alloc::string::String,
+}
+/// Both sides ask for the same job under the same name: whoever comes first waits for the other. Returns the job once it
+/// is proposed, or fails naming what the sides differ in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeetJobRequest {
+    /// the name, the same on both sides
+    #[prost(string, tag = "1")]
+    pub meeting: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// ours
+    #[prost(string, tag = "3")]
+    pub dataset: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub peer: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub receiver: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub purpose: ::prost::alloc::string::String,
+    /// for the other side
+    #[prost(uint64, tag = "7")]
+    pub wait_seconds: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobRequest {
@@ -393,6 +465,12 @@ pub struct EvidenceReply {
     #[prost(bytes = "bytes", tag = "1")]
     pub certificate: ::prost::bytes::Bytes,
 }
+/// Our rows of a result, counted from 0: ascending, or in the order that both sides share.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RowNumbers {
+    #[prost(uint32, repeated, tag = "1")]
+    pub rows: ::prost::alloc::vec::Vec<u32>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEventsRequest {
     #[prost(uint64, tag = "1")]
@@ -420,6 +498,40 @@ pub struct Event {
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub detail: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileRequest {
+    #[prost(string, tag = "1")]
+    pub peer: ::prost::alloc::string::String,
+    /// younger entries may be missing on one side
+    #[prost(uint64, tag = "2")]
+    pub grace_seconds: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReconcileReply {
+    /// entries compared
+    #[prost(uint64, tag = "1")]
+    pub ours: u64,
+    #[prost(uint64, tag = "2")]
+    pub theirs: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub mismatches: ::prost::alloc::vec::Vec<Mismatch>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mismatch {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub job: ::prost::alloc::string::String,
+    /// its index in our log
+    #[prost(uint64, optional, tag = "3")]
+    pub ours: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub theirs: ::core::option::Option<u64>,
+    #[prost(string, tag = "5")]
+    pub what: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod control_client {
@@ -783,6 +895,30 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "OpenRecord"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn add_frame(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::AddFrameRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDatasetReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/AddFrame",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "AddFrame"));
+            self.inner.client_streaming(req, path, codec).await
+        }
         pub async fn set_rule(
             &mut self,
             request: impl tonic::IntoRequest<super::SetRuleRequest>,
@@ -823,6 +959,27 @@ pub mod control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "SubmitJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn meet_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MeetJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/MeetJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "MeetJob"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn list_jobs(
@@ -1062,6 +1219,30 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "Evidence"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn job_rows(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RowNumbers>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/JobRows",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "JobRows"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         pub async fn list_events(
             &mut self,
             request: impl tonic::IntoRequest<super::ListEventsRequest>,
@@ -1084,6 +1265,27 @@ pub mod control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "ListEvents"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn reconcile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconcileRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReconcileReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/Reconcile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "Reconcile"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -1158,6 +1360,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::OpenRecordRequest>,
         ) -> std::result::Result<tonic::Response<super::OpenRecordReply>, tonic::Status>;
+        async fn add_frame(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::AddFrameRequest>>,
+        ) -> std::result::Result<tonic::Response<super::AddDatasetReply>, tonic::Status>;
         async fn set_rule(
             &self,
             request: tonic::Request<super::SetRuleRequest>,
@@ -1165,6 +1371,10 @@ pub mod control_server {
         async fn submit_job(
             &self,
             request: tonic::Request<super::SubmitJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status>;
+        async fn meet_job(
+            &self,
+            request: tonic::Request<super::MeetJobRequest>,
         ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status>;
         async fn list_jobs(
             &self,
@@ -1222,10 +1432,24 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::JobRequest>,
         ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status>;
+        /// Server streaming response type for the JobRows method.
+        type JobRowsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RowNumbers, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn job_rows(
+            &self,
+            request: tonic::Request<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<Self::JobRowsStream>, tonic::Status>;
         async fn list_events(
             &self,
             request: tonic::Request<super::ListEventsRequest>,
         ) -> std::result::Result<tonic::Response<super::ListEventsReply>, tonic::Status>;
+        async fn reconcile(
+            &self,
+            request: tonic::Request<super::ReconcileRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReconcileReply>, tonic::Status>;
     }
     /// What a party's own operators and applications ask of their daemon. Peers never reach this service.
     #[derive(Debug)]
@@ -1832,6 +2056,53 @@ pub mod control_server {
                     };
                     Box::pin(fut)
                 }
+                "/tacitly.control.v1.Control/AddFrame" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddFrameSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ClientStreamingService<super::AddFrameRequest>
+                    for AddFrameSvc<T> {
+                        type Response = super::AddDatasetReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::AddFrameRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::add_frame(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddFrameSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tacitly.control.v1.Control/SetRule" => {
                     #[allow(non_camel_case_types)]
                     struct SetRuleSvc<T: Control>(pub Arc<T>);
@@ -1903,6 +2174,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SubmitJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/MeetJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct MeetJobSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::MeetJobRequest>
+                    for MeetJobSvc<T> {
+                        type Response = super::Job;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MeetJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::meet_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MeetJobSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2397,6 +2711,52 @@ pub mod control_server {
                     };
                     Box::pin(fut)
                 }
+                "/tacitly.control.v1.Control/JobRows" => {
+                    #[allow(non_camel_case_types)]
+                    struct JobRowsSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::JobRequest>
+                    for JobRowsSvc<T> {
+                        type Response = super::RowNumbers;
+                        type ResponseStream = T::JobRowsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::job_rows(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = JobRowsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tacitly.control.v1.Control/ListEvents" => {
                     #[allow(non_camel_case_types)]
                     struct ListEventsSvc<T: Control>(pub Arc<T>);
@@ -2427,6 +2787,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/Reconcile" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconcileSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ReconcileRequest>
+                    for ReconcileSvc<T> {
+                        type Response = super::ReconcileReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconcileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::reconcile(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconcileSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

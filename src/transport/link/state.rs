@@ -157,8 +157,9 @@ impl State {
         }
         self.let_go();
         if self.boot.replace(hello.boot).is_some_and(|boot| boot != hello.boot) {
-            for session in self.sessions.values_mut().filter(|session| session.theirs.is_some()) {
-                session.forgotten = true;
+            // Also those that it had not opened yet: the new process knows nothing of them, and would never.
+            for session in self.sessions.values_mut() {
+                session.forgotten |= session.theirs.is_some();
                 session.end(Departure::Restarted);
             }
             // The new process counts its channels from 1 again: old numbers would be taken for new ones.

@@ -76,12 +76,32 @@ pub fn verify_consistency(
         };
     }
     // The old tree of a power of two is one full subtree: its root starts the climb and is not sent.
-    let (first, rest) = if old.is_power_of_two() {
-        (old_root, proof)
-    } else {
-        let (first, rest) = proof.split_first().ok_or(ProofFault::WrongLength)?;
-        (first, rest)
-    };
+    let (first, rest) =
+        if old.is_power_of_two() { (old_root, proof) } else { proof.split_first().ok_or(ProofFault::WrongLength)? };
+    let found = climb(old, new, first, rest)?;
+    if found == (*old_root, *new_root) { Ok(()) } else { Err(ProofFault::WrongRoot) }
+}
+
+/// The roots of the old and the new tree that a consistency proof leads to.
+///
+/// The new root binds the old one: all hashes of the proof are nodes of the new tree, so whoever finds two proofs from
+/// one new root to different old roots has found a collision.
+///
+/// # Errors
+/// [`ProofFault::OutsideTree`] unless `0 < old < new`, and if `old` is a power of two, whose proof begins with the old
+/// root without showing it; [`ProofFault::WrongLength`].
+///
+/// Source: RFC 9162, section 2.1.4.2.
+pub fn roots_from_consistency(old: u64, new: u64, proof: &[Hash]) -> Result<(Hash, Hash), ProofFault> {
+    if old == 0 || old >= new || new > MAX_TREE_SIZE || old.is_power_of_two() {
+        return Err(ProofFault::OutsideTree);
+    }
+    let (first, rest) = proof.split_first().ok_or(ProofFault::WrongLength)?;
+    climb(old, new, first, rest)
+}
+
+/// Both roots, from the largest full subtree at the old tree's right edge upwards.
+fn climb(old: u64, new: u64, first: &Hash, rest: &[Hash]) -> Result<(Hash, Hash), ProofFault> {
     let (mut place, mut last) = (old - 1, new - 1);
     while place & 1 == 1 {
         place >>= 1;
@@ -105,8 +125,5 @@ pub fn verify_consistency(
         place >>= 1;
         last >>= 1;
     }
-    if last != 0 {
-        return Err(ProofFault::WrongLength);
-    }
-    if found_old == *old_root && found_new == *new_root { Ok(()) } else { Err(ProofFault::WrongRoot) }
+    if last == 0 { Ok((found_old, found_new)) } else { Err(ProofFault::WrongLength) }
 }

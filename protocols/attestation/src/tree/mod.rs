@@ -15,7 +15,7 @@ mod tile_hashes;
 
 pub use bundle::{MAX_ENTRY_BYTES, MalformedBundle, decode_bundle, encode_bundle};
 pub use compact::{CompactRange, MalformedRange};
-pub use consistency::{prove_consistency, verify_consistency};
+pub use consistency::{prove_consistency, roots_from_consistency, verify_consistency};
 pub use inclusion::{inclusion_nodes, prove_inclusion, root_from_inclusion, verify_inclusion};
 pub use memory::{MemoryTree, NoSuchNode};
 pub use source::{HashSource, Node, ProveError, root_at};

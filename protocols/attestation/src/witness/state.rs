@@ -52,8 +52,9 @@ pub enum WitnessRefusal {
         /// The size cosigned last.
         known: u64,
     },
-    /// The log signed two trees of the same size. Keep the evidence: it convicts the log before everybody.
-    #[error("the log has signed two different trees of size {}", .0.size())]
+    /// The log signed two trees of the same size, or proved that its tree was another one at the size known. Keep the
+    /// evidence: it convicts the log before everybody.
+    #[error("the log has signed two histories that differ at size {}", .0.size())]
     Fork(Box<ForkEvidence>),
     /// The proof does not show that the new tree extends the old one. Keep the request: it may be a fork.
     #[error("the proof does not show that the tree only grew")]
@@ -68,6 +69,7 @@ impl WitnessRefusal {
             Self::UnknownLog => 404,
             Self::NotSigned => 403,
             Self::OldAboveNew => 400,
+            Self::Fork(evidence) if !evidence.proof.is_empty() => 422,
             Self::Conflict { .. } | Self::Fork(_) => 409,
             Self::Inconsistent => 422,
         }
@@ -130,7 +132,7 @@ impl WitnessState {
         let (size, root) = self.known();
         if let Some(head) = self.head.as_ref().filter(|_| offered.size == size && offered.root != root) {
             // Whatever size it claims to come from: this one convicts the log.
-            let evidence = ForkEvidence { known: head.checkpoint.clone(), offered: checkpoint };
+            let evidence = ForkEvidence { known: head.checkpoint.clone(), offered: checkpoint, proof: Vec::new() };
             return Err(WitnessRefusal::Fork(Box::new(evidence)));
         }
         if request.old != size {
@@ -138,7 +140,16 @@ impl WitnessState {
         }
         let empty = offered.size == 0 && offered.root != empty_root();
         if empty || verify_consistency(size, &root, offered.size, &offered.root, &request.proof).is_err() {
-            return Err(WitnessRefusal::Inconsistent);
+            // A log that proves its other history convicts itself.
+            let evidence = self.head.as_ref().map(|head| ForkEvidence {
+                known: head.checkpoint.clone(),
+                offered: checkpoint,
+                proof: request.proof.clone(),
+            });
+            let convicting = evidence.filter(|evidence| evidence.verify(&self.keys).is_ok());
+            return Err(
+                convicting.map_or(WitnessRefusal::Inconsistent, |evidence| WitnessRefusal::Fork(evidence.into()))
+            );
         }
         // A clock that was set back must not make this witness say that it saw the larger tree first.
         let time = self.head.as_ref().map_or(now, |head| head.time.max(now));

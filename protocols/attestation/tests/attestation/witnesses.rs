@@ -1,8 +1,9 @@
 //! A witness: one history, whoever asks, in whatever order.
 
 use tacitly_attestation::checkpoint::SignedCheckpoint;
-use tacitly_attestation::hash::{Hash, empty_root};
+use tacitly_attestation::hash::{Hash, empty_root, leaf_hash};
 use tacitly_attestation::note::KeyRing;
+use tacitly_attestation::tree::MemoryTree;
 use tacitly_attestation::witness::{
     AddCheckpoint, ForkEvidence, ForkFault, Head, MalformedRequest, WitnessRefusal, WitnessState,
 };
@@ -73,10 +74,11 @@ fn the_same_size_with_another_root_is_a_fork_and_the_evidence_convicts_the_log()
         assert_eq!(read.verify(&[log_key("shop-b").public].into_iter().collect()), Err(ForkFault::NotSigned));
     }
     let head = state.head().unwrap().checkpoint.clone();
-    let harmless = ForkEvidence { known: head.clone(), offered: head.clone() };
+    let harmless = ForkEvidence { known: head.clone(), offered: head.clone(), proof: vec![] };
     assert_eq!(harmless.verify(&keys()), Err(ForkFault::NoContradiction));
     let unsigned = SignedCheckpoint::new(other.checkpoint()).unwrap();
-    assert_eq!(ForkEvidence { known: head, offered: unsigned }.verify(&keys()), Err(ForkFault::NotSigned));
+    let unsigned = ForkEvidence { known: head, offered: unsigned, proof: vec![] };
+    assert_eq!(unsigned.verify(&keys()), Err(ForkFault::NotSigned));
 }
 
 #[test]
@@ -98,6 +100,36 @@ fn a_proof_of_another_history_or_a_stale_one_is_refused() {
     assert_eq!(fresh().consider(&void, NOW), Err(WitnessRefusal::Inconsistent));
     let void = AddCheckpoint { checkpoint: checkpoint("bank-a", 0, empty_root()), ..void };
     assert!(fresh().consider(&void, NOW).is_ok());
+}
+
+#[test]
+fn a_log_that_proves_another_history_of_a_larger_size_convicts_itself() {
+    let mut other = MemoryTree::new();
+    (0..30_u64).for_each(|index| other.push(leaf_hash(&(index + u64::from(index > 2) * 99).to_be_bytes())));
+    for known in 4..20 {
+        let state = at(known);
+        for new in known + 1..30 {
+            let refusal = state.consider(&request(&other, known, new), NOW).unwrap_err();
+            assert_eq!(refusal.http_status(), 422);
+            // The proof from a power of two begins with the root that it should show.
+            if known.is_power_of_two() {
+                assert_eq!(refusal, WitnessRefusal::Inconsistent);
+                continue;
+            }
+            let WitnessRefusal::Fork(evidence) = refusal else { panic!("{known} {new}: {refusal}") };
+            let read = ForkEvidence::parse(&evidence.encode()).unwrap();
+            assert_eq!((read.verify(&keys()), &read), (Ok(()), &*evidence));
+            // A proof that is another, and an honest one, convict nobody.
+            for at in 0..read.proof.len() {
+                let mut altered = read.clone();
+                altered.proof[at].0[7] ^= 1;
+                assert_eq!(altered.verify(&keys()), Err(ForkFault::NoContradiction), "{known} {new} {at}");
+            }
+            let honest = request(&levels(30), known, new);
+            let honest = ForkEvidence { known: read.known, offered: honest.checkpoint, proof: honest.proof };
+            assert_eq!(honest.verify(&keys()), Err(ForkFault::NoContradiction), "{known} {new}");
+        }
+    }
 }
 
 /// The race of the specification: both requests are right when they arrive, and the smaller is stored last.

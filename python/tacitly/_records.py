@@ -1,0 +1,146 @@
+"""What a daemon tells of jobs, peers, datasets and events, as plain records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any, Optional, TypeVar
+
+from . import _html, errors
+
+T = TypeVar("T")
+
+
+def read(kind: type[T], told: dict[str, Any]) -> T:
+    """A record of the fields it knows; a newer daemon may tell more."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in told.items() if name in known})
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """Why a job ended otherwise than well."""
+
+    code: str
+    who: str
+    stage: str
+    text: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job as it stood when the daemon was asked."""
+
+    id: str
+    kind: str
+    role: str
+    peer: str
+    dataset: str
+    peer_dataset: str
+    receiver: str
+    purpose: str
+    state: str
+    stage: str
+    done: int
+    total: int
+    bytes_out: int
+    bytes_in: int
+    our_items: int
+    peer_items: int
+    result_items: int
+    failure: Optional[FailureRecord]
+    created: str
+    finished: str
+    attempt: int
+    terms: str
+    hint: str
+    settled: bool
+
+    @classmethod
+    def from_json(cls, text: str) -> JobRecord:
+        """Reads what a daemon told."""
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> JobRecord:
+        """Reads what a daemon told."""
+        failure = told.get("failure")
+        return read(cls, {**told, "failure": read(FailureRecord, failure) if failure else None})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return self.state in ("done", "failed", "cancelled", "refused")
+
+    def error(self) -> errors.TacitlyError:
+        """The exception for how the job stands."""
+        failure = self.failure or FailureRecord("", "", "", "", "")
+        text = failure.text or f"the job is {self.state}"
+        return errors.of(
+            failure.code,
+            text,
+            stage=failure.stage,
+            peer=failure.who or self.peer,
+            job=self.id,
+            hint=failure.mend,
+        )
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A party that we know, and the link to it."""
+
+    party: str
+    address: str
+    link_up: bool
+    link_detail: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A registered file, or a frame that was handed over for one job."""
+
+    name: str
+    path: str
+    format: str
+    keys: list[dict[str, str]]
+    columns: list[str]
+    rows: int
+    size_bytes: int
+    sha256: str
+    duplicates: str
+    invalid: str
+    rules: list[dict[str, str]]
+    added: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of the audit trail."""
+
+    sequence: int
+    at: str
+    job: str
+    actor: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a daemon stands."""
+
+    party: str
+    version: str
+    listen: str
+    peers: list[Peer]
+    backend: str
+    running_jobs: int
+    certificate_expires: str
+    warnings: list[str]
+
+    def _repr_html_(self) -> str:
+        rows = [(peer.party, "up" if peer.link_up else peer.link_detail, peer.address) for peer in self.peers]
+        return _html.table(("peer", "link", "address"), rows, f"{self.party} · tacitly {self.version}")

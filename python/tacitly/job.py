@@ -1,0 +1,108 @@
+"""Jobs of one party: what stands in its ledger, and what a person does about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Optional
+
+from . import _core, _html, errors
+from ._progress import Line, Progress, silent
+from ._records import Event, JobRecord, read
+from .result import Result, result_of
+
+
+class Job:
+    """One job. ``record`` is how it stood when last asked; every call here asks again."""
+
+    def __init__(self, client: _core.Client, record: JobRecord) -> None:
+        self._client = client
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        """Its number, the same on both sides."""
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        """Its state in our ledger, as in docs/jobs.md."""
+        return self.record.state
+
+    def refresh(self) -> Job:
+        """Asks the daemon how the job stands."""
+        return self._noted(self._client.get_job(self.id))
+
+    def explain(self) -> str:
+        """What a person reads before approving."""
+        return self._client.explain_job(self.id)
+
+    def approve(self) -> Job:
+        """Approves a job that waits for a person here."""
+        return self._noted(self._client.approve_job(self.id))
+
+    def refuse(self, reason: str = "") -> Job:
+        """Refuses a job that waits for a person here; the peer reads the reason."""
+        return self._noted(self._client.refuse_job(self.id, reason))
+
+    def cancel(self) -> Job:
+        """Ends the job on both sides."""
+        return self._noted(self._client.cancel_job(self.id))
+
+    def resume(self) -> Job:
+        """Goes on with a suspended job, from either side."""
+        return self._noted(self._client.resume_job(self.id))
+
+    def purge(self) -> Job:
+        """Wipes the result of a job that is over; the ledger keeps that it was."""
+        return self._noted(self._client.purge_job(self.id))
+
+    def events(self) -> list[Event]:
+        """The job's lines in the audit trail."""
+        return [read(Event, event) for event in json.loads(self._client.list_events(0, self.id))]
+
+    def wait(self, progress: Progress = False, frame: Optional[Any] = None) -> Result:
+        """Waits for the end and returns the result. ``frame`` is the one that was given to the job, if there was one.
+
+        Raises the exception of the job's failure; :class:`~tacitly.errors.PeerLost` if it is suspended. A Ctrl-C ends
+        the waiting, not the job: see :meth:`cancel`.
+        """
+        line = Line() if progress is True else None
+        show = line or (progress if callable(progress) else silent)
+        try:
+            updates = self._client.watch_job(self.id)
+            while (update := updates.next()) is not None:
+                self._noted(update)
+                show(self.record)
+        finally:
+            if line is not None:
+                line.close()
+        return self.result(frame)
+
+    def result(self, frame: Optional[Any] = None) -> Result:
+        """The result of a job that is done."""
+        if self.record.state != "done":
+            self.refresh()
+        if self.record.state == "done":
+            return result_of(self.record, self._client, frame)
+        if self.record.failure is None and not self.record.settled:
+            raise errors.of("job-state", f"the job is {self.state}", job=self.id, hint="wait() for its end")
+        raise self.record.error()
+
+    def _noted(self, told: str) -> Job:
+        self.record = JobRecord.from_json(told)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}: {self.record.kind} with {self.record.peer}, {self.state}>"
+
+
+class JobList(list[Job]):
+    """Jobs, oldest first, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        def row(job: Job) -> tuple[object, ...]:
+            one = job.record
+            failure = one.failure.code if one.failure else ""
+            return (one.id, one.kind, one.peer, one.state, one.stage or failure, one.result_items)
+
+        return _html.table(("job", "kind", "peer", "state", "", "result"), map(row, self))

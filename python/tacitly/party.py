@@ -1,0 +1,229 @@
+"""A party: its daemon in this process, or one that runs elsewhere on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional, Union
+
+from . import _core
+from ._records import Dataset, Event, JobRecord, Peer, Status, read
+from .job import Job, JobList
+from .session import Session
+
+AnyPath = Union[str, PathLike[str]]
+
+
+class Party:
+    """One party, with its ledger, its peers and its rules.
+
+    Use :meth:`from_config` to run its daemon in this process, or :func:`connect` to use one that runs. Both speak to the
+    same daemon code through the same interface.
+    """
+
+    def __init__(self, client: _core.Client, name: str, home: Optional[Path], daemon: Optional[_core.Daemon]) -> None:
+        self._client = client
+        self._daemon = daemon
+        self.name = name
+        self.home = home
+        self._stop = weakref.finalize(self, daemon.stop) if daemon is not None else None
+
+    @classmethod
+    def from_config(cls, path: AnyPath = "party.toml", *, log: bool = False) -> Party:
+        """Runs the daemon of a party in this process, on its own store, until :meth:`close`.
+
+        ``path`` is its ``party.toml`` or the folder of it. ``log`` writes the daemon's log to standard error. Frames
+        need ``limits.frame_mib`` in ``party.toml``.
+        """
+        home = _home(path)
+        daemon = _core.Daemon.start(home, log)
+        return cls(_core.Client.through_socket(daemon.socket), daemon.party, home, daemon)
+
+    @classmethod
+    def create(
+        cls, home: AnyPath, name: str, *, listen: Optional[str] = None, frame_mib: int = 1024, log: bool = False
+    ) -> Party:
+        """Makes a new party in a folder, as ``tacitly init`` does, and runs its daemon.
+
+        ``listen`` is its port for peers, such as ``0.0.0.0:7100``; without one it only dials. ``frame_mib`` is the
+        memory that frames may take, 0 to take none.
+
+        >>> import tempfile, pathlib, tacitly as tt
+        >>> with tt.Party.create(pathlib.Path(tempfile.mkdtemp(), "bank"), "bank") as bank:
+        ...     bank.name, bank.peers()
+        ('bank', [])
+        """
+        _core.create_home(Path(home), name, listen, frame_mib, 5.0, 30.0)
+        return cls.from_config(home, log=log)
+
+    def session(self, peer: str, *, job: str, purpose: str = "", timeout: float = 600) -> Session:
+        """Jobs with a peer. Both sides give the same ``job`` name; the first call waits ``timeout`` seconds for the
+        other side's. ``purpose`` is stated to the peer's rule and in both audit trails."""
+        return Session(self, peer, job, purpose, timeout)
+
+    def status(self) -> Status:
+        """How the daemon stands."""
+        told = json.loads(self._client.status())
+        return read(Status, {**told, "peers": [read(Peer, peer) for peer in told["peers"]]})
+
+    def jobs(self, state: str = "") -> JobList:
+        """All jobs, oldest first, or those in one state."""
+        told = json.loads(self._client.list_jobs(state))
+        return JobList(Job(self._client, JobRecord.from_dict(job)) for job in told)
+
+    def job(self, id: str) -> Job:
+        """One job by its number."""
+        return Job(self._client, JobRecord.from_json(self._client.get_job(id)))
+
+    def submit(
+        self,
+        kind: str,
+        dataset: str,
+        peer: str,
+        peer_dataset: str,
+        *,
+        receiver: str = "us",
+        purpose: str = "",
+        request_key: str = "",
+    ) -> Job:
+        """Proposes a job on two registered datasets, as ``tacitly psi`` does, and does not wait for it."""
+        told = self._client.submit_job(
+            kind=kind,
+            dataset=dataset,
+            peer=peer,
+            peer_dataset=peer_dataset,
+            receiver=receiver,
+            purpose=purpose,
+            request_key=request_key,
+        )
+        return Job(self._client, JobRecord.from_json(told))
+
+    def events(self, since: int = 0) -> list[Event]:
+        """The audit trail, oldest first."""
+        return [read(Event, event) for event in json.loads(self._client.list_events(since, ""))]
+
+    def peers(self) -> list[Peer]:
+        """Parties that we know, with the links to them."""
+        return [read(Peer, peer) for peer in json.loads(self._client.list_peers())]
+
+    def invite(self, *, valid_seconds: int = 86_400) -> str:
+        """A code with which another party joins us; send it over a channel you trust."""
+        return str(json.loads(self._client.invite(valid_seconds))["code"])
+
+    def join(self, code: str) -> Peer:
+        """Joins the party that gave us this code."""
+        return read(Peer, json.loads(self._client.join(code)))
+
+    def remove_peer(self, peer: str) -> None:
+        """Forgets a peer and every rule for it."""
+        self._client.remove_peer(peer)
+
+    def datasets(self) -> list[Dataset]:
+        """Registered files, and frames of jobs that are not over."""
+        return [read(Dataset, dataset) for dataset in json.loads(self._client.list_datasets())]
+
+    def add_dataset(
+        self,
+        name: str,
+        path: AnyPath,
+        keys: dict[str, str],
+        *,
+        format: str = "",
+        encoding: str = "",
+        delimiter: str = "",
+        duplicates: str = "error",
+        invalid: str = "error",
+        replace: bool = False,
+        allow: Sequence[str] = (),
+    ) -> Dataset:
+        """Registers a CSV or Parquet file, as ``tacitly dataset add`` does. ``keys`` gives each key column its profile,
+        in order; peers in ``allow`` get a rule without limits."""
+        dataset, _report = self._client.add_dataset(
+            name=name,
+            path=os.path.abspath(path),
+            format=format,
+            encoding=encoding,
+            delimiter=delimiter,
+            keys=list(keys.items()),
+            duplicates=duplicates,
+            invalid=invalid,
+            replace=replace,
+            allow=list(allow),
+        )
+        return read(Dataset, json.loads(dataset))
+
+    def remove_dataset(self, name: str) -> None:
+        """Forgets a dataset; its file stays."""
+        self._client.remove_dataset(name)
+
+    def allow(self, dataset: str, peer: str, **limits: Any) -> dict[str, Any]:
+        """Gives a peer a rule for a dataset; ``limits`` as in docs/datasets.md, such as ``min_intersection=1000``.
+        Returns the rule in full."""
+        rule: dict[str, Any] = json.loads(self._client.set_rule(dataset, peer, json.dumps(limits)))
+        return rule
+
+    def disallow(self, dataset: str, peer: str) -> None:
+        """Takes a peer's rule for a dataset away."""
+        self._client.set_rule(dataset, peer, "")
+
+    def backup(self, path: AnyPath) -> int:
+        """Writes a backup of the store to a new file and returns its size."""
+        return self._client.backup(os.path.abspath(path))
+
+    def rotate_identity(self, *, force: bool = False, grace_seconds: int = 86_400) -> dict[str, Any]:
+        """Renews the TLS key and tells the peers, as ``tacitly identity rotate`` does."""
+        told: dict[str, Any] = json.loads(self._client.rotate_identity(force, grace_seconds))
+        return told
+
+    def shutdown(self) -> None:
+        """Asks the daemon to stop, wherever it runs. :meth:`close` leaves a daemon of another process alone."""
+        self._client.shutdown()
+
+    def close(self) -> None:
+        """Ends the daemon if it runs in this process: jobs get time to finish, what does not is taken up next time."""
+        if self._stop is not None:
+            self._stop()
+
+    def __enter__(self) -> Party:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "in this process" if self._daemon is not None else "connected"
+        return f"<Party {self.name}, {where}>"
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
+
+
+def connect(home: AnyPath = ".", *, address: Optional[str] = None, token_file: Optional[AnyPath] = None) -> Party:
+    """Connects to a party's daemon that runs on this machine.
+
+    ``home`` is the party's folder (or its ``party.toml``), whose socket only its owner may use. With ``address`` and
+    ``token_file`` the control port is used instead, as with ``tacitly --connect``; frames need the socket.
+    """
+    if address is not None:
+        if token_file is None:
+            raise TypeError("a control port wants a token: give token_file=")
+        client = _core.Client.through_port(address, Path(token_file))
+        return Party(client, str(json.loads(client.status())["party"]), None, None)
+    folder = _home(home)
+    name, socket = _core.party_of(folder)
+    return Party(_core.Client.through_socket(socket), name, folder, None)
+
+
+def _home(path: AnyPath) -> Path:
+    given = Path(path).absolute()
+    return given.parent if given.name == "party.toml" else given

@@ -1,0 +1,210 @@
+//! Two logs held against each other: what two parties recorded of the jobs that they did together.
+//!
+//! A log shows what was recorded, never that all was. Both sides record each job and each question, so what one of them
+//! left out or wrote otherwise is found here.
+
+use std::collections::BTreeMap;
+
+use tacitly_attestation::entry::{
+    AgreementEntry, Body, Id, LeafHash, QueryEntry, ResultEntry, ServeEntry, Sharing, SignedEntry,
+};
+use tacitly_core::PartyId;
+
+/// An entry with its place in its log.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its index.
+    pub index: u64,
+    /// The entry.
+    pub entry: SignedEntry,
+}
+
+/// Something that the two logs do not say alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The kind of entry.
+    pub kind: &'static str,
+    /// The job.
+    pub job: Id,
+    /// Where it stands in our log.
+    pub ours: Option<u64>,
+    /// Where it stands in theirs.
+    pub theirs: Option<u64>,
+    /// What differs.
+    pub what: String,
+}
+
+/// What a comparison has shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Entries of ours that were compared.
+    pub ours: u64,
+    /// Entries of theirs.
+    pub theirs: u64,
+    /// What does not agree, job by job.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// Whether both sides must have something to say about an entry of `by` when it did a job with `with`.
+#[must_use]
+pub fn concerns(entry: &SignedEntry, with: PartyId) -> bool {
+    match entry.entry().body() {
+        Body::Agreement(agreement) => agreement.parties.iter().any(|party| party.party == with),
+        Body::Result(result) => result.peers.iter().any(|peer| peer.peer == with),
+        Body::Query(query) => query.responder == with,
+        Body::Serve(serve) => serve.asker == with,
+        _ => false,
+    }
+}
+
+/// Compares what `me` recorded of its jobs with `peer` with what `peer` recorded of its jobs with `me`. Entries that
+/// are missing on one side count only if the other's is not younger than `settled`, in milliseconds since 1970: the
+/// other side may be about to record its own.
+#[must_use]
+pub fn reconcile(me: PartyId, ours: &[Placed], peer: PartyId, theirs: &[Placed], settled: u64) -> Reconciled {
+    let (our, their) = (Side::of(ours, peer), Side::of(theirs, me));
+    let mut found = Found { settled, mismatches: Vec::new() };
+    found.pairs("agreement", &our.agreements, &their.agreements, |a, b| {
+        let same = (&a.protocol, a.version, &a.terms, &a.purpose) == (&b.protocol, b.version, &b.terms, &b.purpose);
+        let fields = [
+            (!same, "protocol, terms or purpose differ"),
+            (a.parties != b.parties, "the parties, their roles or their data sets differ"),
+            (a.limits != b.limits || a.expires != b.expires, "the limits differ"),
+            (a.price != b.price, "the price differs"),
+        ];
+        fields.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what.to_owned())
+    });
+    found.pairs("result", &our.results, &their.results, |a, b| results(me, a, peer, b));
+    found.questions(&our.queries, &their.serves, Direction::WeAsked);
+    found.questions(&their.queries, &our.serves, Direction::TheyAsked);
+    found.mismatches.sort_by_key(|mismatch| (mismatch.job.0, mismatch.kind));
+    Reconciled { ours: our.count, theirs: their.count, mismatches: found.mismatches }
+}
+
+fn results(me: PartyId, ours: &ResultEntry, peer: PartyId, theirs: &ResultEntry) -> Option<String> {
+    if ours.status != theirs.status {
+        return Some(format!("we say {}, they say {}", ours.status, theirs.status));
+    }
+    let with = |result: &ResultEntry, who| result.peers.iter().find(|known| known.peer == who).cloned();
+    if let (Some(to_them), Some(to_us)) = (with(ours, peer), with(theirs, me)) {
+        if (to_them.sent, to_them.sent_bytes) != (to_us.received, to_us.received_bytes) {
+            return Some("what we sent is not what they received".to_owned());
+        }
+        if (to_them.received, to_them.received_bytes) != (to_us.sent, to_us.sent_bytes) {
+            return Some("what we received is not what they sent".to_owned());
+        }
+    }
+    let joint = |result: &ResultEntry| result.sharing == Some(Sharing::Joint);
+    (joint(ours) && joint(theirs) && ours.output != theirs.output).then(|| "the joint outputs differ".to_owned())
+}
+
+/// What stands in one log, by what the other log must answer it with.
+struct Side<'e> {
+    agreements: BTreeMap<Id, (&'e Placed, &'e AgreementEntry)>,
+    results: BTreeMap<Id, (&'e Placed, &'e ResultEntry)>,
+    queries: BTreeMap<LeafHash, (&'e Placed, &'e QueryEntry)>,
+    serves: BTreeMap<LeafHash, (&'e Placed, &'e ServeEntry)>,
+    count: u64,
+}
+
+impl<'e> Side<'e> {
+    /// The entries that concern `with`. Of entries repeated about one thing the newest counts.
+    fn of(entries: &'e [Placed], with: PartyId) -> Self {
+        let mut side = Self {
+            agreements: BTreeMap::new(),
+            results: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            serves: BTreeMap::new(),
+            count: 0,
+        };
+        for placed in entries.iter().filter(|placed| concerns(&placed.entry, with)) {
+            side.count += 1;
+            match placed.entry.entry().body() {
+                Body::Agreement(entry) => drop(side.agreements.insert(entry.job, (placed, entry))),
+                Body::Result(entry) => drop(side.results.insert(entry.job, (placed, entry))),
+                Body::Query(entry) => drop(side.queries.insert(placed.entry.leaf(), (placed, entry))),
+                Body::Serve(entry) => drop(side.serves.insert(entry.query, (placed, entry))),
+                _ => {}
+            }
+        }
+        side
+    }
+}
+
+enum Direction {
+    WeAsked,
+    TheyAsked,
+}
+
+struct Found {
+    settled: u64,
+    mismatches: Vec<Mismatch>,
+}
+
+impl Found {
+    fn settled(&self, placed: &Placed) -> bool {
+        placed.entry.entry().header().t.get() <= self.settled
+    }
+
+    fn pairs<T>(
+        &mut self,
+        kind: &'static str,
+        ours: &BTreeMap<Id, (&Placed, &T)>,
+        theirs: &BTreeMap<Id, (&Placed, &T)>,
+        differ: impl Fn(&T, &T) -> Option<String>,
+    ) {
+        for (job, (our, entry)) in ours {
+            match theirs.get(job) {
+                Some((their, other)) => {
+                    if let Some(what) = differ(entry, other) {
+                        let (ours, theirs) = (Some(our.index), Some(their.index));
+                        self.mismatches.push(Mismatch { kind, job: *job, ours, theirs, what });
+                    }
+                }
+                None if self.settled(our) => {
+                    let what = "it is in our log and not in theirs".to_owned();
+                    self.mismatches.push(Mismatch { kind, job: *job, ours: Some(our.index), theirs: None, what });
+                }
+                None => {}
+            }
+        }
+        for (job, (their, _)) in theirs.iter().filter(|(job, _)| !ours.contains_key(job)) {
+            if self.settled(their) {
+                let what = "it is in their log and not in ours".to_owned();
+                self.mismatches.push(Mismatch { kind, job: *job, ours: None, theirs: Some(their.index), what });
+            }
+        }
+    }
+
+    /// Questions in the asker's log, and the answers in the other's.
+    fn questions(
+        &mut self,
+        asked: &BTreeMap<LeafHash, (&Placed, &QueryEntry)>,
+        served: &BTreeMap<LeafHash, (&Placed, &ServeEntry)>,
+        direction: Direction,
+    ) {
+        let place = |asked: Option<u64>, served: Option<u64>| match direction {
+            Direction::WeAsked => (asked, served),
+            Direction::TheyAsked => (served, asked),
+        };
+        for (leaf, (query, entry)) in asked {
+            let (answer, what) = match served.get(leaf) {
+                Some((answer, served)) if (served.commitment, served.batch) != (entry.commitment, entry.batch) => {
+                    (Some(answer.index), "the answer is to another question than was asked")
+                }
+                Some(_) => continue,
+                None if self.settled(query) => (None, "the question was recorded by the asker alone"),
+                None => continue,
+            };
+            let (ours, theirs) = place(Some(query.index), answer);
+            self.mismatches.push(Mismatch { kind: "query", job: entry.job, ours, theirs, what: what.to_owned() });
+        }
+        for (_, (answer, entry)) in served.iter().filter(|(leaf, _)| !asked.contains_key(leaf)) {
+            if self.settled(answer) {
+                let (ours, theirs) = place(None, Some(answer.index));
+                let what = "an answer is recorded, and the asker's log has no such question".to_owned();
+                self.mismatches.push(Mismatch { kind: "serve", job: entry.job, ours, theirs, what });
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Witnesses of our log who are no peers: a notary or a regulator that runs `tacitly witness`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tacitly_attestation::hash::empty_root;
+use tacitly_attestation::note::{NoteSignature, VerifierKey};
+use tacitly_attestation::witness::AddCheckpoint;
+use tokio::task::spawn_blocking;
+
+use super::office::Jobs;
+use super::trouble::internal;
+use crate::codes::{self, Trouble};
+use crate::transport::https::{self, Place};
+
+/// How long new checkpoints gather before they are cosigned.
+const ROUND: Duration = Duration::from_millis(500);
+/// How long a witness that cannot be reached, or refuses, is left alone.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A witness that answers C2SP tlog-witness `add-checkpoint` over HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutsideWitness {
+    /// Where, and how it proves who it is.
+    pub place: Place,
+    /// What verifies its cosignatures.
+    pub key: VerifierKey,
+}
+
+impl Jobs {
+    /// Has the log witnessed by `witness` for as long as the daemon runs.
+    pub(super) async fn be_witnessed_outside(self: Arc<Self>, witness: OutsideWitness) {
+        loop {
+            match self.be_cosigned_outside(&witness).await {
+                Err(error) if error.code == codes::LOG_OLD => {
+                    tracing::error!(witness = witness.key.name(), %error, "our log is not the newest of its name");
+                    return;
+                }
+                Err(error) => tracing::warn!(witness = witness.key.name(), %error, "no cosignature for the moment"),
+                Ok(()) => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn be_cosigned_outside(&self, witness: &OutsideWitness) -> Result<(), Trouble> {
+        let name = witness.key.name();
+        let newest = self.log.cosigned().newest().into_iter().find(|line| line.witness == name);
+        let mut known = newest.map_or(0, |line| line.size);
+        loop {
+            self.log.grown_from(known).await;
+            tokio::time::sleep(ROUND).await;
+            let Some(checkpoint) = self.log.checkpoint() else { continue };
+            let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
+            // What it has cosigned may be more than we have: then there is nothing to prove.
+            let old = known.min(size);
+            let proof = spawn_blocking(move || log.consistency(old, size)).await;
+            let proof = proof.map_err(|_| internal("the log was left while it was read"))??;
+            let request = AddCheckpoint { old, proof, checkpoint: (*checkpoint).clone() };
+            let answer = https::post(&witness.place, "/add-checkpoint", request.to_string()).await;
+            let (status, body) = answer.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()))?;
+            let body = String::from_utf8_lossy(&body).into_owned();
+            let refused = || Trouble::new(codes::PEER_FAILED, format!("{name} answered {status}"));
+            match status {
+                200 => {
+                    let line = body.lines().map(NoteSignature::parse).find_map(Result::ok).ok_or_else(refused)?;
+                    let (log, key) = (self.log.clone(), witness.key.clone());
+                    let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
+                    kept.map_err(|_| internal("the log was left while it was written"))??;
+                    known = size;
+                }
+                409 => {
+                    let size_there: u64 = body.trim().parse().map_err(|_| refused())?;
+                    if size_there > size {
+                        // Its root is not told, and not needed: we have nothing of that size.
+                        self.log.peer_cosigned(name, size_there, &empty_root())?;
+                    }
+                    if size_there == known {
+                        // The same size as we said, and yet a conflict: it has seen another tree of it.
+                        return Err(refused());
+                    }
+                    known = size_there;
+                    if known == size {
+                        // Cosigned, and the answer never arrived: asked for again at the next checkpoint.
+                        tracing::info!(witness = name, size, "a cosignature was lost on its way");
+                    }
+                }
+                _ => return Err(refused()),
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Frames come in and row numbers go out: what programs ask, as the messages of the control API.
+
+use std::sync::Arc;
+
+use tonic::{Status, Streaming};
+
+use super::control::{self, add_frame_request::Part};
+use super::status;
+use crate::codes::{self, Trouble};
+use crate::intake::FrameBuilder;
+use crate::jobs::{Jobs, NewFrame};
+
+/// Row numbers in one message.
+const ROWS: usize = 1 << 16;
+
+/// Reads a frame from its stream and registers it.
+pub(super) async fn add(
+    jobs: &Arc<Jobs>,
+    mut parts: Streaming<control::AddFrameRequest>,
+) -> Result<control::AddDatasetReply, Status> {
+    let bad = |text: String| status::of(&Trouble::new(codes::BAD_REQUEST, text));
+    let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
+        return Err(bad("a frame begins with its header".to_owned()));
+    };
+    let room = jobs.frame_room().await.map_err(|trouble| status::of(&trouble))?;
+    let columns = header.keys.iter().map(|key| key.column.clone()).collect();
+    let mut frame = FrameBuilder::new(columns).map_err(|error| bad(error.to_string()))?;
+    while let Some(next) = parts.message().await? {
+        let Some(Part::Batch(batch)) = next.part else {
+            return Err(bad("after its header a frame has batches only".to_owned()));
+        };
+        let columns = batch.columns.into_iter().map(|column| (column.cells, column.lengths)).collect();
+        frame.push(columns).map_err(|error| bad(error.to_string()))?;
+        if frame.memory() > room {
+            return Err(status::of(&jobs.frame_too_large()));
+        }
+    }
+    let new = NewFrame {
+        keys: header.keys.into_iter().map(|key| (key.column, key.profile)).collect(),
+        duplicates: header.duplicates,
+        invalid: header.invalid,
+        peer: header.peer,
+        kind: header.kind,
+        receiver: header.receiver,
+    };
+    let (dataset, report) = jobs.add_frame(new, frame.finish()).await.map_err(|trouble| status::of(&trouble))?;
+    Ok(control::AddDatasetReply { dataset: Some(dataset.into()), report })
+}
+
+/// Row numbers in messages of bounded size.
+pub(super) fn in_pieces(rows: Vec<u32>) -> impl Iterator<Item = Result<control::RowNumbers, Status>> {
+    let mut left = rows.into_iter().peekable();
+    std::iter::from_fn(move || {
+        left.peek()?;
+        Some(Ok(control::RowNumbers { rows: left.by_ref().take(ROWS).collect() }))
+    })
+}
