@@ -156,9 +156,11 @@ class Session:
             self.last_job = job = self._begin(client, kind, dataset, receiver, peer_dataset)
             try:
                 return job.wait(progress, data if is_frame else None)
-            except KeyboardInterrupt:
-                with suppress(errors.JobState):
-                    job.cancel()
+            except BaseException:
+                # Ctrl-C, say, or a failure of the progress function: nobody waits for the job any more.
+                if not job.record.settled:
+                    with suppress(errors.TacitlyError):
+                        job.cancel()
                 raise
         finally:
             if is_frame and (self.last_job is None or self.last_job.record.is_over):

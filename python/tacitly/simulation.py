@@ -123,6 +123,8 @@ class Simulation:
         except KeyboardInterrupt:
             self._cancel_all()
             self._give_up(threads)
+            # What was only being agreed on before.
+            self._cancel_all()
             raise
         if failures:
             self._give_up(threads)

@@ -262,8 +262,9 @@ def test_ctrl_c_ends_the_call_cancels_the_job_and_leaves_python_alive(where, tmp
         before, call = "pass", 'sim["bank"].session("shop", job="x").align(["a"], normalise="raw")'
         states = "[]"
     elif where == "in a simulation":
-        before = "many = [str(n) for n in range(400_000)]"
-        call = 'sim.align({"bank": many, "shop": many}, normalise="raw")'
+        before = "many, told = [str(n) for n in range(400_000)], []"
+        show = 'lambda job: told or told.append(print("running", flush=True))'
+        call = f'sim.align({{"bank": many, "shop": many}}, normalise="raw", progress={show})'
         states = "['cancelled']"
     else:
         (tmp_path / "t.csv").write_text("id\na\n")
@@ -274,7 +275,10 @@ def test_ctrl_c_ends_the_call_cancels_the_job_and_leaves_python_alive(where, tmp
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "ready\n"
-        time.sleep(1.0)
+        if where == "in a simulation":
+            assert process.stdout.readline() == "running\n"
+        else:
+            time.sleep(1.0)
         os.kill(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     finally:
