@@ -106,7 +106,7 @@ fn write_identity(party: &Party, identity: &TlsIdentity) {
         let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     };
-    private("tls.key", &identity.key_pem().to_string());
+    private("tls.key", identity.key_pem());
     private("tls.crt", identity.certificate_pem());
 }
 
@@ -185,7 +185,7 @@ fn a_new_pin_counts_only_with_the_peers_signature_and_an_ended_one_never_again()
         stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).is_ok()
     };
     let copy = |identity: &TlsIdentity| {
-        TlsIdentity::from_pem(identity.certificate_pem(), &identity.key_pem().to_string()).unwrap()
+        TlsIdentity::from_pem(identity.certificate_pem(), identity.key_pem()).unwrap()
     };
     let refused = |answer| matches!(answer, Answer::Busy(_));
     let pin = second.pin().to_string();

@@ -320,6 +320,20 @@ impl Client {
         Ok(PyBytes::new(py, &self.interrupts.wait(py, read)?))
     }
 
+    fn evidence<'py>(&self, py: Python<'py>, id: String) -> PyResult<Bound<'py, PyBytes>> {
+        call!(self, py, evidence(job(id)), reply => PyBytes::new(py, &reply.certificate))
+    }
+
+    fn reconcile(&self, py: Python<'_>, peer: String, grace_seconds: u64) -> PyResult<String> {
+        call!(self, py, reconcile(control::ReconcileRequest { peer, grace_seconds }), reply => text(&reply))
+    }
+
+    /// One record opened: the opening's bytes, which hold personal data.
+    fn open_record<'py>(&self, py: Python<'py>, dataset: String, row: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let request = control::OpenRecordRequest { dataset, row, fingerprint: String::new(), file: String::new() };
+        call!(self, py, open_record(request), reply => PyBytes::new(py, &reply.opening))
+    }
+
     fn list_events(&self, py: Python<'_>, since: u64, job: String) -> PyResult<String> {
         call!(self, py, list_events(control::ListEventsRequest { since, job }), reply => text(&reply.events))
     }

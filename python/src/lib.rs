@@ -4,6 +4,7 @@
 mod client;
 mod columns;
 mod daemon;
+mod evidence;
 mod failure;
 mod frame;
 mod runtime;
@@ -20,6 +21,8 @@ mod _core {
     use super::client::{Client, Watch};
     #[pymodule_export]
     use super::daemon::{Daemon, create_home, party_of};
+    #[pymodule_export]
+    use super::evidence::{evidence_page, verify_evidence};
     #[pymodule_export]
     use super::frame::Frame;
     #[pymodule_export]

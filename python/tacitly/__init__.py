@@ -15,6 +15,7 @@ from . import errors
 from ._core import __version__, kinds, profiles
 from ._records import Dataset, Event, FailureRecord, JobRecord, Peer, Status
 from .errors import PeerLost, TacitlyError, TermsDiffer
+from .evidence import Evidence
 from .job import Job, JobList
 from .party import Party, connect
 from .result import Result, Rows, Size
@@ -24,6 +25,7 @@ from .simulation import Simulation, simulate
 __all__ = [
     "Dataset",
     "Event",
+    "Evidence",
     "FailureRecord",
     "Job",
     "JobList",

@@ -166,6 +166,12 @@ class DatasetInput(DataError):
     code = "dataset-input"
 
 
+class DatasetFingerprint(DataError):
+    """The dataset has no fingerprint like that."""
+
+    code = "dataset-fingerprint"
+
+
 class TooManyRows(DataError):
     """A set has more distinct keys than one job takes."""
 
@@ -252,6 +258,22 @@ class Limit(RequestError):
     code = "limit"
 
 
+class EvidenceError(TacitlyError):
+    """Evidence that is not there or does not hold."""
+
+
+class EvidenceNone(EvidenceError):
+    """There is no evidence of this job: it never came to an agreement."""
+
+    code = "evidence-none"
+
+
+class EvidenceRefused(EvidenceError):
+    """A certificate or an opening does not hold; the text begins with the reason."""
+
+    code = "evidence"
+
+
 class LocalError(TacitlyError):
     """Our own machine: disk, store, or a mistake in Tacitly."""
 
@@ -266,6 +288,18 @@ class Store(LocalError):
     """The store refused."""
 
     code = "store"
+
+
+class Log(LocalError):
+    """The attestation log refused."""
+
+    code = "log"
+
+
+class LogOld(LocalError):
+    """The attestation log is an old copy, or another log has signed as this one."""
+
+    code = "log-old"
 
 
 class Internal(LocalError):

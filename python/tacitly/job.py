@@ -8,6 +8,7 @@ from typing import Any, Optional
 from . import _core, _html, errors
 from ._progress import Line, Progress, silent
 from ._records import Event, JobRecord, read
+from .evidence import Evidence
 from .result import Result, result_of
 
 
@@ -55,6 +56,10 @@ class Job:
     def purge(self) -> Job:
         """Wipes the result of a job that is over; the ledger keeps that it was."""
         return self._noted(self._client.purge_job(self.id))
+
+    def evidence(self) -> Evidence:
+        """The job's evidence: what was agreed, sent, received and what came of it, for anybody to verify."""
+        return Evidence(self._client.evidence(self.id))
 
     def events(self) -> list[Event]:
         """The job's lines in the audit trail."""

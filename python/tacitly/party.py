@@ -107,6 +107,15 @@ class Party:
         """The audit trail, oldest first."""
         return [read(Event, event) for event in json.loads(self._client.list_events(since, ""))]
 
+    def reconcile(self, peer: str, *, grace_seconds: int = 60) -> dict[str, Any]:
+        """Holds our attestation log against the peer's, as ``tacitly log reconcile`` does; lists every mismatch."""
+        told: dict[str, Any] = json.loads(self._client.reconcile(peer, grace_seconds))
+        return told
+
+    def open_record(self, dataset: str, row: int) -> bytes:
+        """Opens one row (from 1) of a dataset to an arbiter. What it returns holds that row's personal data."""
+        return self._client.open_record(dataset, row)
+
     def peers(self) -> list[Peer]:
         """Parties that we know, with the links to them."""
         return [read(Peer, peer) for peer in json.loads(self._client.list_peers())]

@@ -8,12 +8,14 @@ from typing import Any, Optional, Union
 
 from . import _core, _frames, _html
 from ._records import JobRecord
+from .evidence import Evidence
 
 
 class Result:
     """A job that is done. A side that did not receive holds only this: that it was done, and the sizes."""
 
-    def __init__(self, job: JobRecord) -> None:
+    def __init__(self, job: JobRecord, client: _core.Client) -> None:
+        self._client = client
         self.job = job
         """The job as it stood when it was done."""
 
@@ -45,6 +47,10 @@ class Result:
         facts = self._facts()
         width = max(len(name) for name, _ in facts)
         return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts)
+
+    def evidence(self) -> Evidence:
+        """The job's evidence, as our side has it on record."""
+        return Evidence(self._client.evidence(self.job.id))
 
     def _repr_html_(self) -> str:
         return _html.table(("", ""), self._facts())
@@ -85,8 +91,7 @@ class Rows(Result):
     """
 
     def __init__(self, job: JobRecord, client: _core.Client, frame: Optional[Any]) -> None:
-        super().__init__(job)
-        self._client = client
+        super().__init__(job, client)
         self._frame = frame
         self._rows: Optional[memoryview] = None
         self._file: Optional[Any] = None
@@ -169,5 +174,5 @@ class Rows(Result):
 def result_of(job: JobRecord, client: _core.Client, frame: Optional[Any]) -> Result:
     """The result of a job that is done."""
     if job.receiver == "peer":
-        return Result(job)
-    return Size(job) if job.kind == "cardinality" else Rows(job, client, frame)
+        return Result(job, client)
+    return Size(job, client) if job.kind == "cardinality" else Rows(job, client, frame)

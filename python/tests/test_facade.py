@@ -37,6 +37,9 @@ WRAPPERS = {
     "JobResult": tt.Rows.write,
     "JobRows": tt.Rows.indices.fget,
     "ListEvents": tt.Party.events,
+    "Evidence": tt.Job.evidence,
+    "Reconcile": tt.Party.reconcile,
+    "OpenRecord": tt.Party.open_record,
 }
 
 # A call that Python does not wrap stands here with its reason.
