@@ -184,9 +184,7 @@ fn a_new_pin_counts_only_with_the_peers_signature_and_an_ended_one_never_again()
         let transport = stage.liar.transport(identity);
         stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).is_ok()
     };
-    let copy = |identity: &TlsIdentity| {
-        TlsIdentity::from_pem(identity.certificate_pem(), identity.key_pem()).unwrap()
-    };
+    let copy = |identity: &TlsIdentity| TlsIdentity::from_pem(identity.certificate_pem(), identity.key_pem()).unwrap();
     let refused = |answer| matches!(answer, Answer::Busy(_));
     let pin = second.pin().to_string();
 

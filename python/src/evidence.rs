@@ -2,8 +2,7 @@
 
 use pyo3::prelude::*;
 use tacitly::codes;
-use tacitly::evidence::{self, Refused};
-use tacitly_attestation::policy::Policy;
+use tacitly::evidence::{self, Policy, Refused};
 
 use crate::failure::Failure;
 

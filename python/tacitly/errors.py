@@ -268,7 +268,7 @@ class EvidenceNone(EvidenceError):
     code = "evidence-none"
 
 
-class EvidenceRefused(EvidenceError):
+class Evidence(EvidenceError):
     """A certificate or an opening does not hold; the text begins with the reason."""
 
     code = "evidence"

@@ -17,6 +17,7 @@ class Evidence:
 
     It needs no daemon, no network and no trust in the parties to be verified.
 
+    >>> import tacitly as tt
     >>> sizes = sim.cardinality({"bank": ["a", "b"], "shop": ["b", "c"]}, normalise="raw")
     >>> evidence = sizes["bank"].evidence()
     >>> evidence.verify()["holds"]
@@ -25,7 +26,7 @@ class Evidence:
     >>> changed.verify()
     Traceback (most recent call last):
         ...
-    tacitly.errors.EvidenceRefused: ...
+    tacitly.errors.Evidence: ...
     """
 
     def __init__(self, certificate: bytes) -> None:
@@ -46,7 +47,7 @@ class Evidence:
 
         ``policy`` is the text of a policy file: only its keys count then, and its quorum must be met. Without one the keys
         in the certificate are used, which shows a consistent file and not whose keys they are. Raises
-        :class:`~tacitly.errors.EvidenceRefused` if it does not hold.
+        :class:`~tacitly.errors.Evidence` if it does not hold.
         """
         verdict: dict[str, Any] = json.loads(_core.verify_evidence(self.certificate, policy))
         return verdict

@@ -20,7 +20,7 @@ mod words;
 use std::fmt;
 
 use tacitly_attestation::certificate::{self, Refusal, Verdict};
-use tacitly_attestation::policy::Policy;
+pub use tacitly_attestation::policy::Policy;
 
 pub use opening::{OpenedRow, check_opening};
 pub use page::page;

@@ -545,7 +545,15 @@ impl Jobs {
     }
 
     pub(super) fn view(&self, job: &Job) -> Result<JobView, Trouble> {
-        let live = self.desk.find(job.id).map(|work| work.live());
+        let live = self.desk.find(job.id).map(|work| {
+            let mut live = work.live();
+            // Whatever an attempt is at, it will need the peer.
+            let cut_off = work.attempt > 0 && self.link_up_since(job.peer).is_none();
+            if cut_off && !live.stage.starts_with("link down") {
+                live.stage = format!("link down: waiting for {}", job.peer);
+            }
+            live
+        });
         JobView::of(job, self.settings.me, live)
     }
 
