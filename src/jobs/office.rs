@@ -87,6 +87,8 @@ pub struct Jobs {
     pub(super) closing: CancellationToken,
     /// Held while the TLS key is changed.
     pub(super) rotating: tokio::sync::Mutex<()>,
+    /// Held while an entry goes from the ledger to the log.
+    pub(super) logging: tokio::sync::Mutex<()>,
     /// Held while whom we trust is put on record.
     pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
@@ -185,6 +187,7 @@ impl Jobs {
             transport,
             peers,
             rotating: tokio::sync::Mutex::default(),
+            logging: tokio::sync::Mutex::default(),
             standing: tokio::sync::Mutex::default(),
             per_item,
         }

@@ -111,6 +111,8 @@ impl Jobs {
         if let Some(index) = stored.log_index {
             return Ok(Recorded { entry, index });
         }
+        // Two that find the same entry not logged yet must not both log it.
+        let _one_at_a_time = self.logging.lock().await;
         let (log, leaf) = (self.log.clone(), entry.leaf());
         let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)).await;
         let index = match found.map_err(|_| internal("the search in the log ended unexpectedly"))?? {
