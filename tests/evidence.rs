@@ -111,6 +111,29 @@ fn a_peer_that_does_not_sign_the_agreement_gets_nothing_of_ours() {
 }
 
 #[test]
+fn a_peer_that_only_serves_learns_the_size_where_our_rule_lets_it_and_the_agreement_says_so() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--min-intersection", "5"]).unwrap();
+    let (job, rows) = pair.intersect().unwrap();
+    assert_eq!(rows, semi_join(&ours, &theirs));
+    let (verdict, _) = verdict(&pair, &pair.bank, job["id"].as_str().unwrap());
+    let agreement = verdict.before().find(|entry| entry.entry.kind() == Kind::Agreement).unwrap();
+    let Body::Agreement(agreement) = agreement.entry.body() else { panic!("no agreement") };
+    let learns = |name: &str| -> Vec<String> {
+        let party = agreement.parties.iter().find(|party| party.party.as_str() == name).unwrap();
+        party.learns.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(learns("shop"), ["set-sizes", "intersection-size"]);
+    assert_eq!(learns("bank"), ["set-sizes", "own-shared-rows"]);
+
+    pair.bank.tacitly(&["dataset", "allow", "ids", "shop", "--receivers", "us"]).unwrap();
+    let refused = pair.intersect().map(|(job, _)| job).unwrap_err();
+    assert_eq!(refused.code(), "refused-by-rule", "{refused}");
+}
+
+#[test]
 fn who_a_party_is_and_whom_it_trusts_is_on_record_once_and_again_only_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let mut bank = Party::start(folder.path(), "bank", setup()).unwrap();

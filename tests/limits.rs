@@ -56,6 +56,17 @@ fn proposals_beyond_the_hours_limit_are_refused_with_the_limit_and_leave_no_trac
 }
 
 #[test]
+fn proposals_that_come_at_once_are_counted_one_by_one() {
+    let stage = Stage::set();
+    stage.bank.tacitly(&["dataset", "allow", "ids", NAME, "--jobs-per-day", "3"]).unwrap();
+    let answers = stage.liar.ask_at_once((0..20).map(|_| stage.liar.proposal("ids")).collect());
+    let approved = |answer: &&Answer| matches!(answer, Answer::Decided(pb::Decided { refused: None, .. }));
+    assert_eq!(answers.iter().filter(approved).count(), 3);
+    let states: Vec<_> = stage.jobs().iter().map(|job| job["state"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(states.iter().filter(|state| *state == "refused").count(), 17, "{states:?}");
+}
+
+#[test]
 fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
     let stage = stage(setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 20).set("TACITLY_LOG__LEVEL", "info"));
     let before = stage.bank.log().lines().count();

@@ -90,6 +90,12 @@ impl Cosigned {
         let stated = checkpoint.checkpoint();
         let place = self.checkpoints.iter().position(|known| known.checkpoint() == stated);
         let mut whole = place.map_or_else(|| checkpoint.clone(), |place| self.checkpoints[place].clone());
+        // One line of each witness, and no more lines than a note may have: what does not parse would not be read again.
+        let known =
+            whole.signatures().iter().any(|known| (known.name(), known.key_id()) == (line.name(), line.key_id()));
+        if known || whole.signatures().len() >= Note::MAX_SIGNATURES {
+            return Ok(());
+        }
         whole.add(line);
         files::replace(&folder.join(stated.size.to_string()), &whole.encode())?;
         match place {

@@ -116,8 +116,9 @@ impl Scribe {
         checkpoint::write(&core.folder, &checkpoint)?;
         tiles.retire(self.before, &[self.edge.size(), edge.size()]);
         (self.before, self.edge, self.end) = (self.edge.size(), edge, end);
-        core.locked().unsigned.drain(..leaves.len());
+        // Published first, so that an entry is always found in one of the two places.
         core.signed.send_replace(Signed { checkpoint: Some(Arc::new(checkpoint)), fault: None });
+        core.locked().unsigned.drain(..leaves.len());
         Ok(())
     }
 

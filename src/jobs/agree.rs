@@ -84,6 +84,7 @@ impl Jobs {
                 Err(malformed("another job has this number".to_owned()))
             };
         }
+        let _one_at_a_time = self.admitting.lock().await;
         self.admit_proposal(from).await?;
         // A dataset that is not there and one without a rule get the same answer: names are no secret to be probed.
         let dataset = self.store.dataset(&terms.approver_dataset).await.ok();
@@ -92,7 +93,8 @@ impl Jobs {
             Some(dataset) => match self.decide(&terms, &dataset.name).await {
                 Ok(decision) => {
                     let ours: Vec<String> = dataset.keys.iter().map(|key| key.profile.clone()).collect();
-                    same_key(&terms, ours).map(|()| decision)
+                    let key = same_key(&terms, ours);
+                    key.and_then(|()| self.check_frame(from, &terms, dataset)).map(|()| decision)
                 }
                 Err(trouble) => Err(trouble),
             },

@@ -14,6 +14,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
 use super::plan::{self, Plan, Way};
+use super::record::learners;
 use super::run::Gone;
 use super::sets::{Progress, Rows, Set};
 use super::state::State;
@@ -21,7 +22,7 @@ use super::tally::TALLY;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::policy::{self, Rule};
+use crate::policy::{self, Receivers, Rule};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Retagged, Settle, Transcript,
 };
@@ -55,7 +56,8 @@ impl Jobs {
         let sole_receiver = terms.receives(me) && !terms.receives(job.peer);
         if sole_receiver && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() {
             // The process ended between our result and its receipt: there is nothing left to compute.
-            return self.settle_up(job, &terms, json!({}), work).await;
+            let report = self.store.job(job.id).await?.transcripts.unwrap_or_else(|| json!({}));
+            return self.settle_up(job, &terms, report, work).await;
         }
         let rule = self.standing_rule(job, &terms).await?;
         let settled = self.settled(job).await?;
@@ -77,14 +79,18 @@ impl Jobs {
             dataset: self.dataset_leaf(&terms).await?.map_or_else(Default::default, |leaf| leaf.0.0.to_vec().into()),
         };
         let theirs = self.meet(job, ready.clone(), work, |_| true).await?;
+        // Reading may have taken long; the rule of this moment counts.
+        let rule = self.standing_rule(job, &terms).await?;
+        if (rule.min_intersection > 1) != ready.wants_size {
+            return Err(Gone::Restarted);
+        }
+        self.check_learner(&rule, &terms, job.peer, theirs.wants_size)?;
         policy::check_sizes(&rule, set.items(), theirs.items)?;
         let way = plan::agree(job.peer, (set.items(), wish), (theirs.items, theirs.wish))?;
         self.note_sizes(job, set.items(), theirs.items).await?;
         work.show("putting the agreement on record");
-        self.agree_on_record(job, &terms, theirs.dataset).await?;
-        let learners = [(ready.wants_size, me), (theirs.wants_size, job.peer)];
-        let mut learners: Vec<PartyId> = learners.iter().filter(|(wants, _)| *wants).map(|(_, id)| *id).collect();
-        learners.sort_unstable();
+        let learners = learners((me, ready.wants_size), (job.peer, theirs.wants_size));
+        self.agree_on_record(job, &terms, theirs.dataset, &learners).await?;
         let (ours, theirs_items) = (set.items(), theirs.items);
         let session =
             Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, ready: &ready, work };
@@ -97,6 +103,20 @@ impl Jobs {
             }
             Way::Buckets(each) => self.attempt_in_buckets(&session, set, each, settled, &learners, &rule).await,
         }
+    }
+
+    /// Refuses to tell the size of the intersection to a peer that receives nothing, where our rule says that only we
+    /// receive.
+    fn check_learner(&self, rule: &Rule, terms: &JobTerms, peer: PartyId, wants_size: bool) -> Result<(), Trouble> {
+        if wants_size && !terms.receives(peer) && rule.receivers == Receivers::Us {
+            let text = format!(
+                "the rule of {peer} demands a minimum, so that it would learn the size; the rule of {} keeps results to \
+                 itself",
+                self.settings.me
+            );
+            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+        }
+        Ok(())
     }
 
     /// The job in one session over everything.

@@ -194,6 +194,11 @@ impl Jobs {
             let laid = sorted.await.map_err(|_| internal("sorting ended unexpectedly"))??;
             let laid = laid.ok_or_else(|| internal("a set is sorted from what it was before"))?;
             if !laid.fits(&buckets) {
+                if settled.is_some() {
+                    return Err(
+                        internal("our set no longer fits the buckets that an earlier attempt settled on").into()
+                    );
+                }
                 tracing::info!(job = %job.id, draw, "a bucket overflows; the next draw is tried");
                 draw += 1;
                 set = Some(Set::Laid(laid));
@@ -204,6 +209,10 @@ impl Jobs {
             match theirs.draw {
                 Some(later) if later > MAX_DRAW => {
                     let text = "the peer has found no way to sort its set within the draws there are";
+                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(job.peer).into());
+                }
+                Some(later) if later > draw && settled.is_some() => {
+                    let text = "the peer wants to leave the buckets that an earlier attempt settled on";
                     return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(job.peer).into());
                 }
                 Some(later) if later > draw => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tacitly_attestation::entry::LeafHash;
 use tacitly_psi::PsiParty;
@@ -12,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::plan::Wish;
 use crate::session::{Status, Traffic};
 use crate::store::JobId;
+
+/// An attempt that ends sooner has brought nothing; the longest pause between such attempts.
+pub(super) const IN_VAIN: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where a job stands this moment; what outlives the process is in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +89,8 @@ pub(super) struct Desk {
     /// Jobs that a task of ours leads.
     led: Mutex<BTreeSet<JobId>>,
     changed: watch::Sender<u64>,
+    /// When the peer last had us begin an attempt at a job, and how many in a row were over soon after.
+    begun: Mutex<BTreeMap<JobId, (Instant, u32)>>,
 }
 
 impl Desk {
@@ -115,6 +122,23 @@ impl Desk {
     /// The job, if it is on the desk.
     pub(super) fn find(&self, job: JobId) -> Option<Work> {
         self.lock().get(&job).cloned()
+    }
+
+    /// Whether another attempt at a job may begin now that the peer asks for.
+    pub(super) fn may_begin(&self, job: JobId) -> bool {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get(&job).is_none_or(|(last, in_vain)| {
+            last.elapsed() >= LONGEST_PAUSE.min(Duration::from_millis(10 << (*in_vain).min(10)))
+        })
+    }
+
+    /// Notes that the peer had us begin an attempt.
+    pub(super) fn note_begun(&self, job: JobId) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        // Jobs that nobody has begun for long are forgotten.
+        begun.retain(|_, (last, _)| last.elapsed() < IN_VAIN);
+        let in_vain = begun.get(&job).map_or(0, |(_, in_vain)| in_vain.saturating_add(1));
+        begun.insert(job, (Instant::now(), in_vain));
     }
 
     /// Claims the lead of a job. Returns whether nobody had it.

@@ -87,6 +87,10 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
             if buckets.is_some() { " of each bucket" } else { "" },
         ));
     }
+    line(format!(
+        "first    if the rule of {peer} sets a minimum, {peer} learns how many keys are shared before anything else; a rule \
+         that keeps results to us refuses that"
+    ));
     line(
         "never    any key, any other column, or which of its keys are not shared leaves a side in readable form"
             .to_owned(),

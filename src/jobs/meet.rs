@@ -18,7 +18,7 @@ use super::office::{Jobs, Submission};
 use super::terms::{JobTerms, Kind};
 use super::view::JobView;
 use crate::codes::{self, Trouble};
-use crate::store::{JobFilter, JobId};
+use crate::store::{Dataset, JobFilter, JobId};
 
 /// The longest name of a meeting.
 const MAX_NAME: usize = 200;
@@ -248,6 +248,19 @@ impl Jobs {
             seat.heard.send_replace(Some(theirs));
         }
         Answer::Offer(seat.offer.clone())
+    }
+
+    /// A frame was handed over for one job: the one that its program waits for at this moment, and no other.
+    pub(super) fn check_frame(&self, from: PartyId, terms: &JobTerms, dataset: &Dataset) -> Result<(), Trouble> {
+        if !self.is_frame(dataset) {
+            return Ok(());
+        }
+        let seats = self.meetings.lock();
+        let asked = seats.iter().any(|((peer, _), seat)| *peer == from && is_what_was_asked(terms, &seat.offer, from));
+        if asked {
+            return Ok(());
+        }
+        Err(Trouble::new(codes::REFUSED_BY_RULE, "no program here waits for this job on its frame"))
     }
 
     /// Ends whatever was begun on a frame and forgets it. Other datasets are left alone.

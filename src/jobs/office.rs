@@ -87,6 +87,10 @@ pub struct Jobs {
     pub(super) closing: CancellationToken,
     /// Held while the TLS key is changed.
     pub(super) rotating: tokio::sync::Mutex<()>,
+    /// Held from the check of a limit to the line in the ledger that counts against it.
+    pub(super) admitting: tokio::sync::Mutex<()>,
+    /// Held while the end of a job goes on record.
+    pub(super) closing_entries: tokio::sync::Mutex<()>,
     /// Held while an entry goes from the ledger to the log.
     pub(super) logging: tokio::sync::Mutex<()>,
     /// Held while whom we trust is put on record.
@@ -187,6 +191,8 @@ impl Jobs {
             transport,
             peers,
             rotating: tokio::sync::Mutex::default(),
+            admitting: tokio::sync::Mutex::default(),
+            closing_entries: tokio::sync::Mutex::default(),
             logging: tokio::sync::Mutex::default(),
             standing: tokio::sync::Mutex::default(),
             per_item,
@@ -262,6 +268,7 @@ impl Jobs {
         }
         let dataset = self.store.dataset(&asked.dataset).await?;
         let request_key = Some(asked.request_key.clone()).filter(|key| !key.is_empty());
+        let _one_at_a_time = self.admitting.lock().await;
         let earlier = match &request_key {
             Some(key) => self.store.job_by_request_key(key).await?,
             None => None,

@@ -126,6 +126,12 @@ pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Re
         let text = format!("the larger set has {largest} distinct keys, at most {most} fit into this job with {peer}");
         return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
     }
+    // What the peer has settled on, or cannot do otherwise, still has to fit into our memory.
+    let too_much = match way {
+        // What fits into one bucket fits in one piece, too.
+        Way::Whole => !ours.settled && largest > ours.whole.max(ours.bucket),
+        Way::Buckets(each) => !ours.settled && each > ours.bucket.max(MIN_BUCKET_ITEMS),
+    };
     match way {
         Way::Buckets(each) if !ours.settled && each < ours.bucket / SMALLER => {
             let text = format!(
@@ -137,6 +143,10 @@ pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Re
         }
         Way::Buckets(each) if !(MIN_BUCKET_ITEMS..=BUCKET_ITEMS).contains(&each) => {
             Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the peer's buckets have an impossible size").with(peer))
+        }
+        _ if too_much => {
+            let text = format!("{peer} wants the job in pieces larger than our memory allows (limits.memory_mib)");
+            Err(Trouble::new(codes::LIMIT, text))
         }
         way => Ok(way),
     }

@@ -138,18 +138,20 @@ impl Jobs {
     }
 
     /// Makes sure that the agreement on a job stands in our log with both signatures, before round 1. `theirs` is the
-    /// entry of the peer's data.
+    /// entry of the peer's data; `learners` learn the size of the intersection before anything else.
     pub(super) async fn agree_on_record(
         self: &Arc<Self>,
         job: &Job,
         terms: &JobTerms,
         theirs: Option<LeafHash>,
+        learners: &[PartyId],
     ) -> Result<(), Gone> {
-        if self.recorded(&about(job), "agreement").await?.is_some() {
+        let (me, ours) = (self.settings.me, self.dataset_leaf(terms).await?);
+        let body = agreement(job, terms, learners, |party| if party == me { ours } else { theirs })?;
+        let known = self.recorded(&about(job), "agreement").await?;
+        if known.is_some_and(|known| matches!(known.entry.entry().body(), Body::Agreement(known) if *known == body)) {
             return Ok(());
         }
-        let (me, ours) = (self.settings.me, self.dataset_leaf(terms).await?);
-        let body = agreement(job, terms, |party| if party == me { ours } else { theirs })?;
         let rel = self.recorded("party", "party").await?.map(|party| party.entry.leaf());
         let entry = self.sign_entry(self.header(rel.into_iter().collect())?, body)?;
         let ask = Ask::Countersign(pb::Countersign { job: job.id.to_string(), entry: entry.encode().into() });
@@ -192,7 +194,13 @@ impl Jobs {
         let terms = Self::terms(&job)?;
         let ours = self.dataset_leaf(&terms).await?;
         let claimed = body.parties.iter().find(|party| party.party == from).and_then(|party| party.dataset);
-        let agreed = agreement(&job, &terms, |party| if party == from { claimed } else { ours })?;
+        // Who learns the size first follows from our rule and from what the peer has said of its own.
+        let Some(theirs) = self.desk.find(job.id).and_then(|work| *work.peer_ready.borrow()) else {
+            return Ok(Answer::Busy(pb::Busy {}));
+        };
+        let wants_size = self.standing_rule(&job, &terms).await?.min_intersection > 1;
+        let learners = learners((self.settings.me, wants_size), (from, theirs.wants_size));
+        let agreed = agreement(&job, &terms, &learners, |party| if party == from { claimed } else { ours })?;
         if header.by != from || *body != agreed {
             return Err(wrong("the agreement to sign is not the one we agreed"));
         }
@@ -213,6 +221,13 @@ impl Jobs {
         output: Option<[u8; 32]>,
         exchanged: Option<Exchanged>,
     ) -> Result<(), Trouble> {
+        let _one_at_a_time = self.closing_entries.lock().await;
+        let state = self.store.job(job.id).await?.state;
+        if status == ResultStatus::Done
+            && state.parse().is_ok_and(|state: State| state.is_over() && state != State::Done)
+        {
+            return Ok(());
+        }
         let Some(agreement) = self.recorded(&about(job), "agreement").await? else { return Ok(()) };
         let peers = exchanged.map(|exchanged| exchanged.with(job.peer)).transpose()?;
         let known = self.recorded(&about(job), "result").await?;
@@ -247,7 +262,9 @@ impl Jobs {
     /// Puts a job's good end on record, before its result is released. `report` says what went over the link, if this
     /// process saw it.
     pub(super) async fn record_done(&self, job: &Job, report: Option<&Value>) -> Result<(), Trouble> {
-        let exchanged = report.and_then(Exchanged::of_report);
+        // Another process, or another task of this one, may have seen the session and noted what went over.
+        let noted = self.store.job(job.id).await?.transcripts;
+        let exchanged = report.or(noted.as_ref()).and_then(Exchanged::of_report);
         if exchanged.is_none() && self.is_result_recorded(job).await? {
             return Ok(());
         }
@@ -332,6 +349,7 @@ impl Exchanged {
 fn agreement(
     job: &Job,
     terms: &JobTerms,
+    learners: &[PartyId],
     dataset: impl Fn(PartyId) -> Option<LeafHash>,
 ) -> Result<AgreementEntry, Trouble> {
     let code = |text: &str| Code::parse(text).map_err(unfit);
@@ -343,6 +361,9 @@ fn agreement(
     let mut parties = Vec::new();
     for (party, role) in [(terms.proposer, "proposer"), (terms.approver, "approver")] {
         let mut learns = vec![code("set-sizes")?];
+        if learners.contains(&party) && !(terms.receives(party) && terms.kind == Kind::Cardinality) {
+            learns.push(code("intersection-size")?);
+        }
         if terms.receives(party) {
             learns.push(code(match terms.kind {
                 Kind::Intersect => "own-shared-rows",
@@ -364,6 +385,13 @@ fn agreement(
         expires: None,
         price: None,
     })
+}
+
+/// Who learns the size of the intersection before anything else is released: each side whose rule sets a minimum.
+pub(super) fn learners(ours: (PartyId, bool), theirs: (PartyId, bool)) -> Vec<PartyId> {
+    let mut learners: Vec<PartyId> = [ours, theirs].iter().filter(|(_, wants)| *wants).map(|(id, _)| *id).collect();
+    learners.sort_unstable();
+    learners
 }
 
 /// What entries about a dataset stand under.

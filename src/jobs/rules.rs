@@ -52,7 +52,9 @@ impl Jobs {
             if !concerned {
                 continue;
             }
-            if let Err(refusal) = self.standing_rule(&job, &terms).await {
+            if let Err(refusal) = self.standing_rule(&job, &terms).await
+                && [codes::REFUSED_BY_RULE, codes::REFUSED_NO_RULE].contains(&refusal.code)
+            {
                 let state = if job.state == State::Proposed.name() && job.role == Role::Approver {
                     State::Refused
                 } else {

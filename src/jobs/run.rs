@@ -8,7 +8,7 @@ use tacitly_core::PartyId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::desk::Work;
+use super::desk::{IN_VAIN, LONGEST_PAUSE, Work};
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
@@ -38,11 +38,8 @@ impl<T: Into<Trouble>> From<T> for Gone {
 const ANSWER: Duration = Duration::from_secs(30);
 /// The longest pause before a busy peer is asked again.
 const BUSY_PAUSE_NANOS: i128 = 1_000_000_000;
-/// An attempt that ends sooner has brought nothing.
-const IN_VAIN: Duration = Duration::from_secs(10);
-/// How many such attempts in a row there are before the job waits for a person, and the longest pause between them.
+/// How many attempts in a row may bring nothing before the job waits for a person.
 const MOST_IN_VAIN: u32 = 15;
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What a protocol session gets beyond the deadline, to end by itself and say where it stood.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
@@ -92,11 +89,16 @@ impl Jobs {
         }
         let this = self.clone();
         self.tasks.spawn(async move {
-            let (until, mut in_vain) = (this.deadline(), 0);
+            let (mut until, mut in_vain) = (this.deadline(), 0);
             while let Ok(job) = this.store.job(id).await {
                 let began = Instant::now();
                 let again = match job.state.parse() {
-                    Ok(State::Proposed) => this.lead_proposal(&job).await,
+                    Ok(State::Proposed) => {
+                        let approved = this.lead_proposal(&job).await;
+                        // The time in which the peer was away is not the job's.
+                        until = this.deadline();
+                        approved
+                    }
                     Ok(State::Approved | State::Running) => this.lead_attempt(&job, until, in_vain).await,
                     _ => false,
                 };
@@ -198,6 +200,10 @@ impl Jobs {
         if job.role != Role::Approver || job.state == State::Proposed.name() || self.closing.is_cancelled() {
             return Ok(busy);
         }
+        // Attempts that end as soon as they begin come slower and slower, however fast they are asked for.
+        if begin.attempt < job.attempt || !self.desk.may_begin(job.id) {
+            return Ok(busy);
+        }
         // An older attempt ends first; its room is free a moment later, when the proposer asks again.
         if self.desk.find(job.id).is_some_and(|work| work.attempt > 0) {
             self.desk.stop(job.id);
@@ -207,6 +213,7 @@ impl Jobs {
         let from_states = [State::Approved.name(), State::Running.name(), State::Suspended.name()];
         let change = JobChange { attempt: Some(begin.attempt), ..JobChange::by(from.as_str()) };
         let job = self.store.advance(job.id, &from_states, State::Running.name(), change).await?;
+        self.desk.note_begun(job.id);
         let work = self.desk.begin(job.id, begin.attempt, self.deadline());
         let this = self.clone();
         self.tasks.spawn(async move {

@@ -222,6 +222,25 @@ impl Liar {
         })
     }
 
+    /// Asks the daemon all of this at once.
+    pub(crate) fn ask_at_once(&self, asks: Vec<Ask>) -> Vec<Answer> {
+        self.runtime.block_on(async {
+            let mut connection = self.call().await.unwrap();
+            let count = asks.len();
+            for (id, ask) in (1..).zip(asks) {
+                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+                connection.send(Envelope::Request { id, body }).await.unwrap();
+            }
+            let mut answers = Vec::new();
+            while answers.len() < count {
+                if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
+                    answers.push(pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap());
+                }
+            }
+            answers
+        })
+    }
+
     /// A word that this pin is ours, signed for this purpose; it replaces older ones at once or stands beside them.
     pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Ask {
         let mut rotate = pb::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
