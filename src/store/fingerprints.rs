@@ -66,7 +66,8 @@ impl Store {
     /// [`StoreError::NotFound`]; [`StoreError::SealBroken`], [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn dataset_seed(&self, dataset: &str, fingerprint: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
         let sealer = self.sealer.read().await;
-        let sql = "SELECT seed FROM fingerprints WHERE dataset = $1 AND fingerprint = $2";
+        let sql = "SELECT seed FROM fingerprints WHERE dataset = $1 AND fingerprint = $2
+                   ORDER BY number DESC LIMIT 1";
         let row = self.row(statement(sql).bind(dataset.to_owned()).bind(fingerprint.to_owned())).await?;
         let row = row.ok_or_else(|| StoreError::not_found("fingerprint", dataset))?;
         let seed = open(&sealer, dataset, fingerprint, row.get("seed")?)?;

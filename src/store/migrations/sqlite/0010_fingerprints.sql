@@ -1,5 +1,5 @@
 -- Every fingerprint that a dataset had, newest last: what each version of its file was, and the sealed seed without which
--- no record of it can be opened. They go with the dataset.
+-- no record of it can be opened. They go with the dataset. Only an empty file has the same fingerprint twice.
 CREATE TABLE fingerprints (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     dataset     TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
@@ -10,6 +10,7 @@ CREATE TABLE fingerprints (
     size        INTEGER NOT NULL,
     digest      TEXT NOT NULL,
     format      TEXT NOT NULL,
-    seed        BLOB NOT NULL,
-    UNIQUE (dataset, fingerprint)
+    seed        BLOB NOT NULL
 ) STRICT;
+
+CREATE INDEX fingerprints_of ON fingerprints (dataset, fingerprint);
