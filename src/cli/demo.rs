@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tacitly_attestation::certificate;
@@ -26,6 +26,8 @@ pub(crate) struct Demo {
 }
 
 const SEED: u64 = 20_261_122;
+/// How long the demo waits for the other party to cosign the log.
+const COSIGNED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Demo {
     pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
@@ -105,11 +107,19 @@ impl Demo {
 /// byte is changed. The file stays when the parties are gone. Returns where it is.
 fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Failure> {
     let file = std::env::temp_dir().join(format!("tacitly-demo-{job}.evidence"));
-    let text = file.display().to_string();
+    let (text, begin) = (file.display().to_string(), Instant::now());
     narrate(output, bank, &["evidence", job, "--out", &text])?;
+    // The shop cosigns the bank's log a moment later.
+    let (mut bytes, verdict) = loop {
+        let bytes = std::fs::read(&file)?;
+        let verdict = certificate::verify(&bytes, None).map_err(Failure::plain)?;
+        if verdict.is_witnessed() || begin.elapsed() > COSIGNED_WITHIN {
+            break (bytes, verdict);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        bank.tacitly(&["evidence", job, "--out", &text])?;
+    };
     narrate(output, bank, &["evidence", "verify", &text])?;
-    let mut bytes = std::fs::read(&file)?;
-    let verdict = certificate::verify(&bytes, None).map_err(Failure::plain)?;
     output.note(|| {
         let signed: Vec<String> = verdict.persons().into_iter().map(|(party, _)| party.to_string()).collect();
         let witnesses = verdict.levels.witnessed.as_ref().map_or(0, |standing| standing.cosigned.len());
