@@ -113,7 +113,7 @@ fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Fai
     let (mut bytes, verdict) = loop {
         let bytes = std::fs::read(&file)?;
         let verdict = certificate::verify(&bytes, None).map_err(Failure::plain)?;
-        if verdict.is_witnessed() || begin.elapsed() > COSIGNED_WITHIN {
+        if verdict.levels.is_witnessed() || begin.elapsed() > COSIGNED_WITHIN {
             break (bytes, verdict);
         }
         std::thread::sleep(Duration::from_millis(200));
