@@ -2,7 +2,7 @@
 //! network.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -10,6 +10,7 @@ use tacitly_attestation::certificate::{Trust, Verdict};
 use tacitly_attestation::policy::Policy;
 
 use super::connect::Way;
+use super::whole_file::WholeFile;
 use super::{Failure, Output, connect};
 use crate::codes;
 use crate::evidence::{self, Refused};
@@ -123,13 +124,10 @@ async fn fetch(job: String, out: Option<PathBuf>, way: &Way, output: Output) -> 
 
 /// Writes a whole file or none.
 fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error: std::io::Error| Failure::plain(format!("cannot write {}: {error}", out.display()));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(out).map_err(|error| failed(error.error))?;
-    Ok(())
+    let mut file = WholeFile::begin(out).map_err(failed)?;
+    file.add(bytes).map_err(failed)?;
+    file.finish().map_err(failed)
 }
 
 impl Verify {

@@ -22,6 +22,7 @@ mod replay;
 mod serve;
 mod token;
 mod watch;
+mod whole_file;
 mod witness;
 
 use std::path::PathBuf;

@@ -1,12 +1,12 @@
 //! `tacitly psi`: the main job in one command — submit, watch, write the file.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::connect::{Daemon, Way};
 use super::watch::watch;
+use super::whole_file::WholeFile;
 use super::{Failure, Output, connect};
 use crate::rpc::control::{Job, JobResultRequest, SubmitJobRequest};
 
@@ -141,18 +141,15 @@ pub(crate) async fn write_result(
         format: if parquet { "parquet" } else { "csv" }.to_owned(),
     };
     let mut chunks = daemon.job_result(request).await?.into_inner();
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error: std::io::Error| {
         Failure::hinted(
             format!("cannot write {}: {error}", out.display()),
             format!("the result is kept: tacitly job result {job} --out FILE"),
         )
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut file = WholeFile::begin(out).map_err(failed)?;
     while let Some(chunk) = chunks.message().await? {
-        file.write_all(&chunk.data).map_err(failed)?;
+        file.add(&chunk.data).map_err(failed)?;
     }
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(out).map_err(|error| failed(error.error))?;
-    Ok(())
+    file.finish().map_err(failed)
 }

@@ -255,9 +255,10 @@ async fn run(
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
+    // The log is held first: nothing is entered before it is known not to be an old copy.
+    jobs.keep_witnessed();
     desk.open(&jobs);
     tokio::spawn(keep_standing(jobs.clone()));
-    jobs.keep_witnessed();
     jobs.take_up_all().await?;
 
     let (health, health_service) = tonic_health::server::health_reporter();

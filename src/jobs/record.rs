@@ -67,12 +67,11 @@ pub(super) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, 
 impl Jobs {
     /// What every entry of ours says.
     pub(super) fn header(&self, rel: Vec<LeafHash>) -> Result<Header, Trouble> {
-        let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
         Ok(Header {
             id: Id(random()?),
             log: Origin::parse(self.log.origin()).map_err(unfit)?,
             by: self.settings.me,
-            t: now.ok_or_else(|| internal("the clock is out of range"))?,
+            t: now()?,
             nonce: Nonce(random()?),
             rel,
         })
@@ -397,6 +396,12 @@ pub(super) fn learners(ours: (PartyId, bool), theirs: (PartyId, bool)) -> Vec<Pa
 /// What entries about a dataset stand under.
 pub(super) fn about_dataset(name: &str) -> String {
     format!("dataset:{name}")
+}
+
+/// This moment, as entries say it.
+pub(super) fn now() -> Result<Time, Trouble> {
+    let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
+    now.ok_or_else(|| internal("the clock is out of range"))
 }
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N], Trouble> {

@@ -5,18 +5,17 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::certificate::{self, Draft};
 use tacitly_attestation::entry::{
-    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, Region, Registration, Software, Time,
+    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, Region, Registration, Software,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::policy::{Policy, Witness};
 use tacitly_attestation::proof::LogProof;
 
 use super::office::Jobs;
-use super::record::{about, entry_key, random, unfit};
+use super::record::{about, entry_key, now, random, unfit};
 use super::trouble::internal;
 use super::witnesses::witness_key;
 use crate::codes::{self, Trouble};
@@ -95,8 +94,7 @@ impl Jobs {
             Body::Party(known) => Some(known),
             _ => None,
         });
-        let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
-        let now = now.ok_or_else(|| internal("the clock is out of range"))?;
+        let now = now()?;
         let key = self.signer.public_key();
         let keys = [entry_key(me, &key)?, self.log.key().public().clone(), witness_key(me, &key)?];
         let keys = keys.map(|key| {
@@ -177,11 +175,10 @@ impl Jobs {
         let path = tokio::task::spawn_blocking(move || log.inclusion(main.index, size)).await;
         let path = path.map_err(|_| internal("reading the log ended unexpectedly"))??;
         let proof = LogProof { extra: None, index: main.index, path, checkpoint };
-        let issued = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
         let policy = self.policy().await?;
         let draft = Draft {
             id: Id(random()?),
-            issued: issued.ok_or_else(|| internal("the clock is out of range"))?,
+            issued: now()?,
             issuer: self.settings.me,
             tool: &software()?,
             entry: &main.entry,
