@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use ed25519_dalek::SigningKey;
 use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
 use support::stage::Stage;
 use support::{mobiles, setup};
@@ -20,6 +21,9 @@ use tacitly::transport::{
     Complaint, Envelope, Inbox, Notice, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange,
 };
 use tacitly::trial::until;
+use tacitly_attestation::entry::{AgreementEntry, Body, Code, Digest, Milliseconds, SignedEntry, TickEntry};
+use tacitly_attestation::hash::Hash;
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::{Frame, PartyId, SessionTag};
 
 /// The message of a list with other entries in it.
@@ -304,6 +308,65 @@ fn a_signature_for_something_else_than_the_terms_names_the_liar() {
     let script = Script { context: "something else", ..stage.honest() };
     let seen = stage.accuses("a signature for another context", script, "signature");
     assert!(seen.received.is_empty());
+    stage.goes_on();
+}
+
+fn agreed(note: &SignedEntry) -> AgreementEntry {
+    let Body::Agreement(body) = note.entry().body() else { panic!("{note:?}") };
+    body.clone()
+}
+
+#[test]
+fn who_asks_us_to_sign_another_agreement_than_ours_is_named() {
+    let stage = Stage::set();
+    type Lie = fn(&Liar, &SignedEntry) -> Vec<u8>;
+    let cases: [(&str, Lie, &str); 7] = [
+        ("noise", |_, _| vec![0xff; 300], "cannot be read"),
+        ("nothing", |_, _| Vec::new(), "cannot be read"),
+        (
+            "a sign of life",
+            |liar, ours| {
+                let body = TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() };
+                liar.entry(ours.entry().header(), body)
+            },
+            "no agreement",
+        ),
+        (
+            "other terms",
+            |liar, ours| {
+                let body = AgreementEntry { terms: Digest(Hash::of(b"other terms")), ..agreed(ours) };
+                liar.entry(ours.entry().header(), body)
+            },
+            "not the one we agreed",
+        ),
+        (
+            "that it learns the size first",
+            |liar, ours| {
+                let mut body = agreed(ours);
+                let me = body.parties.iter_mut().find(|party| party.party == liar.me).unwrap();
+                me.learns.push(Code::parse("intersection-size").unwrap());
+                liar.entry(ours.entry().header(), body)
+            },
+            "not the one we agreed",
+        ),
+        ("our own", |_, ours| ours.encode(), "not the one we agreed"),
+        (
+            "one that somebody else has signed in its name",
+            |liar, ours| {
+                let note = SignedEntry::parse(&liar.entry(ours.entry().header(), agreed(ours))).unwrap();
+                let mut forged = SignedEntry::new(note.entry().clone());
+                let stranger = SigningKey::from_bytes(&[9; 32]);
+                let key = VerifierKey::of(NAME, KeyUse::Text, &stranger).unwrap();
+                forged.sign(&key, &stranger).unwrap();
+                forged.encode()
+            },
+            "not signed by the peer",
+        ),
+    ];
+    for (case, lie, rule) in cases {
+        let seen = stage.accuses(case, Script { has_signed: Some(lie), ..stage.honest() }, rule);
+        assert!(seen.received.is_empty(), "{case}: something of our set went out");
+    }
     stage.goes_on();
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Pair, mobiles};
+use support::{Pair, mobiles, setup};
 use tacitly::attestation::certificate::{Draft, RefusalCode, create};
 use tacitly::attestation::dataset::{DatasetSeed, Opener};
 use tacitly::attestation::entry::{
@@ -412,4 +412,53 @@ fn records_are_the_rows_of_the_file_word_for_word_whatever_its_format() {
     let file = fs::File::create(&parquet).unwrap();
     write_rows(&utf8, None, &all, &output, &Budget::of_bytes(1 << 24), file).unwrap();
     assert_eq!(rows(&Source { path: parquet, format: Format::Parquet }), expected);
+}
+
+#[test]
+fn a_gbk_file_with_quoted_commas_goes_through_a_job_whole_and_in_buckets_and_each_row_opens() {
+    let name = |row: u64| match row % 3 {
+        0 => format!("张三,{row}号"),
+        1 => format!("李\"四\",寍乗{row}"),
+        _ => format!("王五{row}"),
+    };
+    let quoted = |row: u64| format!("\"{}\"", name(row).replace('"', "\"\""));
+    for bucket_keys in [0, 256] {
+        let with = || setup().set("TACITLY_LIMITS__BUCKET_KEYS", bucket_keys);
+        let mut pair = Pair::with(with(), with());
+        let (ours, theirs) = (mobiles(0..900), mobiles(600..1_500));
+        let rows: String = (0..).zip(&ours).map(|(row, id)| format!("{},{id},{row}\r\n", quoted(row))).collect();
+        let text = format!("\"姓名,地址\",手机,n\r\n{rows}");
+        let (bytes, _, unmappable) = encoding_rs::GBK.encode(&text);
+        assert!(!unmappable);
+        let file = pair.file("客户.csv");
+        fs::write(&file, bytes).unwrap();
+        let path = file.display().to_string();
+        let words = ["dataset", "add", "ids", &path, "--encoding", "gbk", "--key", "手机=cn-mobile", "--allow", "shop"];
+        pair.bank.tacitly(&words).unwrap();
+        pair.dataset_at("shop", "phone", "cn-mobile", &theirs);
+
+        let out = pair.file("out.csv");
+        let shown = out.display().to_string();
+        let words = ["psi", "--dataset", "ids", "--with", "shop/ids", "--out", &shown];
+        let job = pair.bank.tacitly(&words).unwrap();
+        assert_eq!(job["state"], "done", "{job}");
+        let mut reader = csv::Reader::from_path(&out).unwrap();
+        assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), ["姓名,地址", "手机", "n"]);
+        let found: Vec<Vec<String>> =
+            reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+        let expected: Vec<Vec<String>> =
+            (600..900).map(|row| vec![name(row), ours[row as usize].clone(), row.to_string()]).collect();
+        assert_eq!(found, expected, "buckets of {bucket_keys}");
+
+        let evidence = pair.file("job.evidence");
+        let words = ["evidence", job["id"].as_str().unwrap(), "--out", &evidence.display().to_string()];
+        pair.bank.tacitly(&words).unwrap();
+        let evidence = fs::read(evidence).unwrap();
+        for row in [1, 2, 3, 899] {
+            let opening = open(&pair, &pair.bank, row, &format!("row-{row}"), &[]).unwrap();
+            let opened = check_opening(&opening, &evidence, None).unwrap();
+            let cells = [name(row - 1), ours[row as usize - 1].clone(), (row - 1).to_string()];
+            assert_eq!(serde_json::from_str::<Vec<String>>(&opened.record()).unwrap(), cells);
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tacitly_attestation::mirror::MirrorRefusal;
+
 /// Why a log did not do what was asked. It names the file, and the entry where there is one, and never a byte of it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -128,6 +130,16 @@ pub enum ChainError {
     BadCosignature {
         /// The witness's name.
         witness: String,
+    },
+    /// What a log's owner sent for its mirror are not the log's next entries.
+    #[error("what was sent of the log {log} from entry {from} on is not its continuation ({why}); it is not kept")]
+    NotMirrored {
+        /// The log.
+        log: String,
+        /// How much of it is here.
+        from: u64,
+        /// What does not hold.
+        why: MirrorRefusal,
     },
     /// The log's key cannot be used.
     #[error("the log's checkpoint cannot be signed: {0}")]

@@ -19,6 +19,7 @@ use super::lock::Lock;
 use super::recover::{self, Found};
 use super::scribe::Scribe;
 use super::segment::{Records, Step};
+use super::shelf::Shelf;
 use super::state::{Core, Signed, Standing, State, Waiting};
 use super::tiles::{Tiles, WIDTH, damaged};
 use super::{ChainError, Cosigned, NoteKey, files, index, writer};
@@ -32,6 +33,7 @@ struct Handle {
     threads: Mutex<Vec<JoinHandle<()>>>,
     places: Mutex<Places>,
     cosigned: Mutex<Cosigned>,
+    kept: Mutex<Cosigned>,
     _lock: Lock,
 }
 
@@ -73,7 +75,8 @@ impl Log {
         let lock = Lock::take(folder)?;
         let Found { segment, offsets, signed, signed_end, checkpoint, unsigned, end, settled } =
             recover::open(folder, key.public())?;
-        let cosigned = Cosigned::read(folder)?;
+        let cosigned = Cosigned::by_witnesses(folder)?;
+        let kept = Cosigned::by_mirrors(folder)?;
         let mut tree = signed.range().clone();
         unsigned.iter().for_each(|leaf| tree.push(*leaf));
         let state = State {
@@ -98,7 +101,7 @@ impl Log {
             to_sign: Condvar::new(),
             signed: watch::Sender::new(Signed { checkpoint: checkpoint.map(Arc::new), fault: None }),
         });
-        let scribe = Scribe { before: signed.size(), edge: signed, end: signed_end, synchronised: settled };
+        let scribe = Scribe { shelf: Shelf::new(folder, signed, signed_end), synchronised: settled };
         let (writing, signing) = (core.clone(), core.clone());
         let threads = [
             thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer::run(&writing)),
@@ -106,8 +109,9 @@ impl Log {
         ];
         let threads = threads.into_iter().collect::<Result<Vec<_>, _>>();
         let threads = threads.map_err(|error| ChainError::io(folder, error))?;
-        let (places, cosigned) = (Mutex::default(), Mutex::new(cosigned));
-        Ok(Self(Arc::new(Handle { core, threads: Mutex::new(threads), places, cosigned, _lock: lock })))
+        let (threads, places) = (Mutex::new(threads), Mutex::default());
+        let (cosigned, kept) = (Mutex::new(cosigned), Mutex::new(kept));
+        Ok(Self(Arc::new(Handle { core, threads, places, cosigned, kept, _lock: lock })))
     }
 
     /// The log's name.
@@ -388,33 +392,53 @@ impl Log {
         line: NoteSignature,
         key: &VerifierKey,
     ) -> Result<(), ChainError> {
-        let mut with = checkpoint.clone();
-        with.add(line.clone());
-        let keys = KeyRing::from_iter([key.clone()]);
-        let verified = with.verify(&keys);
-        if !verified.is_ok_and(|verified| verified.iter().any(|verified| verified.time.is_some())) {
-            return Err(ChainError::BadCosignature { witness: key.name().to_owned() });
+        locked(&self.0.cosigned).add(checkpoint, line, key)
+    }
+
+    /// Keeps `line`, with which the mirror of `key` says that it holds every entry of `checkpoint`.
+    ///
+    /// # Errors
+    /// [`ChainError::BadCosignature`] if it does not verify, or the checkpoint is not one of ours; [`ChainError::Io`],
+    /// [`ChainError::DiskFull`].
+    pub fn add_kept(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        line: NoteSignature,
+        key: &VerifierKey,
+    ) -> Result<(), ChainError> {
+        let bad = || ChainError::BadCosignature { witness: key.name().to_owned() };
+        let stated = checkpoint.checkpoint();
+        let keys = KeyRing::from_iter([self.key().public().clone()]);
+        let signed = checkpoint.verify(&keys);
+        if stated.origin != self.origin() || !signed.is_ok_and(|signed| !signed.is_empty()) {
+            return Err(bad());
         }
-        self.locked_cosigned().add(&self.0.core.folder, checkpoint, line, key)
+        // Of what the mirror sent, our own line and its own are kept and no others.
+        let own = checkpoint.signatures().iter().filter(|line| line.name() == self.origin());
+        let mut bare = SignedCheckpoint::new(stated).map_err(|_| bad())?;
+        own.for_each(|line| bare.add(line.clone()));
+        locked(&self.0.kept).add(&bare, line, key)
     }
 
     /// What witnesses have cosigned.
     #[must_use]
     pub fn cosigned(&self) -> Cosigned {
-        self.locked_cosigned().clone()
+        locked(&self.0.cosigned).clone()
+    }
+
+    /// What mirrors hold.
+    #[must_use]
+    pub fn kept(&self) -> Cosigned {
+        locked(&self.0.kept).clone()
     }
 
     /// The checkpoint of at least `size` entries with the most cosignatures: the cosigned one that is best, or the
     /// newest that only we have signed.
     #[must_use]
     pub fn witnessed(&self, size: u64) -> Option<SignedCheckpoint> {
-        let best = self.locked_cosigned().best(size).cloned();
+        let best = locked(&self.0.cosigned).best(size).cloned();
         let newest = || self.checkpoint().filter(|newest| newest.checkpoint().size >= size);
         best.or_else(|| newest().map(|newest| (*newest).clone()))
-    }
-
-    fn locked_cosigned(&self) -> MutexGuard<'_, Cosigned> {
-        self.0.cosigned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn signed_size(&self) -> u64 {
@@ -445,6 +469,10 @@ impl Log {
         let _gone_or_made_anew_later = std::fs::remove_file(folder.join(index::NAME));
         damaged(folder.join("tile"), "its hashes do not lead to the signed root")
     }
+}
+
+fn locked(cosigned: &Mutex<Cosigned>) -> MutexGuard<'_, Cosigned> {
+    cosigned.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn outside(asked: u64, size: u64) -> impl Fn(ProveError<ChainError>) -> ChainError {

@@ -13,7 +13,8 @@
 //! | `tile/…` | the tree and the entries as C2SP tlog-tiles |
 //! | `index` | where entries stand, and from where a start may go on |
 //! | `cut-…` | what was left of a write that a crash cut off; nobody was told it is stored |
-//! | `cosigned/…` | the newest checkpoints with the lines of others' witnesses, and the witnesses' keys |
+//! | `cosigned/…` | the newest checkpoints with the lines of others as witnesses, and their keys |
+//! | `kept/…` | the same of others as mirrors, who hold the entries, too |
 //! | `lock` | who writes |
 //!
 //! The segment grows and is never rewritten. Tiles and index are made anew when they are missing. [`fsck`] derives
@@ -23,12 +24,14 @@
 //! |---|---|
 //! | `log.rs` | [`Log`]: append, find, prove |
 //! | `writer.rs`, `scribe.rs`, `state.rs` | the two threads, and what they share |
+//! | `shelf.rs` | the tree on the disk behind the segment |
 //! | `segment.rs`, `tiles.rs`, `index.rs`, `checkpoint.rs`, `files.rs`, `lock.rs` | a kind of file each |
 //! | `recover.rs` | what a start finds and mends |
 //! | `view.rs`, `fsck.rs` | reading a log that others write |
 //! | `reconcile.rs` | two logs held against each other |
 //! | `cosigned.rs` | what others cosigned of our log |
 //! | `witness.rs` | [`Witness`]: what we cosign of others' logs; forks are kept as evidence |
+//! | `mirror.rs` | [`Mirror`]: a copy of another's log |
 //! | `key.rs`, `error.rs` | the signing key; what may go wrong |
 
 mod checkpoint;
@@ -41,10 +44,12 @@ mod index;
 mod key;
 mod lock;
 mod log;
+mod mirror;
 mod reconcile;
 mod recover;
 mod scribe;
 mod segment;
+mod shelf;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -58,6 +63,7 @@ pub use error::ChainError;
 pub use fsck::{Finding, Fsck, SignatureCheck, fsck};
 pub use key::{NoteKey, SigningRefused};
 pub use log::{Head, Leaf, Log};
+pub use mirror::{Mirror, mirrored};
 pub use reconcile::{Mismatch, Placed, Reconciled, concerns, reconcile};
 pub use view::View;
 pub use witness::{LogName, Verdict, Witness, Witnessed};

@@ -7,7 +7,7 @@ use tacitly_attestation::hash::Hash;
 use tacitly_attestation::tree::Tile;
 
 use super::fault_point::reach;
-use super::segment::{Records, Step};
+use super::shelf::Shelf;
 use super::state::{Core, Signed};
 use super::tiles::{Edge, Tiles, WIDTH};
 use super::{ChainError, checkpoint, index};
@@ -23,11 +23,8 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// The one who signs.
 pub(super) struct Scribe {
-    /// The tree of the newest checkpoint, and where its entries end.
-    pub(super) edge: Edge,
-    pub(super) end: u64,
-    /// The size of the checkpoint before: its tiles are still there for whoever reads them.
-    pub(super) before: u64,
+    /// What is signed.
+    pub(super) shelf: Shelf,
     /// The entries whose full tiles are known to be on the disk.
     pub(super) synchronised: u64,
 }
@@ -68,7 +65,7 @@ impl Scribe {
             if last_words {
                 return Task::End;
             }
-            let unsettled = self.synchronised / WIDTH < self.edge.size() / WIDTH;
+            let unsettled = self.synchronised / WIDTH < self.shelf.edge().size() / WIDTH;
             if due.is_none() && unsettled && now >= quiet_from + QUIET {
                 return Task::Settle;
             }
@@ -103,47 +100,16 @@ impl Scribe {
             state.unsigned_since = None;
             (state.unsigned.iter().copied().collect::<Vec<Hash>>(), state.end, state.tree.root())
         };
-        // What fails half-way is done again from here.
-        let mut edge = self.edge.clone();
-        let tiles = Tiles::of(&core.folder);
-        self.read_back(core, &leaves, end, &mut edge, &tiles)?;
+        let edge = self.shelf.read_back(&core.segment, &core.segment_path, &leaves, end)?;
         if edge.root() != root {
-            return Err(damaged(core, self.edge.size(), "the tree in memory has another root"));
+            return Err(damaged(core, self.shelf.edge().size(), "the tree in memory has another root"));
         }
-        edge.partial().iter().try_for_each(|(tile, content)| tiles.write(*tile, content))?;
         reach("sign: before");
         let checkpoint = checkpoint::sign(&core.key, edge.size(), root)?;
-        checkpoint::write(&core.folder, &checkpoint)?;
-        tiles.retire(self.before, &[self.edge.size(), edge.size()]);
-        (self.before, self.edge, self.end) = (self.edge.size(), edge, end);
+        self.shelf.put(edge, end, &checkpoint)?;
         // Published first, so that an entry is always found in one of the two places.
         core.signed.send_replace(Signed { checkpoint: Some(Arc::new(checkpoint)), fault: None });
         core.locked().unsigned.drain(..leaves.len());
-        Ok(())
-    }
-
-    /// Reads the new entries from the file and compares them with what was acknowledged: one flipped bit between the
-    /// two would be signed for ever.
-    fn read_back(
-        &self,
-        core: &Core,
-        leaves: &[Hash],
-        end: u64,
-        edge: &mut Edge,
-        tiles: &Tiles,
-    ) -> Result<(), ChainError> {
-        let mut records = Records::new(&core.segment, self.end, end);
-        for leaf in leaves {
-            let entry = edge.size();
-            match records.next().map_err(|error| ChainError::io(&core.segment_path, error))? {
-                Step::Record(record) if record.leaf == *leaf => {
-                    edge.push(record.leaf, record.entry, |tile, content| tiles.write(tile, content))?;
-                }
-                Step::Record(_) => return Err(damaged(core, entry, "it is not the one that was acknowledged")),
-                Step::Flaw(flaw) => return Err(damaged(core, entry, flaw.words())),
-                Step::End => return Err(damaged(core, entry, "it is gone")),
-            }
-        }
         Ok(())
     }
 
@@ -151,7 +117,7 @@ impl Scribe {
     fn settle(&mut self, core: &Core) -> Result<(), ChainError> {
         const AT_ONCE: u64 = 16 * WIDTH;
         let tiles = Tiles::of(&core.folder);
-        let all = self.edge.size() / WIDTH * WIDTH;
+        let all = self.shelf.edge().size() / WIDTH * WIDTH;
         let until = all.min(self.synchronised + AT_ONCE);
         for tile in Tile::changed(self.synchronised, until).filter(Tile::is_full) {
             let path = tiles.path(tile);
@@ -161,7 +127,7 @@ impl Scribe {
         self.synchronised = until;
         if until == all {
             let offsets = core.locked().offsets.clone();
-            let edge = self.edge.at_last_full();
+            let edge = self.shelf.edge().at_last_full();
             self.remember(core, &offsets, &edge)?;
         }
         Ok(())
@@ -172,7 +138,7 @@ impl Scribe {
         // Where the entry at the mark starts: known once it is there, and the end of the log before.
         let mut offsets: Vec<u64> = offsets.iter().copied().take(blocks + 1).collect();
         if offsets.len() == blocks {
-            offsets.push(self.end);
+            offsets.push(self.shelf.end());
         }
         reach("index: before");
         index::write(&core.folder, &offsets, edge)

@@ -70,7 +70,27 @@ impl View {
     /// # Errors
     /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
     pub fn cosigned(&self) -> Result<Cosigned, ChainError> {
-        Cosigned::read(&self.folder)
+        Cosigned::by_witnesses(&self.folder)
+    }
+
+    /// What mirrors hold.
+    ///
+    /// # Errors
+    /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
+    pub fn kept(&self) -> Result<Cosigned, ChainError> {
+        Cosigned::by_mirrors(&self.folder)
+    }
+
+    /// Where the log is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many bytes the entries take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.length
     }
 
     /// Gives every entry from `from` on to `each`, with its index, and tells how many entries the log has. What the

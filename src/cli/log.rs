@@ -28,6 +28,7 @@ pub(crate) enum LogCommand {
     Fsck(Fsck),
     VerifyFork(VerifyFork),
     Reconcile(Reconcile),
+    Mirrors(Mirrors),
 }
 
 /// Show the log's name, size and root, and the newest signed checkpoint.
@@ -91,6 +92,11 @@ pub(crate) struct Reconcile {
     grace: u64,
 }
 
+/// Show the copies that we keep of peers' logs (attestation.mirror_of in party.toml). Each is the folder of a log: head,
+/// tail and fsck look at it with --folder, and its owner may take it back.
+#[derive(Args)]
+pub(crate) struct Mirrors;
+
 /// Which log.
 #[derive(Args)]
 pub(crate) struct Place {
@@ -125,6 +131,7 @@ impl LogCommand {
             Self::Fsck(command) => command.run(home, output),
             Self::VerifyFork(command) => command.run(home, output),
             Self::Reconcile(command) => super::block_on(command.run(way, output)),
+            Self::Mirrors(command) => command.run(home, output),
         }
     }
 }
@@ -140,6 +147,8 @@ struct HeadView {
     checkpoint: Option<String>,
     /// The newest cosignature of every witness.
     cosigned: Vec<CosignedView>,
+    /// How far every mirror holds it.
+    kept: Vec<CosignedView>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +161,10 @@ struct CosignedView {
 }
 
 impl CosignedView {
+    fn all(cosigned: &chain::Cosigned) -> Vec<Self> {
+        cosigned.newest().into_iter().map(Self::of).collect()
+    }
+
     fn of(line: chain::Cosignature) -> Self {
         let time = i64::try_from(line.time).unwrap_or(i64::MAX);
         let at = jiff::Timestamp::from_second(time).map(|at| at.to_string()).unwrap_or_default();
@@ -174,7 +187,8 @@ impl Head {
             signed_size: checkpoint.map(|checkpoint| checkpoint.checkpoint().size),
             root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
             checkpoint: checkpoint.map(ToString::to_string),
-            cosigned: view.cosigned().map_err(Failure::plain)?.newest().into_iter().map(CosignedView::of).collect(),
+            cosigned: CosignedView::all(&view.cosigned().map_err(Failure::plain)?),
+            kept: CosignedView::all(&view.kept().map_err(Failure::plain)?),
         };
         output.say(
             || &head,
@@ -191,6 +205,9 @@ impl Head {
                 if head.cosigned.is_empty() {
                     lines.push("  cosigned: by nobody".to_owned());
                 }
+                lines.extend(head.kept.iter().map(|line| {
+                    format!("  kept: the first {} by {}, {} s ago", line.size, line.witness, line.age_seconds)
+                }));
                 lines.join("\n")
             },
         );
@@ -286,6 +303,54 @@ impl Tail {
     }
 }
 
+#[derive(Serialize)]
+struct MirrorView {
+    peer: String,
+    log: String,
+    /// How much of it is here whole.
+    size: u64,
+    bytes: u64,
+    folder: PathBuf,
+}
+
+impl Mirrors {
+    fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
+        let folder = home.join(attestation::MIRROR);
+        let peers = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            items => items?.map(|item| Ok(item?.path())).collect::<std::io::Result<_>>()?,
+        };
+        let mut mirrors = Vec::new();
+        for path in peers {
+            let peer = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let views = chain::mirrored(&path).map_err(Failure::plain)?;
+            mirrors.extend(views.iter().map(|view| MirrorView {
+                peer: peer.clone(),
+                log: view.origin().to_owned(),
+                size: view.checkpoint().map_or(0, |checkpoint| checkpoint.checkpoint().size),
+                bytes: view.bytes(),
+                folder: view.folder().to_owned(),
+            }));
+        }
+        mirrors.sort_by(|one, other| (&one.peer, &one.log).cmp(&(&other.peer, &other.log)));
+        output.say(
+            || &mirrors,
+            || {
+                if mirrors.is_empty() {
+                    return "no copies of peers' logs".to_owned();
+                }
+                let head = ["PEER", "LOG", "ENTRIES", "BYTES", "FOLDER"].map(str::to_owned).to_vec();
+                let row = |view: &MirrorView| {
+                    let folder = view.folder.display().to_string();
+                    vec![view.peer.clone(), view.log.clone(), view.size.to_string(), view.bytes.to_string(), folder]
+                };
+                table(&std::iter::once(head).chain(mirrors.iter().map(row)).collect::<Vec<_>>())
+            },
+        );
+        Ok(())
+    }
+}
+
 /// Whose signatures count: this party's, if its folder is there, and those of a policy.
 fn trusted(home: &Path, policy: Option<&Path>) -> Result<(KeyRing, KeyRing), Failure> {
     let (mut logs, mut signers) = (KeyRing::default(), KeyRing::default());
@@ -309,11 +374,21 @@ fn trusted(home: &Path, policy: Option<&Path>) -> Result<(KeyRing, KeyRing), Fai
     Ok((logs, signers))
 }
 
+/// The keys of the logs that this party has witnessed.
+fn witnessed(home: &Path) -> Result<Vec<VerifierKey>, Failure> {
+    let all = chain::witness::all(&home.join(attestation::WITNESS)).map_err(Failure::plain)?;
+    Ok(all.into_iter().map(|known| known.key).collect())
+}
+
 impl Fsck {
     fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
         let folder = self.place.folder(home);
         self.place.view(home)?;
-        let (logs, signers) = trusted(home, self.policy.as_deref())?;
+        let (mut logs, signers) = trusted(home, self.policy.as_deref())?;
+        if self.place.folder.is_some() {
+            // A copy of a peer's log: its key is the one that we witnessed it under.
+            witnessed(home)?.into_iter().for_each(|key| logs.add(key));
+        }
         let begun = std::time::Instant::now();
         let report = chain::fsck(&folder, &logs, self.signatures.then_some(&signers)).map_err(Failure::plain)?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -340,8 +415,7 @@ impl VerifyFork {
             keys.add(key);
         }
         if self.key.is_empty() {
-            let witnessed = chain::witness::all(&home.join(attestation::WITNESS)).map_err(Failure::plain)?;
-            witnessed.into_iter().for_each(|known| keys.add(known.key));
+            witnessed(home)?.into_iter().for_each(|key| keys.add(key));
             if self.policy.is_some() || home.join(home::IDENTITY_KEY).exists() {
                 trusted(home, self.policy.as_deref())?.0.iter().for_each(|key| keys.add(key.clone()));
             }

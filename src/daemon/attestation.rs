@@ -7,8 +7,8 @@ use tacitly_attestation::note::KeyUse;
 
 use super::config::Config;
 use crate::chain::{ChainError, Log, NoteKey, Witness};
-use crate::jobs::witness_name;
-use crate::store::{NoteSigner, Signer};
+use crate::jobs::{Mirrors, mirror_name, witness_name};
+use crate::store::{FileSigner, NoteSigner, Signer, StoreError};
 
 /// The folder of the log, in the party's folder.
 pub const FOLDER: &str = "log";
@@ -18,6 +18,12 @@ pub const WITNESS: &str = "witness";
 
 /// The folder of what convicts others, in the party's folder.
 pub const EVIDENCE: &str = "evidence";
+
+/// The folder of the copies of others' logs, in the party's folder.
+pub const MIRROR: &str = "mirror";
+
+/// The file with the key that this party signs with as a mirror, in the party's folder.
+pub const MIRROR_KEY: &str = "mirror.key";
 
 /// Where the attestation log of the party in `home` is.
 #[must_use]
@@ -54,4 +60,25 @@ pub fn open_witness(home: &Path, config: &Config, signer: Arc<dyn Signer>) -> Re
     let key = NoteKey::new(&witness_name(config.party), KeyUse::Cosignature, &public, NoteSigner(signer));
     let key = key.map_err(|error| ChainError::Signing(error.to_string()))?;
     Witness::open(&home.join(WITNESS), &home.join(EVIDENCE), key)
+}
+
+/// What the party keeps of others' logs, if it is anybody's mirror. Its key as a mirror is made when it first is.
+///
+/// # Errors
+/// [`StoreError`] if the key cannot be made or read.
+pub fn mirrors(home: &Path, config: &Config) -> Result<Option<Mirrors>, StoreError> {
+    let of = config.attestation.mirror_of.clone();
+    if of.is_empty() {
+        return Ok(None);
+    }
+    let path = home.join(MIRROR_KEY);
+    if !path.exists() {
+        FileSigner::create(&path)?;
+    }
+    let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&path)?);
+    let public = *signer.public_key().as_bytes();
+    let key = NoteKey::new(&mirror_name(config.party), KeyUse::Cosignature, &public, NoteSigner(signer));
+    let key = key.map_err(|error| StoreError::invalid("key as a mirror", error.to_string()))?;
+    let limit = config.limits.mirror_mib.saturating_mul(1 << 20);
+    Ok(Some(Mirrors { of, folder: home.join(MIRROR), key: Arc::new(key), limit }))
 }

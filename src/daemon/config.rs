@@ -1,5 +1,6 @@
 //! `party.toml`: what an operator sets, with an environment override for every key.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,9 @@ pub struct Limits {
     pub megabits_per_second: u64,
     /// Proposals of one peer that are written down within an hour; more are refused.
     pub proposals_per_hour: u64,
+    /// Mebibytes of entries that are kept of the logs of one party whose mirror this one is; on the disk they take a
+    /// little more than twice as much.
+    pub mirror_mib: u64,
     /// Hours a job may run without a pause.
     pub job_deadline_hours: f64,
     /// Seconds that running jobs get to finish after SIGTERM.
@@ -148,6 +152,10 @@ pub struct Attestation {
     pub retention_days: u64,
     /// How many of the peers must have cosigned our log; 0: more than half of them.
     pub quorum: usize,
+    /// Peers that may keep a whole copy of this log. They read every entry: who works with whom, when, on which terms.
+    pub mirrors: BTreeSet<PartyId>,
+    /// Peers whose logs this party keeps a copy of, if they let it.
+    pub mirror_of: BTreeSet<PartyId>,
     /// Witnesses of this log who are no peers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub witness: Vec<WitnessConfig>,
@@ -229,6 +237,7 @@ impl Default for Limits {
             requests_per_second: const { NonZeroU64::new(200).unwrap() },
             megabits_per_second: 0,
             proposals_per_hour: 1000,
+            mirror_mib: 4096,
             job_deadline_hours: 24.0,
             drain_seconds: 30,
         }
@@ -238,7 +247,17 @@ impl Default for Limits {
 impl Default for Attestation {
     fn default() -> Self {
         let (origin, legal_name, registration, region) = (None, None, None, None);
-        Self { origin, legal_name, registration, region, retention_days: 1095, quorum: 0, witness: Vec::new() }
+        Self {
+            origin,
+            legal_name,
+            registration,
+            region,
+            retention_days: 1095,
+            quorum: 0,
+            mirrors: BTreeSet::new(),
+            mirror_of: BTreeSet::new(),
+            witness: Vec::new(),
+        }
     }
 }
 

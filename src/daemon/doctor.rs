@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::config::{Config, ConfigError};
-use super::home;
+use super::{attestation, home};
 use crate::store::FileSigner;
 
 /// How bad a finding is.
@@ -120,6 +120,10 @@ fn check_files(home: &Path, config: &Config) -> Vec<Finding> {
     let mut keys = vec![(home.join(home::IDENTITY_KEY), "the identity key"), (home.join(home::TLS_KEY), "the TLS key")];
     if config.store.key_command.is_none() {
         keys.push((home.join(&config.store.key), "the sealing key"));
+    }
+    let mirror_key = home.join(attestation::MIRROR_KEY);
+    if mirror_key.exists() {
+        keys.push((mirror_key, "the key as a mirror"));
     }
     let tokens = home.join(&config.control.tokens);
     if tokens.exists() {

@@ -212,7 +212,8 @@ async fn run(
     let log = attestation::open_log(home, &config, signer.clone()).await?;
     let witness = attestation::open_witness(home, &config, signer.clone())?;
     let outside = config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect();
-    let record = Record { signer: signer.clone(), log, witness, outside };
+    let mirrors = attestation::mirrors(home, &config)?;
+    let record = Record { signer: signer.clone(), log, witness, outside, mirrors };
     home::settle_identity(home)?;
     let identity = home::identity(home)?;
     if identity.party() != config.party {
@@ -245,6 +246,7 @@ async fn run(
         reconnect_window: config.reconnect_window(),
         jobs_per_peer: config.limits.jobs_per_peer,
         standing: config.standing(),
+        mirrors: config.attestation.mirrors.clone(),
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
@@ -257,6 +259,7 @@ async fn run(
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
     // The log is held first: nothing is entered before it is known not to be an old copy.
     jobs.keep_witnessed();
+    jobs.keep_mirrors();
     desk.open(&jobs);
     tokio::spawn(keep_standing(jobs.clone()));
     jobs.take_up_all().await?;

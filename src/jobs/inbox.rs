@@ -69,6 +69,8 @@ impl Jobs {
             Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
             Ask::LastCosigned(asked) => (String::new(), self.tell_last_cosigned(from, &asked).await),
             Ask::Entries(asked) => (String::new(), self.show_entries(from, &asked).await),
+            Ask::Copy(asked) => (String::new(), self.show_log(from, asked).await),
+            Ask::Kept(kept) => (String::new(), self.take_kept(from, &kept).await),
             Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
             Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
             Ask::Ended(ended) => {

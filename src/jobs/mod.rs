@@ -18,6 +18,7 @@
 //! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
+//! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
 //! | `reconcile.rs` | our log held against a peer's |
 //! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
 //!
@@ -37,6 +38,7 @@ mod inbox;
 mod links;
 mod meet;
 mod message;
+mod mirrors;
 mod office;
 mod outcome;
 mod outside;
@@ -67,6 +69,7 @@ pub use frames::NewFrame;
 pub use inbox::PeerDesk;
 pub use meet::Meeting;
 pub use message::generated as wire;
+pub use mirrors::{Mirrors, mirror_name};
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;

@@ -18,6 +18,7 @@ use super::datasets::Datasets;
 use super::desk::Desk;
 use super::explain::{Facts, explain};
 use super::meet::Meetings;
+use super::mirrors::Mirrors;
 use super::outside::OutsideWitness;
 use super::peers::{PeerView, Peers};
 use super::plan::Room;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub jobs_per_peer: usize,
     /// What this party says of itself in its attestation log.
     pub standing: Standing,
+    /// Peers that may keep a copy of our log.
+    pub mirrors: BTreeSet<PartyId>,
     /// Proposals of one peer within an hour.
     pub proposals_per_hour: u64,
     /// Jobs that compute at the same time.
@@ -71,6 +74,9 @@ pub struct Jobs {
     pub(super) log: Log,
     pub(super) witness: Arc<Witness>,
     pub(super) outside: Vec<OutsideWitness>,
+    pub(super) mirrors: Option<Mirrors>,
+    /// Told when we have cosigned a peer's log.
+    pub(super) cosigned_by_us: watch::Sender<()>,
     /// Held while a peer is shown our entries.
     pub(super) showing: tokio::sync::Mutex<()>,
     /// The peers that have said what they cosigned of our log.
@@ -109,6 +115,8 @@ pub struct Record {
     pub witness: Witness,
     /// Witnesses of its log who are no peers.
     pub outside: Vec<OutsideWitness>,
+    /// The copies that it keeps of others' logs, if it does.
+    pub mirrors: Option<Mirrors>,
 }
 
 /// What an operator submits.
@@ -167,7 +175,7 @@ impl Jobs {
         peers: Peers,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log, witness, outside } = record;
+        let Record { signer, log, witness, outside, mirrors } = record;
         Self {
             datasets: Datasets::new(
                 store.clone(),
@@ -185,6 +193,8 @@ impl Jobs {
             log,
             witness: Arc::new(witness),
             outside,
+            mirrors,
+            cosigned_by_us: watch::Sender::default(),
             showing: tokio::sync::Mutex::default(),
             asked: watch::Sender::default(),
             network,

@@ -312,6 +312,7 @@ impl Jobs {
                 self.desk.bump();
                 false
             }
+            Gone::Trouble(_) if self.is_over(job.id).await => false,
             Gone::Trouble(trouble) => {
                 tracing::warn!(job = %job.id, code = trouble.code.name, stage = trouble.stage, text = trouble.text, "failed");
                 match self.end(job, State::Failed, &trouble, "daemon").await {
@@ -343,6 +344,12 @@ impl Jobs {
                 let _no_attempt_follows = Box::pin(this.conclude(&job, gone)).await;
             }
         });
+    }
+
+    /// Whether somebody else has ended the job meanwhile: an operator, the peer, or the peer's lie outside the session.
+    async fn is_over(&self, id: JobId) -> bool {
+        let state = self.store.job(id).await.ok().and_then(|job| job.state.parse::<State>().ok());
+        state.is_some_and(State::is_over)
     }
 
     /// After a while, whether it is worth trying again what the store refused.

@@ -96,19 +96,23 @@ impl Jobs {
         });
         let now = now()?;
         let key = self.signer.public_key();
-        let keys = [entry_key(me, &key)?, self.log.key().public().clone(), witness_key(me, &key)?];
-        let keys = keys.map(|key| {
+        let mut keys = vec![entry_key(me, &key)?, self.log.key().public().clone(), witness_key(me, &key)?];
+        keys.extend(self.mirrors.iter().map(|mirrors| mirrors.key.public().clone()));
+        let keys = keys.into_iter().map(|key| {
             let from = known.and_then(|known| known.keys.iter().find(|known| known.key == key)).map(|known| known.from);
             PartyKey { key, from: from.unwrap_or(now), until: None }
         });
         let name = match &standing.legal_name {
             Some(name) => name.clone(),
-            None => LegalName::parse(me.as_str()).map_err(unfit)?,
+            // One letter is a name among peers, and none in a register.
+            None => {
+                LegalName::parse(me.as_str()).or_else(|_| LegalName::parse(&format!("party {me}"))).map_err(unfit)?
+            }
         };
         let entry = PartyEntry {
             name,
             registration: standing.registration.clone(),
-            keys: keys.into(),
+            keys: keys.collect(),
             certificate: Some(Digest(Hash::of(self.transport.identity().certificate_pem().as_bytes()))),
             software: software()?,
             build,

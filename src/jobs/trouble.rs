@@ -35,6 +35,7 @@ impl From<ChainError> for Trouble {
     fn from(error: ChainError) -> Self {
         let code = match &error {
             ChainError::DiskFull { .. } => codes::DISK_FULL,
+            ChainError::NotMirrored { .. } => codes::PROTOCOL_VIOLATION,
             ChainError::Behind { .. } | ChainError::Forked { .. } => codes::LOG_OLD,
             _ => codes::LOG,
         };

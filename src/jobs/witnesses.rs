@@ -184,7 +184,7 @@ impl Jobs {
     }
 
     /// Takes in a checkpoint that bears our log's name. Returns its size, `None` if we have not signed it.
-    async fn hear_of_our_log(&self, peer: PartyId, shown: SignedCheckpoint) -> Result<Option<u64>, Trouble> {
+    pub(super) async fn hear_of_our_log(&self, peer: PartyId, shown: SignedCheckpoint) -> Result<Option<u64>, Trouble> {
         let keys = KeyRing::from_iter([self.log.key().public().clone()]);
         let stated = shown.checkpoint().clone();
         let ours = shown.verify(&keys).is_ok_and(|signed| !signed.is_empty());
@@ -251,7 +251,12 @@ impl Jobs {
     /// As witness: a peer asks for a cosignature of its log.
     pub(super) async fn take_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Answer {
         let (status, body) = match self.judge_checkpoint(from, asked).await {
-            Ok(verdict) => verdict.http(),
+            Ok(verdict) => {
+                if matches!(verdict, Verdict::Cosigned(_)) {
+                    self.cosigned_by_us.send_replace(());
+                }
+                verdict.http()
+            }
             Err(trouble) => {
                 tracing::error!(peer = %from, error = %trouble, "a checkpoint could not be witnessed");
                 (500, "this witness cannot answer at the moment\n".to_owned())

@@ -4,6 +4,7 @@
 mod support;
 
 mod commands;
+mod mirrors;
 mod reconcile;
 mod stand_alone;
 mod witnesses;

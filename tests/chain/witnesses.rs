@@ -9,7 +9,7 @@ use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::witness::ForkEvidence;
 
 use crate::support::setup;
-use crate::world::{append, json, log_key, run};
+use crate::world::{append, copy_folder, json, log_key, run};
 
 /// Bank, shop and regulator, each linked with both others.
 struct Consortium {
@@ -46,19 +46,6 @@ impl Consortium {
         let log = self.bank.home.join("log");
         fs::remove_dir_all(&log).unwrap();
         copy_folder(copy, &log);
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let path = item.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

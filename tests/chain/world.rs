@@ -1,5 +1,6 @@
 //! What the tests share: a party's folder without its daemon, and entries for its log.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -78,4 +79,18 @@ pub(crate) async fn append(home: &Path, name: &str, first: u64, count: u64) {
         log.append(tick(home, name, number)).await.unwrap();
     }
     log.signed(log.head().size).await.unwrap();
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let path = item.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
 }

@@ -23,7 +23,7 @@ use tacitly::transport::{
     TlsIdentity, Transport, Window, WireRange,
 };
 use tacitly::trial::Party as Daemon;
-use tacitly_attestation::entry::SignedEntry;
+use tacitly_attestation::entry::{self, Body, Header, Origin, SignedEntry};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
 use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
@@ -77,6 +77,9 @@ pub(crate) struct Script {
     pub(crate) abandons: bool,
     /// What it says of its set and its memory.
     pub(crate) ready: fn(pb::Ready) -> pb::Ready,
+    /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
+    /// then waits for the signature and opens no session.
+    pub(crate) has_signed: Option<fn(&Liar, &SignedEntry) -> Vec<u8>>,
 }
 
 impl Script {
@@ -93,6 +96,7 @@ impl Script {
             dawdles: false,
             abandons: false,
             ready: |ready| ready,
+            has_signed: None,
         }
     }
 
@@ -249,6 +253,15 @@ impl Liar {
         Ask::Rotate(rotate)
     }
 
+    /// An entry of its log with this body, well signed.
+    pub(crate) fn entry(&self, like: &Header, body: impl Into<Body>) -> Vec<u8> {
+        let log = Origin::parse("tacitly/mallory").unwrap();
+        let mut note = SignedEntry::new(entry::Entry::new(Header { by: self.me, log, ..like.clone() }, body).unwrap());
+        let key = VerifierKey::new(NAME, KeyUse::Text, self.signer.public_key().as_bytes()).unwrap();
+        note.sign(&key, &NoteSigner(self.signer.clone())).unwrap();
+        note.encode()
+    }
+
     /// A well-signed proposal for this dataset of the daemon's.
     pub(crate) fn proposal(&self, dataset: &str) -> Ask {
         let job = JobId::fresh().to_string();
@@ -398,12 +411,19 @@ impl Actor {
                 let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
                 self.ask(Ask::Ready((self.script.ready)(ready)));
             }
+            Ask::Ready(_) if self.script.has_signed.is_some() => {}
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
             Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
-            Ask::Countersign(asked) => return self.countersign(&asked.entry),
+            Ask::Countersign(asked) => {
+                if let Some(lie) = self.script.has_signed {
+                    let entry = lie(&self.liar, &SignedEntry::parse(&asked.entry).unwrap()).into();
+                    self.ask(Ask::Countersign(pb::Countersign { job: asked.job, entry }));
+                }
+                return self.countersign(&asked.entry);
+            }
             Ask::Ended(ended) => {
                 let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
                 self.seen.lock().unwrap().told.push(code);

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | hash | [`commitment`], [`dataset`], [`transcript`] | salted commitments to questions and results, fingerprints of data sets, digests of what went over each link |
 //! | sign | [`entry`], [`note`], [`lint`] | an entry is a signed note with room for fields of declared forms and for nothing else; who must sign follows from its kind |
-//! | block | [`tree`], [`checkpoint`], [`witness`] | entries are leaves of an RFC 6962 tree; its signed root is cosigned by others who let no second history pass |
+//! | block | [`tree`], [`checkpoint`], [`witness`], [`mirror`] | entries are leaves of an RFC 6962 tree; its signed root is cosigned by others who let no second history pass, and by those who keep the entries, too |
 //! | certificate | [`proof`], [`policy`], [`mod@certificate`] | one text file with all of it, verified offline under a policy that says whom to trust |
 //!
 //! The formats are those of C2SP (signed-note, tlog-checkpoint, tlog-tiles, tlog-cosignature, tlog-witness, tlog-proof,
@@ -27,6 +27,7 @@ pub mod entry;
 pub mod fuzzing;
 pub mod hash;
 pub mod lint;
+pub mod mirror;
 pub mod note;
 pub mod policy;
 pub mod proof;

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod full_disk;
 mod honest;
+mod mirror;
 mod witness;
 
 use std::path::{Path, PathBuf};

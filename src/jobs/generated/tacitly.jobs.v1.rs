@@ -2,7 +2,10 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22, 23, 9")]
+    #[prost(
+        oneof = "request::What",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22, 23, 24, 25, 9"
+    )]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -33,13 +36,17 @@ pub mod request {
         Seen(super::Seen),
         #[prost(message, tag = "23")]
         Entries(super::EntriesFrom),
+        #[prost(message, tag = "24")]
+        Copy(super::CopyFrom),
+        #[prost(message, tag = "25")]
+        Kept(super::Kept),
         #[prost(message, tag = "9")]
         Meet(super::Offer),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 7")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 20, 21, 22, 23, 7")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -72,6 +79,9 @@ pub mod reply {
         /// to EntriesFrom
         #[prost(message, tag = "22")]
         Entries(super::Entries),
+        /// to CopyFrom; Pending if the asker is not entitled to it
+        #[prost(message, tag = "23")]
+        Copied(super::Copied),
         /// to Meet: what this side brings to the same meeting; Pending if nobody has come yet
         #[prost(message, tag = "7")]
         Offer(super::Offer),
@@ -239,6 +249,39 @@ pub struct LogEntry {
     /// RFC 6962 inclusion proof, 32 bytes a hash
     #[prost(bytes = "bytes", tag = "3")]
     pub path: ::prost::bytes::Bytes,
+}
+/// A mirror to a log's owner: what does your log hold from this index on? The proof is to lead to its tree of this size,
+/// which the mirror has cosigned as a witness.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyFrom {
+    #[prost(string, tag = "1")]
+    pub origin: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+}
+/// The next entries, and the proof that with them the log is the beginning of that tree.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Copied {
+    /// signed notes, byte for byte
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// RFC 6962 consistency proof, 32 bytes a hash
+    #[prost(bytes = "bytes", tag = "2")]
+    pub proof: ::prost::bytes::Bytes,
+}
+/// A mirror to a log's owner: it holds every entry of this checkpoint, durably.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Kept {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub checkpoint: ::prost::bytes::Bytes,
+    /// C2SP tlog-cosignature by its key as a mirror, which is not its key as a witness
+    #[prost(string, tag = "2")]
+    pub line: ::prost::alloc::string::String,
+    /// the public half of that key
+    #[prost(bytes = "bytes", tag = "3")]
+    pub key: ::prost::bytes::Bytes,
 }
 /// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,139 @@
+//! A consortium whose members keep copies of each other's logs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tacitly::trial::{Party, Setup, introduce, until};
+
+use crate::support::setup;
+use crate::world::{append, copy_folder, json, run};
+
+/// Bank, whose log the shop may mirror. The regulator would like to, and is not entitled.
+struct Consortium {
+    _folder: tempfile::TempDir,
+    bank: Party,
+    shop: Party,
+    regulator: Party,
+}
+
+impl Consortium {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |name: &str, setup: Setup| Party::start(folder.path(), name, setup).unwrap();
+        let bank = start("bank", setup().set("TACITLY_ATTESTATION__MIRRORS", "[shop]"));
+        let of_bank = || setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]");
+        let (shop, regulator) = (start("shop", of_bank()), start("regulator", of_bank()));
+        introduce(&bank, &shop).unwrap();
+        introduce(&bank, &regulator).unwrap();
+        Self { _folder: folder, bank, shop, regulator }
+    }
+
+    /// Puts entries into the bank's log while its daemon does not run, and starts it.
+    async fn grow(&mut self, first: u64, count: u64) {
+        let _stopped = self.bank.stop();
+        append(&self.bank.home, "bank", first, count).await;
+        self.bank.serve().unwrap();
+    }
+}
+
+fn head(party: &Party) -> Value {
+    json(&party.home, &["log", "head"]).0
+}
+
+fn mirrors(party: &Party) -> Vec<Value> {
+    json(&party.home, &["log", "mirrors"]).0.as_array().unwrap().clone()
+}
+
+/// Waits until the shop has said that it holds all that the bank has signed.
+fn await_kept(three: &Consortium) -> u64 {
+    let mut last = Value::Null;
+    let kept = until(|| {
+        last = head(&three.bank);
+        let signed = last["signed_size"].as_u64()?;
+        let lines = last["kept"].as_array()?;
+        let by_shop = lines.iter().find(|line| line["witness"] == "tacitly/shop/mirror")?;
+        (by_shop["size"] == signed).then_some(signed)
+    });
+    kept.unwrap_or_else(|| panic!("{last}\n{}\n{}", three.bank.log(), three.shop.log()))
+}
+
+fn folder_of(mirror: &Value) -> PathBuf {
+    mirror["folder"].as_str().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_lost_log_is_taken_back_from_the_copy_of_an_entitled_member() {
+    let mut three = Consortium::start();
+    three.grow(0, 600).await;
+    let size = await_kept(&three);
+    assert!(size >= 600);
+    let words = String::from_utf8(run(&three.bank.home, &["log", "head"]).stdout).unwrap();
+    assert!(words.contains(&format!("kept: the first {size} by tacitly/shop/mirror")), "{words}");
+    // The copy follows the log, also over a kill of the mirror.
+    three.shop.kill();
+    three.grow(600, 40).await;
+    three.shop.serve().unwrap();
+    let size = await_kept(&three);
+    assert!(size >= 640);
+    let copies = mirrors(&three.shop);
+    assert_eq!((copies.len(), &copies[0]["peer"], &copies[0]["log"]), (1, &"bank".into(), &"tacitly/bank".into()));
+    assert_eq!(copies[0]["size"].as_u64(), Some(size));
+    let copy = folder_of(&copies[0]);
+    let folder = copy.display().to_string();
+    let (report, sound) = json(&three.shop.home, &["log", "fsck", "--folder", &folder]);
+    assert!(sound && report["signed_size"].as_u64() == Some(size), "{report}");
+
+    // Who is not entitled has nothing.
+    assert!(mirrors(&three.regulator).is_empty() || mirrors(&three.regulator)[0]["size"] == 0);
+    assert!(three.regulator.log().contains("has not named us"), "{}", three.regulator.log());
+
+    // The bank's disk is gone.
+    three.bank.kill();
+    let log = three.bank.home.join("log");
+    fs::remove_dir_all(&log).unwrap();
+    copy_folder(&copy, &log);
+    three.bank.serve().unwrap();
+    assert_eq!(three.bank.tacitly(&["status"]).unwrap()["warnings"], serde_json::json!([]));
+    assert!(json(&three.bank.home, &["log", "fsck"]).1);
+    three.grow(640, 3).await;
+    assert!(await_kept(&three) >= size + 3, "it goes on as before");
+}
+
+#[tokio::test]
+async fn a_copy_that_was_altered_is_named_and_not_vouched_for() {
+    let mut three = Consortium::start();
+    three.grow(0, 10).await;
+    let size = await_kept(&three);
+    three.shop.kill();
+    let copy = folder_of(&mirrors(&three.shop)[0]);
+    let segment = copy.join("segment");
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let (report, sound) = json(&three.shop.home, &["log", "fsck", "--folder", &copy.display().to_string()]);
+    assert!(!sound && report["findings"][0]["entry"].is_u64(), "{report}");
+    three.shop.serve().unwrap();
+    three.grow(10, 5).await;
+    let said = until(|| three.shop.log().contains("is damaged").then_some(()));
+    assert!(said.is_some(), "{}", three.shop.log());
+    let kept = head(&three.bank)["kept"].as_array().unwrap().clone();
+    assert!(kept.iter().all(|line| line["size"].as_u64() == Some(size)), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_mirror_takes_no_more_of_its_disk_than_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let bank = setup().set("TACITLY_ATTESTATION__MIRRORS", "[shop]");
+    let mut bank = Party::start(folder.path(), "bank", bank).unwrap();
+    let of_bank = setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]").set("TACITLY_LIMITS__MIRROR_MIB", 0);
+    let shop = Party::start(folder.path(), "shop", of_bank).unwrap();
+    let _stopped = bank.stop();
+    append(&bank.home, "bank", 0, 10).await;
+    bank.serve().unwrap();
+    introduce(&bank, &shop).unwrap();
+    let said = until(|| shop.log().contains("limits.mirror_mib").then_some(()));
+    assert!(said.is_some(), "{}", shop.log());
+    assert!(head(&bank)["kept"].as_array().unwrap().is_empty());
+}
