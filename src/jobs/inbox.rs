@@ -68,7 +68,7 @@ impl Jobs {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
             Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
             Ask::LastCosigned(asked) => (String::new(), self.tell_last_cosigned(from, &asked).await),
-            Ask::Entries(asked) => (String::new(), self.show_entries(from, &asked).await),
+            Ask::Entries(asked) => (String::new(), self.show_entries(from, asked).await),
             Ask::Copy(asked) => (String::new(), self.show_log(from, asked).await),
             Ask::Kept(kept) => (String::new(), self.take_kept(from, &kept).await),
             Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),

@@ -104,12 +104,7 @@ impl Jobs {
 
     /// The log of `peer` that we have cosigned last, as its witness.
     async fn newest_log_of(&self, peer: PartyId) -> Result<Option<Witnessed>, Trouble> {
-        let pinned = self.store.peer(peer).await?.signing_key;
-        let witness = self.witness.clone();
-        let all = spawn_blocking(move || witness.all()).await;
-        let all = all.map_err(|_| internal("the witness was left at work"))??;
-        let its_own = all.into_iter().filter(|known| known.key.public() == pinned.as_bytes());
-        Ok(its_own.max_by_key(|known| known.head.time))
+        Ok(self.logs_of(peer).await?.into_iter().max_by_key(|known| known.head.time))
     }
 
     /// The copy of a log, and how many bytes we keep of other logs of the same party.

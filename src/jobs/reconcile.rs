@@ -6,7 +6,8 @@ use tacitly_attestation::checkpoint::SignedCheckpoint;
 use tacitly_attestation::entry::SignedEntry;
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
-use tacitly_attestation::tree::verify_inclusion;
+use tacitly_attestation::tree::{verify_consistency, verify_inclusion};
+use tacitly_attestation::witness::ForkEvidence;
 use tacitly_core::PartyId;
 use tokio::task::spawn_blocking;
 
@@ -29,7 +30,8 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::PEER_UNKNOWN`], [`codes::LINK_DOWN`]; [`codes::PROTOCOL_VIOLATION`] if the peer shows entries that its
-    /// log does not hold; trouble of the log.
+    /// log does not hold, or another log than it had us witness; [`codes::PEER_FAILED`] if it shows none, or one that it
+    /// had not; trouble of the log.
     pub async fn reconcile(&self, peer: &str, grace: Duration) -> Result<Reconciled, Trouble> {
         let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
         let peer: PartyId = peer.parse().map_err(|_| unknown())?;
@@ -43,23 +45,48 @@ impl Jobs {
         Ok(reconcile(self.settings.me, &ours, peer, &theirs, settled))
     }
 
-    /// All that the peer's log holds of its jobs with us, every entry proven to be in the log.
+    /// All that the peer's log holds of its jobs with us, every entry proven to be in the log, and the log to be the one
+    /// that it had us witness.
     async fn entries_of(&self, peer: PartyId, key: &[u8; 32]) -> Result<Vec<Placed>, Trouble> {
-        let lie = |what: &str| Trouble::new(codes::PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer);
+        let lie = |what: &str| lie(peer, what);
+        let mut logs = self.logs_of(peer).await?;
+        logs.sort_by_key(|log| log.head.time);
+        // What is shown must go on from this: what we cosigned, later what was shown before.
+        let mut known = logs.last().map(|log| log.head.checkpoint.clone());
         let (mut entries, mut from) = (Vec::new(), 0);
         loop {
-            let Answer::Entries(page) = self.ask(peer, Ask::Entries(pb::EntriesFrom { from })).await? else {
-                return Err(Trouble::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment")));
-            };
+            let page = self.ask_for_entries(peer, from, known.as_ref()).await?;
             if page.checkpoint.is_empty() {
-                return Ok(entries);
+                return if known.is_none() {
+                    Ok(entries)
+                } else {
+                    Err(lie("its log is empty, and it has signed entries"))
+                };
             }
             let checkpoint =
                 SignedCheckpoint::parse(&page.checkpoint).map_err(|_| lie("its checkpoint cannot be read"))?;
             let stated = checkpoint.checkpoint();
             let key = VerifierKey::new(&stated.origin, KeyUse::Text, key).map_err(|_| lie("its log has no name"))?;
-            if !checkpoint.verify(&KeyRing::from_iter([key])).is_ok_and(|signed| !signed.is_empty()) {
+            let keys = KeyRing::from_iter([key]);
+            if !checkpoint.verify(&keys).is_ok_and(|signed| !signed.is_empty()) {
                 return Err(lie("its checkpoint is not signed by its key"));
+            }
+            match &known {
+                None => {}
+                Some(known) if known.checkpoint().origin == stated.origin => {
+                    self.hold_against(peer, known, &checkpoint, &page.proof, &keys).await?;
+                }
+                Some(_) if from > 0 => return Err(lie("it shows entries of two logs")),
+                Some(_) => {
+                    // It may have several logs; each is held against what we cosigned of it.
+                    logs.retain(|log| log.key.name() == stated.origin);
+                    let Some(log) = logs.pop() else {
+                        let text = format!("{peer} shows the log {:?}, which it has not had us witness", stated.origin);
+                        return Err(Trouble::new(codes::PEER_FAILED, text).with(peer));
+                    };
+                    known = Some(log.head.checkpoint);
+                    continue;
+                }
             }
             for shown in &page.entries {
                 let (path, rest) = shown.path.as_chunks();
@@ -79,20 +106,80 @@ impl Jobs {
                 return Err(lie("its log does not come to an end"));
             }
             from = page.next;
+            known = Some(checkpoint);
         }
     }
 
+    async fn ask_for_entries(
+        &self,
+        peer: PartyId,
+        from: u64,
+        known: Option<&SignedCheckpoint>,
+    ) -> Result<pb::Entries, Trouble> {
+        let (origin, size) = match known.map(SignedCheckpoint::checkpoint) {
+            Some(known) => (known.origin.clone(), known.size),
+            None => (String::new(), 0),
+        };
+        match self.ask(peer, Ask::Entries(pb::EntriesFrom { from, origin, size })).await? {
+            Answer::Entries(page) => Ok(page),
+            _ => Err(Trouble::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment"))),
+        }
+    }
+
+    /// Refuses a tree that does not contain all of a `known` one, which the same log has signed. What convicts the log of
+    /// two histories is kept.
+    async fn hold_against(
+        &self,
+        peer: PartyId,
+        known: &SignedCheckpoint,
+        shown: &SignedCheckpoint,
+        proof: &[u8],
+        keys: &KeyRing,
+    ) -> Result<(), Trouble> {
+        let (old, new) = (known.checkpoint(), shown.checkpoint());
+        let (proof, rest) = proof.as_chunks();
+        if !rest.is_empty() {
+            return Err(lie(peer, "its proof cannot be read"));
+        }
+        if new.size < old.size {
+            let what = format!(
+                "it shows {} entries of the log {:?} and has signed {}: it hides some, or has an old copy",
+                new.size, new.origin, old.size
+            );
+            return Err(lie(peer, &what));
+        }
+        let proof: Vec<Hash> = proof.iter().copied().map(Hash).collect();
+        if verify_consistency(old.size, &old.root, new.size, &new.root, &proof).is_ok() {
+            return Ok(());
+        }
+        let evidence = ForkEvidence { known: known.clone(), offered: shown.clone(), proof };
+        if evidence.verify(keys).is_ok() {
+            let witness = self.witness.clone();
+            let kept = spawn_blocking(move || witness.keep_fork(&evidence)).await;
+            kept.map_err(|_| internal("the witness was left at work"))??;
+        }
+        let what = format!("the log {:?} that it shows does not go on from the one that it has signed", new.origin);
+        Err(lie(peer, &what))
+    }
+
     /// A peer asks what our log holds of its jobs with us.
-    pub(super) async fn show_entries(&self, to: PartyId, asked: &pb::EntriesFrom) -> Result<Answer, Trouble> {
+    pub(super) async fn show_entries(&self, to: PartyId, asked: pb::EntriesFrom) -> Result<Answer, Trouble> {
         // One at a time: looking through a log is work, and whoever waits asks again.
         let Ok(_one) = self.showing.try_lock() else { return Ok(Answer::Busy(pb::Busy {})) };
-        let (log, from) = (self.log.clone(), asked.from);
-        let page = spawn_blocking(move || page(&log, to, from)).await;
+        let log = self.log.clone();
+        let known = if asked.origin == log.origin() { asked.size } else { 0 };
+        let page = spawn_blocking(move || page(&log, to, asked.from, known)).await;
         Ok(Answer::Entries(page.map_err(|_| internal("the log was left while it was read"))??))
     }
 }
 
-fn page(log: &Log, to: PartyId, from: u64) -> Result<pb::Entries, ChainError> {
+fn lie(peer: PartyId, what: &str) -> Trouble {
+    Trouble::new(codes::PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer)
+}
+
+/// What our log holds of jobs with that party from an index on, and the proof that it goes on from the tree of `known`
+/// entries.
+fn page(log: &Log, to: PartyId, from: u64, known: u64) -> Result<pb::Entries, ChainError> {
     let Some(checkpoint) = log.checkpoint() else { return Ok(pb::Entries::default()) };
     let size = checkpoint.checkpoint().size;
     let mut page = pb::Entries { checkpoint: checkpoint.encode().into(), next: from, ..pb::Entries::default() };
@@ -108,6 +195,9 @@ fn page(log: &Log, to: PartyId, from: u64) -> Result<pb::Entries, ChainError> {
         }
         Ok(bytes < ENOUGH_BYTES)
     })?;
+    if 0 < known && known < size {
+        page.proof = log.consistency(known, size)?.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into();
+    }
     Ok(page)
 }
 

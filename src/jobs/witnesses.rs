@@ -298,6 +298,16 @@ impl Jobs {
         Ok(cosigned(last.map(|known| known.head.checkpoint)))
     }
 
+    /// The logs of `peer` that we have cosigned: those that sign with its pinned key.
+    pub(super) async fn logs_of(&self, peer: PartyId) -> Result<Vec<Witnessed>, Trouble> {
+        let pinned = self.store.peer(peer).await?.signing_key;
+        let witness = self.witness.clone();
+        let all = spawn_blocking(move || witness.all()).await;
+        let mut all = all.map_err(|_| internal("the witness was left at work"))??;
+        all.retain(|known| known.key.public() == pinned.as_bytes());
+        Ok(all)
+    }
+
     async fn last_witnessed(&self, log: LogName) -> Result<Option<Witnessed>, Trouble> {
         let witness = self.witness.clone();
         let last = spawn_blocking(move || witness.last(log)).await;

@@ -15,7 +15,7 @@ use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::transcript::Transcript;
 
 use crate::support::Pair;
-use crate::world::{json, open_log, run, signer};
+use crate::world::{append, await_cosignatures, copy_folder, forks, json, open_log, run, signer, tick};
 
 const LONG_AGO: u64 = 1_770_000_000_000;
 
@@ -207,4 +207,61 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     let words = String::from_utf8(run(&bank, &["log", "reconcile", "shop"]).stdout).unwrap();
     assert!(words.contains("they do NOT agree") && words.contains("theirs -"), "{words}");
     assert!(!run(&bank, &["log", "reconcile", "nobody"]).status.success());
+}
+
+#[tokio::test]
+async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
+    let mut pair = Pair::start();
+    let (bank, shop) = (pair.bank.home.clone(), pair.shop.home.clone());
+    stop(&mut pair.shop);
+    let copy = |name: &str| pair.folder.path().join(name);
+    let (before, witnessed) = (copy("before"), copy("witnessed"));
+    copy_folder(&shop.join("log"), &before);
+    append(&shop, "shop", 0, 5).await;
+    pair.shop.serve().unwrap();
+    await_cosignatures(&pair.shop, &["bank"]);
+    pair.shop.kill();
+    copy_folder(&shop.join("log"), &witnessed);
+    let size = open_log(&shop, "shop").head().size;
+
+    for (case, folder, first, until, words) in [
+        ("another history of the same length", &before, 100, size, "does not go on"),
+        ("another history that is longer", &before, 100, size + 3, "does not go on"),
+        ("fewer entries", &before, 0, size - 2, "hides some, or has an old copy"),
+    ] {
+        std::fs::remove_dir_all(shop.join("log")).unwrap();
+        copy_folder(folder, &shop.join("log"));
+        let begun = open_log(&shop, "shop").head().size;
+        append(&shop, "shop", first, until - begun).await;
+        pair.shop.serve().unwrap();
+        tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+        let refused = run(&bank, &["log", "reconcile", "shop"]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success(), "{case}");
+        assert!(
+            said.contains("protocol-violation") && said.contains("shop: ") && said.contains(words),
+            "{case}: {said}"
+        );
+        assert!(!forks(&pair.bank).is_empty(), "{case}: two histories are kept as evidence");
+        pair.shop.kill();
+    }
+
+    // The one that was witnessed agrees again, also with more behind it than was witnessed and than one answer covers.
+    std::fs::remove_dir_all(shop.join("log")).unwrap();
+    copy_folder(&witnessed, &shop.join("log"));
+    {
+        let (log, mut more) = (open_log(&shop, "shop"), tokio::task::JoinSet::new());
+        for number in 5..4200 {
+            let (log, entry) = (log.clone(), tick(&shop, "shop", number));
+            more.spawn(async move { log.append(entry).await.unwrap() });
+        }
+        more.join_all().await;
+    }
+    pair.shop.serve().unwrap();
+    tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+    let (found, agree) = json(&bank, &["log", "reconcile", "shop"]);
+    assert!(agree, "{found}");
+    for fork in forks(&pair.bank) {
+        assert!(run(&bank, &["log", "verify-fork", &fork.display().to_string()]).status.success());
+    }
 }

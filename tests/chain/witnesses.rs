@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use tacitly::trial::{Party, await_link, introduce, until};
 use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::witness::ForkEvidence;
 
 use crate::support::setup;
-use crate::world::{append, copy_folder, json, log_key, run};
+use crate::world::{append, await_cosignatures, copy_folder, forks, head, json, log_key, run};
 
 /// Bank, shop and regulator, each linked with both others.
 struct Consortium {
@@ -47,37 +46,6 @@ impl Consortium {
         fs::remove_dir_all(&log).unwrap();
         copy_folder(copy, &log);
     }
-}
-
-fn head(party: &Party) -> Value {
-    json(&party.home, &["log", "head"]).0
-}
-
-/// Waits until the party's newest checkpoint has these witnesses' cosignatures.
-fn await_cosignatures(party: &Party, witnesses: &[&str]) -> Value {
-    let mut last = Value::Null;
-    let there = until(|| {
-        last = head(party);
-        let signed = last["signed_size"].as_u64();
-        let all = witnesses.iter().all(|name| {
-            let name = format!("tacitly/{name}/witness");
-            let lines = last["cosigned"].as_array().unwrap();
-            lines.iter().any(|line| line["witness"] == *name && line["size"].as_u64() == signed)
-        });
-        (signed.is_some() && all).then_some(true)
-    });
-    assert_eq!(there, Some(true), "{last}\n{}", fs::read_to_string(party.log_path()).unwrap());
-    last
-}
-
-fn forks(party: &Party) -> Vec<PathBuf> {
-    let Ok(items) = fs::read_dir(party.home.join("evidence")) else { return Vec::new() };
-    let paths = items.map(|item| item.unwrap().path());
-    let is_fork = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with("fork-") && name.ends_with(".txt")
-    };
-    paths.filter(is_fork).collect()
 }
 
 #[tokio::test]

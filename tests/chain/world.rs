@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tacitly::chain::{Log, NoteKey};
 use tacitly::store::{FileSigner, NoteSigner, Signer};
+use tacitly::trial::{Party, until};
 use tacitly_attestation::entry::{Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -93,4 +94,37 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
             fs::copy(&path, &target).unwrap();
         }
     }
+}
+
+/// What `tacitly log head` says of a party's log.
+pub(crate) fn head(party: &Party) -> Value {
+    json(&party.home, &["log", "head"]).0
+}
+
+/// Waits until the party's newest checkpoint has these witnesses' cosignatures.
+pub(crate) fn await_cosignatures(party: &Party, witnesses: &[&str]) -> Value {
+    let mut last = Value::Null;
+    let there = until(|| {
+        last = head(party);
+        let signed = last["signed_size"].as_u64();
+        let all = witnesses.iter().all(|name| {
+            let name = format!("tacitly/{name}/witness");
+            let lines = last["cosigned"].as_array().unwrap();
+            lines.iter().any(|line| line["witness"] == *name && line["size"].as_u64() == signed)
+        });
+        (signed.is_some() && all).then_some(true)
+    });
+    assert_eq!(there, Some(true), "{last}\n{}", fs::read_to_string(party.log_path()).unwrap());
+    last
+}
+
+/// The evidence of forks that a party has kept.
+pub(crate) fn forks(party: &Party) -> Vec<PathBuf> {
+    let Ok(items) = fs::read_dir(party.home.join("evidence")) else { return Vec::new() };
+    let paths = items.map(|item| item.unwrap().path());
+    let is_fork = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("fork-") && name.ends_with(".txt")
+    };
+    paths.filter(is_fork).collect()
 }

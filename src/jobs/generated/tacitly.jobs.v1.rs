@@ -221,11 +221,17 @@ pub struct Seen {
     #[prost(bytes = "bytes", tag = "2")]
     pub checkpoint: ::prost::bytes::Bytes,
 }
-/// What does your log hold of the jobs that you did with me, from this index on?
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+/// What does your log hold of the jobs that you did with me, from this index on? The asker knows the log of this origin
+/// with so many entries: as its witness, or from the answer before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EntriesFrom {
     #[prost(uint64, tag = "1")]
     pub from: u64,
+    /// empty if it knows none
+    #[prost(string, tag = "2")]
+    pub origin: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
 }
 /// Some of it, in order, each with its proof; what is not the asker's business is left out.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -238,6 +244,9 @@ pub struct Entries {
     /// where to go on; the checkpoint's size at the end
     #[prost(uint64, tag = "3")]
     pub next: u64,
+    /// RFC 6962 consistency proof from the size the asker knows, 32 bytes a hash
+    #[prost(bytes = "bytes", tag = "4")]
+    pub proof: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogEntry {
