@@ -57,7 +57,7 @@ pub struct Head {
 
 /// Entries by the first half of their leaf hash, as far as anybody has asked.
 #[derive(Default)]
-struct Places {
+pub(super) struct Places {
     known: HashMap<[u8; 16], u64>,
     size: u64,
 }
@@ -322,8 +322,8 @@ impl Log {
             return Ok(unsigned);
         }
         let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.extend(&Tiles::of(&self.0.core.folder), self.signed_size())?;
-        Ok(places.known.get(&half(leaf)).copied())
+        places.extend(&Tiles::of(&self.0.core.folder), || self.signed_size())?;
+        Ok(places.find(leaf))
     }
 
     /// The proof that the entry at `index` is in the tree of the first `size` entries, verified before it is returned.
@@ -445,22 +445,14 @@ impl Log {
         self.0.core.signed.borrow().size()
     }
 
-    /// Reads hashes of the signed tree, at least of `size` entries. Tiles that are not full make way for fuller ones
-    /// now and then: whoever misses one reads the tree as it is by then.
+    /// Reads hashes of the signed tree, at least of `size` entries.
     fn with_tiles<T>(
         &self,
         size: u64,
         mut read: impl FnMut(&mut super::tiles::Hashes) -> Result<T, ChainError>,
     ) -> Result<T, ChainError> {
-        let mut now = self.signed_size().max(size);
-        loop {
-            let result = read(&mut Tiles::of(&self.0.core.folder).hashes(now));
-            let then = self.signed_size();
-            if result.is_ok() || then == now {
-                return result;
-            }
-            now = then;
-        }
+        let tiles = Tiles::of(&self.0.core.folder);
+        as_it_is_by_then(|| self.signed_size().max(size), |now| read(&mut tiles.hashes(now)))
     }
 
     /// The tiles do not lead to the signed root. They are made anew at the next start, since the index goes.
@@ -468,6 +460,23 @@ impl Log {
         let folder = &self.0.core.folder;
         let _gone_or_made_anew_later = std::fs::remove_file(folder.join(index::NAME));
         damaged(folder.join("tile"), "its hashes do not lead to the signed root")
+    }
+}
+
+/// Reads tiles of the signed tree of `size` entries. Those that are not full make way for fuller ones now and then:
+/// whoever misses one reads the tree as it is by then.
+fn as_it_is_by_then<T>(
+    size: impl Fn() -> u64,
+    mut read: impl FnMut(u64) -> Result<T, ChainError>,
+) -> Result<T, ChainError> {
+    let mut now = size();
+    loop {
+        let result = read(now);
+        let then = size();
+        if result.is_ok() || then == now {
+            return result;
+        }
+        now = then;
     }
 }
 
@@ -489,8 +498,17 @@ fn half(leaf: &Hash) -> [u8; 16] {
 }
 
 impl Places {
-    /// Takes in the leaves of the tree of `size` entries.
-    fn extend(&mut self, tiles: &Tiles, size: u64) -> Result<(), ChainError> {
+    /// Takes in the leaves of the signed tree, which has `size` entries by now.
+    pub(super) fn extend(&mut self, tiles: &Tiles, size: impl Fn() -> u64) -> Result<(), ChainError> {
+        as_it_is_by_then(size, |now| self.extend_to(tiles, now))
+    }
+
+    /// The index of the entry with this leaf hash, if it is among the leaves taken in.
+    pub(super) fn find(&self, leaf: &Hash) -> Option<u64> {
+        self.known.get(&half(leaf)).copied()
+    }
+
+    fn extend_to(&mut self, tiles: &Tiles, size: u64) -> Result<(), ChainError> {
         while self.size < size {
             let index = self.size / WIDTH;
             let Some(tile) = Tile::in_tree(TileKind::Hashes { level: 0 }, index, size) else { break };

@@ -1,6 +1,9 @@
 //! What is appended is there, found, proven, and there again after the next start.
 
+use std::cell::Cell;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tacitly_attestation::hash::leaf_hash;
@@ -8,6 +11,8 @@ use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::tree::{Tile, TileKind, decode_bundle, verify_consistency, verify_inclusion};
 
 use super::super::View;
+use super::super::log::Places;
+use super::super::tiles::Tiles;
 use super::{ChainError, ORIGIN, World, check, entry, files, key, open, root_of};
 
 #[tokio::test]
@@ -61,6 +66,49 @@ async fn a_checkpoint_follows_within_a_second_without_anybody_asking() {
     assert_eq!(checkpoint.checkpoint().origin, ORIGIN);
     assert_eq!(checkpoint.verify(&KeyRing::from_iter([key(1).public().clone()])).unwrap().len(), 1);
     assert!(checkpoint.verify(&KeyRing::from_iter([key(2).public().clone()])).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_search_that_was_overtaken_by_two_checkpoints_reads_the_tree_as_it_is_by_then() {
+    let world = World::new();
+    let log = world.open();
+    for size in [3, 5, 7] {
+        world.grow(&log, log.head().size, size).await;
+    }
+    let tiles = Tiles::of(world.path());
+    let asked = Cell::new(0);
+    let overtaken = || if asked.replace(asked.get() + 1) == 0 { 3 } else { 7 };
+    let mut places = Places::default();
+    places.extend(&tiles, overtaken).unwrap();
+    assert_eq!(places.find(&leaf_hash(&entry(6))), Some(6));
+    // A tile that is missing for good is said to be.
+    let missing = Places::default().extend(&tiles, || 3);
+    assert!(matches!(missing, Err(ChainError::DamagedFile { .. })), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_beside_appends_never_misses_a_tile_that_has_made_way() {
+    let world = World::new();
+    let log = world.open();
+    let over = Arc::new(AtomicBool::new(false));
+    let searches: Vec<_> = (0..6)
+        .map(|_| {
+            let (log, over) = (log.clone(), over.clone());
+            std::thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    assert_eq!(log.find(&leaf_hash(b"nobody's")).unwrap(), None);
+                }
+            })
+        })
+        .collect();
+    for number in 0..300 {
+        let leaf = log.append(entry(number)).await.unwrap();
+        assert_eq!(log.find(&leaf.hash).unwrap(), Some(number));
+        log.signed(number + 1).await.unwrap();
+        assert_eq!(log.find(&leaf.hash).unwrap(), Some(number));
+    }
+    over.store(true, Ordering::Relaxed);
+    searches.into_iter().for_each(|search| search.join().unwrap());
 }
 
 #[tokio::test]
