@@ -17,6 +17,7 @@
 //! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
 //! | `fingerprints.rs` | what a dataset is on record as; one record opened |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
+//! | `record.rs`, `standing.rs`, `entering.rs` | what goes on record, and its way into the log |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
 //! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
 //! | `reconcile.rs` | our log held against a peer's |
@@ -31,6 +32,7 @@ mod attempt;
 mod buckets;
 mod datasets;
 mod desk;
+mod entering;
 mod explain;
 mod fingerprints;
 mod frames;

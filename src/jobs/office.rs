@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::datasets::Datasets;
 use super::desk::Desk;
+use super::entering::Entering;
 use super::explain::{Facts, explain};
 use super::meet::Meetings;
 use super::mirrors::Mirrors;
@@ -97,8 +98,8 @@ pub struct Jobs {
     pub(super) admitting: tokio::sync::Mutex<()>,
     /// Held while the end of a job goes on record.
     pub(super) closing_entries: tokio::sync::Mutex<()>,
-    /// Held while an entry goes from the ledger to the log.
-    pub(super) logging: tokio::sync::Mutex<()>,
+    /// Takes entries from the ledger to the log.
+    pub(super) entering: Entering,
     /// Held while whom we trust is put on record.
     pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
@@ -188,6 +189,7 @@ impl Jobs {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             settings,
+            entering: Entering::new(store.clone(), log.clone()),
             store,
             signer,
             log,
@@ -203,7 +205,6 @@ impl Jobs {
             rotating: tokio::sync::Mutex::default(),
             admitting: tokio::sync::Mutex::default(),
             closing_entries: tokio::sync::Mutex::default(),
-            logging: tokio::sync::Mutex::default(),
             standing: tokio::sync::Mutex::default(),
             per_item,
         }

@@ -110,15 +110,7 @@ impl Jobs {
         if let Some(index) = stored.log_index {
             return Ok(Recorded { entry, index });
         }
-        // Two that find the same entry not logged yet must not both log it.
-        let _one_at_a_time = self.logging.lock().await;
-        let (log, leaf) = (self.log.clone(), entry.leaf());
-        let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)).await;
-        let index = match found.map_err(|_| internal("the search in the log ended unexpectedly"))?? {
-            Some(index) => index,
-            None => self.log.append(stored.note).await?.index,
-        };
-        self.store.place_entry(stored.number, index).await?;
+        let index = self.entering.enter(stored).await?;
         Ok(Recorded { entry, index })
     }
 
@@ -415,6 +407,6 @@ pub(super) fn unfit(reason: impl std::fmt::Display) -> Trouble {
     internal(&format!("a field of an entry: {reason}"))
 }
 
-fn malformed(error: MalformedEntry) -> Trouble {
+pub(super) fn malformed(error: MalformedEntry) -> Trouble {
     internal(&error.to_string())
 }

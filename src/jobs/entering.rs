@@ -1,0 +1,116 @@
+//! An entry's way from the ledger to the log: each stands in the log once, whoever asks for it and whoever is stopped.
+
+use std::sync::Arc;
+
+use tacitly_attestation::entry::SignedEntry;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::record::malformed;
+use super::trouble::internal;
+use crate::chain::Log;
+use crate::codes::Trouble;
+use crate::store::{Store, StoredEntry};
+
+/// Whoever enters: one at a time.
+#[derive(Clone)]
+pub(super) struct Entering {
+    store: Arc<Store>,
+    log: Log,
+    one_at_a_time: Arc<Mutex<()>>,
+}
+
+impl Entering {
+    pub(super) fn new(store: Arc<Store>, log: Log) -> Self {
+        Self { store, log, one_at_a_time: Arc::default() }
+    }
+
+    /// Puts an entry of the ledger into the log, unless it stands there already, and notes its place. Returns its index.
+    ///
+    /// The caller may be stopped at any moment. What was begun goes on to its end, and nobody else enters anything before
+    /// that: an entry on its way to the disk is in nobody's sight, and whoever looked for it then would enter it again.
+    pub(super) async fn enter(&self, stored: StoredEntry) -> Result<u64, Trouble> {
+        let this = self.clone();
+        let entered = tokio::spawn(async move {
+            let _one_at_a_time = this.one_at_a_time.lock().await;
+            let leaf = SignedEntry::parse(&stored.note).map_err(malformed)?.leaf();
+            let log = this.log.clone();
+            let found = spawn_blocking(move || log.find(&leaf.0)).await;
+            let index = match found.map_err(|_| internal("the search in the log ended unexpectedly"))?? {
+                Some(index) => index,
+                None => this.log.append(stored.note).await?.index,
+            };
+            this.store.place_entry(stored.number, index).await?;
+            Ok(index)
+        });
+        entered.await.map_err(|_| internal("entering into the log ended unexpectedly"))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use ed25519_dalek::SigningKey;
+    use rand::RngExt;
+    use tacitly_attestation::entry::{Entry, Header, Id, Milliseconds, Nonce, Origin, TickEntry, Time};
+    use tacitly_attestation::note::{KeyUse, VerifierKey};
+
+    use super::*;
+    use crate::chain::NoteKey;
+    use crate::store::{Sealer, SealingKey};
+
+    fn entry(number: u8) -> Vec<u8> {
+        let header = Header {
+            id: Id([number; 16]),
+            log: Origin::parse("tacitly/bank").unwrap(),
+            by: "bank".parse().unwrap(),
+            t: Time::new(1_795_000_000_000).unwrap(),
+            nonce: Nonce([number; 16]),
+            rel: Vec::new(),
+        };
+        let body = TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() };
+        let mut note = SignedEntry::new(Entry::new(header, body).unwrap());
+        let private = SigningKey::from_bytes(&[3; 32]);
+        let key = VerifierKey::new("bank", KeyUse::Text, &private.verifying_key().to_bytes()).unwrap();
+        note.sign(&key, &private).unwrap();
+        note.encode()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_entry_stands_once_in_the_log_however_many_ask_and_are_stopped() {
+        const ENTRIES: u8 = 60;
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = Sealer::new(SealingKey::from_bytes([1; 32]));
+        let store = Arc::new(Store::open(&folder.path().join("party.db"), sealer).await.unwrap());
+        let private = SigningKey::from_bytes(&[2; 32]);
+        let public = private.verifying_key().to_bytes();
+        let key = NoteKey::new("tacitly/bank", KeyUse::Text, &public, private).unwrap();
+        let log = Log::open(&folder.path().join("log"), key).unwrap();
+        let entering = Entering::new(store.clone(), log.clone());
+        for number in 0..ENTRIES {
+            let stored = store.put_entry("job:1", "tick", &entry(number)).await.unwrap();
+            let asking: Vec<_> = (0..6)
+                .map(|_| {
+                    let (entering, stored) = (entering.clone(), stored.clone());
+                    tokio::spawn(async move { entering.enter(stored).await })
+                })
+                .collect();
+            for asked in asking {
+                tokio::time::sleep(Duration::from_micros(rand::rng().random_range(0..1500))).await;
+                asked.abort();
+            }
+        }
+        // Whoever comes last finds all that was begun at its end.
+        let stored = store.entry("job:1", "tick").await.unwrap().unwrap();
+        let last = entering.enter(stored).await.unwrap();
+        let size = log.head().size;
+        let entered: Vec<Vec<u8>> = (0..size).map(|index| log.entry(index).unwrap()).collect();
+        let once: BTreeSet<&Vec<u8>> = entered.iter().collect();
+        assert_eq!(once.len(), entered.len(), "an entry stands twice");
+        assert_eq!(entered[last as usize], entry(ENTRIES - 1));
+        assert_eq!(store.entry("job:1", "tick").await.unwrap().unwrap().log_index, Some(last));
+        assert!(size > u64::from(ENTRIES) / 2, "{size} of {ENTRIES} entries were begun");
+    }
+}
