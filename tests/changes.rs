@@ -177,6 +177,32 @@ fn an_invitation_makes_a_new_peer_and_never_another_one_in_the_place_of_a_peer()
 }
 
 #[test]
+fn a_code_of_somebody_else_with_a_peers_name_is_refused_until_the_peer_is_removed() {
+    let pair = Pair::start();
+    let elsewhere = pair.folder.path().join("elsewhere");
+    let other = Party::start(&elsewhere, "shop", setup()).unwrap();
+    let pinned = |key: &str| {
+        let peers = pair.bank.tacitly(&["peer", "list"]).unwrap();
+        peers.as_array().unwrap().iter().any(|peer| peer["party"] == "shop" && peer["key"] == key)
+    };
+    let key = |party: &Party| party.tacitly(&["identity", "show"]).unwrap()["key"].as_str().unwrap().to_owned();
+    let code = || other.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    let refused = pair.bank.tacitly(&["peer", "join", &code()]).unwrap_err();
+    assert_eq!(refused.code(), "invitation", "{refused}");
+    assert!(refused.to_string().contains("tacitly peer remove shop"), "{refused}");
+    assert!(pinned(&key(&pair.shop)), "the peer keeps its key");
+    await_link(&pair.bank, &pair.shop).unwrap();
+    // The peer itself comes back with a code of its own, as ever.
+    let again = pair.shop.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    pair.bank.tacitly(&["peer", "join", &again]).unwrap();
+
+    pair.bank.tacitly(&["peer", "remove", "shop"]).unwrap();
+    pair.bank.tacitly(&["peer", "join", &code()]).unwrap();
+    assert!(pinned(&key(&other)));
+    await_link(&pair.bank, &other).unwrap();
+}
+
+#[test]
 fn a_new_pin_counts_only_with_the_peers_signature_and_an_ended_one_never_again() {
     let stage = Stage::set();
     let (first, second) = (stage.liar.identity(), fresh_identity(stage.liar.me));

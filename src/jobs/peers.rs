@@ -112,8 +112,8 @@ impl Peers {
     /// Joins with a code: each side pins the other's key.
     ///
     /// # Errors
-    /// [`codes::INVITATION`] for a code that is mistyped, void or refused, [`codes::LINK_DOWN`] if the inviter cannot be
-    /// reached, or trouble of the store.
+    /// [`codes::INVITATION`] for a code that is mistyped, void or refused, or of somebody with another signing key than
+    /// the peer of its name; [`codes::LINK_DOWN`] if the inviter cannot be reached, or trouble of the store.
     pub async fn join(&self, code: &str, by: &str) -> Result<PeerView, Trouble> {
         let refuse = |text: &str| Trouble::new(codes::INVITATION, text);
         let (inviter, token) =
@@ -140,14 +140,19 @@ impl Peers {
         let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
         match self.store.add_peer(peer, by).await {
             Ok(_) => {}
-            // The inviter has a new key, or we were locked out, and an operator of ours took its code.
+            // The inviter has a new TLS key, or we were locked out, and an operator of ours took its code.
             Err(StoreError::AlreadyExists { .. }) => {
                 let known = self.store.peer(party).await?;
+                // A code makes a new peer, and never another one in the place of a peer.
+                if known.signing_key != signing_key {
+                    let text = format!(
+                        "{party} is pinned here with another signing key; if it really has a new one, \
+                         `tacitly peer remove {party}` first, then join with a fresh invitation"
+                    );
+                    return Err(refuse(&text).with(party));
+                }
                 if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
                     self.store.add_pin(party, &pin.to_string(), by).await?;
-                }
-                if known.signing_key != signing_key {
-                    self.store.replace_signing_key(party, signing_key, by).await?;
                 }
             }
             Err(error) => return Err(error.into()),

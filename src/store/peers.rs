@@ -152,22 +152,6 @@ impl Store {
         write.note(by, "peer-pin-ended", json!({ "peer": id, "pin": pin, "until": moment(until) })).await?;
         write.commit().await
     }
-
-    /// Replaces the key that verifies a peer's signatures. The audit trail keeps the old one.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn replace_signing_key(&self, id: PartyId, key: PublicKey, by: &str) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        let query = statement("SELECT signing_key FROM peers WHERE id = $1").bind(id.to_string());
-        let row = write.row(query).await?.ok_or_else(|| StoreError::not_found("peer", id))?;
-        let old: String = row.get("signing_key")?;
-        let new = key.to_string();
-        let query = statement("UPDATE peers SET signing_key = $2 WHERE id = $1");
-        write.run(query.bind(id.to_string()).bind(new.clone())).await?;
-        write.note(by, "peer-key-replaced", json!({ "peer": id, "old": old, "new": new })).await?;
-        write.commit().await
-    }
 }
 
 impl Write {

@@ -48,19 +48,12 @@ async fn a_peer_changes_its_pins_over_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_replaced_key_and_a_new_address_hold_and_the_trail_keeps_the_old_key() {
+async fn a_new_address_holds() {
     let world = World::new();
     let store = world.furnished().await;
     let shop = party("shop");
-    let (old, new) = (world.signer("shop").public_key(), world.signer("shop-new").public_key());
-    store.replace_signing_key(shop, new, "operator").await.unwrap();
     store.set_peer_address(shop, None, "operator").await.unwrap();
-    let peer = store.peer(shop).await.unwrap();
-    assert_eq!((peer.signing_key, peer.address), (new, None));
-    let events = store.events(&EventFilter::default()).await.unwrap();
-    let replaced = events.iter().find(|event| event.kind == "peer-key-replaced").unwrap();
-    assert_eq!(replaced.detail["old"], old.to_string());
-    assert!(matches!(store.replace_signing_key(party("no"), new, "x").await, Err(StoreError::NotFound { .. })));
+    assert_eq!(store.peer(shop).await.unwrap().address, None);
     assert!(matches!(store.set_peer_address(party("no"), None, "x").await, Err(StoreError::NotFound { .. })));
 }
 
