@@ -3,16 +3,23 @@
 mod support;
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
 use support::liar::{Liar, NAME, fresh_identity};
 use support::stage::Stage;
 use support::{Pair, mobiles, numbers, semi_join, setup};
 use tacitly::jobs::read_invitation;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer};
-use tacitly::transport::{TlsIdentity, Transport};
+use tacitly::store::{FileSigner, Signer};
+use tacitly::transport::{
+    Application, Enroller, Grpc, Pending, Pin, Roster, Settings, TlsIdentity, Transport, Welcome,
+};
 use tacitly::trial::{Party, await_link, until};
+use tacitly_core::PartyId;
 
 #[test]
 fn a_rule_taken_away_in_the_middle_of_a_job_ends_it_on_both_sides_and_nothing_is_received() {
@@ -200,6 +207,44 @@ fn a_code_of_somebody_else_with_a_peers_name_is_refused_until_the_peer_is_remove
     pair.bank.tacitly(&["peer", "join", &code()]).unwrap();
     assert!(pinned(&key(&other)));
     await_link(&pair.bank, &other).unwrap();
+}
+
+/// Says to whoever joins that its signing key is this one, and signs with another.
+struct Pretender {
+    key: String,
+    signer: FileSigner,
+}
+
+impl Enroller for Pretender {
+    fn enrol(&self, _: PartyId, _: Pin, _: Application) -> Pending<'_, Result<Welcome, &'static str>> {
+        let signature = self.signer.sign("tacitly welcome 1", b"anything").unwrap().to_string();
+        let welcome = Welcome { identity_key: self.key.clone().into(), signature: signature.into() };
+        Box::pin(async move { Ok(welcome) })
+    }
+}
+
+#[test]
+fn a_code_of_somebody_who_only_names_the_peers_signing_key_pins_nothing() {
+    let pair = Pair::start();
+    let shop: PartyId = "shop".parse().unwrap();
+    let key = pair.shop.tacitly(&["identity", "show"]).unwrap()["key"].as_str().unwrap().to_owned();
+    let signer = FileSigner::create(&pair.folder.path().join("pretender.key")).unwrap();
+    let (identity, roster) = (fresh_identity(shop), Arc::new(Roster::new()));
+    let pin = identity.pin();
+    roster.admit_strangers(true);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let pretender = Grpc::new(identity, roster, Some(Arc::new(Pretender { key, signer })), Settings::default());
+    let address = runtime.block_on(pretender.listen("127.0.0.1:0".parse().unwrap())).unwrap();
+    let code = serde_json::json!({
+        "party": "shop", "address": address.to_string(), "pin": pin.to_string(), "token": BASE64URL_NOPAD.encode(&[7; 16])
+    });
+    let code = code.to_string().into_bytes();
+    let code = [&code[..], &Sha256::digest(&code)[..4]].concat();
+    let code = format!("tacitly1-{}", BASE64URL_NOPAD.encode(&code));
+    let refused = pair.bank.tacitly(&["peer", "join", &code]).unwrap_err();
+    assert_eq!(refused.code(), "invitation", "{refused}");
+    assert!(refused.to_string().contains("does not hold the signing key"), "{refused}");
+    await_link(&pair.bank, &pair.shop).unwrap();
 }
 
 #[test]

@@ -377,7 +377,7 @@ impl Enroller for Doorkeeper {
             assert_eq!(application.identity_key, "ed25519:joiner");
             assert_eq!(application.address.as_deref(), Some("joiner:7443"));
             self.admitted.lock().unwrap().push((party, pin));
-            Ok(Welcome { identity_key: "ed25519:inviter".into() })
+            Ok(Welcome { identity_key: "ed25519:inviter".into(), signature: "ed25519:welcome".into() })
         })
     }
 }

@@ -220,7 +220,7 @@ async fn run(
         let path = home.join(home::TLS_CERTIFICATE);
         return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
     }
-    let directory = Arc::new(Directory::new(config.party, store.clone(), &*signer).await?);
+    let directory = Arc::new(Directory::new(config.party, store.clone(), signer.clone()).await?);
     let desk = Arc::new(PeerDesk::default());
     let links = crate::transport::Settings {
         heartbeat: config.heartbeat(),

@@ -22,6 +22,8 @@ use crate::transport::{
 const PREFIX: &str = "tacitly1-";
 /// What the signature under an application to join is made for.
 pub const ENROLMENT_CONTEXT: &str = "tacitly enrolment 1";
+/// What the signature under a welcome is made for.
+const WELCOME_CONTEXT: &str = "tacitly welcome 1";
 /// Bytes of checksum in a code, so that a mistyped one is told from a refused one.
 const CHECKSUM: usize = 4;
 
@@ -125,6 +127,7 @@ impl Peers {
         let identity = self.transport.identity();
         let words = enrolment_words(identity.party(), party, identity.pin());
         let signature = self.signer.sign(ENROLMENT_CONTEXT, &words);
+        let expected = welcome_words(party, identity.party(), identity.pin(), &token);
         let application = Application {
             token,
             identity_key: Bytes::from(self.signer.public_key().to_string()),
@@ -137,6 +140,9 @@ impl Peers {
         })?;
         let signing_key =
             key_of(&welcome.identity_key).ok_or_else(|| refuse("the inviter's signing key cannot be read"))?;
+        if !is_signed(&signing_key, WELCOME_CONTEXT, &expected, &welcome.signature) {
+            return Err(refuse("the inviter does not hold the signing key it names").with(party));
+        }
         let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
         match self.store.add_peer(peer, by).await {
             Ok(_) => {}
@@ -219,6 +225,16 @@ pub fn enrolment_words(joiner: PartyId, inviter: PartyId, pin: Pin) -> Vec<u8> {
     format!("{joiner}\n{inviter}\n{pin}").into_bytes()
 }
 
+/// The bytes under the inviter's: who welcomes whom with which pin, and the invitation that it is the answer to.
+fn welcome_words(inviter: PartyId, joiner: PartyId, pin: Pin, token: &[u8]) -> Vec<u8> {
+    format!("{inviter}\n{joiner}\n{pin}\n{}", BASE64URL_NOPAD.encode(token)).into_bytes()
+}
+
+fn is_signed(key: &PublicKey, context: &str, words: &[u8], signature: &[u8]) -> bool {
+    let signature = std::str::from_utf8(signature).ok().and_then(|text| text.parse::<Signature>().ok());
+    signature.is_some_and(|signature| key.verify(context, words, &signature).is_ok())
+}
+
 impl Code {
     fn to_text(&self) -> Result<String, Trouble> {
         let mut bytes = serde_json::to_vec(self).map_err(|error| super::trouble::internal(&error.to_string()))?;
@@ -257,8 +273,8 @@ fn key_of(bytes: &[u8]) -> Option<PublicKey> {
 pub struct Directory {
     me: PartyId,
     store: Arc<Store>,
-    /// Our own signing key, for those who enrol.
-    key: PublicKey,
+    /// Our own signing key, shown to those who enrol.
+    signer: Arc<dyn Signer>,
     peers: RwLock<Vec<Peer>>,
     /// The moment (seconds) until which an unused invitation is open.
     open_until: AtomicI64,
@@ -269,9 +285,9 @@ impl Directory {
     ///
     /// # Errors
     /// Trouble of the store.
-    pub async fn new(me: PartyId, store: Arc<Store>, signer: &dyn Signer) -> Result<Self, Trouble> {
-        let (key, open_until) = (signer.public_key(), AtomicI64::new(i64::MIN));
-        let directory = Self { me, store, key, peers: RwLock::default(), open_until };
+    pub async fn new(me: PartyId, store: Arc<Store>, signer: Arc<dyn Signer>) -> Result<Self, Trouble> {
+        let open_until = AtomicI64::new(i64::MIN);
+        let directory = Self { me, store, signer, peers: RwLock::default(), open_until };
         directory.refresh().await?;
         Ok(directory)
     }
@@ -292,15 +308,14 @@ impl Directory {
 
     async fn admit(&self, party: PartyId, pin: Pin, application: Application) -> Result<Welcome, Trouble> {
         let refuse = || Trouble::new(codes::INVITATION, "the application cannot be read");
+        let words = welcome_words(self.me, party, pin, &application.token);
         let token: [u8; 16] = application.token.as_ref().try_into().map_err(|_| refuse())?;
         let token = InviteToken::from_bytes(token);
+        let welcome = self.signer.sign(WELCOME_CONTEXT, &words);
+        let welcome = welcome.map_err(|error| super::trouble::internal(&error.to_string()))?;
         let signing_key = key_of(&application.identity_key).ok_or_else(refuse)?;
-        let signature: Option<Signature> =
-            std::str::from_utf8(&application.signature).ok().and_then(|text| text.parse().ok());
         let words = enrolment_words(party, self.me, pin);
-        let signed =
-            signature.is_some_and(|signature| signing_key.verify(ENROLMENT_CONTEXT, &words, &signature).is_ok());
-        if !signed {
+        if !is_signed(&signing_key, ENROLMENT_CONTEXT, &words, &application.signature) {
             return Err(Trouble::new(codes::INVITATION, "the applicant does not hold the signing key it names"));
         }
         if let Ok(known) = self.store.peer(party).await {
@@ -318,7 +333,8 @@ impl Directory {
             self.store.admit_by_invite(&token, peer).await?;
         }
         self.refresh().await?;
-        Ok(Welcome { identity_key: Bytes::from(self.key.to_string()) })
+        let identity_key = Bytes::from(self.signer.public_key().to_string());
+        Ok(Welcome { identity_key, signature: welcome.to_string().into() })
     }
 
     fn read<T>(&self, party: PartyId, of: impl FnOnce(&Peer) -> T) -> Option<T> {

@@ -44,6 +44,8 @@ pub struct Application {
 pub struct Welcome {
     /// The inviter's signing key, tagged with its algorithm.
     pub identity_key: Bytes,
+    /// Its signature, with that key, under who welcomes whom with which pin, for this token.
+    pub signature: Bytes,
 }
 
 /// Decides on those who want to become peers.
@@ -103,7 +105,9 @@ pub(super) fn application_from_wire(request: pb::EnrolRequest) -> Option<Applica
 
 pub(super) fn answer_to_wire(answer: Result<Welcome, &'static str>) -> pb::EnrolReply {
     let outcome = match answer {
-        Ok(welcome) => pb::enrol_reply::Outcome::Welcome(pb::Welcome { identity_key: welcome.identity_key }),
+        Ok(Welcome { identity_key, signature }) => {
+            pb::enrol_reply::Outcome::Welcome(pb::Welcome { identity_key, signature })
+        }
         Err(code) => pb::enrol_reply::Outcome::Refused(code.to_owned()),
     };
     pb::EnrolReply { outcome: Some(outcome) }
@@ -111,8 +115,10 @@ pub(super) fn answer_to_wire(answer: Result<Welcome, &'static str>) -> pb::Enrol
 
 pub(super) fn answer_from_wire(inviter: PartyId, reply: pb::EnrolReply) -> Result<Welcome, EnrolError> {
     match reply.outcome {
-        Some(pb::enrol_reply::Outcome::Welcome(welcome)) if welcome.identity_key.len() <= MAX_IDENTITY_KEY => {
-            Ok(Welcome { identity_key: welcome.identity_key })
+        Some(pb::enrol_reply::Outcome::Welcome(pb::Welcome { identity_key, signature }))
+            if identity_key.len() <= MAX_IDENTITY_KEY && signature.len() <= MAX_IDENTITY_KEY =>
+        {
+            Ok(Welcome { identity_key, signature })
         }
         Some(pb::enrol_reply::Outcome::Refused(code)) if is_code(&code) => Err(EnrolError::Refused { inviter, code }),
         _ => Err(EnrolError::Malformed { inviter }),

@@ -254,6 +254,9 @@ pub struct Welcome {
     /// the inviter's signing key, tagged with its algorithm
     #[prost(bytes = "bytes", tag = "1")]
     pub identity_key: ::prost::bytes::Bytes,
+    /// with that key, under who welcomes whom with which pin, for this token
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: ::prost::bytes::Bytes,
 }
 /// Generated client implementations.
 pub mod exchange_client {
