@@ -8,9 +8,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use support::liar::Script;
+use support::stage::Stage;
 use support::{Pair, mobiles, numbers, semi_join, setup};
+use tacitly::jobs::wire::{self as pb, request::What as Ask};
 use tacitly::trial::{Party, await_link, free_address, until};
 
 fn run(home: &Path, words: &[&str]) -> Output {
@@ -253,6 +258,34 @@ fn a_full_disk_ends_the_job_and_not_the_daemon_and_work_goes_on_when_there_is_ro
     limit_files(&pair.bank, None);
     let (_, rows) = pair.intersect().unwrap();
     assert_eq!(rows, semi_join(&ours, &theirs));
+}
+
+#[test]
+fn a_lost_attempt_that_is_noted_late_leaves_the_next_one_alone() {
+    let stage = Stage::set();
+    let dawdle = || {
+        let script = Script { dawdles: true, ..stage.honest() };
+        stage.liar.play(script, Arc::default())
+    };
+    let running = || stage.jobs().last().filter(|job| job["state"] == "running").cloned();
+    let play = dawdle();
+    let mut submitted = stage.submit();
+    let job = until(running).unwrap()["id"].as_str().unwrap().to_owned();
+    // The peer is lost while the ledger takes no writes, and back before it is asked to take the note again.
+    limit_files(&stage.bank, Some(0));
+    play.abort();
+    std::thread::sleep(Duration::from_millis(3500));
+    assert!(running().is_some(), "the loss could not be noted yet: {:?}", stage.jobs());
+    limit_files(&stage.bank, None);
+    stage.liar.ask(Ask::Nudge(pb::Nudge { job: job.clone() }));
+    let play = dawdle();
+    std::thread::sleep(Duration::from_millis(6500));
+    let now = stage.jobs().last().unwrap().clone();
+    assert!(now["state"] == "running" && now["attempt"] == 2, "{now}");
+    stage.bank.tacitly(&["job", "cancel", &job]).unwrap();
+    submitted.wait().unwrap();
+    play.abort();
+    stage.goes_on();
 }
 
 #[test]

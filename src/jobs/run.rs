@@ -300,7 +300,9 @@ impl Jobs {
             Gone::Stopped => false,
             Gone::Restarted => !self.closing.is_cancelled(),
             Gone::Lost(trouble) => {
-                let change = JobChange { failure: Some((&trouble).into()), ..JobChange::by("daemon") };
+                // Another attempt may have begun, and lost nobody.
+                let (failure, of_attempt) = (Some((&trouble).into()), Some(job.attempt));
+                let change = JobChange { failure, of_attempt, ..JobChange::by("daemon") };
                 let running = [State::Running.name()];
                 let noted = self.store.advance(job.id, &running, State::Suspended.name(), change).await;
                 if let Err(error) = noted.map_err(Trouble::from) {
@@ -341,6 +343,7 @@ impl Jobs {
         let (this, job) = (self.clone(), job.clone());
         self.tasks.spawn(async move {
             if this.store_may_recover(&error).await {
+                this.desk.end(job.id, 0);
                 let _no_attempt_follows = Box::pin(this.conclude(&job, gone)).await;
             }
         });

@@ -159,6 +159,8 @@ pub struct JobChange {
     pub their_items: Option<u64>,
     /// How often the job was started.
     pub attempt: Option<u32>,
+    /// The attempt that the change is about; once another one has begun, it does not apply.
+    pub of_attempt: Option<u32>,
     /// The seed, sealed and kept until the job ends. A job gets one, once.
     pub seed: Option<Seed>,
     /// A label and bytes, sealed and kept until the job ends, in place of those with the same label.
@@ -233,6 +235,7 @@ impl JobChange {
             our_items: None,
             their_items: None,
             attempt: None,
+            of_attempt: None,
             seed: None,
             checkpoint: None,
             transcripts: None,

@@ -152,8 +152,8 @@ impl Store {
     /// and the line in the audit trail, in one transaction. Of two that race for a state, one wins.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the job is in another state or has ended; [`StoreError::NotFound`] for an unknown
-    /// job or dataset; [`StoreError::SeedExists`] for a second seed; [`StoreError::Invalid`] for a checkpoint label or
+    /// [`StoreError::Conflict`] if the job is in another state or attempt, or has ended; [`StoreError::NotFound`] for an
+    /// unknown job or dataset; [`StoreError::SeedExists`] for a second seed; [`StoreError::Invalid`] for a checkpoint label or
     /// count beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
     pub async fn advance(&self, id: JobId, from: &[&str], to: &str, change: JobChange) -> Result<Job, StoreError> {
         let sealer = self.sealer.read().await;
@@ -271,6 +271,10 @@ impl Write {
         to: &str,
         change: JobChange,
     ) -> Result<(), StoreError> {
+        if change.of_attempt.is_some_and(|attempt| attempt != job.attempt) {
+            let found = format!("{} in attempt {}", job.state, job.attempt);
+            return Err(StoreError::Conflict { job: job.id, found });
+        }
         let mut detail = json!({ "from": job.state, "to": to });
         if !change.note.is_null() {
             detail["note"] = change.note;

@@ -103,6 +103,21 @@ async fn of_changes_that_race_for_a_state_one_wins() {
 }
 
 #[tokio::test]
+async fn a_change_about_an_attempt_does_not_touch_another_one() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = a_job(&store).await.id;
+    let begin = |number| JobChange { attempt: Some(number), ..JobChange::by("daemon") };
+    store.advance(job, &["proposed"], "running", begin(1)).await.unwrap();
+    store.advance(job, &["running"], "running", begin(2)).await.unwrap();
+    let lost = |number| JobChange { of_attempt: Some(number), ..JobChange::by("daemon") };
+    let late = store.advance(job, &["running"], "suspended", lost(1)).await.unwrap_err();
+    assert!(matches!(&late, StoreError::Conflict { found, .. } if found == "running in attempt 2"), "{late}");
+    assert_eq!(store.job(job).await.unwrap().state, "running");
+    assert_eq!(store.advance(job, &["running"], "suspended", lost(2)).await.unwrap().state, "suspended");
+}
+
+#[tokio::test]
 async fn a_change_keeps_what_it_does_not_name_and_tells_the_audit_trail() {
     let world = World::new();
     let store = world.furnished().await;
