@@ -282,8 +282,18 @@ impl Jobs {
             || self.store.entry(&subject, "agreement").await?.is_none())
     }
 
-    /// Puts on record what a daemon that was killed, or a log that took nothing, left out.
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: entries that did not get as far
+    /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
+        for entry in self.store.entries_to_log().await? {
+            self.entering.enter(entry).await?;
+        }
+        for state in [State::Failed, State::Cancelled] {
+            let said = format!("\"status\":\"{state}\"");
+            for job in self.store.jobs_whose_last_entry_lacks(state.name(), "result", said.as_bytes()).await? {
+                self.record_end(&self.store.job(job).await?).await;
+            }
+        }
         for subject in self.store.entries_without("agreement", "result").await? {
             let Some(id) = subject.strip_prefix("job:") else { continue };
             self.record_end(&self.find(id).await?).await;

@@ -1,7 +1,7 @@
 //! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
 
-use super::record::{count, statement};
-use super::{Store, StoreError};
+use super::record::{Row, count, statement};
+use super::{JobId, Store, StoreError};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,33 @@ impl Store {
                    AND subject NOT IN (SELECT subject FROM entries WHERE kind = $2)";
         let rows = self.rows(statement(sql).bind(kind.to_owned()).bind(other.to_owned())).await?;
         rows.iter().map(|row| row.get("subject")).collect()
+    }
+
+    /// The jobs in a state whose last entry of a kind does not hold these bytes; those without one are not among them.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn jobs_whose_last_entry_lacks(
+        &self,
+        state: &str,
+        kind: &str,
+        bytes: &[u8],
+    ) -> Result<Vec<JobId>, StoreError> {
+        let sql = "SELECT id FROM jobs WHERE state = $1 AND instr((SELECT note FROM entries
+                   WHERE subject = 'job:' || jobs.id AND kind = $2 ORDER BY number DESC LIMIT 1), $3) = 0 ORDER BY id";
+        let query = statement(sql).bind(state.to_owned()).bind(kind.to_owned()).bind(bytes.to_vec());
+        self.rows(query).await?.iter().map(|row| row.parse("id")).collect()
+    }
+
+    /// The entries that are not known to stand in the log, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entries_to_log(&self) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note FROM entries WHERE log_index IS NULL ORDER BY number";
+        let entry =
+            |row: &Row| Ok(StoredEntry { number: row.count("number")?, note: row.get("note")?, log_index: None });
+        self.rows(statement(sql)).await?.iter().map(entry).collect()
     }
 
     /// The last entry of a kind about something.

@@ -5,6 +5,7 @@ mod support;
 
 mod commands;
 mod mirrors;
+mod missing;
 mod reconcile;
 mod stand_alone;
 mod witnesses;
