@@ -1,6 +1,7 @@
 //! Two parties in one process, asked through the control API: frames, and jobs that both sides ask for under one name.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tacitly::codes::{self, Code};
 use tacitly::daemon::{Config, Daemon, home};
@@ -18,11 +19,17 @@ struct Party {
 }
 
 async fn serve(folder: &Path, name: &'static str, frame_mib: u64) -> Party {
+    serve_with(folder, name, frame_mib, 50).await
+}
+
+/// One that has no more than so many jobs with one peer.
+async fn serve_with(folder: &Path, name: &'static str, frame_mib: u64, jobs: usize) -> Party {
     let home = folder.join(name);
     let mut config = Config::new(name.parse().unwrap(), Some("127.0.0.1:0".parse().unwrap()), None);
     config.network.heartbeat_seconds = 0.2;
     config.network.reconnect_window_seconds = 2.0;
     config.limits.frame_mib = frame_mib;
+    config.limits.jobs_per_peer = jobs;
     config.limits.drain_seconds = 2;
     if !home.exists() {
         home::create(&home, &config).unwrap();
@@ -33,9 +40,13 @@ async fn serve(folder: &Path, name: &'static str, frame_mib: u64) -> Party {
 }
 
 async fn pair() -> (TempDir, Party, Party) {
+    pair_with(50, 50).await
+}
+
+async fn pair_with(bank: usize, shop: usize) -> (TempDir, Party, Party) {
     let folder = tempfile::tempdir().unwrap();
-    let mut bank = serve(folder.path(), "bank", 64).await;
-    let mut shop = serve(folder.path(), "shop", 64).await;
+    let mut bank = serve_with(folder.path(), "bank", 64, bank).await;
+    let mut shop = serve_with(folder.path(), "shop", 64, shop).await;
     let code = bank.client.invite(control::InviteRequest { valid_seconds: 60 }).await.unwrap().into_inner().code;
     shop.client.join(control::JoinRequest { code }).await.unwrap();
     (folder, bank, shop)
@@ -122,7 +133,7 @@ impl Party {
             if self.datasets().await == 0 {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{} keeps a frame that nobody uses", self.name);
     }
@@ -183,6 +194,35 @@ async fn sides_that_ask_for_different_things_are_both_told_the_field_and_both_va
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_that_one_side_refuses_ends_on_both_with_the_reason() {
+    // The bank's name sorts first, so it proposes: it refuses before that, the shop when it is asked.
+    for (bank, shop, what) in [(0, 50, "0 jobs between bank and shop"), (50, 0, "0 jobs between shop and bank")] {
+        let (_folder, mut bank, mut shop) = pair_with(bank, shop).await;
+        let patient = Asked { wait: 3600, ..ASKED };
+        let both = async { tokio::join!(bank.run(&patient, &["13800138000"]), shop.run(&patient, &["13800138000"])) };
+        let both = tokio::time::timeout(Duration::from_secs(60), both).await;
+        let (one, other) = both.expect("a side waits for a job that will never be");
+        let refused = |ended: Result<control::Job, Status>| match ended {
+            Err(status) => {
+                assert_eq!(code(&status), codes::LIMIT);
+                status.message().to_owned()
+            }
+            // The proposer has its job from before it asked, and reads there how it ended.
+            Ok(job) => {
+                let failure = job.failure.unwrap();
+                assert_eq!((job.state.as_str(), failure.code.as_str()), ("refused", "limit"));
+                failure.text
+            }
+        };
+        for said in [refused(one), refused(other)] {
+            assert!(said.contains(what), "{said}");
+        }
+        // Whoever has no job has withdrawn its frame.
+        shop.await_no_dataset().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_side_that_waits_in_vain_withdraws_its_frame_and_its_approval() {
     let (_folder, mut bank, mut shop) = pair().await;
     let hasty = Asked { wait: 1, ..ASKED };
@@ -192,7 +232,7 @@ async fn a_side_that_waits_in_vain_withdraws_its_frame_and_its_approval() {
 
     // A caller that hangs up withdraws as well.
     let dataset = bank.hand_over(&ASKED, &["13800138000"]).await.unwrap();
-    let given_up = tokio::time::timeout(std::time::Duration::from_millis(300), bank.meet(&ASKED, dataset)).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(300), bank.meet(&ASKED, dataset)).await;
     assert!(given_up.is_err());
     bank.await_no_dataset().await;
     let status = shop.run(&hasty, &["13800138000"]).await.unwrap_err();
@@ -206,7 +246,7 @@ async fn two_programs_of_one_party_do_not_wait_under_one_name() {
     let mut second = Party { name: "bank", daemon: None, client: bank.client.clone() };
     let first = async { bank.meet(&Asked { wait: 2, ..ASKED }, one.unwrap()).await.unwrap_err() };
     let later = async {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         second.meet(&ASKED, other.unwrap()).await.unwrap_err()
     };
     let (first, later) = tokio::join!(first, later);
@@ -274,7 +314,7 @@ async fn a_frame_is_gone_with_the_process_that_held_it_and_its_job_says_so() {
         if !jobs.is_empty() {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bank.daemon.take().unwrap().stop().await.unwrap();
     bank = serve(folder.path(), "bank", 64).await;

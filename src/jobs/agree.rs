@@ -85,7 +85,10 @@ impl Jobs {
             };
         }
         let _one_at_a_time = self.admitting.lock().await;
-        self.admit_proposal(from).await?;
+        if let Err(why) = self.admit_proposal(from).await {
+            self.refuse_meeting(from, &terms, &why);
+            return Err(why);
+        }
         // A dataset that is not there and one without a rule get the same answer: names are no secret to be probed.
         let dataset = self.store.dataset(&terms.approver_dataset).await.ok();
         let verdict = match &dataset {

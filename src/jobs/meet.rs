@@ -13,7 +13,7 @@ use tacitly_core::{PartyId, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::message::{Answer, Ask, generated as pb, printable};
+use super::message::{Answer, Ask, generated as pb, printable, reason, trouble};
 use super::office::{Jobs, Submission};
 use super::terms::{JobTerms, Kind};
 use super::view::JobView;
@@ -61,7 +61,18 @@ struct Seat {
     offer: pb::Offer,
     /// The peer's call that brought something else, and still has to hear of it; others find the seat empty.
     differed: Option<String>,
-    heard: watch::Sender<Option<pb::Offer>>,
+    heard: watch::Sender<Heard>,
+}
+
+/// What the side that waits has heard.
+#[derive(Clone, Default)]
+enum Heard {
+    #[default]
+    Nothing,
+    /// What the peer brings, and later its number for the job.
+    Offer(pb::Offer),
+    /// There will be no job.
+    Refused(Trouble),
 }
 
 impl Meetings {
@@ -119,7 +130,7 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::TERMS_DIFFER`], naming the field and both values; [`codes::NOT_MET`] if the peer does not come in time;
-    /// those of [`Jobs::submit`].
+    /// those of [`Jobs::submit`], on either side.
     pub async fn meet_peer(self: &Arc<Self>, asked: Meeting) -> Result<JobView, Trouble> {
         let me = self.settings.me;
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
@@ -140,6 +151,7 @@ impl Jobs {
             dataset: asked.dataset.clone(),
             job: String::new(),
             call: JobId::fresh().to_string(),
+            refused: None,
         };
         let since = self.store.now();
         let mut seated = self.take_seat(peer, &ours)?;
@@ -150,7 +162,7 @@ impl Jobs {
             let text = format!("{peer} did not ask for {:?} within {seconds} s; the link is {state}", asked.name);
             Trouble::new(codes::NOT_MET, text).with(peer).during("waiting for the peer to ask for the same job")
         };
-        let theirs = timeout_at(deadline, self.hear(peer, &ours, &seated)).await.map_err(late)?;
+        let theirs = timeout_at(deadline, self.hear(peer, &ours, &seated)).await.map_err(late)??;
         if let Err(difference) = same_offer((me, &ours), (peer, &theirs)) {
             seated.differed = true;
             if let Some(seat) = self.meetings.lock().get_mut(&seated.place) {
@@ -168,9 +180,18 @@ impl Jobs {
                 purpose: asked.purpose,
                 request_key: String::new(),
             };
-            let view = self.submit(submission, "operator").await?;
-            self.tell(peer, Ask::Meet(pb::Offer { job: view.id.clone(), ..ours }));
-            view
+            match self.submit(submission, "operator").await {
+                Ok(view) => {
+                    self.tell(peer, Ask::Meet(pb::Offer { job: view.id.clone(), ..ours }));
+                    view
+                }
+                Err(trouble) => {
+                    // The other side waits for our proposal.
+                    let refused = pb::Refusal { call: theirs.call, reason: Some(reason(&trouble)) };
+                    self.tell(peer, Ask::Meet(pb::Offer { refused: Some(refused), ..ours }));
+                    return Err(trouble);
+                }
+            }
         } else {
             timeout_at(deadline.max(Instant::now() + AGAIN), self.announced(peer, &seated, since))
                 .await
@@ -187,17 +208,17 @@ impl Jobs {
             let text = "another program of this party waits for a job of the same name";
             return Err(Trouble::new(codes::BAD_REQUEST, text));
         }
-        seats.insert(place.clone(), Seat { offer: offer.clone(), differed: None, heard: watch::Sender::new(None) });
+        seats.insert(place.clone(), Seat { offer: offer.clone(), differed: None, heard: watch::Sender::default() });
         Ok(Seated { jobs: self.clone(), place, offer: offer.clone(), differed: false, met: false })
     }
 
-    fn heard(&self, seated: &Seated) -> watch::Receiver<Option<pb::Offer>> {
+    fn heard(&self, seated: &Seated) -> watch::Receiver<Heard> {
         let seats = self.meetings.lock();
-        seats.get(&seated.place).map_or_else(|| watch::channel(None).1, |seat| seat.heard.subscribe())
+        seats.get(&seated.place).map_or_else(|| watch::channel(Heard::Nothing).1, |seat| seat.heard.subscribe())
     }
 
     /// Says what we bring until we know what the peer does.
-    async fn hear(&self, peer: PartyId, ours: &pb::Offer, seated: &Seated) -> pb::Offer {
+    async fn hear(&self, peer: PartyId, ours: &pb::Offer, seated: &Seated) -> Result<pb::Offer, Trouble> {
         let mut heard = self.heard(seated);
         let ask = async {
             loop {
@@ -207,21 +228,36 @@ impl Jobs {
                 sleep(AGAIN).await;
             }
         };
+        let told = async {
+            match heard.wait_for(|heard| !matches!(heard, Heard::Nothing)).await.map(|heard| heard.clone()) {
+                Ok(Heard::Offer(theirs)) => Ok(theirs),
+                Ok(Heard::Refused(why)) => Err(why),
+                // The seat is ours: nobody takes it from under us.
+                Ok(Heard::Nothing) | Err(_) => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            theirs = ask => theirs,
-            Ok(Some(theirs)) = async { heard.wait_for(Option::is_some).await.map(|theirs| theirs.clone()) } => theirs,
+            theirs = ask => Ok(theirs),
+            told = told => told,
         }
     }
 
     /// Waits for the job that the peer has proposed for this meeting. What the peer announces is checked against what we
     /// asked for: an earlier job, or one on other terms, would be another answer than the caller's.
     async fn announced(&self, peer: PartyId, seated: &Seated, since: Timestamp) -> Result<JobView, Trouble> {
-        let named = |offer: &Option<pb::Offer>| offer.as_ref().is_some_and(|offer| !offer.job.is_empty());
         let mut heard = self.heard(seated);
-        let id = heard.wait_for(named).await.map(|offer| offer.as_ref().map(|offer| offer.job.clone()));
-        // The seat is ours: nobody takes it from under us.
-        let Ok(Some(id)) = id else { return std::future::pending().await };
         loop {
+            let named = heard.wait_for(|heard| match heard {
+                Heard::Nothing => false,
+                Heard::Offer(theirs) => !theirs.job.is_empty(),
+                Heard::Refused(_) => true,
+            });
+            let id = match named.await.map(|heard| heard.clone()) {
+                Ok(Heard::Offer(theirs)) => theirs.job,
+                Ok(Heard::Refused(why)) => return Err(why),
+                // The seat is ours: nobody takes it from under us.
+                Ok(Heard::Nothing) | Err(_) => return std::future::pending().await,
+            };
             match self.find_with(&id, peer).await {
                 Ok(job) if job.created_at >= since && is_what_was_asked(&Self::terms(&job)?, &seated.offer, peer) => {
                     return self.view(&job);
@@ -236,18 +272,34 @@ impl Jobs {
         }
     }
 
-    /// The peer says what it brings to a meeting.
+    /// The peer says what it brings to a meeting, or that there will be no job.
     pub(super) fn take_offer(&self, from: PartyId, theirs: pb::Offer) -> Answer {
         let seats = self.meetings.lock();
         let Some(seat) = seats.get(&(from, theirs.meeting.clone())) else { return Answer::Pending(pb::Pending {}) };
         if seat.differed.as_ref().is_some_and(|call| *call != theirs.call) {
             return Answer::Pending(pb::Pending {});
         }
-        let known = seat.heard.borrow().as_ref().is_some_and(|known| !known.job.is_empty() && theirs.job.is_empty());
-        if !known {
-            seat.heard.send_replace(Some(theirs));
+        let refused = theirs.refused.as_ref();
+        let to_another = refused.is_some_and(|refusal| refusal.call != seat.offer.call);
+        let over = match &*seat.heard.borrow() {
+            Heard::Nothing => false,
+            Heard::Offer(known) => !known.job.is_empty() && theirs.job.is_empty(),
+            Heard::Refused(_) => true,
+        };
+        if !over && !to_another {
+            let why = refused.map(|refusal| trouble(from, refusal.reason.as_ref()));
+            seat.heard.send_replace(why.map_or(Heard::Offer(theirs), Heard::Refused));
         }
         Answer::Offer(seat.offer.clone())
+    }
+
+    /// We do not even write the peer's proposal down: whoever waits here for a job on these terms hears it, too.
+    pub(super) fn refuse_meeting(&self, from: PartyId, terms: &JobTerms, why: &Trouble) {
+        let seats = self.meetings.lock();
+        let waiting = seats.iter().filter(|((peer, _), seat)| {
+            *peer == from && seat.differed.is_none() && is_what_was_asked(terms, &seat.offer, from)
+        });
+        waiting.for_each(|(_, seat)| drop(seat.heard.send_replace(Heard::Refused(why.clone()))));
     }
 
     /// A frame was handed over for one job: the one that its program waits for at this moment, and no other.

@@ -331,6 +331,18 @@ pub struct Offer {
     /// tells this call from an earlier one of the same name
     #[prost(string, tag = "8")]
     pub call: ::prost::alloc::string::String,
+    /// there will be no job of this meeting
+    #[prost(message, optional, tag = "9")]
+    pub refused: ::core::option::Option<Refusal>,
+}
+/// Of a meeting, once both sides have brought the same.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refusal {
+    /// the one of the receiver's that it is the answer to
+    #[prost(string, tag = "1")]
+    pub call: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub reason: ::core::option::Option<Reason>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pending {}
