@@ -2,11 +2,12 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
-use support::liar::{NAME, Script};
+use support::liar::{NAME, Script, Seen};
 use support::stage::Stage;
 use support::{Pair, mobiles, semi_join, setup};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
@@ -37,6 +38,20 @@ fn a_peer_that_abandons_every_attempt_at_once_leaves_the_job_waiting_for_a_perso
     assert_eq!(job["failure"]["who"], NAME);
     assert!(job["failure"]["text"].as_str().unwrap().contains("attempts in a row"), "{job}");
     stage.bank.tacitly(&["job", "cancel", job["id"].as_str().unwrap()]).unwrap();
+    stage.goes_on();
+}
+
+#[test]
+fn a_witness_that_tells_another_size_every_time_is_not_asked_without_a_pause() {
+    let stage = Stage::set();
+    let seen = Arc::<Mutex<Seen>>::default();
+    let play = stage.liar.play(Script { contradicts: true, ..stage.honest() }, seen.clone());
+    let asked = || seen.lock().unwrap().asked_to_cosign;
+    assert!(until(|| (asked() > 0).then_some(())).is_some(), "the log is to be witnessed");
+    std::thread::sleep(Duration::from_secs(3));
+    // Two words of a size, and then it is left alone for longer than this.
+    assert!(asked() <= 4, "asked {} times", asked());
+    play.abort();
     stage.goes_on();
 }
 

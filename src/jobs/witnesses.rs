@@ -150,6 +150,7 @@ impl Jobs {
         // A cosignature that was given and never arrived is asked for again.
         let arrived = self.log.cosigned().newest().iter().any(|line| line.witness == key.name() && line.size >= known);
         let mut again = known > 0 && !arrived;
+        let mut in_conflict = false;
         loop {
             if !again {
                 self.log.grown_from(known).await;
@@ -157,7 +158,14 @@ impl Jobs {
             }
             again = false;
             let Some(checkpoint) = self.log.checkpoint() else { continue };
-            match self.ask_to_cosign(peer, &key, known, &checkpoint).await? {
+            let answer = self.ask_to_cosign(peer, &key, known, &checkpoint).await?;
+            // One word of another size can be an answer that never arrived; two in a row are no witness's.
+            if in_conflict && matches!(answer, Cosigning::Known(_)) {
+                tracing::warn!(%peer, "the peer tells one size of our log and then another");
+                return Ok(());
+            }
+            in_conflict = matches!(answer, Cosigning::Known(_));
+            match answer {
                 Cosigning::Done => known = checkpoint.checkpoint().size,
                 Cosigning::Known(size) if size != known && size <= checkpoint.checkpoint().size => {
                     known = size;

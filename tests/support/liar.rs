@@ -75,6 +75,8 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
+    /// As a witness it says every time that it knows another size of the log than the time before.
+    pub(crate) contradicts: bool,
     /// What it says of its set and its memory.
     pub(crate) ready: fn(pb::Ready) -> pb::Ready,
     /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
@@ -95,6 +97,7 @@ impl Script {
             stays_away: false,
             dawdles: false,
             abandons: false,
+            contradicts: false,
             ready: |ready| ready,
             has_signed: None,
         }
@@ -123,6 +126,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Option<PsiOutcome>,
     /// The stable code with which the daemon ended the session or the job.
     pub(crate) told: Vec<String>,
+    /// How often it was asked to cosign the daemon's log.
+    pub(crate) asked_to_cosign: u64,
     /// The draws under which the daemon's set fits its buckets, as it said.
     pub(crate) draws: Vec<u32>,
 }
@@ -410,6 +415,13 @@ impl Actor {
                 let (job, attempt) = (begin.job, begin.attempt);
                 let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
                 self.ask(Ask::Ready((self.script.ready)(ready)));
+            }
+            Ask::LastCosigned(_) if self.script.contradicts => return Answer::Cosigned(pb::Cosigned::default()),
+            Ask::AddCheckpoint(_) if self.script.contradicts => {
+                let mut seen = self.seen.lock().unwrap();
+                seen.asked_to_cosign += 1;
+                let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
+                return Answer::Witnessed(pb::Witnessed { status: 409, body });
             }
             Ask::Ready(_) if self.script.has_signed.is_some() => {}
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
