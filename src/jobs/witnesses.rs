@@ -6,7 +6,7 @@
 //! history is caught. None of it ever keeps a job waiting, except for a moment at the start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tacitly_attestation::checkpoint::SignedCheckpoint;
@@ -51,6 +51,9 @@ pub(super) fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey
     VerifierKey::new(&witness_name(party), KeyUse::Cosignature, key.as_bytes())
         .map_err(|error| internal(&error.to_string()))
 }
+
+/// What peers were told last of each log: size and root.
+type Told = Mutex<BTreeMap<(PartyId, LogName), (u64, Hash)>>;
 
 /// What a witness answered.
 enum Cosigning {
@@ -350,25 +353,39 @@ impl Jobs {
         Ok(compared.map_err(|_| internal("the witness was left at work"))??.is_some())
     }
 
-    /// Tells every linked peer, for each log whose head has changed since, that we have seen it, and compares.
-    async fn keep_comparing(&self) {
-        let mut told: BTreeSet<(PartyId, LogName, u64, Hash)> = BTreeSet::new();
+    /// Tells every linked peer, for each log whose head has changed since, that we have seen it, and compares. A peer that
+    /// does not answer keeps nobody else waiting.
+    async fn keep_comparing(self: Arc<Self>) {
+        let told = Arc::<Told>::default();
+        let mut at_work = BTreeMap::new();
         loop {
             tokio::time::sleep(COMPARING).await;
             let witness = self.witness.clone();
             let Ok(Ok(all)) = spawn_blocking(move || witness.all()).await else { continue };
+            let all: Arc<[Witnessed]> = all.into();
+            at_work.retain(|_, task: &mut tokio::task::JoinHandle<()>| !task.is_finished());
             let links = self.network.links().borrow().clone();
             for peer in links.iter().filter(|(_, link)| LinkState::is_up(link)).map(|(peer, _)| *peer) {
-                let Ok(pinned) = self.store.peer(peer).await else { continue };
-                for known in &all {
-                    let (name, head) = (LogName::of(&known.key), known.head.checkpoint.checkpoint());
-                    let news = (peer, name, head.size, head.root);
-                    let its_own = known.key.public() == pinned.signing_key.as_bytes();
-                    if !its_own && !told.contains(&news) && self.compare_with(peer, known).await.is_ok() {
-                        told.retain(|(of, log, ..)| (*of, *log) != (peer, name));
-                        told.insert(news);
-                    }
-                }
+                at_work.entry(peer).or_insert_with(|| {
+                    let (this, all, told) = (self.clone(), all.clone(), told.clone());
+                    self.tasks.spawn(async move {
+                        let closing = this.closing.clone();
+                        closing.run_until_cancelled(this.compare_all_with(peer, &all, &told)).await;
+                    })
+                });
+            }
+        }
+    }
+
+    async fn compare_all_with(&self, peer: PartyId, all: &[Witnessed], told: &Told) {
+        let Ok(pinned) = self.store.peer(peer).await else { return };
+        let told = || told.lock().unwrap_or_else(PoisonError::into_inner);
+        for known in all.iter().filter(|known| known.key.public() != pinned.signing_key.as_bytes()) {
+            let (name, head) = (LogName::of(&known.key), known.head.checkpoint.checkpoint());
+            let (about, news) = ((peer, name), (head.size, head.root));
+            let is_old = told().get(&about) == Some(&news);
+            if !is_old && self.compare_with(peer, known).await.is_ok() {
+                told().insert(about, news);
             }
         }
     }
