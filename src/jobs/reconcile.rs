@@ -21,6 +21,10 @@ use crate::codes::{self, Trouble};
 const LOOKED_THROUGH: u64 = 4096;
 const ENOUGH_BYTES: usize = 64 << 10;
 
+/// How often a peer that shows its log to another one is asked again, and the pause before that.
+const BUSY_TRIES: u32 = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
 /// Entries that are compared at most, on either side.
 const MOST: usize = 1 << 20;
 
@@ -120,10 +124,16 @@ impl Jobs {
             Some(known) => (known.origin.clone(), known.size),
             None => (String::new(), 0),
         };
-        match self.ask(peer, Ask::Entries(pb::EntriesFrom { from, origin, size })).await? {
-            Answer::Entries(page) => Ok(page),
-            _ => Err(Trouble::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment"))),
+        let ask = Ask::Entries(pb::EntriesFrom { from, origin, size });
+        for _ in 0..BUSY_TRIES {
+            match self.ask(peer, ask.clone()).await? {
+                Answer::Entries(page) => return Ok(page),
+                // It shows its log to one party at a time.
+                Answer::Busy(_) => tokio::time::sleep(BUSY_PAUSE).await,
+                _ => break,
+            }
         }
+        Err(Trouble::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment")).with(peer))
     }
 
     /// Refuses a tree that does not contain all of a `known` one, which the same log has signed. What convicts the log of

@@ -1,5 +1,6 @@
 //! Two parties hold their logs against each other.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tacitly::chain::Log;
@@ -209,6 +210,33 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     assert!(!run(&bank, &["log", "reconcile", "nobody"]).status.success());
 }
 
+/// Appends more than one answer covers, in any order.
+async fn append_at_once(home: &Path, name: &str, numbers: Range<u64>) {
+    let (log, mut appends) = (open_log(home, name), tokio::task::JoinSet::new());
+    for number in numbers {
+        let (log, entry) = (log.clone(), tick(home, name, number));
+        appends.spawn(async move { log.append(entry).await.unwrap() });
+    }
+    appends.join_all().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_is_busy_with_another_reconcile_is_asked_again() {
+    let mut pair = Pair::start();
+    stop(&mut pair.shop);
+    append_at_once(&pair.shop.home, "shop", 0..12_000).await;
+    pair.shop.serve().unwrap();
+    tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| run(&pair.bank.home, &["log", "reconcile", "shop"]))).collect();
+        for asked in asked {
+            let answered = asked.join().unwrap();
+            assert!(answered.status.success(), "{answered:?}");
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
     let mut pair = Pair::start();
@@ -249,14 +277,7 @@ async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
     // The one that was witnessed agrees again, also with more behind it than was witnessed and than one answer covers.
     std::fs::remove_dir_all(shop.join("log")).unwrap();
     copy_folder(&witnessed, &shop.join("log"));
-    {
-        let (log, mut more) = (open_log(&shop, "shop"), tokio::task::JoinSet::new());
-        for number in 5..4200 {
-            let (log, entry) = (log.clone(), tick(&shop, "shop", number));
-            more.spawn(async move { log.append(entry).await.unwrap() });
-        }
-        more.join_all().await;
-    }
+    append_at_once(&shop, "shop", 5..4200).await;
     pair.shop.serve().unwrap();
     tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
     let (found, agree) = json(&bank, &["log", "reconcile", "shop"]);
