@@ -3,15 +3,18 @@
 mod support;
 
 use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
-use support::liar::Script;
+use support::liar::{NAME, Script, Seen};
 use support::stage::Stage;
 use support::{Pair, mobiles, semi_join, setup};
 use tacitly::chain::View;
 use tacitly::trial::{Party, until};
 use tacitly_attestation::certificate::{Verdict, verify};
 use tacitly_attestation::entry::{Body, Kind, PeerTranscript, ResultStatus, SignedEntry};
+use tacitly_core::Frame;
 
 fn verdict(pair: &Pair, party: &Party, job: &str) -> (Verdict, Vec<u8>) {
     let file = pair.file(&format!("{}.evidence", party.name));
@@ -98,6 +101,38 @@ fn a_failed_and_a_cancelled_job_are_on_record_too_and_one_without_agreement_has_
     let error = stage.bank.tacitly(&["evidence", refused["id"].as_str().unwrap(), "--out", &file]).unwrap_err();
     assert_eq!(error.code(), "evidence-none");
     stage.goes_on();
+}
+
+#[test]
+fn a_daemon_killed_with_the_result_in_hand_still_has_on_record_what_went_over_the_link() {
+    let mut stage = Stage::set();
+    let seen = Arc::<Mutex<Seen>>::default();
+    let play = stage.liar.play(Script { never_ends: true, ..stage.honest() }, seen.clone());
+    let with = format!("{NAME}/ids");
+    stage.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", &with, "--receiver", "us"]).unwrap();
+    let served = until(|| seen.lock().unwrap().outcome.is_some().then_some(()));
+    assert!(served.is_some(), "the session did not get as far as its end");
+    std::thread::sleep(Duration::from_secs(1));
+    stage.bank.kill();
+    play.abort();
+    assert!(!kinds(&stage.bank).iter().any(|kind| kind == "result"));
+
+    stage.bank.serve().unwrap();
+    let play = stage.liar.play(stage.honest(), Arc::default());
+    let done = until(|| stage.jobs().last().filter(|job| job["state"] == "done").cloned());
+    assert!(done.is_some(), "{:?}", stage.jobs());
+    play.abort();
+    let result = |entry: &SignedEntry| match entry.entry().body() {
+        Body::Result(result) => Some(result.clone()),
+        _ => None,
+    };
+    let result = entries(&stage.bank).iter().find_map(result).unwrap();
+    assert_eq!(result.status, ResultStatus::Done);
+    let [transcript] = &result.peers[..] else { panic!("nothing of the session is on record: {result:?}") };
+    let length = |frames: &[Frame]| frames.iter().map(|frame| frame.body.len() as u64).sum::<u64>();
+    let seen = seen.lock().unwrap();
+    assert_eq!(transcript.sent_bytes.get(), length(&seen.received[&1]));
+    assert_eq!(transcript.received_bytes.get(), length(&seen.sent[&1]));
 }
 
 #[test]

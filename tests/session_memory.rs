@@ -458,7 +458,7 @@ async fn the_peer_is_not_done_before_our_answer_is_durable() {
     let (_hub, a, b) = pair(tight()).await;
     let (at_a, at_b) = bulk("s", 10, 10);
     let at_a = run(&a, at_a, "s", Options::default());
-    let settle: tacitly::session::Settle<Vec<u8>> = Box::new(|answer| {
+    let settle: tacitly::session::Settle<Vec<u8>> = Box::new(|answer, _| {
         Box::pin(async {
             sleep(Duration::from_secs(20)).await;
             Ok(answer)

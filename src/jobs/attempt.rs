@@ -1,5 +1,6 @@
 //! One attempt at a job: read our data, compare sizes, run the protocol, store what we receive.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Receivers, Rule};
 use crate::session::{
-    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, Retagged, Settle, Transcript,
+    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
+    Transcript,
 };
 use crate::store::{Job, JobChange, Role, StoreError};
 use crate::transport::Notice;
@@ -53,8 +55,7 @@ impl Jobs {
     pub(super) async fn attempt(self: &Arc<Self>, job: &Job, number: u32, work: &Work) -> Result<(), Gone> {
         let me = self.settings.me;
         let terms = Self::terms(job)?;
-        let sole_receiver = terms.receives(me) && !terms.receives(job.peer);
-        if sole_receiver && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() {
+        if self.is_sole_receiver(job, &terms) && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() {
             // The process ended between our result and its receipt: there is nothing left to compute.
             let report = self.store.job(job.id).await?.transcripts.unwrap_or_else(|| json!({}));
             return self.settle_up(job, &terms, report, work).await;
@@ -103,6 +104,10 @@ impl Jobs {
             }
             Way::Buckets(each) => self.attempt_in_buckets(&session, set, each, settled, &learners, &rule).await,
         }
+    }
+
+    fn is_sole_receiver(&self, job: &Job, terms: &JobTerms) -> bool {
+        terms.receives(self.settings.me) && !terms.receives(job.peer)
     }
 
     /// Refuses to tell the size of the intersection to a peer that receives nothing, where our rule says that only we
@@ -154,12 +159,18 @@ impl Jobs {
         let piece = Piece::new(WHOLE, flow_of(terms.kind), &terms.receivers, items());
         // The result is durable before the frame that completed it is acknowledged.
         let (store, id, rows) = (self.store.clone(), job.id, Arc::new(Rows::OfFile(keys)));
-        let kept_rows = rows.clone();
-        let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome| {
+        let (kept_rows, peer, sole_receiver) = (rows.clone(), job.peer, self.is_sole_receiver(job, terms));
+        let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome, transcripts| {
             Box::pin(async move {
                 if let Some(result) = result_of(&outcome.answer, &kept_rows) {
                     let bytes = Zeroizing::new(result.encode());
-                    store.put_checkpoint(id, Self::OUTCOME, &bytes).await.map_err(local)?;
+                    // A sole receiver's answer is the last of its session: what went over is whole by then, and kept
+                    // with it. Whoever serves, too, has more to send.
+                    let transcripts = sole_receiver.then(|| report(peer, &transcripts, None));
+                    let checkpoint = Some((Self::OUTCOME.to_owned(), bytes));
+                    let change = JobChange { checkpoint, transcripts, ..JobChange::by("daemon") };
+                    let running = State::Running.name();
+                    store.advance(id, &[running], running, change).await.map_err(local)?;
                 }
                 Ok(outcome)
             })
@@ -167,7 +178,7 @@ impl Jobs {
         let completed = session.drive(session.party(piece).await?, Some(settle)).await?;
         let shared = result_of(&completed.output.answer, &rows).map(|result| result.items());
         let hint = if shared == Some(0) { rows.hint() } else { None };
-        self.settle_up(job, terms, report(job.peer, &completed, hint), work).await
+        self.settle_up(job, terms, report(job.peer, &completed.transcripts, hint), work).await
     }
 
     /// Refuses to go on if our rule demands that more keys are shared.
@@ -453,12 +464,12 @@ pub(super) fn result_of(answer: &PsiAnswer, rows: &Rows) -> Option<Outcome> {
 }
 
 /// What is kept of a session in the ledger, and a hint about our own column if nothing was shared.
-fn report(peer: PartyId, completed: &Completed<PsiOutcome>, hint: Option<String>) -> serde_json::Value {
+fn report(peer: PartyId, transcripts: &BTreeMap<PartyId, PeerTranscripts>, hint: Option<String>) -> serde_json::Value {
     let side = |transcript: &Transcript| {
         let digest = data_encoding::HEXLOWER.encode(&transcript.digest);
         json!({ "frames": transcript.frames, "bytes": transcript.bytes, "digest": format!("sha256:{digest}") })
     };
-    match completed.transcripts.get(&peer) {
+    match transcripts.get(&peer) {
         Some(transcripts) => {
             json!({ "sent": side(&transcripts.sent), "received": side(&transcripts.received), "hint": hint })
         }

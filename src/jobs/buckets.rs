@@ -315,7 +315,7 @@ impl InBuckets<'_> {
         let keeps_rows = phase == Phase::Main && self.session.terms.kind != Kind::Cardinality;
         let items = Arc::new(AtomicU64::new(0));
         let told = items.clone();
-        let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome| {
+        let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome, _| {
             Box::pin(async move {
                 if let Some(result) = result_of(&outcome.answer, &rows) {
                     told.store(result.items(), Ordering::Relaxed);

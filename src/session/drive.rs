@@ -23,8 +23,10 @@ pub type CheckpointSink = Box<dyn FnMut(Checkpoint) -> Pending<'static, Result<(
 
 /// Makes the answer durable and hands it back. Until it has, the frame that completed the answer is not acknowledged,
 /// so the peer cannot take the session for complete. It is not interrupted; once it has succeeded the answer stands,
-/// whatever becomes of the session.
-pub type Settle<T> = Box<dyn FnOnce(T) -> Pending<'static, Result<T, LocalFailure>> + Send>;
+/// whatever becomes of the session. It also gets what went over the session by then: all of it, where the protocol sends
+/// nothing after the answer.
+pub type Settle<T> =
+    Box<dyn FnOnce(T, BTreeMap<PartyId, PeerTranscripts>) -> Pending<'static, Result<T, LocalFailure>> + Send>;
 
 /// Something went wrong on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -191,7 +193,9 @@ impl Session {
                 }
                 Next::Answer(output) => {
                     answer = Some(match settle.take() {
-                        Some(settle) => settle(output).await.map_err(|failure| self.failed(failure))?,
+                        Some(settle) => {
+                            settle(output, table.transcripts()).await.map_err(|failure| self.failed(failure))?
+                        }
                         None => output,
                     });
                 }

@@ -46,7 +46,7 @@ impl Running {
         self.bytes += length;
     }
 
-    pub(super) fn finish(self) -> Transcript {
-        Transcript { digest: self.digest.finalize().into(), frames: self.frames, bytes: self.bytes }
+    pub(super) fn so_far(&self) -> Transcript {
+        Transcript { digest: self.digest.clone().finalize().into(), frames: self.frames, bytes: self.bytes }
     }
 }

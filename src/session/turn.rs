@@ -242,10 +242,10 @@ impl<P: Party + ?Sized> Table<P> {
         });
     }
 
-    /// What went over the session.
-    pub(super) fn transcripts(self) -> BTreeMap<PartyId, PeerTranscripts> {
-        let both = |seat: Seat| PeerTranscripts { sent: seat.sent.finish(), received: seat.received.finish() };
-        self.seats.into_iter().map(|seat| (seat.link.peer(), both(seat))).collect()
+    /// What went over the session so far.
+    pub(super) fn transcripts(&self) -> BTreeMap<PartyId, PeerTranscripts> {
+        let both = |seat: &Seat| PeerTranscripts { sent: seat.sent.so_far(), received: seat.received.so_far() };
+        self.seats.iter().map(|seat| (seat.link.peer(), both(seat))).collect()
     }
 }
 

@@ -75,6 +75,8 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
+    /// It acknowledges nothing, and says neither that its session is over nor that the job is.
+    pub(crate) never_ends: bool,
     /// As a witness it says every time that it knows another size of the log than the time before.
     pub(crate) contradicts: bool,
     /// What it says of its set and its memory.
@@ -97,6 +99,7 @@ impl Script {
             stays_away: false,
             dawdles: false,
             abandons: false,
+            never_ends: false,
             contradicts: false,
             ready: |ready| ready,
             has_signed: None,
@@ -486,7 +489,9 @@ impl Actor {
         session.party.receive(self.liar.victim, frame).unwrap();
         session.consumed += 1;
         let (channel, consumed) = (session.channel.unwrap(), session.consumed);
-        self.out.push_back(Envelope::SessionAcknowledgement { channel, consumed });
+        if !self.script.never_ends {
+            self.out.push_back(Envelope::SessionAcknowledgement { channel, consumed });
+        }
         self.pump();
         None
     }
@@ -508,6 +513,9 @@ impl Actor {
         let Some(outcome) = session.party.output() else { return };
         seen.outcome = Some(outcome);
         drop(seen);
+        if self.script.never_ends {
+            return;
+        }
         let (session, notice) = (session.tag, Notice::new(Notice::COMPLETE, ""));
         self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
         let job = self.terms.as_ref().unwrap().job.clone();
