@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sqlx::Executor;
 use tacitly::store::{
-    EventFilter, InviteRefusal, InviteToken, JobChange, JobResult, NewDataset, NewEvent, NewPeer, Signer, StoreError,
+    EventFilter, InviteRefusal, InviteToken, JobChange, JobResult, NewDataset, NewEvent, NewPeer, StoreError,
 };
 
 use crate::world::{World, a_job, contains, fingerprint, new_dataset, party};
