@@ -285,8 +285,12 @@ impl Jobs {
     /// Puts on record what a daemon that was killed, or a log that took nothing, left out: entries that did not get as far
     /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
-        for entry in self.store.entries_to_log().await? {
-            self.entering.enter(entry).await?;
+        let ours = Origin::parse(self.log.origin()).map_err(unfit)?;
+        for stored in self.store.entries_to_log().await? {
+            // One that an earlier log of ours did not take any more belongs to no other.
+            if SignedEntry::parse(&stored.note).map_err(malformed)?.entry().header().log == ours {
+                self.entering.enter(stored).await?;
+            }
         }
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");
