@@ -59,10 +59,13 @@ impl Cosigned {
                 let keys = text.lines().map(VerifierKey::parse).collect::<Result<Vec<_>, _>>();
                 let keys = keys.map_err(|error| damaged(&path, &error.to_string()))?;
                 keys.into_iter().for_each(|key| cosigned.keys.add(key));
-            } else if name.parse::<u64>().is_ok() {
+            } else if let Ok(size) = name.parse::<u64>() {
                 // One that another process has just removed is none.
                 let Some(bytes) = files::read(&path, Note::MAX_BYTES as u64)? else { continue };
                 let read = SignedCheckpoint::parse(&bytes).map_err(|error| damaged(&path, &error.to_string()))?;
+                if read.checkpoint().size != size {
+                    return Err(damaged(&path, "it is of another size than its name says"));
+                }
                 cosigned.checkpoints.push(read);
             }
         }

@@ -90,6 +90,11 @@ impl Kept {
         Ok(())
     }
 
+    /// The file, in the log's folder, the key and the checkpoint of every mirror.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (PathBuf, &VerifierKey, &SignedCheckpoint)> {
+        self.0.values().map(|line| (Path::new(FOLDER).join(file(line.key.name())), &line.key, &line.checkpoint))
+    }
+
     /// How much every mirror holds, by the name of its key.
     #[must_use]
     pub fn newest(&self) -> Vec<Cosignature> {
