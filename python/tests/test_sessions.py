@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -102,7 +103,8 @@ def test_what_an_owner_states_is_on_record_and_opens_to_a_named_reader(sim, tmp_
     salt = bank.open_basis("stated", to="court")
     opened = hashlib.sha256(b"tacitly-commitment-1 basis\n" + salt + consent.read_bytes()).digest()
     assert dataset.basis == f"salted-sha256:{base64.b64encode(opened).decode()}"
-    assert b"13900000002" in bank.open_record("stated", 2, to="court", purpose="audit")
+    opening = json.loads(bank.open_record("stated", 2, to="court", purpose="audit").splitlines()[1])
+    assert json.loads(base64.b64decode(opening["record"])) == ["13900000002", "2020"]
     with pytest.raises(tt.errors.BadRequest, match="party name"):
         bank.open_record("stated", 2, to="The Court")
     with pytest.raises(tt.errors.BadRequest, match="period"):

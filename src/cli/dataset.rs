@@ -281,6 +281,7 @@ impl OpenBasis {
         let reply = daemon.open_basis(asked).await?.into_inner();
         let digits = Zeroizing::new(format!("{}\n", HEXLOWER.encode(&reply.salt)));
         finish(out, &self.out, digits.as_bytes())?;
+        output.note(|| "whoever has this salt can test guesses of the document: give it to the arbiter only".into());
         output.say(
             || {
                 serde_json::json!({
