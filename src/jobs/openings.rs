@@ -139,7 +139,8 @@ impl Jobs {
         Ok(OpenedBasis { salt, commitment, fingerprint: version.fingerprint, entry: entry.to_string() })
     }
 
-    /// Puts on record that one value under the entry of this version is opened, and in the audit trail which.
+    /// Puts on record that one value under the entry of this version is opened, and in the audit trail which. An entry
+    /// that a killed daemon had not logged yet stays out of the log: nothing was handed out.
     async fn put_opening_on_record(
         &self,
         name: &str,
