@@ -57,7 +57,7 @@ fn certificate(pair: &Pair) -> Vec<u8> {
 fn open(pair: &Pair, party: &Party, row: u64, name: &str, more: &[&str]) -> Result<Vec<u8>, String> {
     let (file, row) = (pair.file(name), row.to_string());
     let shown = file.display().to_string();
-    let words = [&["dataset", "open", "ids", "--row", &row, "-o", &shown], more].concat();
+    let words = [&["dataset", "open", "ids", "--row", &row, "--to", "court", "-o", &shown], more].concat();
     party.tacitly(&words).map_err(|error| error.code().to_owned())?;
     Ok(fs::read(file).unwrap())
 }

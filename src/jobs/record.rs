@@ -105,7 +105,8 @@ impl Jobs {
         }
     }
 
-    async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
+    /// The same entry, logged now if a killed daemon had not logged it yet.
+    pub(super) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
         let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
         if let Some(index) = stored.log_index {
             return Ok(Recorded { entry, index });

@@ -1,6 +1,6 @@
 //! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
 
-use super::record::{count, statement};
+use super::record::{Row, count, statement};
 use super::{Store, StoreError};
 
 /// One entry.
@@ -13,6 +13,9 @@ pub struct StoredEntry {
     /// Where it stands in the log, once it does.
     pub log_index: Option<u64>,
 }
+
+const SELECT: &str =
+    "SELECT number, note, log_index FROM entries WHERE subject = $1 AND kind = $2 ORDER BY number DESC";
 
 impl Store {
     /// Notes an entry that is about to be logged. What it is about may have several; the last one counts.
@@ -53,18 +56,24 @@ impl Store {
         rows.iter().map(|row| row.get("subject")).collect()
     }
 
+    /// Every entry of a kind about something, the last one first.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entries(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        self.rows(statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned())).await?.iter().map(read).collect()
+    }
+
     /// The last entry of a kind about something.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn entry(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note, log_index FROM entries WHERE subject = $1 AND kind = $2
-                   ORDER BY number DESC LIMIT 1";
-        let row = self.row(statement(sql).bind(subject.to_owned()).bind(kind.to_owned())).await?;
-        row.map(|row| {
-            let (number, log_index) = (row.count("number")?, row.count_optional("log_index")?);
-            Ok(StoredEntry { number, note: row.get("note")?, log_index })
-        })
-        .transpose()
+        self.row(statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned())).await?.as_ref().map(read).transpose()
     }
+}
+
+fn read(row: &Row) -> Result<StoredEntry, StoreError> {
+    let (number, log_index) = (row.count("number")?, row.count_optional("log_index")?);
+    Ok(StoredEntry { number, note: row.get("note")?, log_index })
 }
