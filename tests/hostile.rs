@@ -22,8 +22,9 @@ use tacitly::transport::{
 };
 use tacitly::trial::until;
 use tacitly_attestation::entry::{AgreementEntry, Body, Code, Digest, Milliseconds, SignedEntry, TickEntry};
-use tacitly_attestation::hash::Hash;
+use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_attestation::tree::CompactRange;
 use tacitly_core::{Frame, PartyId, SessionTag};
 
 /// The message of a list with other entries in it.
@@ -368,6 +369,62 @@ fn who_asks_us_to_sign_another_agreement_than_ours_is_named() {
         assert!(seen.received.is_empty(), "{case}: something of our set went out");
     }
     stage.goes_on();
+}
+
+#[test]
+fn who_shows_its_mirror_another_log_than_it_has_signed_is_named_and_nothing_of_it_is_kept() {
+    type Lie = fn(pb::CopyFrom) -> pb::Copied;
+    let entries = || (0..3).map(|number| Bytes::from(format!("entry {number}\n")));
+    let cases: [(&str, Lie, &str); 5] = [
+        ("nothing", |_| pb::Copied::default(), "fewer entries than it has signed"),
+        (
+            "another entry",
+            |_| {
+                let entries = vec!["entry 0\n".into(), "another 1\n".into(), "entry 2\n".into()];
+                pb::Copied { entries, proof: Bytes::new() }
+            },
+            "not its continuation",
+        ),
+        (
+            "more than it has signed",
+            |_| pb::Copied { entries: vec!["entry\n".into(); 4], proof: Bytes::new() },
+            "beyond the signed tree",
+        ),
+        (
+            "an entry without bytes",
+            |_| pb::Copied { entries: vec![Bytes::new(); 3], proof: Bytes::new() },
+            "an entry has 0 bytes",
+        ),
+        (
+            "half a proof",
+            |_| pb::Copied { entries: vec!["entry 0\n".into()], proof: vec![7; 33].into() },
+            "proof cannot be read",
+        ),
+    ];
+    for (case, lie, rule) in cases {
+        let stage = Stage::with(
+            setup().set("TACITLY_ATTESTATION__MIRROR_OF", format!("[{NAME}]")),
+            mobiles(0..40),
+            mobiles(20..60),
+        );
+        let mut tree = CompactRange::new();
+        entries().for_each(|entry| tree.push(leaf_hash(&entry)));
+        stage.liar.is_witnessed(3, tree.root());
+        let script = Script { copied: lie, ..stage.honest() };
+        let play = stage.liar.play(script, Arc::default());
+        stage.logs(rule);
+        stage.logs("protocol-violation");
+        play.abort();
+        let copies = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"))
+            .args(["log", "mirrors", "--json", "--home"])
+            .arg(&stage.bank.home)
+            .output()
+            .unwrap();
+        let copies: serde_json::Value = serde_json::from_slice(&copies.stdout).unwrap();
+        let nothing = "tacitly-log@v1 tacitly/mallory\n".len();
+        assert_eq!((&copies[0]["size"], &copies[0]["bytes"]), (&0.into(), &nothing.into()), "{case}: {copies}");
+        stage.goes_on();
+    }
 }
 
 #[test]

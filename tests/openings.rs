@@ -57,7 +57,7 @@ fn certificate(pair: &Pair) -> Vec<u8> {
 fn open(pair: &Pair, party: &Party, row: u64, name: &str, more: &[&str]) -> Result<Vec<u8>, String> {
     let (file, row) = (pair.file(name), row.to_string());
     let shown = file.display().to_string();
-    let words = [&["dataset", "open", "ids", "--row", &row, "-o", &shown], more].concat();
+    let words = [&["dataset", "open", "ids", "--row", &row, "--to", "court", "-o", &shown], more].concat();
     party.tacitly(&words).map_err(|error| error.code().to_owned())?;
     Ok(fs::read(file).unwrap())
 }
@@ -97,6 +97,9 @@ fn one_record_opens_to_an_arbiter_and_no_other_record_passes_for_it() {
     let mut pair = Pair::start();
     pair.datasets(&mobiles(0..90), &mobiles(50..120));
     let certificate = certificate(&pair);
+    // The agreement has no limits: a cell without words would leave open whether something is missing.
+    let (page, _) = page(&certificate, None).unwrap();
+    assert!(page.contains("无 none") && !page.contains("<ul></ul>"), "{page}");
     let opening = open(&pair, &pair.bank, 42, "row-42", &[]).unwrap();
     assert_eq!(fs::metadata(pair.file("row-42")).unwrap().permissions().mode() & 0o777, 0o600);
 

@@ -146,7 +146,7 @@ impl Client {
         call!(self, py, remove_peer(control::RemovePeerRequest { party }), _reply => ())
     }
 
-    #[pyo3(signature = (*, name, path, format, encoding, delimiter, keys, duplicates, invalid, replace, allow))]
+    #[pyo3(signature = (*, name, path, format, encoding, delimiter, keys, duplicates, invalid, replace, allow, period, basis))]
     #[allow(clippy::too_many_arguments)]
     fn add_dataset(
         &self,
@@ -161,6 +161,8 @@ impl Client {
         invalid: String,
         replace: bool,
         allow: Vec<String>,
+        period: String,
+        basis: String,
     ) -> PyResult<(String, String)> {
         let keys = key_columns(keys);
         let request = control::AddDatasetRequest {
@@ -174,6 +176,8 @@ impl Client {
             invalid,
             replace,
             allow,
+            period,
+            basis,
         };
         call!(self, py, add_dataset(request), reply => registered(reply))
     }
@@ -329,9 +333,34 @@ impl Client {
     }
 
     /// One record opened: the opening's bytes, which hold personal data.
-    fn open_record<'py>(&self, py: Python<'py>, dataset: String, row: u64) -> PyResult<Bound<'py, PyBytes>> {
-        let request = control::OpenRecordRequest { dataset, row, fingerprint: String::new(), file: String::new() };
+    #[pyo3(signature = (*, dataset, row, fingerprint, file, to, purpose))]
+    #[allow(clippy::too_many_arguments)]
+    fn open_record<'py>(
+        &self,
+        py: Python<'py>,
+        dataset: String,
+        row: u64,
+        fingerprint: String,
+        file: String,
+        to: String,
+        purpose: String,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let request = control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose };
         call!(self, py, open_record(request), reply => PyBytes::new(py, &reply.opening))
+    }
+
+    /// The salt under the commitment to a dataset's lawful basis.
+    #[pyo3(signature = (*, dataset, fingerprint, to, purpose))]
+    fn open_basis<'py>(
+        &self,
+        py: Python<'py>,
+        dataset: String,
+        fingerprint: String,
+        to: String,
+        purpose: String,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let request = control::OpenBasisRequest { dataset, fingerprint, to, purpose };
+        call!(self, py, open_basis(request), reply => PyBytes::new(py, &reply.salt))
     }
 
     fn list_events(&self, py: Python<'_>, since: u64, job: String) -> PyResult<String> {

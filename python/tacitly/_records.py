@@ -114,6 +114,10 @@ class Dataset:
     invalid: str
     rules: list[dict[str, str]]
     added: str
+    period: str = ""
+    """The days that the data describe, if they were stated."""
+    basis: str = ""
+    """The commitment to the lawful basis, if one was given."""
 
 
 @dataclass(frozen=True)

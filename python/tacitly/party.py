@@ -112,9 +112,32 @@ class Party:
         told: dict[str, Any] = json.loads(self._client.reconcile(peer, grace_seconds))
         return told
 
-    def open_record(self, dataset: str, row: int) -> bytes:
-        """Opens one row (from 1) of a dataset to an arbiter. What it returns holds that row's personal data."""
-        return self._client.open_record(dataset, row)
+    def open_record(
+        self,
+        dataset: str,
+        row: int,
+        *,
+        to: str,
+        purpose: str = "dispute",
+        fingerprint: str = "",
+        file: Optional[AnyPath] = None,
+    ) -> bytes:
+        """Opens one row (from 1) of a dataset to ``to``, an arbiter. That it was opened, to whom and why goes on record
+        first, which row does not. For an earlier version give its ``fingerprint`` and its ``file``. What it returns holds
+        that row's personal data."""
+        return self._client.open_record(
+            dataset=dataset,
+            row=row,
+            fingerprint=fingerprint,
+            file="" if file is None else os.path.abspath(file),
+            to=to,
+            purpose=purpose,
+        )
+
+    def open_basis(self, dataset: str, *, to: str, purpose: str = "dispute", fingerprint: str = "") -> bytes:
+        """The salt with which the document that was given as ``basis`` opens the commitment on record. That it was handed
+        to ``to`` goes on record first. ``tacitly evidence verify-basis`` reads a file with ``salt.hex()``."""
+        return self._client.open_basis(dataset=dataset, fingerprint=fingerprint, to=to, purpose=purpose)
 
     def peers(self) -> list[Peer]:
         """Parties that we know, with the links to them."""
@@ -149,9 +172,12 @@ class Party:
         invalid: str = "error",
         replace: bool = False,
         allow: Sequence[str] = (),
+        period: str = "",
+        basis: Optional[AnyPath] = None,
     ) -> Dataset:
         """Registers a CSV or Parquet file, as ``tacitly dataset add`` does. ``keys`` gives each key column its profile,
-        in order; peers in ``allow`` get a rule without limits."""
+        in order; peers in ``allow`` get a rule without limits. ``period`` (``2026-01-01/2026-03-31``) and a commitment to
+        the document ``basis`` go on record with the fingerprint."""
         dataset, _report = self._client.add_dataset(
             name=name,
             path=os.path.abspath(path),
@@ -163,6 +189,8 @@ class Party:
             invalid=invalid,
             replace=replace,
             allow=list(allow),
+            period=period,
+            basis="" if basis is None else os.path.abspath(basis),
         )
         return read(Dataset, json.loads(dataset))
 

@@ -40,6 +40,7 @@ WRAPPERS = {
     "Evidence": tt.Job.evidence,
     "Reconcile": tt.Party.reconcile,
     "OpenRecord": tt.Party.open_record,
+    "OpenBasis": tt.Party.open_basis,
 }
 
 # A call that Python does not wrap stands here with its reason.

@@ -1,5 +1,8 @@
 """Two sides, one job name: they meet, differ, miss each other, or end on Ctrl-C."""
 
+import base64
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +91,25 @@ def test_a_bad_row_is_named_and_the_other_side_does_not_wait_for_ever(meet):
     )
     assert isinstance(bank, tt.errors.DatasetInput) and "row 2" in bank.text and "the frame" in bank.text
     assert isinstance(shop, tt.errors.NotMet)
+
+
+def test_what_an_owner_states_is_on_record_and_opens_to_a_named_reader(sim, tmp_path):
+    bank = sim["bank"]
+    members, consent = tmp_path / "members.csv", tmp_path / "consent.txt"
+    members.write_text("phone,since\n13800138000,2019\n13900000002,2020\n")
+    consent.write_bytes(b"I agree.\n")
+    dataset = bank.add_dataset("stated", members, {"phone": "cn-mobile"}, period="2026-01-01/2026-03-31", basis=consent)
+    assert dataset.period == "2026-01-01/2026-03-31" and bank.datasets()[-1] == dataset
+    salt = bank.open_basis("stated", to="court")
+    opened = hashlib.sha256(b"tacitly-commitment-1 basis\n" + salt + consent.read_bytes()).digest()
+    assert dataset.basis == f"salted-sha256:{base64.b64encode(opened).decode()}"
+    opening = json.loads(bank.open_record("stated", 2, to="court", purpose="audit").splitlines()[1])
+    assert json.loads(base64.b64decode(opening["record"])) == ["13900000002", "2020"]
+    with pytest.raises(tt.errors.BadRequest, match="party name"):
+        bank.open_record("stated", 2, to="The Court")
+    with pytest.raises(tt.errors.BadRequest, match="period"):
+        bank.add_dataset("other", members, {"phone": "cn-mobile"}, period="2026")
+    bank.remove_dataset("stated")
 
 
 def test_a_registered_dataset_and_a_frame_and_the_peers_rule(sim, tmp_path):

@@ -1,5 +1,4 @@
-//! What others have cosigned of our log, as witnesses or as mirrors: the newest checkpoints with their lines, and their
-//! keys.
+//! What others have cosigned of our log: the newest checkpoints with their witnesses' lines, and the witnesses' keys.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +7,10 @@ use tacitly_attestation::note::{KeyRing, Note, NoteSignature, VerifierKey};
 
 use super::{ChainError, files};
 
-/// The folder of what witnesses cosigned, in the log's folder.
-const BY_WITNESSES: &str = "cosigned";
+/// The folder, in the log's folder.
+const FOLDER: &str = "cosigned";
 
-/// The folder of what mirrors cosigned, who hold the entries, too.
-const BY_MIRRORS: &str = "kept";
-
-/// The file with their keys, one on a line.
+/// The file with the witnesses' keys, one on a line.
 const KEYS: &str = "keys";
 
 /// How many checkpoints are kept.
@@ -23,19 +19,18 @@ const KEPT: usize = 8;
 /// The longest file of keys.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
 
-/// Checkpoints that others have cosigned, all as witnesses or all as mirrors.
-#[derive(Clone, Debug)]
+/// Checkpoints that witnesses have cosigned.
+#[derive(Clone, Debug, Default)]
 pub struct Cosigned {
-    folder: PathBuf,
     /// By size, the smallest first.
     checkpoints: Vec<SignedCheckpoint>,
     keys: KeyRing,
 }
 
-/// The newest cosignature of a witness or a mirror.
+/// A witness's newest cosignature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cosignature {
-    /// The name of its key.
+    /// The witness's key name.
     pub witness: String,
     /// How many entries it cosigned.
     pub size: u64,
@@ -44,31 +39,19 @@ pub struct Cosignature {
 }
 
 impl Cosigned {
-    /// Reads what witnesses of the log in `log` have cosigned.
+    /// Reads what is kept in the log's folder.
     ///
     /// # Errors
     /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
-    pub(super) fn by_witnesses(log: &Path) -> Result<Self, ChainError> {
-        Self::read(log.join(BY_WITNESSES))
-    }
-
-    /// Reads what mirrors of the log in `log` have cosigned.
-    ///
-    /// # Errors
-    /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
-    pub(super) fn by_mirrors(log: &Path) -> Result<Self, ChainError> {
-        Self::read(log.join(BY_MIRRORS))
-    }
-
-    fn read(folder: PathBuf) -> Result<Self, ChainError> {
-        let mut cosigned = Self { folder, checkpoints: Vec::new(), keys: KeyRing::default() };
-        let io = |folder: &Path, error| ChainError::io(folder, error);
-        let items = match std::fs::read_dir(&cosigned.folder) {
+    pub(super) fn read(log: &Path) -> Result<Self, ChainError> {
+        let folder = log.join(FOLDER);
+        let mut cosigned = Self::default();
+        let items = match std::fs::read_dir(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(cosigned),
-            items => items.map_err(|error| io(&cosigned.folder, error))?,
+            items => items.map_err(|error| ChainError::io(&folder, error))?,
         };
         for item in items {
-            let path = item.map_err(|error| io(&cosigned.folder, error))?.path();
+            let path = item.map_err(|error| ChainError::io(&folder, error))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if name == KEYS {
                 let bytes = files::read(&path, MAX_KEYS_BYTES)?.unwrap_or_default();
@@ -76,10 +59,13 @@ impl Cosigned {
                 let keys = text.lines().map(VerifierKey::parse).collect::<Result<Vec<_>, _>>();
                 let keys = keys.map_err(|error| damaged(&path, &error.to_string()))?;
                 keys.into_iter().for_each(|key| cosigned.keys.add(key));
-            } else if name.parse::<u64>().is_ok() {
+            } else if let Ok(size) = name.parse::<u64>() {
                 // One that another process has just removed is none.
                 let Some(bytes) = files::read(&path, Note::MAX_BYTES as u64)? else { continue };
                 let read = SignedCheckpoint::parse(&bytes).map_err(|error| damaged(&path, &error.to_string()))?;
+                if read.checkpoint().size != size {
+                    return Err(damaged(&path, "it is of another size than its name says"));
+                }
                 cosigned.checkpoints.push(read);
             }
         }
@@ -87,29 +73,19 @@ impl Cosigned {
         Ok(cosigned)
     }
 
-    /// Adds a line under `checkpoint` and stores it.
-    ///
-    /// # Errors
-    /// [`ChainError::BadCosignature`] if it does not verify under `key`; [`ChainError::Io`], [`ChainError::DiskFull`].
+    /// Adds a witness's line and stores it. The line has been verified.
     pub(super) fn add(
         &mut self,
+        log: &Path,
         checkpoint: &SignedCheckpoint,
         line: NoteSignature,
         key: &VerifierKey,
     ) -> Result<(), ChainError> {
-        let mut with = checkpoint.clone();
-        with.add(line.clone());
-        let keys = KeyRing::from_iter([key.clone()]);
-        let verified = with.verify(&keys);
-        if !verified.is_ok_and(|verified| verified.iter().any(|verified| verified.time.is_some())) {
-            return Err(ChainError::BadCosignature { witness: key.name().to_owned() });
-        }
-        let folder = &self.folder;
-        files::make_folder(folder)?;
+        let folder = log.join(FOLDER);
+        files::make_folder(&folder)?;
         if self.keys.find(key.name(), key.id()).is_none() {
-            // One key of a name: whoever changes it may do so often.
-            let others = self.keys.iter().filter(|known| known.name() != key.name());
-            let keys: KeyRing = others.chain([key]).cloned().collect();
+            let mut keys = self.keys.clone();
+            keys.add(key.clone());
             let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
             files::replace(&folder.join(KEYS), text.as_bytes())?;
             self.keys = keys;
@@ -151,13 +127,13 @@ impl Cosigned {
         &self.checkpoints
     }
 
-    /// The keys of all who have ever cosigned.
+    /// The keys of the witnesses that have ever cosigned.
     #[must_use]
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }
 
-    /// Everybody's newest cosignature that verifies, by the name of the key.
+    /// Every witness's newest cosignature that verifies, by the witness's name.
     #[must_use]
     pub fn newest(&self) -> Vec<Cosignature> {
         let of = |key: &VerifierKey| {
@@ -172,12 +148,12 @@ impl Cosigned {
     }
 }
 
-/// Where the checkpoint of this size that witnesses cosigned is, in the log's folder.
+/// Where the cosigned checkpoint of this size is, in the log's folder.
 pub(super) fn file(size: u64) -> PathBuf {
-    Path::new(BY_WITNESSES).join(size.to_string())
+    Path::new(FOLDER).join(size.to_string())
 }
 
 fn damaged(path: &Path, what: &str) -> ChainError {
-    let mend = "remove it: they cosign again";
+    let mend = "remove it: witnesses cosign again";
     ChainError::DamagedFile { path: path.to_owned(), what: what.to_owned(), mend }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tacitly_attestation::checkpoint::SignedCheckpoint;
 use tacitly_attestation::entry::{EntryFault, SignedEntry};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::KeyRing;
@@ -91,6 +92,7 @@ pub fn fsck(folder: &Path, keys: &KeyRing, signers: Option<&KeyRing>) -> Result<
 fn look_through(view: &View, keys: &KeyRing, signers: Option<&KeyRing>) -> Result<Fsck, ChainError> {
     let mut look = Look::new(view, signers);
     look.cosigned(keys);
+    look.kept(keys);
     look.entries()?;
     let stated = view.checkpoint();
     if let Some(Err(error)) = stated.map(|stated| checkpoint::check(&view.folder, stated, keys)) {
@@ -115,8 +117,8 @@ struct Look<'v> {
     signers: Option<&'v KeyRing>,
     tiles: Tiles,
     signed: u64,
-    /// The cosigned checkpoints' roots, by size.
-    cosigned: BTreeMap<u64, Hash>,
+    /// Files with checkpoints that others signed, and the roots in them, by size.
+    cosigned: BTreeMap<u64, Vec<(PathBuf, Hash)>>,
     whole: Edge,
     offsets: Vec<u64>,
     sound: u64,
@@ -228,29 +230,51 @@ impl<'v> Look<'v> {
     fn cosigned(&mut self, keys: &KeyRing) {
         let cosigned = match self.view.cosigned() {
             Ok(cosigned) => cosigned,
-            Err(ChainError::DamagedFile { path, what, .. }) => {
-                let file = path.strip_prefix(&self.view.folder).unwrap_or(&path).to_owned();
-                return self.find(file, None, what);
-            }
-            Err(error) => return self.find("cosigned", None, error.to_string()),
+            Err(error) => return self.unreadable("cosigned", &error),
         };
         let all: KeyRing = keys.iter().chain(cosigned.keys().iter()).cloned().collect();
         for checkpoint in cosigned.checkpoints() {
-            let stated = checkpoint.checkpoint();
-            let verified = checkpoint.verify(&all);
-            let whole = verified.is_ok_and(|verified| verified.len() == checkpoint.signatures().len());
-            if !whole {
-                self.find(cosigned::file(stated.size), None, "a signature under it does not verify");
-            }
-            self.cosigned.insert(stated.size, stated.root);
+            self.signed_by_others(cosigned::file(checkpoint.checkpoint().size), checkpoint, &all);
         }
+    }
+
+    /// The checkpoints that mirrors hold, and every signature under them.
+    fn kept(&mut self, keys: &KeyRing) {
+        let kept = match self.view.kept() {
+            Ok(kept) => kept,
+            Err(error) => return self.unreadable("kept", &error),
+        };
+        for (file, key, checkpoint) in kept.lines() {
+            let all: KeyRing = keys.iter().chain([key]).cloned().collect();
+            self.signed_by_others(file, checkpoint, &all);
+        }
+    }
+
+    fn unreadable(&mut self, folder: &str, error: &ChainError) {
+        match error {
+            ChainError::DamagedFile { path, what, .. } => {
+                let file = path.strip_prefix(&self.view.folder).unwrap_or(path).to_owned();
+                self.find(file, None, what.clone());
+            }
+            error => self.find(folder, None, error.to_string()),
+        }
+    }
+
+    fn signed_by_others(&mut self, file: PathBuf, checkpoint: &SignedCheckpoint, keys: &KeyRing) {
+        let verified = checkpoint.verify(keys);
+        if !verified.is_ok_and(|verified| verified.len() == checkpoint.signatures().len()) {
+            self.find(file.clone(), None, "a signature under it does not verify");
+        }
+        let stated = checkpoint.checkpoint();
+        self.cosigned.entry(stated.size).or_default().push((file, stated.root));
     }
 
     fn cosigned_tree(&mut self) {
         let size = self.whole.size();
-        if self.cosigned.remove(&size).is_some_and(|root| root != self.whole.root()) {
-            let what = format!("its root is not that of the first {size} entries as they are stored");
-            self.find(cosigned::file(size), None, what);
+        let Some(of_size) = self.cosigned.remove(&size) else { return };
+        let root = self.whole.root();
+        for (file, _) in of_size.into_iter().filter(|(_, stated)| *stated != root) {
+            self.find(file, None, format!("its root is not that of the first {size} entries as they are stored"));
         }
     }
 

@@ -22,7 +22,7 @@ use super::segment::{Records, Step};
 use super::shelf::Shelf;
 use super::state::{Core, Signed, Standing, State, Waiting};
 use super::tiles::{Tiles, WIDTH, damaged};
-use super::{ChainError, Cosigned, NoteKey, files, index, writer};
+use super::{ChainError, Cosigned, Kept, NoteKey, files, index, writer};
 
 /// One party's log. A clone is the same log; when the last is dropped, what waits is written and signed.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ struct Handle {
     threads: Mutex<Vec<JoinHandle<()>>>,
     places: Mutex<Places>,
     cosigned: Mutex<Cosigned>,
-    kept: Mutex<Cosigned>,
+    kept: Mutex<Kept>,
     _lock: Lock,
 }
 
@@ -75,8 +75,7 @@ impl Log {
         let lock = Lock::take(folder)?;
         let Found { segment, offsets, signed, signed_end, checkpoint, unsigned, end, settled } =
             recover::open(folder, key.public())?;
-        let cosigned = Cosigned::by_witnesses(folder)?;
-        let kept = Cosigned::by_mirrors(folder)?;
+        let (cosigned, kept) = (Cosigned::read(folder)?, Kept::read(folder)?);
         let mut tree = signed.range().clone();
         unsigned.iter().for_each(|leaf| tree.push(*leaf));
         let state = State {
@@ -392,7 +391,14 @@ impl Log {
         line: NoteSignature,
         key: &VerifierKey,
     ) -> Result<(), ChainError> {
-        locked(&self.0.cosigned).add(checkpoint, line, key)
+        let mut with = checkpoint.clone();
+        with.add(line.clone());
+        let keys = KeyRing::from_iter([key.clone()]);
+        let verified = with.verify(&keys);
+        if !verified.is_ok_and(|verified| verified.iter().any(|verified| verified.time.is_some())) {
+            return Err(ChainError::BadCosignature { witness: key.name().to_owned() });
+        }
+        locked(&self.0.cosigned).add(&self.0.core.folder, checkpoint, line, key)
     }
 
     /// Keeps `line`, with which the mirror of `key` says that it holds every entry of `checkpoint`.
@@ -414,10 +420,11 @@ impl Log {
             return Err(bad());
         }
         // Of what the mirror sent, our own line and its own are kept and no others.
-        let own = checkpoint.signatures().iter().filter(|line| line.name() == self.origin());
+        let own = (self.origin(), self.key().public().id());
+        let own = checkpoint.signatures().iter().find(|line| (line.name(), line.key_id()) == own).ok_or_else(bad)?;
         let mut bare = SignedCheckpoint::new(stated).map_err(|_| bad())?;
-        own.for_each(|line| bare.add(line.clone()));
-        locked(&self.0.kept).add(&bare, line, key)
+        bare.add(own.clone());
+        locked(&self.0.kept).add(&self.0.core.folder, bare, line, key)
     }
 
     /// What witnesses have cosigned.
@@ -428,7 +435,7 @@ impl Log {
 
     /// What mirrors hold.
     #[must_use]
-    pub fn kept(&self) -> Cosigned {
+    pub fn kept(&self) -> Kept {
         locked(&self.0.kept).clone()
     }
 
@@ -480,8 +487,8 @@ fn as_it_is_by_then<T>(
     }
 }
 
-fn locked(cosigned: &Mutex<Cosigned>) -> MutexGuard<'_, Cosigned> {
-    cosigned.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn outside(asked: u64, size: u64) -> impl Fn(ProveError<ChainError>) -> ChainError {

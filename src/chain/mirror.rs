@@ -13,7 +13,7 @@ use super::fault_point::reach;
 use super::lock::Lock;
 use super::recover::{self, Found};
 use super::shelf::Shelf;
-use super::{ChainError, NoteKey, View, files, segment};
+use super::{ChainError, NoteKey, files, segment};
 
 /// One party's log as its mirror has it.
 pub struct Mirror {
@@ -141,26 +141,4 @@ impl Mirror {
         self.end += bytes.len() as u64;
         Ok(())
     }
-}
-
-/// The copies of logs in `folder`, by the logs' names; none if there is no such folder.
-///
-/// # Errors
-/// [`ChainError`] if one cannot be read.
-pub fn mirrored(folder: &Path) -> Result<Vec<View>, ChainError> {
-    let io = |error| ChainError::io(folder, error);
-    let items = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        items => items.map_err(io)?,
-    };
-    let mut found = Vec::new();
-    for item in items {
-        let path = item.map_err(io)?.path();
-        // One that was begun and not yet named is none.
-        if path.join(segment::NAME).exists() {
-            found.push(View::open(&path)?);
-        }
-    }
-    found.sort_by(|one, other| one.origin().cmp(other.origin()));
-    Ok(found)
 }

@@ -13,8 +13,8 @@
 //! | `tile/…` | the tree and the entries as C2SP tlog-tiles |
 //! | `index` | where entries stand, and from where a start may go on |
 //! | `cut-…` | what was left of a write that a crash cut off; nobody was told it is stored |
-//! | `cosigned/…` | the newest checkpoints with the lines of others as witnesses, and their keys |
-//! | `kept/…` | the same of others as mirrors, who hold the entries, too |
+//! | `cosigned/…` | the newest checkpoints with the lines of others' witnesses, and the witnesses' keys |
+//! | `kept/…` | what each mirror holds: a checkpoint with its line |
 //! | `lock` | who writes |
 //!
 //! The segment grows and is never rewritten. Tiles and index are made anew when they are missing. [`fsck`] derives
@@ -29,7 +29,7 @@
 //! | `recover.rs` | what a start finds and mends |
 //! | `view.rs`, `fsck.rs` | reading a log that others write |
 //! | `reconcile.rs` | two logs held against each other |
-//! | `cosigned.rs` | what others cosigned of our log |
+//! | `cosigned.rs`, `kept.rs` | what others cosigned of our log, and hold of it |
 //! | `witness.rs` | [`Witness`]: what we cosign of others' logs; forks are kept as evidence |
 //! | `mirror.rs` | [`Mirror`]: a copy of another's log |
 //! | `key.rs`, `error.rs` | the signing key; what may go wrong |
@@ -41,6 +41,7 @@ mod fault_point;
 mod files;
 mod fsck;
 mod index;
+mod kept;
 mod key;
 mod lock;
 mod log;
@@ -61,9 +62,11 @@ mod writer;
 pub use cosigned::{Cosignature, Cosigned};
 pub use error::ChainError;
 pub use fsck::{Finding, Fsck, SignatureCheck, fsck};
+pub use kept::Kept;
 pub use key::{NoteKey, SigningRefused};
 pub use log::{Head, Leaf, Log};
-pub use mirror::{Mirror, mirrored};
+pub use mirror::Mirror;
 pub use reconcile::{Mismatch, Placed, Reconciled, concerns, reconcile};
+pub use segment::NAME as SEGMENT;
 pub use view::View;
 pub use witness::{LogName, Verdict, Witness, Witnessed};

@@ -86,6 +86,10 @@ fn cut(folder: &Path, path: &Path, segment: &File, end: u64, length: u64) -> Res
     segment.set_len(end).map_err(io)
 }
 
+/// What is said of an entry behind the end of the file.
+const GONE: &str = "it is signed and not there: it was lost, or the folder was copied while the log was written, and \
+                    the checkpoint after the entries";
+
 struct Reader<'f> {
     folder: &'f Path,
     path: &'f Path,
@@ -160,7 +164,7 @@ impl Reader<'_> {
                     }
                     break;
                 }
-                Step::End if at < signed => return Err(self.damaged(at, "it is signed and not there")),
+                Step::End if at < signed => return Err(self.damaged(at, GONE)),
                 Step::End => break,
             }
         }

@@ -16,8 +16,8 @@ use std::os::unix::fs::FileExt as _;
 
 use tacitly_attestation::hash::{Hash, leaf_hash};
 
-/// The name of the file.
-pub(super) const NAME: &str = "segment";
+/// The name of the file with a log's entries.
+pub const NAME: &str = "segment";
 
 /// Bytes before the entry in a record.
 pub(super) const HEADER: usize = 2 + 8 + 32;

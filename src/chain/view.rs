@@ -8,7 +8,7 @@ use tacitly_attestation::checkpoint::SignedCheckpoint;
 
 use super::segment::{self, Records, Step};
 use super::tiles::WIDTH;
-use super::{ChainError, Cosigned, checkpoint, index};
+use super::{ChainError, Cosigned, Kept, checkpoint, index};
 
 /// The longest first line of a segment.
 const MAX_FIRST_LINE: u64 = 512;
@@ -70,21 +70,15 @@ impl View {
     /// # Errors
     /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
     pub fn cosigned(&self) -> Result<Cosigned, ChainError> {
-        Cosigned::by_witnesses(&self.folder)
+        Cosigned::read(&self.folder)
     }
 
     /// What mirrors hold.
     ///
     /// # Errors
     /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
-    pub fn kept(&self) -> Result<Cosigned, ChainError> {
-        Cosigned::by_mirrors(&self.folder)
-    }
-
-    /// Where the log is.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn kept(&self) -> Result<Kept, ChainError> {
+        Kept::read(&self.folder)
     }
 
     /// How many bytes the entries take.

@@ -1,18 +1,19 @@
 //! `tacitly dataset`: files that jobs may use, and who may use them.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
+use zeroize::Zeroizing;
 
 use super::connect::{Daemon, Way};
 use super::output::table;
+use super::whole_file::WholeFile;
 use super::{Failure, Output, connect};
 use crate::rpc::control;
 
-/// Datasets: add, list, remove, allow, deny, open.
+/// Datasets: add, list, remove, allow, deny, open, open-basis.
 #[derive(Subcommand)]
 pub(crate) enum Dataset {
     Add(Add),
@@ -25,6 +26,7 @@ pub(crate) enum Dataset {
     },
     Allow(Allow),
     Open(Open),
+    OpenBasis(OpenBasis),
     /// Take a peer's rule away: it may do nothing with the dataset.
     Deny {
         /// The dataset's name.
@@ -66,10 +68,18 @@ pub(crate) struct Add {
     /// A peer that may run any kind of job with this dataset; for narrower rules use `dataset allow`.
     #[arg(long, value_name = "PEER")]
     allow: Vec<String>,
+    /// The days that the data describe, first and last: 2026-01-01/2026-03-31. They go on record with the fingerprint.
+    #[arg(long, value_name = "FROM/TO", default_value = "", hide_default_value = true)]
+    period: String,
+    /// The document with the lawful basis on which the data are held, such as the consent text or the contract. A salted
+    /// commitment to its exact bytes goes on record; keep the document itself.
+    #[arg(long, value_name = "FILE")]
+    basis: Option<PathBuf>,
 }
 
 /// Open one record to an arbiter: writes it to a private file, with what shows that it belongs to the dataset's
-/// fingerprint on record. All other records stay hidden. The file holds personal data.
+/// fingerprint on record. All other records stay hidden. The file holds personal data. That a record was opened, to whom
+/// and why goes on record first; which one does not.
 #[derive(Args)]
 pub(crate) struct Open {
     /// The dataset's name.
@@ -81,11 +91,40 @@ pub(crate) struct Open {
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// The fingerprint of an earlier version, as it stands in that version's entry.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     fingerprint: String,
     /// The file of that version, if it is not where the dataset's file is now.
     #[arg(long)]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    reader: Reader,
+}
+
+/// Open the lawful basis of a dataset to an arbiter: writes the salt of its commitment to a private file. Give it to the
+/// arbiter with the document. That it was opened, to whom and why goes on record first.
+#[derive(Args)]
+pub(crate) struct OpenBasis {
+    /// The dataset's name.
+    name: String,
+    /// The new file for the salt, which only you can read.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// The fingerprint of an earlier version, as it stands in that version's entry.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    fingerprint: String,
+    #[command(flatten)]
+    reader: Reader,
+}
+
+/// To whom something is opened.
+#[derive(Args)]
+struct Reader {
+    /// The party that it is opened to, such as an arbiter: 1 to 32 of a-z, 0-9 and '-'. It goes on record.
+    #[arg(long, value_name = "WHOM")]
+    to: String,
+    /// Why: a code of 1 to 32 of a-z, 0-9, '-', '_' and '.'. It goes on record.
+    #[arg(long, value_name = "CODE", default_value = "dispute")]
+    purpose: String,
 }
 
 /// Give a peer a rule for a dataset. What is not given is not limited.
@@ -153,6 +192,7 @@ impl Dataset {
                 output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone());
             }
             Self::Open(open) => open.run(&mut daemon, output).await?,
+            Self::OpenBasis(open) => open.run(&mut daemon, output).await?,
             Self::Deny { name, peer } => {
                 let request =
                     control::SetRuleRequest { dataset: name.clone(), peer: peer.clone(), json: String::new() };
@@ -169,9 +209,8 @@ impl Dataset {
 
 impl Add {
     fn into_request(self) -> Result<control::AddDatasetRequest, Failure> {
-        // The daemon may run in another folder, so it gets the whole path.
-        let path = std::path::absolute(&self.path)?;
-        let path = path.to_str().ok_or_else(|| Failure::plain("the path is not UTF-8; rename the file"))?.to_owned();
+        let path = whole_path(Some(self.path))?;
+        let basis = whole_path(self.basis)?;
         let keys = self.key.iter().map(|text| parse_key(text)).collect::<Result<_, _>>()?;
         Ok(control::AddDatasetRequest {
             name: self.name,
@@ -184,24 +223,29 @@ impl Add {
             invalid: self.invalid,
             replace: self.replace,
             allow: self.allow,
+            period: self.period,
+            basis,
         })
     }
 }
 
 impl Open {
     async fn run(self, daemon: &mut Daemon, output: Output) -> Result<(), Failure> {
-        // The daemon may run in another folder, so it gets the whole path.
-        let file = self.file.map(std::path::absolute).transpose()?.unwrap_or_default();
-        let file = file.to_str().ok_or_else(|| Failure::plain("the path is not UTF-8; rename the file"))?.to_owned();
-        let asked =
-            control::OpenRecordRequest { dataset: self.name, row: self.row, fingerprint: self.fingerprint, file };
-        let (dataset, row) = (asked.dataset.clone(), asked.row);
-        let reply = daemon.open_record(asked).await?.into_inner();
+        let file = whole_path(self.file)?;
         let shown = self.out.display();
-        write_private(&self.out, &reply.opening).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Failure::hinted(format!("{shown} is there already"), "name a new file"),
-            _ => Failure::plain(format!("{shown} cannot be written: {error}")),
-        })?;
+        let out = begin_private(&self.out)?;
+        let Reader { to, purpose } = self.reader;
+        let (dataset, row) = (self.name, self.row);
+        let asked = control::OpenRecordRequest {
+            dataset: dataset.clone(),
+            row,
+            fingerprint: self.fingerprint,
+            file,
+            to: to.clone(),
+            purpose,
+        };
+        let reply = daemon.open_record(asked).await?.into_inner();
+        finish(out, &self.out, &reply.opening)?;
         output.note(|| {
             "this file holds personal data: give it to the arbiter and to nobody else, and remove it afterwards".into()
         });
@@ -210,15 +254,16 @@ impl Open {
             || {
                 serde_json::json!({
                     "dataset": dataset, "row": row, "rows": reply.rows, "fingerprint": reply.fingerprint,
-                    "columns": columns, "file": self.out, "personal_data": true,
+                    "columns": columns, "file": self.out, "personal_data": true, "to": to, "entry": reply.entry,
                 })
             },
             || {
                 format!(
-                    "{shown}: row {row} of {} of {dataset}, {}\n  columns: {}\n  check: tacitly evidence verify-opening {shown} --certificate FILE",
+                    "{shown}: row {row} of {} of {dataset}, {}\n  columns: {}\n  on record: opened to {to}, {}\n  check: tacitly evidence verify-opening {shown} --certificate FILE",
                     reply.rows,
                     reply.fingerprint,
-                    columns.join(", ")
+                    columns.join(", "),
+                    reply.entry,
                 )
             },
         );
@@ -226,11 +271,56 @@ impl Open {
     }
 }
 
-/// Writes a new file that only its owner can read, durably.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+impl OpenBasis {
+    async fn run(self, daemon: &mut Daemon, output: Output) -> Result<(), Failure> {
+        let shown = self.out.display();
+        let out = begin_private(&self.out)?;
+        let Reader { to, purpose } = self.reader;
+        let (dataset, fingerprint) = (self.name, self.fingerprint);
+        let asked = control::OpenBasisRequest { dataset: dataset.clone(), fingerprint, to: to.clone(), purpose };
+        let reply = daemon.open_basis(asked).await?.into_inner();
+        let digits = Zeroizing::new(format!("{}\n", HEXLOWER.encode(&reply.salt)));
+        finish(out, &self.out, digits.as_bytes())?;
+        output.note(|| "whoever has this salt can test guesses of the document: give it to the arbiter only".into());
+        output.say(
+            || {
+                serde_json::json!({
+                    "dataset": dataset, "fingerprint": reply.fingerprint, "basis": reply.basis, "file": self.out,
+                    "to": to, "entry": reply.entry,
+                })
+            },
+            || {
+                format!(
+                    "{shown}: the salt of the basis of {dataset}, {}\n  on record: opened to {to}, {}\n  check: tacitly evidence verify-basis DOCUMENT --salt {shown} --certificate FILE",
+                    reply.basis, reply.entry
+                )
+            },
+        );
+        Ok(())
+    }
+}
+
+/// A path as the daemon needs it, which may run in another folder; empty if there is none.
+fn whole_path(path: Option<PathBuf>) -> Result<String, Failure> {
+    let path = path.map(std::path::absolute).transpose()?.unwrap_or_default();
+    path.into_os_string().into_string().map_err(|_| Failure::plain("the path is not UTF-8; rename the file"))
+}
+
+/// Begins a new file that only its owner can read, before anything is opened for it.
+fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
+    WholeFile::begin_new(path).map_err(|error| unwritable(path, &error))
+}
+
+fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    file.add(bytes).and_then(|()| file.finish()).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    match error.kind() {
+        ErrorKind::AlreadyExists => Failure::hinted(format!("{shown} is there already"), "name a new file"),
+        _ => Failure::plain(format!("{shown} cannot be written: {error}")),
+    }
 }
 
 fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use tacitly_attestation::certificate::{Trust, Verdict};
+use tacitly_attestation::commitment::MAX_BASIS_BYTES;
 use tacitly_attestation::policy::Policy;
 
 use super::connect::Way;
@@ -39,6 +40,7 @@ enum EvidenceCommand {
     Verify(Verify),
     Html(Page),
     VerifyOpening(VerifyOpening),
+    VerifyBasis(VerifyBasis),
 }
 
 /// Check a certificate offline and say how far it reaches: signed, included, witnessed, anchored. Exits with 1 and the
@@ -79,6 +81,22 @@ pub(crate) struct VerifyOpening {
     trust: TrustedKeys,
 }
 
+/// Check that a document is the lawful basis that a dataset's entry in a certificate states. Exits with 1 and the reason
+/// if it is not.
+#[derive(Args)]
+pub(crate) struct VerifyBasis {
+    /// The document, byte for byte.
+    document: PathBuf,
+    /// The file with the salt, as `tacitly dataset open-basis` writes it.
+    #[arg(long)]
+    salt: PathBuf,
+    /// A certificate with the dataset's entry.
+    #[arg(long)]
+    certificate: PathBuf,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
 /// Whom to trust.
 #[derive(Args)]
 pub(crate) struct TrustedKeys {
@@ -103,6 +121,7 @@ impl Evidence {
             Some(EvidenceCommand::Verify(command)) => command.run(output),
             Some(EvidenceCommand::Html(command)) => command.run(output),
             Some(EvidenceCommand::VerifyOpening(command)) => command.run(output),
+            Some(EvidenceCommand::VerifyBasis(command)) => command.run(output),
             None => fetch(self.job.unwrap_or_default(), self.out, way, output).await,
         }
     }
@@ -194,6 +213,38 @@ impl VerifyOpening {
     }
 }
 
+impl VerifyBasis {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let (document, salt) =
+            (zeroize::Zeroizing::new(whole(&self.document)?), zeroize::Zeroizing::new(read(&self.salt)?));
+        let checked = evidence::check_basis(&document, &salt, &read(&self.certificate)?, policy.as_ref());
+        let stated = checked.map_err(|refused| refuse(&refused, output))?;
+        let period = stated.period.as_deref();
+        output.say(
+            || {
+                serde_json::json!({
+                    "holds": true,
+                    "dataset": stated.leaf.to_string(),
+                    "owner": stated.owner,
+                    "fingerprint": stated.fingerprint,
+                    "period": period,
+                })
+            },
+            || {
+                format!(
+                    "{} holds: the lawful basis that {} stated for its dataset {}, on record as {}",
+                    self.document.display(),
+                    stated.owner,
+                    stated.fingerprint,
+                    stated.leaf
+                )
+            },
+        );
+        Ok(())
+    }
+}
+
 /// Says to a program why, and to a person how to go on.
 fn refuse(refused: &Refused, output: Output) -> Failure {
     if output.is_json() {
@@ -218,14 +269,23 @@ fn words(file: &Path, verdict: &Verdict) -> String {
     lines.join("\n")
 }
 
-/// A whole file, if it is not larger than such files are.
+/// A whole evidence file, if it is not larger than such files are.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(MAX_FILE, path, "it is no evidence file")
+}
+
+/// A whole document, if it is not larger than one that a dataset can state.
+fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(MAX_BASIS_BYTES, path, "no dataset states a document of this size")
+}
+
+fn read_up_to(most: u64, path: &Path, otherwise: &str) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
     let unreadable = |error| Failure::plain(format!("{shown} cannot be read: {error}"));
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Failure::plain(format!("{shown} has more than {MAX_FILE} bytes; it is no evidence file")));
+    File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        return Err(Failure::plain(format!("{shown} has more than {most} bytes; {otherwise}")));
     }
     Ok(bytes)
 }

@@ -161,8 +161,8 @@ struct CosignedView {
 }
 
 impl CosignedView {
-    fn all(cosigned: &chain::Cosigned) -> Vec<Self> {
-        cosigned.newest().into_iter().map(Self::of).collect()
+    fn all(lines: Vec<chain::Cosignature>) -> Vec<Self> {
+        lines.into_iter().map(Self::of).collect()
     }
 
     fn of(line: chain::Cosignature) -> Self {
@@ -187,8 +187,8 @@ impl Head {
             signed_size: checkpoint.map(|checkpoint| checkpoint.checkpoint().size),
             root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
             checkpoint: checkpoint.map(ToString::to_string),
-            cosigned: CosignedView::all(&view.cosigned().map_err(Failure::plain)?),
-            kept: CosignedView::all(&view.kept().map_err(Failure::plain)?),
+            cosigned: CosignedView::all(view.cosigned().map_err(Failure::plain)?.newest()),
+            kept: CosignedView::all(view.kept().map_err(Failure::plain)?.newest()),
         };
         output.say(
             || &head,
@@ -311,40 +311,56 @@ struct MirrorView {
     size: u64,
     bytes: u64,
     folder: PathBuf,
+    /// Why nothing can be said of it.
+    error: Option<String>,
+}
+
+impl MirrorView {
+    fn of(peer: &str, view: Result<View, chain::ChainError>, folder: PathBuf) -> Self {
+        let (log, size, bytes, error) = match view {
+            Ok(view) => {
+                let size = view.checkpoint().map_or(0, |checkpoint| checkpoint.checkpoint().size);
+                (view.origin().to_owned(), size, view.bytes(), None)
+            }
+            Err(error) => (String::new(), 0, 0, Some(error.to_string())),
+        };
+        Self { peer: peer.to_owned(), log, size, bytes, folder, error }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let folder = self.folder.display().to_string();
+        let log = self.error.as_ref().unwrap_or(&self.log);
+        vec![self.peer.clone(), self.size.to_string(), self.bytes.to_string(), folder, log.clone()]
+    }
+}
+
+/// What is in a folder, in order; nothing if there is no such folder.
+fn items(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let items = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        items => items?,
+    };
+    let mut paths = items.map(|item| Ok(item?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 impl Mirrors {
     fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let folder = home.join(attestation::MIRROR);
-        let peers = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            items => items?.map(|item| Ok(item?.path())).collect::<std::io::Result<_>>()?,
-        };
         let mut mirrors = Vec::new();
-        for path in peers {
-            let peer = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let views = chain::mirrored(&path).map_err(Failure::plain)?;
-            mirrors.extend(views.iter().map(|view| MirrorView {
-                peer: peer.clone(),
-                log: view.origin().to_owned(),
-                size: view.checkpoint().map_or(0, |checkpoint| checkpoint.checkpoint().size),
-                bytes: view.bytes(),
-                folder: view.folder().to_owned(),
-            }));
+        for of_peer in items(&home.join(attestation::MIRROR))? {
+            let peer = of_peer.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let copies = items(&of_peer)?.into_iter();
+            mirrors.extend(copies.map(|folder| MirrorView::of(&peer, View::open(&folder), folder)));
         }
-        mirrors.sort_by(|one, other| (&one.peer, &one.log).cmp(&(&other.peer, &other.log)));
         output.say(
             || &mirrors,
             || {
                 if mirrors.is_empty() {
                     return "no copies of peers' logs".to_owned();
                 }
-                let head = ["PEER", "LOG", "ENTRIES", "BYTES", "FOLDER"].map(str::to_owned).to_vec();
-                let row = |view: &MirrorView| {
-                    let folder = view.folder.display().to_string();
-                    vec![view.peer.clone(), view.log.clone(), view.size.to_string(), view.bytes.to_string(), folder]
-                };
-                table(&std::iter::once(head).chain(mirrors.iter().map(row)).collect::<Vec<_>>())
+                let head = ["PEER", "ENTRIES", "BYTES", "FOLDER", "LOG"].map(str::to_owned).to_vec();
+                table(&std::iter::once(head).chain(mirrors.iter().map(MirrorView::row)).collect::<Vec<_>>())
             },
         );
         Ok(())

@@ -9,13 +9,23 @@ use tempfile::NamedTempFile;
 pub(crate) struct WholeFile {
     place: PathBuf,
     file: NamedTempFile,
+    is_new: bool,
 }
 
 impl WholeFile {
     /// Begins a file that will be at `place`, in the stead of any that is there.
     pub(crate) fn begin(place: &Path) -> io::Result<Self> {
         let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { place: place.to_owned(), file: NamedTempFile::new_in(folder)? })
+        Ok(Self { place: place.to_owned(), file: NamedTempFile::new_in(folder)?, is_new: false })
+    }
+
+    /// Begins a file at a place where there is none yet. Only its owner can read it.
+    pub(crate) fn begin_new(place: &Path) -> io::Result<Self> {
+        // Told before the work is done that the file is for; `finish` looks again.
+        if place.symlink_metadata().is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        Ok(Self { is_new: true, ..Self::begin(place)? })
     }
 
     /// Adds bytes.
@@ -26,7 +36,8 @@ impl WholeFile {
     /// Puts it in its place, once it is durable.
     pub(crate) fn finish(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
-        self.file.persist(&self.place).map_err(|error| error.error)?;
-        Ok(())
+        let placed =
+            if self.is_new { self.file.persist_noclobber(&self.place) } else { self.file.persist(&self.place) };
+        placed.map(drop).map_err(|error| error.error)
     }
 }

@@ -179,6 +179,9 @@ fn show(html: &mut Html, name: &str, value: &Value) {
             let time = number.as_u64().filter(|number| TIMES.contains(&name) && Time::new(*number).is_ok());
             html.text(&time.map_or_else(|| number.to_string(), milliseconds));
         }
+        Value::Array(values) if values.is_empty() => {
+            html.text("无 none");
+        }
         Value::Array(values) => {
             html.tag("<ul>");
             for value in values {

@@ -5,12 +5,14 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `basis.rs` | a document against the lawful basis that a dataset states |
 //! | `opening.rs` | one record against the fingerprint in a certificate |
 //! | `page.rs`, `answers.rs`, `html.rs` | the page: its frame, the six questions, escaped HTML |
 //! | `words.rs` | kinds, fields and values in Chinese and English |
 //! | `summary.rs` | a verdict for programs |
 
 mod answers;
+mod basis;
 mod html;
 mod opening;
 mod page;
@@ -22,6 +24,7 @@ use std::fmt;
 use tacitly_attestation::certificate::{self, Refusal, Verdict};
 pub use tacitly_attestation::policy::Policy;
 
+pub use basis::{StatedBasis, check_basis};
 pub use opening::{OpenedRow, check_opening};
 pub use page::page;
 pub use summary::summary;
@@ -31,7 +34,8 @@ pub use summary::summary;
 #[error("{reason}: {detail}")]
 pub struct Refused {
     /// The stable reason, for programs: a code of [`certificate::RefusalCode`], or one of an opening
-    /// (`opening-malformed`, `opening-no-dataset`, `opening-mismatch`, `opening-rows`).
+    /// (`opening-malformed`, `opening-no-dataset`, `opening-mismatch`, `opening-rows`) or of a basis (`basis-salt`,
+    /// `basis-none`, `basis-mismatch`).
     pub reason: &'static str,
     /// What was seen, for people; no value of any field or record.
     pub detail: String,

@@ -24,7 +24,7 @@ use crate::intake::{
     Profile, Selection, Source,
 };
 use crate::policy::Rule;
-use crate::store::{Dataset, DatasetKey, JobId, NewDataset as StoredDataset, Store};
+use crate::store::{Dataset, DatasetKey, JobId, NewDataset as StoredDataset, NewFingerprint, Store};
 
 /// The bytes of a result that wait for a slow reader, in pieces.
 const PIECE: usize = 256 << 10;
@@ -61,6 +61,10 @@ pub struct NewDataset {
     pub replace: bool,
     /// Peers that get a rule without limits.
     pub allow: Vec<String>,
+    /// The days that its data describe, `2026-01-01/2026-03-31`; empty: nothing is stated.
+    pub period: String,
+    /// The document with its lawful basis, by its whole path; empty: none is given.
+    pub basis: PathBuf,
 }
 
 /// A dataset as its owner sees it.
@@ -90,6 +94,10 @@ pub struct DatasetView {
     pub rules: Vec<(String, String)>,
     /// When it was added.
     pub added: String,
+    /// The days that its data describe; empty: nothing is stated.
+    pub period: String,
+    /// The commitment to its lawful basis; empty: none was given.
+    pub basis: String,
 }
 
 /// How a dataset's file is read, as the store keeps it.
@@ -110,10 +118,11 @@ impl Datasets {
     }
 
     /// Registers a file: reads it, takes its fingerprint, checks every row by the rules given, and remembers its SHA-256.
-    /// Returns the dataset and a report of counts for its owner.
+    /// Of the document with the lawful basis only a commitment is kept. Returns the dataset and a report of counts for
+    /// its owner.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
+    /// [`codes::BAD_REQUEST`] for settings that do not exist or a basis that cannot be read, [`codes::DATASET_INPUT`] with file, line and column,
     /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
     pub(super) async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
         let source = Source { format: format_of(&new)?, path: new.path };
@@ -122,15 +131,18 @@ impl Datasets {
             duplicates: named(&new.duplicates, "duplicates are error, first or all")?,
             invalid: named(&new.invalid, "invalid rows are error or skip")?,
         };
+        let period = fingerprints::period(&new.period)?;
         let peers = new.allow.iter().map(|peer| self.peer(peer)).collect::<Result<Vec<_>, _>>()?;
         for peer in &peers {
             self.store.peer(*peer).await?;
         }
         let (room, folder) = (self.room, self.folder());
         let (inspected, fingerprint, report, source, spec) = blocking(move || {
+            let basis = if new.basis.as_os_str().is_empty() { None } else { Some(fingerprints::basis(&new.basis)?) };
             let (inspected, fingerprint) = fingerprints::inspect(&source, &Budget::of_bytes(room.memory))?;
             let input = Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder };
             let report = input.survey()?;
+            let fingerprint = NewFingerprint { period, basis, ..fingerprint };
             Ok((inspected, fingerprint, report, input.source, input.spec))
         })
         .await?;
@@ -277,6 +289,8 @@ impl Datasets {
 
     pub(super) async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
         let rules = self.store.rules(Some(&dataset.name)).await?;
+        let stated = self.store.fingerprint(&dataset.name, None).await?.map(|version| (version.period, version.basis));
+        let (period, basis) = stated.unwrap_or_default();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         Ok(DatasetView {
             name: dataset.name.clone(),
@@ -291,6 +305,8 @@ impl Datasets {
             invalid: text(&dataset.settings["invalid"]),
             rules: rules.into_iter().map(|rule| (rule.peer.to_string(), rule.rule.to_string())).collect(),
             added: dataset.replaced_at.unwrap_or(dataset.added_at).to_string(),
+            period: period.unwrap_or_default(),
+            basis: basis.unwrap_or_default(),
         })
     }
 }

@@ -1,24 +1,28 @@
-//! What a dataset is on record as: the fingerprint taken while its file is read, the entry about it, and one record opened
-//! to an arbiter while all others stay hidden.
+//! What a dataset is on record as: the fingerprint taken while its file is read, what its owner states beside it, and the
+//! entry about both.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
 use rayon::prelude::*;
-use serde_json::json;
-use tacitly_attestation::dataset::{DatasetSeed, Fingerprinter, Opener, OpenerFault, RecordLeaf};
-use tacitly_attestation::entry::{Body, Bucket, DatasetEntry, Digest, Fingerprint, Id, Kind, LeafHash, Reason};
+use tacitly_attestation::commitment::{MAX_BASIS_BYTES, Salt, Subject, commit};
+use tacitly_attestation::dataset::{DatasetSeed, Fingerprinter, RecordLeaf};
+use tacitly_attestation::entry::{
+    Body, Bucket, Commitment, DatasetEntry, Digest, Fingerprint, Id, Kind, LeafHash, Period, Reason, SignedEntry,
+};
 use tacitly_attestation::hash::Hash;
 use zeroize::Zeroizing;
 
-use super::datasets::{DatasetView, Datasets, NewDataset, blocking};
+use super::datasets::{DatasetView, NewDataset};
 use super::office::Jobs;
 use super::record::{Recorded, about_dataset, random};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::intake::{self, Budget, ColumnInfo, FileDigest, Inspection, Source};
-use crate::store::{NewEvent, NewFingerprint, StoredFingerprint};
+use crate::intake::{self, Budget, ColumnInfo, Inspection, Source};
+use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
 
 /// Bytes and records that are hashed at a time, while the next ones are read.
 const BATCH_BYTES: usize = 1 << 20;
@@ -27,31 +31,6 @@ const BATCH_RECORDS: usize = 1 << 14;
 const AHEAD: usize = 2;
 /// Records that are not worth another thread.
 const FEW: usize = 512;
-
-/// Which record to open.
-#[derive(Clone, Debug, Default)]
-pub struct OpenRecord {
-    /// The dataset.
-    pub dataset: String,
-    /// The row, counted from 1 without the header.
-    pub row: u64,
-    /// The fingerprint of an earlier version; empty: the present one.
-    pub fingerprint: String,
-    /// The file of that version, by its whole path; empty: where the dataset's file is now.
-    pub file: PathBuf,
-}
-
-/// A record opened. It holds personal data: neither `Clone` nor `Debug`.
-pub struct OpenedRecord {
-    /// The opening, as `tacitly evidence verify-opening` reads it.
-    pub opening: Zeroizing<Vec<u8>>,
-    /// The fingerprint that it belongs to.
-    pub fingerprint: String,
-    /// The exact number of rows.
-    pub rows: u64,
-    /// The names of the columns, in the order of the record.
-    pub columns: Vec<String>,
-}
 
 /// Reads a file once and takes its fingerprint under a fresh seed.
 pub(super) fn inspect(source: &Source, budget: &Budget<'_>) -> Result<(Inspection, NewFingerprint), Trouble> {
@@ -62,8 +41,43 @@ pub(super) fn inspect(source: &Source, budget: &Budget<'_>) -> Result<(Inspectio
         fingerprint: fingerprint.to_string(),
         schema: schema(&inspection.columns)?.to_string(),
         seed,
+        period: None,
+        basis: None,
     };
     Ok((inspection, new))
+}
+
+/// The days that data describe, as their owner states them; none if nothing is stated.
+pub(super) fn period(text: &str) -> Result<Option<String>, Trouble> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let period = Period::parse(text).map_err(|reason| Trouble::new(codes::BAD_REQUEST, format!("period: {reason}")))?;
+    Ok(Some(period.to_string()))
+}
+
+/// A commitment, under a fresh salt, to the exact bytes of the document with a lawful basis.
+pub(super) fn basis(path: &Path) -> Result<NewBasis, Trouble> {
+    let bad = |what: &str| Trouble::new(codes::BAD_REQUEST, format!("the basis {}: {what}", path.display()));
+    let unreadable = |error: std::io::Error| bad(&format!("it cannot be read: {error}"));
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(bad("it is not a file"));
+    }
+    // The room is reserved at once, so that no shorter copy is left behind unwiped.
+    let room = metadata.len().min(MAX_BASIS_BYTES) as usize + 1;
+    let mut document = Zeroizing::new(Vec::with_capacity(room));
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BASIS_BYTES + 1).read_to_end(&mut document).map_err(unreadable)?;
+    match document.len() as u64 {
+        0 => return Err(bad("it is empty")),
+        1..=MAX_BASIS_BYTES => {}
+        _ => return Err(bad(&format!("it has more than {} MiB; name the document itself", MAX_BASIS_BYTES >> 20))),
+    }
+    let salt = Zeroizing::new(random()?);
+    let commitment = commit(Subject::Basis, &Salt::new(*salt), &document).to_string();
+    Ok(NewBasis { commitment, salt })
 }
 
 /// Reads a file once; what is read is hashed meanwhile, on all cores.
@@ -147,10 +161,27 @@ pub(super) fn dataset_entry(stored: &StoredFingerprint, supersedes: Option<LeafH
         fingerprint: Fingerprint::parse(&stored.fingerprint).map_err(unreadable)?,
         rows: Bucket::of(stored.rows),
         schema: Digest::parse(&stored.schema).map_err(unreadable)?,
-        period: None,
-        basis: None,
+        period: stored.period.as_deref().map(Period::parse).transpose().map_err(unreadable)?,
+        basis: stored.basis.as_deref().map(Commitment::parse).transpose().map_err(unreadable)?,
         supersedes,
     })
+}
+
+/// The entry about this version among those that stand under the dataset's name.
+fn entry_about<'a>(
+    entries: &'a [StoredEntry],
+    version: &StoredFingerprint,
+) -> Result<Option<&'a StoredEntry>, Trouble> {
+    for stored in entries {
+        let entry = SignedEntry::parse(&stored.note).map_err(|error| internal(&error.to_string()))?;
+        // Another dataset that once had this name has another number in its entries.
+        if let Body::Dataset(said) = entry.entry().body()
+            && *said == dataset_entry(version, said.supersedes)?
+        {
+            return Ok(Some(stored));
+        }
+    }
+    Ok(None)
 }
 
 impl Jobs {
@@ -170,95 +201,32 @@ impl Jobs {
     /// The entry about the present version of a dataset, which goes on record now if it has not yet. None if the dataset
     /// was added before fingerprints were taken.
     pub(super) async fn attest_dataset(&self, name: &str) -> Result<Option<Recorded>, Trouble> {
+        let Some(stored) = self.store.fingerprint(name, None).await? else { return Ok(None) };
+        self.attest_version(name, &stored).await.map(Some)
+    }
+
+    /// The entry about one version of a dataset, which goes on record now if it has not yet.
+    pub(super) async fn attest_version(&self, name: &str, version: &StoredFingerprint) -> Result<Recorded, Trouble> {
         let _one = self.datasets.recording().await;
         let subject = about_dataset(name);
-        let Some(stored) = self.store.fingerprint(name, None).await? else { return Ok(None) };
-        let known = self.recorded(&subject, Kind::Dataset.as_str()).await?;
-        let mut supersedes = None;
-        if let Some(known) = known
-            && let Body::Dataset(body) = known.entry.entry().body()
-        {
-            if body.fingerprint.to_string() == stored.fingerprint {
-                return Ok(Some(known));
-            }
-            // Another dataset that once had this name is not replaced by this one.
-            supersedes = (body.dataset.to_string() == stored.id).then(|| known.entry.leaf());
+        let entries = self.store.entries(&subject, Kind::Dataset.as_str()).await?;
+        if let Some(known) = entry_about(&entries, version)? {
+            return self.logged(known.clone()).await;
         }
-        let entry = self.sign_entry(self.header(Vec::new())?, dataset_entry(&stored, supersedes)?)?;
-        Ok(Some(self.record(&subject, entry).await?))
+        let versions = self.store.fingerprints(name).await?;
+        if !versions.contains(version) {
+            return Err(Trouble::new(codes::DATASET_UNKNOWN, format!("{name} was removed meanwhile")));
+        }
+        let mut supersedes = None;
+        for earlier in versions.iter().filter(|earlier| earlier.number < version.number) {
+            if let Some(known) = entry_about(&entries, earlier)? {
+                supersedes = Some(self.logged(known.clone()).await?.entry.leaf());
+                break;
+            }
+        }
+        let entry = self.sign_entry(self.header(Vec::new())?, dataset_entry(version, supersedes)?)?;
+        self.record(&subject, entry).await
     }
-}
-
-impl Datasets {
-    /// Opens one record: reads the file of the version asked for once more and makes the opening.
-    ///
-    /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_FINGERPRINT`] if it has no such fingerprint, [`codes::BAD_REQUEST`]
-    /// for a row that it does not have, [`codes::DATASET_CHANGED`] if the file is not the one of the fingerprint,
-    /// [`codes::DATASET_INPUT`] if it cannot be read or the record is too long, or trouble of the store.
-    pub async fn open_record(&self, asked: OpenRecord, by: &str) -> Result<OpenedRecord, Trouble> {
-        let OpenRecord { dataset: name, row, fingerprint, file } = asked;
-        let dataset = self.store().dataset(&name).await?;
-        let which = (!fingerprint.is_empty()).then_some(fingerprint.as_str());
-        let none = || {
-            let text = match which {
-                Some(_) => format!("{name} never had this fingerprint"),
-                None => format!("{name} was added before fingerprints were taken"),
-            };
-            Trouble::new(codes::DATASET_FINGERPRINT, text)
-        };
-        let stored = self.store().fingerprint(&name, which).await?.ok_or_else(none)?;
-        let rows = stored.rows;
-        let outside = || {
-            Trouble::new(codes::BAD_REQUEST, format!("there is no row {row}: {name} has {rows} rows, counted from 1"))
-        };
-        let index = row.checked_sub(1).ok_or_else(outside)?;
-        let seed = DatasetSeed::new(*self.store().dataset_seed(&name, &stored.fingerprint).await?);
-        let opener = Opener::new(&seed, index, rows).map_err(|_| outside())?;
-        let path = if file.as_os_str().is_empty() { dataset.path } else { file };
-        let whole = stored.fingerprint.clone();
-        let memory = self.room().memory;
-        let (opening, inspection) = blocking(move || {
-            let (source, digest) = reading(path, &stored)?;
-            open(opener, &source, &digest, &stored, &Budget::of_bytes(memory))
-        })
-        .await?;
-        let event = NewEvent {
-            job: None,
-            actor: by.to_owned(),
-            kind: "dataset-opened".to_owned(),
-            detail: json!({ "dataset": name, "row": row, "fingerprint": whole }),
-        };
-        self.store().append_event(event).await?;
-        let columns = inspection.columns.into_iter().filter(|column| column.type_name != "nested");
-        Ok(OpenedRecord { opening, fingerprint: whole, rows, columns: columns.map(|column| column.name).collect() })
-    }
-}
-
-/// How the file of a version is read, and what it must hash to.
-fn reading(path: PathBuf, stored: &StoredFingerprint) -> Result<(Source, FileDigest), Trouble> {
-    let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
-    let format = serde_json::from_value(stored.format.clone()).map_err(unreadable)?;
-    let digits = stored.digest.strip_prefix("sha256:").unwrap_or_default();
-    let digest = serde_json::from_value(json!({ "size": stored.size, "sha256": digits })).map_err(unreadable)?;
-    Ok((Source { path, format }, digest))
-}
-
-fn open(
-    mut opener: Opener,
-    source: &Source,
-    digest: &FileDigest,
-    stored: &StoredFingerprint,
-    budget: &Budget<'_>,
-) -> Result<(Zeroizing<Vec<u8>>, Inspection), Trouble> {
-    let inspection = intake::visit_rows(source, Some(digest), budget, |record| opener.push(record))?;
-    let other = |fault: OpenerFault| internal(&format!("the file is the same and its records are not: {fault}"));
-    let (opening, found) = opener.finish().map_err(other)?;
-    if found.to_string() != stored.fingerprint {
-        return Err(internal("the file is the same and its fingerprint is not"));
-    }
-    let long = |_| Trouble::new(codes::DATASET_INPUT, "the record is longer than an opening may be, 32 KiB");
-    Ok((Zeroizing::new(opening.encode().map_err(long)?), inspection))
 }
 
 fn unreadable(reason: Reason) -> Trouble {

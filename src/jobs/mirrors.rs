@@ -5,8 +5,9 @@
 //! it keeps is the one history that others have seen, too. Then it tells the owner, with a key of its own, how far it
 //! holds everything.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +21,19 @@ use tokio::task::spawn_blocking;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::trouble::internal;
-use crate::chain::{ChainError, Log, LogName, Mirror, NoteKey, Witnessed, mirrored};
+use crate::chain::{ChainError, Log, LogName, Mirror, NoteKey, SEGMENT, Witnessed};
 use crate::codes::{self, Trouble};
 
-/// How long a log that cannot be copied at the moment is left alone.
+/// How long a log that cannot be copied at the moment is left alone; longer each time.
 const PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Bytes of entries after which an answer is long enough.
 const ENOUGH_BYTES: usize = 256 << 10;
+/// What an entry counts at the least against the limit: each also takes room in memory until its checkpoint is there.
+const LEAST_BYTES: u64 = 512;
+
+/// The copies of one party's logs that are open.
+type Copies = BTreeMap<LogName, Mirror>;
 
 /// What this party keeps of others' logs.
 pub struct Mirrors {
@@ -60,44 +67,41 @@ impl Jobs {
     }
 
     async fn mirror(&self, peer: PartyId) {
+        let (mut copies, mut pause) = (Copies::new(), PAUSE);
         loop {
             self.link_up(peer).await;
-            if let Err(error) = self.copy_log_of(peer).await {
+            if let Err(error) = self.copy_logs_of(peer, &mut copies, &mut pause).await {
                 tracing::warn!(%peer, code = error.code.name, %error, "its log is not mirrored for the moment");
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Copies the log of `peer`, and goes on as it grows, until something is in the way.
-    async fn copy_log_of(&self, peer: PartyId) -> Result<(), Trouble> {
-        let Some(mirrors) = &self.mirrors else { return Ok(()) };
+    /// Copies the newest log of `peer`, and goes on as it grows, until something is in the way or the link is another.
+    async fn copy_logs_of(&self, peer: PartyId, copies: &mut Copies, pause: &mut Duration) -> Result<(), Trouble> {
         let mut news = self.cosigned_by_us.subscribe();
         // What was said over an earlier link may never have arrived: it is said again.
-        let (mut open, mut told): (Option<(Mirror, u64)>, _) = (None, None);
+        let (link, mut told) = (self.link_up_since(peer), None);
         loop {
             news.mark_unchanged();
             if let Some(Witnessed { key, head }) = self.newest_log_of(peer).await? {
-                let (mut mirror, others) = match open.take().filter(|(mirror, _)| *mirror.log() == key) {
-                    Some(open) => open,
-                    None => self.open_mirror(peer, key).await?,
-                };
-                let size = head.checkpoint.checkpoint().size;
-                while mirror.checkpoint().is_none_or(|kept| kept.checkpoint().size < size) {
-                    if mirror.bytes() + others > mirrors.limit {
-                        let text = format!("the copies of {peer}'s logs have reached limits.mirror_mib");
-                        return Err(Trouble::new(codes::LIMIT, text).with(peer));
-                    }
-                    mirror = self.copy_more(peer, mirror, &head.checkpoint).await?;
+                let name = LogName::of(&key);
+                if let Entry::Vacant(place) = copies.entry(name) {
+                    place.insert(self.open_mirror(peer, key).await?);
                 }
-                if mirror.checkpoint() != told.as_ref() {
-                    self.tell_kept(peer, &mirror).await?;
-                    told = mirror.checkpoint().cloned();
+                while self.copy_more(peer, copies, name, &head.checkpoint).await? {
+                    *pause = PAUSE;
                 }
-                open = Some((mirror, others));
+                let kept = copies.get(&name).and_then(Mirror::checkpoint);
+                if kept != told.as_ref() {
+                    told = kept.cloned();
+                    self.tell_kept(peer, copies, name).await?;
+                }
             }
-            if news.changed().await.is_err() {
-                return Ok(());
+            tokio::select! {
+                _ = news.changed() => {}
+                () = self.link_restored(peer, link) => return Ok(()),
             }
         }
     }
@@ -107,43 +111,80 @@ impl Jobs {
         Ok(self.logs_of(peer).await?.into_iter().max_by_key(|known| known.head.time))
     }
 
-    /// The copy of a log, and how many bytes we keep of other logs of the same party.
-    async fn open_mirror(&self, peer: PartyId, key: VerifierKey) -> Result<(Mirror, u64), Trouble> {
-        let Some(mirrors) = &self.mirrors else { return Err(internal("no logs are mirrored")) };
-        let folder = mirrors.folder.join(peer.as_str());
-        let opened = spawn_blocking(move || {
-            let mirror = Mirror::open(&folder.join(LogName::of(&key).to_string()), &key)?;
-            let others = mirrored(&folder)?.into_iter().filter(|other| other.origin() != key.name());
-            Ok::<_, ChainError>((mirror, others.map(|other| other.bytes()).sum()))
-        });
-        Ok(opened.await.map_err(|_| internal("the copy was left while it was opened"))??)
+    async fn open_mirror(&self, peer: PartyId, key: VerifierKey) -> Result<Mirror, Trouble> {
+        let folder = self.copies_of(peer)?.join(LogName::of(&key).to_string());
+        let opened = spawn_blocking(move || Mirror::open(&folder, &key)).await;
+        Ok(opened.map_err(|_| internal("the copy was left while it was opened"))??)
     }
 
-    async fn copy_more(&self, peer: PartyId, mut mirror: Mirror, toward: &SignedCheckpoint) -> Result<Mirror, Trouble> {
-        let stated = toward.checkpoint();
-        let copied = match mirror.size() < stated.size {
-            true => self.ask_for_more(peer, &mirror, stated).await?,
-            // All that is missing is the checkpoint.
-            false => pb::Copied::default(),
-        };
+    fn copies_of(&self, peer: PartyId) -> Result<PathBuf, Trouble> {
+        let mirrors = self.mirrors.as_ref().ok_or_else(|| internal("no logs are mirrored"))?;
+        Ok(mirrors.folder.join(peer.as_str()))
+    }
+
+    /// Copies a piece of the log, towards a tree that we have cosigned. `false`: the whole of it is here.
+    async fn copy_more(
+        &self,
+        peer: PartyId,
+        copies: &mut Copies,
+        name: LogName,
+        toward: &SignedCheckpoint,
+    ) -> Result<bool, Trouble> {
+        let (stated, toward) = (toward.checkpoint(), toward.clone());
+        let Some(mirror) = copies.get(&name) else { return Ok(false) };
+        if mirror.checkpoint().is_some_and(|kept| kept.checkpoint().size >= stated.size) {
+            return Ok(false);
+        }
+        if mirror.size() > stated.size {
+            tracing::warn!(%peer, "what we cosigned of its log is older than our copy: the witness was taken back");
+            return Ok(false);
+        }
         let lie = |what: &str| Trouble::new(codes::PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer);
+        // Only the checkpoint may be missing.
+        let mut copied = pb::Copied::default();
+        if mirror.size() < stated.size {
+            self.afford(peer, mirror, name).await?;
+            copied = self.ask_for_more(peer, mirror, stated).await?;
+            if copied.entries.is_empty() {
+                return Err(lie("its log holds fewer entries than it has signed"));
+            }
+        }
         let (proof, rest) = copied.proof.as_chunks();
         if !rest.is_empty() {
             return Err(lie("its proof cannot be read"));
         }
-        if copied.entries.is_empty() && mirror.size() < stated.size {
-            return Err(lie("its log holds fewer entries than it has signed"));
-        }
-        let (proof, toward): (Vec<Hash>, _) = (proof.iter().copied().map(Hash).collect(), toward.clone());
-        let added = spawn_blocking(move || {
-            mirror.add(copied.entries.iter().map(Bytes::as_ref), &proof, &toward)?;
-            Ok::<_, ChainError>(mirror)
+        let proof: Vec<Hash> = proof.iter().copied().map(Hash).collect();
+        let Some(mut mirror) = copies.remove(&name) else { return Ok(false) };
+        let adding = spawn_blocking(move || {
+            let added = mirror.add(copied.entries.iter().map(Bytes::as_ref), &proof, &toward);
+            (mirror, added)
         });
-        let added = added.await.map_err(|_| internal("the copy was left while it was written"))?;
-        added.map_err(|error| match error {
-            ChainError::NotMirrored { .. } => lie(&error.to_string()),
-            other => other.into(),
-        })
+        let (mirror, added) = adding.await.map_err(|_| internal("the copy was left while it was written"))?;
+        match added {
+            Ok(()) => {
+                copies.insert(name, mirror);
+                Ok(true)
+            }
+            Err(error @ ChainError::NotMirrored { .. }) => {
+                copies.insert(name, mirror);
+                Err(lie(&error.to_string()))
+            }
+            // The copy is opened anew: that shows what is really there.
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses to copy more of the logs of `peer` than we were told to.
+    async fn afford(&self, peer: PartyId, mirror: &Mirror, name: LogName) -> Result<(), Trouble> {
+        let limit = self.mirrors.as_ref().map_or(0, |mirrors| mirrors.limit);
+        let folder = self.copies_of(peer)?;
+        let others = spawn_blocking(move || bytes_beside(&folder, &name.to_string())).await;
+        let others = others.map_err(|_| internal("the copies were left while they were counted"))?;
+        if others + mirror.bytes().max(LEAST_BYTES * mirror.size()) < limit {
+            return Ok(());
+        }
+        let text = format!("the copies of {peer}'s logs have reached limits.mirror_mib, {} MiB", limit >> 20);
+        Err(Trouble::new(codes::LIMIT, text).with(peer))
     }
 
     async fn ask_for_more(&self, peer: PartyId, mirror: &Mirror, toward: &Checkpoint) -> Result<pb::Copied, Trouble> {
@@ -156,8 +197,8 @@ impl Jobs {
         Err(Trouble::new(codes::PEER_FAILED, format!("{peer} {text}")).with(peer))
     }
 
-    async fn tell_kept(&self, peer: PartyId, mirror: &Mirror) -> Result<(), Trouble> {
-        let Some(mirrors) = &self.mirrors else { return Ok(()) };
+    async fn tell_kept(&self, peer: PartyId, copies: &Copies, name: LogName) -> Result<(), Trouble> {
+        let (Some(mirrors), Some(mirror)) = (&self.mirrors, copies.get(&name)) else { return Ok(()) };
         let now = u64::try_from(self.store.now().as_second()).unwrap_or_default();
         let Some((checkpoint, line)) = mirror.checkpoint().zip(mirror.cosign(&mirrors.key, now)?) else {
             return Ok(());
@@ -167,8 +208,13 @@ impl Jobs {
             line: line.to_string(),
             key: mirrors.key.public().public().to_vec().into(),
         };
-        self.ask(peer, Ask::Kept(kept)).await?;
-        Ok(())
+        match self.ask(peer, Ask::Kept(kept)).await? {
+            Answer::Ack(_) => Ok(()),
+            _ => {
+                let text = format!("{peer} cannot note at the moment that we keep its log");
+                Err(Trouble::new(codes::PEER_FAILED, text).with(peer))
+            }
+        }
     }
 
     /// As owner: a peer asks for entries of our log, to keep them.
@@ -218,4 +264,11 @@ fn piece(log: &Log, from: u64, size: u64) -> Result<pb::Copied, ChainError> {
     let proof = log.consistency(until, size)?;
     piece.proof = proof.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into();
     Ok(piece)
+}
+
+/// Bytes of the entries in the copies in `folder` but for that with this name.
+fn bytes_beside(folder: &Path, name: &str) -> u64 {
+    let Ok(items) = std::fs::read_dir(folder) else { return 0 };
+    let others = items.filter_map(Result::ok).filter(|item| item.file_name() != name);
+    others.filter_map(|item| std::fs::metadata(item.path().join(SEGMENT)).ok()).map(|found| found.len()).sum()
 }

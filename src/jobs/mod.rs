@@ -15,7 +15,8 @@
 //! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
 //! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
 //! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
-//! | `fingerprints.rs` | what a dataset is on record as; one record opened |
+//! | `fingerprints.rs` | what a dataset is on record as |
+//! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `record.rs`, `standing.rs`, `entering.rs` | what goes on record, and its way into the log |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
@@ -42,6 +43,7 @@ mod meet;
 mod message;
 mod mirrors;
 mod office;
+mod openings;
 mod outcome;
 mod outside;
 mod peers;
@@ -66,13 +68,13 @@ pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset};
 pub use desk::Live;
 pub use explain::{Facts, explain};
-pub use fingerprints::{OpenRecord, OpenedRecord};
 pub use frames::NewFrame;
 pub use inbox::PeerDesk;
 pub use meet::Meeting;
 pub use message::generated as wire;
 pub use mirrors::{Mirrors, mirror_name};
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
+pub use openings::{OpenBasis, OpenRecord, OpenedBasis, OpenedRecord};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};

@@ -105,7 +105,8 @@ impl Jobs {
         }
     }
 
-    async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
+    /// The same entry, logged now if a killed daemon had not logged it yet.
+    pub(super) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
         let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
         if let Some(index) = stored.log_index {
             return Ok(Recorded { entry, index });
@@ -282,11 +283,11 @@ impl Jobs {
             || self.store.entry(&subject, "agreement").await?.is_none())
     }
 
-    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: entries that did not get as far
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: results that did not get as far
     /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
         let ours = Origin::parse(self.log.origin()).map_err(unfit)?;
-        for stored in self.store.entries_to_log().await? {
+        for stored in self.store.entries_to_log("result").await? {
             // One that an earlier log of ours did not take any more belongs to no other.
             if SignedEntry::parse(&stored.note).map_err(malformed)?.entry().header().log == ours {
                 self.entering.enter(stored).await?;

@@ -202,6 +202,11 @@ impl Jobs {
         if !ours || stated.origin != self.log.origin() {
             return Ok(None);
         }
+        let signed = self.log.checkpoint().map_or(0, |newest| newest.checkpoint().size);
+        if (signed + 1..=self.log.head().size).contains(&stated.size) {
+            // All of it is here; only the checkpoint was lost and is on its way.
+            self.log.signed(stated.size).await?;
+        }
         let (log, witness) = (self.log.clone(), self.witness.clone());
         let heard = spawn_blocking(move || {
             let heard = log.peer_cosigned(peer.as_str(), stated.size, &stated.root);

@@ -13,7 +13,7 @@ use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
 use crate::codes::Trouble;
-use crate::jobs::{IdentityFiles, Jobs, Meeting, NewDataset, OpenRecord, Submission};
+use crate::jobs::{IdentityFiles, Jobs, Meeting, NewDataset, OpenBasis, OpenRecord, Submission};
 
 /// The control service of one daemon.
 pub struct Service {
@@ -142,6 +142,8 @@ impl Control for Service {
             invalid: asked.invalid,
             replace: asked.replace,
             allow: asked.allow,
+            period: asked.period,
+            basis: asked.basis.into(),
         };
         let (dataset, report) = self.jobs.add_dataset(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
@@ -163,14 +165,28 @@ impl Control for Service {
 
     async fn open_record(&self, request: Request<control::OpenRecordRequest>) -> Answer<control::OpenRecordReply> {
         let by = actor(&request);
-        let control::OpenRecordRequest { dataset, row, fingerprint, file } = request.into_inner();
-        let asked = OpenRecord { dataset, row, fingerprint, file: file.into() };
-        let opened = self.jobs.datasets().open_record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose } = request.into_inner();
+        let asked = OpenRecord { dataset, row, fingerprint, file: file.into(), to, purpose };
+        let opened = self.jobs.open_record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenRecordReply {
             opening: opened.opening.to_vec().into(),
             fingerprint: opened.fingerprint,
             rows: opened.rows,
             columns: opened.columns,
+            entry: opened.entry,
+        }))
+    }
+
+    async fn open_basis(&self, request: Request<control::OpenBasisRequest>) -> Answer<control::OpenBasisReply> {
+        let by = actor(&request);
+        let control::OpenBasisRequest { dataset, fingerprint, to, purpose } = request.into_inner();
+        let asked = OpenBasis { dataset, fingerprint, to, purpose };
+        let opened = self.jobs.open_basis(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::OpenBasisReply {
+            salt: opened.salt.to_vec().into(),
+            basis: opened.commitment,
+            fingerprint: opened.fingerprint,
+            entry: opened.entry,
         }))
     }
 

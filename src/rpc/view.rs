@@ -78,6 +78,8 @@ impl From<DatasetView> for control::Dataset {
             invalid: view.invalid,
             rules: view.rules.into_iter().map(|(peer, json)| control::Rule { peer, json }).collect(),
             added: view.added,
+            period: view.period,
+            basis: view.basis,
         }
     }
 }

@@ -14,6 +14,9 @@ pub struct StoredEntry {
     pub log_index: Option<u64>,
 }
 
+const SELECT: &str =
+    "SELECT number, note, log_index FROM entries WHERE subject = $1 AND kind = $2 ORDER BY number DESC";
+
 impl Store {
     /// Notes an entry that is about to be logged. What it is about may have several; the last one counts.
     ///
@@ -69,15 +72,21 @@ impl Store {
         self.rows(query).await?.iter().map(|row| row.parse("id")).collect()
     }
 
-    /// The entries that are not known to stand in the log, oldest first.
+    /// The entries of a kind that are not known to stand in the log, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries_to_log(&self) -> Result<Vec<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note FROM entries WHERE log_index IS NULL ORDER BY number";
-        let entry =
-            |row: &Row| Ok(StoredEntry { number: row.count("number")?, note: row.get("note")?, log_index: None });
-        self.rows(statement(sql)).await?.iter().map(entry).collect()
+    pub async fn entries_to_log(&self, kind: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries WHERE kind = $1 AND log_index IS NULL ORDER BY number";
+        self.rows(statement(sql).bind(kind.to_owned())).await?.iter().map(read).collect()
+    }
+
+    /// Every entry of a kind about something, the last one first.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entries(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        self.rows(statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned())).await?.iter().map(read).collect()
     }
 
     /// The last entry of a kind about something.
@@ -85,13 +94,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn entry(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note, log_index FROM entries WHERE subject = $1 AND kind = $2
-                   ORDER BY number DESC LIMIT 1";
-        let row = self.row(statement(sql).bind(subject.to_owned()).bind(kind.to_owned())).await?;
-        row.map(|row| {
-            let (number, log_index) = (row.count("number")?, row.count_optional("log_index")?);
-            Ok(StoredEntry { number, note: row.get("note")?, log_index })
-        })
-        .transpose()
+        self.row(statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned())).await?.as_ref().map(read).transpose()
     }
+}
+
+fn read(row: &Row) -> Result<StoredEntry, StoreError> {
+    let (number, log_index) = (row.count("number")?, row.count_optional("log_index")?);
+    Ok(StoredEntry { number, note: row.get("note")?, log_index })
 }

@@ -51,7 +51,7 @@ pub use datasets::{Dataset, DatasetKey, NewDataset};
 pub use entries::StoredEntry;
 pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
-pub use fingerprints::{NewFingerprint, StoredFingerprint};
+pub use fingerprints::{NewBasis, NewFingerprint, StoredFingerprint};
 pub use invites::{Invite, InviteToken};
 pub use job::{
     Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, MalformedJobId, MalformedRole, NewJob, Role,

@@ -84,8 +84,10 @@ async fn a_lost_log_is_taken_back_from_the_copy_of_an_entitled_member() {
     let (report, sound) = json(&three.shop.home, &["log", "fsck", "--folder", &folder]);
     assert!(sound && report["signed_size"].as_u64() == Some(size), "{report}");
 
-    // Who is not entitled has nothing.
-    assert!(mirrors(&three.regulator).is_empty() || mirrors(&three.regulator)[0]["size"] == 0);
+    // Who is not entitled has nothing but the log's name.
+    for copy in mirrors(&three.regulator) {
+        assert_eq!(copy["bytes"].as_u64(), Some("tacitly-log@v1 tacitly/bank\n".len() as u64), "{copy}");
+    }
     assert!(three.regulator.log().contains("has not named us"), "{}", three.regulator.log());
 
     // The bank's disk is gone.
@@ -96,6 +98,7 @@ async fn a_lost_log_is_taken_back_from_the_copy_of_an_entitled_member() {
     three.bank.serve().unwrap();
     assert_eq!(three.bank.tacitly(&["status"]).unwrap()["warnings"], serde_json::json!([]));
     assert!(json(&three.bank.home, &["log", "fsck"]).1);
+    assert!(await_kept(&three) >= size, "the mirror says it again, though there is nothing new");
     three.grow(640, 3).await;
     assert!(await_kept(&three) >= size + 3, "it goes on as before");
 }
@@ -124,16 +127,21 @@ async fn a_copy_that_was_altered_is_named_and_not_vouched_for() {
 
 #[tokio::test]
 async fn a_mirror_takes_no_more_of_its_disk_than_it_was_given() {
+    const MIB: u64 = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
     let bank = setup().set("TACITLY_ATTESTATION__MIRRORS", "[shop]");
     let mut bank = Party::start(folder.path(), "bank", bank).unwrap();
-    let of_bank = setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]").set("TACITLY_LIMITS__MIRROR_MIB", 0);
+    let of_bank = setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]").set("TACITLY_LIMITS__MIRROR_MIB", 1);
     let shop = Party::start(folder.path(), "shop", of_bank).unwrap();
     let _stopped = bank.stop();
-    append(&bank.home, "bank", 0, 10).await;
+    append(&bank.home, "bank", 0, 3_000).await;
     bank.serve().unwrap();
     introduce(&bank, &shop).unwrap();
     let said = until(|| shop.log().contains("limits.mirror_mib").then_some(()));
     assert!(said.is_some(), "{}", shop.log());
+    let copy = mirrors(&shop).remove(0);
+    let bytes = copy["bytes"].as_u64().unwrap();
+    // It stops before the next piece.
+    assert!((MIB / 2..MIB + MIB / 2).contains(&bytes) && copy["size"] == 0, "{copy}");
     assert!(head(&bank)["kept"].as_array().unwrap().is_empty());
 }

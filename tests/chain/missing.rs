@@ -40,10 +40,11 @@ async fn a_daemon_killed_between_the_end_of_a_job_and_its_entry_records_it_at_th
     let mut ledger = ledger(&pair.bank).await;
     let id = job["id"].as_str().unwrap().to_owned();
     sqlx::query("UPDATE jobs SET state = 'cancelled' WHERE id = $1").bind(&id).execute(&mut ledger).await.unwrap();
-    // And an entry that did not get as far as the log, beside one that another log of ours did not take any more.
+    // And an entry about a job that did not get as far as the log, beside one that another log of ours did not take any
+    // more.
     let [left_out, elsewhere] = ["bank", "bank-before"].map(|log| tick(&pair.bank.home, log, 1));
     for note in [&left_out, &elsewhere] {
-        let sql = "INSERT INTO entries (subject, kind, note) VALUES ('tick', 'tick', $1)";
+        let sql = "INSERT INTO entries (subject, kind, note) VALUES ('job:another', 'result', $1)";
         sqlx::query(sql).bind(note).execute(&mut ledger).await.unwrap();
     }
     drop(ledger);

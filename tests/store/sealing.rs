@@ -1,13 +1,14 @@
 //! Secrets at rest: never in the clear, never in another place, gone when the job ends.
 
 use sqlx::{Connection, Executor, Row};
-use tacitly::store::{JobChange, JobId, JobResult, NewFingerprint, SealFault, Store, StoreError};
+use tacitly::store::{JobChange, JobId, JobResult, NewBasis, NewFingerprint, SealFault, Store, StoreError};
 use tacitly_core::Seed;
 use zeroize::Zeroizing;
 
 use crate::world::{World, a_job, contains, fingerprint, new_dataset, sealer};
 
 const SEED: [u8; 32] = *b"the seed of the job, 32 bytes it";
+const SALT: [u8; 32] = *b"the salt of a lawful basis, 32 b";
 const CHECKPOINT: &[u8] = b"what bucket seventeen has come to so far";
 const RESULT: &[u8] = b"the rows that both sides have";
 
@@ -217,21 +218,35 @@ async fn a_dataset_keeps_the_seed_of_every_version_sealed_and_bound_until_it_is_
     let world = World::new();
     let store = world.furnished().await;
     let first = store.fingerprint("customers", None).await.unwrap().unwrap();
-    let new = NewFingerprint { seed: Zeroizing::new(SEED), ..fingerprint() };
+    let basis = NewBasis { commitment: "salted-sha256:00".to_owned(), salt: Zeroizing::new(SALT) };
+    let period = Some("2026-01-01/2026-03-31".to_owned());
+    let new = NewFingerprint { seed: Zeroizing::new(SEED), basis: Some(basis), period, ..fingerprint() };
     store.add_dataset(new_dataset("customers"), &new, true, "operator").await.unwrap();
     let second = store.fingerprint("customers", None).await.unwrap().unwrap();
     assert_eq!((&second.fingerprint, &second.id), (&new.fingerprint, &first.id), "the name for entries stays");
     assert_eq!(store.fingerprint("customers", Some(&first.fingerprint)).await.unwrap().unwrap(), first);
     assert!(store.fingerprint("customers", Some("another")).await.unwrap().is_none());
-    assert!(!contains(&world.bytes(), &SEED), "a seed is on the disk in the clear");
+    assert_eq!(store.fingerprints("customers").await.unwrap(), [second.clone(), first.clone()]);
+    assert_eq!((&second.period, second.basis.as_deref()), (&new.period, Some("salted-sha256:00")));
+    assert_eq!((&first.period, &first.basis), (&None, &None));
+    for secret in [SEED, SALT] {
+        assert!(!contains(&world.bytes(), &secret), "a seed or a salt is on the disk in the clear");
+    }
 
     store.rekey(sealer(2), "operator").await.unwrap();
     assert_eq!(*store.dataset_seed("customers", &second.fingerprint).await.unwrap(), SEED);
     assert_ne!(*store.dataset_seed("customers", &first.fingerprint).await.unwrap(), SEED);
+    assert_eq!(*store.basis_salt("customers", &second.fingerprint).await.unwrap(), SALT);
+    let none = store.basis_salt("customers", &first.fingerprint).await.unwrap_err();
+    assert!(matches!(none, StoreError::NotFound { .. }), "{none}");
 
     let moved = "UPDATE fingerprints SET seed = (SELECT seed FROM fingerprints WHERE fingerprint = $1)";
     world.raw().await.execute(sqlx::query(moved).bind(second.fingerprint.clone())).await.unwrap();
     let refused = store.dataset_seed("customers", &first.fingerprint).await.unwrap_err();
+    assert!(matches!(refused, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{refused}");
+    // What seals a seed does not open as a salt.
+    world.raw().await.execute("UPDATE fingerprints SET basis_salt = seed").await.unwrap();
+    let refused = store.basis_salt("customers", &second.fingerprint).await.unwrap_err();
     assert!(matches!(refused, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{refused}");
 
     store.remove_dataset("customers", "operator").await.unwrap();

@@ -23,6 +23,8 @@ pub(crate) fn fingerprint() -> NewFingerprint {
         fingerprint: format!("dataset-sha256:{number}"),
         schema: "sha256:columns".to_owned(),
         seed: zeroize::Zeroizing::new([7; 32]),
+        period: None,
+        basis: None,
     }
 }
 

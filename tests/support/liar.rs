@@ -23,8 +23,11 @@ use tacitly::transport::{
     TlsIdentity, Transport, Window, WireRange,
 };
 use tacitly::trial::Party as Daemon;
+use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
 use tacitly_attestation::entry::{self, Body, Header, Origin, SignedEntry};
+use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_attestation::witness::AddCheckpoint;
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
 use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
 use tokio::runtime::Runtime;
@@ -84,6 +87,8 @@ pub(crate) struct Script {
     /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
     /// then waits for the signature and opens no session.
     pub(crate) has_signed: Option<fn(&Liar, &SignedEntry) -> Vec<u8>>,
+    /// What it shows of its log to a mirror.
+    pub(crate) copied: fn(pb::CopyFrom) -> pb::Copied,
 }
 
 impl Script {
@@ -103,6 +108,7 @@ impl Script {
             contradicts: false,
             ready: |ready| ready,
             has_signed: None,
+            copied: |_| pb::Copied::default(),
         }
     }
 
@@ -270,6 +276,19 @@ impl Liar {
         note.encode()
     }
 
+    /// Has the daemon, as witness, cosign that its log has this tree.
+    pub(crate) fn is_witnessed(&self, size: u64, root: Hash) {
+        let origin = "tacitly/mallory".to_owned();
+        let key = VerifierKey::new(&origin, KeyUse::Text, self.signer.public_key().as_bytes()).unwrap();
+        let mut checkpoint = SignedCheckpoint::new(&Checkpoint { origin, size, root, extensions: Vec::new() }).unwrap();
+        checkpoint.sign(&key, &NoteSigner(self.signer.clone())).unwrap();
+        let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint }.encode().into();
+        match self.ask(Ask::AddCheckpoint(pb::AddCheckpoint { request })) {
+            Answer::Witnessed(pb::Witnessed { status: 200, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// A well-signed proposal for this dataset of the daemon's.
     pub(crate) fn proposal(&self, dataset: &str) -> Ask {
         let job = JobId::fresh().to_string();
@@ -432,6 +451,7 @@ impl Actor {
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
             // Another process than the one that began: it waits for the daemon to begin again.
             Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
+            Ask::Copy(asked) => return Answer::Copied((self.script.copied)(asked)),
             Ask::Countersign(asked) => {
                 if let Some(lie) = self.script.has_signed {
                     let entry = lie(&self.liar, &SignedEntry::parse(&asked.entry).unwrap()).into();

@@ -14,6 +14,9 @@ use crate::entry::Commitment;
 use crate::hash::{Hash, leaf_hash};
 use crate::tree::{MemoryTree, ProofFault, prove_inclusion, root_from_inclusion};
 
+/// The most bytes that a document with a lawful basis may have, so that whoever checks one knows how much to read.
+pub const MAX_BASIS_BYTES: u64 = 64 << 20;
+
 /// What is committed to; a commitment to one thing never opens as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use ed25519_dalek::SigningKey;
 use tacitly_attestation::hash::leaf_hash;
+use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
+use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 
 use super::super::segment::{HEADER, first_line};
 use super::{ChainError, ORIGIN, World, check, entry, files, key, open};
@@ -76,6 +79,20 @@ async fn a_flipped_bit_in_any_file_is_found_and_the_entry_or_the_file_is_named()
     let log = world.open();
     while !world.file("index").exists() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // With what a witness and a mirror have signed.
+    let newest = log.checkpoint().unwrap();
+    for (name, byte) in [("tacitly/shop/witness", 7), ("tacitly/shop/mirror", 8)] {
+        let private = SigningKey::from_bytes(&[byte; 32]);
+        let key = VerifierKey::of(name, KeyUse::Cosignature, &private).unwrap();
+        let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: (*newest).clone() };
+        let state = WitnessState::new(ORIGIN, KeyRing::from_iter([log.key().public().clone()]));
+        let line = state.consider(&request, 1).unwrap().stored().cosign(&key, &private).unwrap();
+        if byte == 7 {
+            log.add_cosignature(&newest, line, &key).unwrap();
+        } else {
+            log.add_kept(&newest, line, &key).unwrap();
+        }
     }
     drop(log);
     let whole = files(world.path());

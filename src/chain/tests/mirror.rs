@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use tacitly_attestation::checkpoint::SignedCheckpoint;
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::mirror::MirrorRefusal;
-use tacitly_attestation::note::KeyUse;
+use tacitly_attestation::note::{KeyUse, NoteSignature};
 
 use super::super::{ChainError, Log, Mirror, NoteKey};
 use super::crash::{child, folder};
@@ -82,6 +82,10 @@ async fn a_copy_is_the_folder_of_the_log_and_its_owner_can_go_on_from_it() {
     }
 }
 
+fn text_of(checkpoint: &SignedCheckpoint) -> String {
+    checkpoint.to_string().split_once("\n\n").unwrap().0.to_owned() + "\n"
+}
+
 #[tokio::test]
 async fn what_is_not_the_logs_continuation_is_refused_and_changes_nothing() {
     let (world, place) = (World::new(), tempfile::tempdir().unwrap());
@@ -131,11 +135,27 @@ async fn a_mirrors_word_counts_for_our_log_and_under_its_key_only() {
     another.append(entry(0)).await.unwrap();
     assert!(another.add_kept(checkpoint, line.clone(), mirror_key().public()).is_err(), "another log");
     assert!(log.kept().newest().is_empty());
-    // What else stands under the checkpoint is not kept.
+    // Lines that a mirror invents in our name, and keys that it changes, are in no other mirror's way.
     let mut crowded = checkpoint.clone();
-    (0..3).for_each(|_| crowded.add(line.clone()));
+    for byte in 20..82 {
+        let stranger = key(byte);
+        crowded.add(NoteSignature::sign(&text_of(checkpoint), stranger.public(), &stranger).unwrap());
+    }
     log.add_kept(&crowded, line, mirror_key().public()).unwrap();
-    assert_eq!(log.kept().checkpoints()[0].signatures().len(), 2, "the log's and the mirror's");
+    for byte in 8..20 {
+        let changed = mirror_key_of(byte);
+        let line = mirror.cosign(&changed, 2).unwrap().unwrap();
+        log.add_kept(&crowded, line, changed.public()).unwrap();
+    }
+    let private = SigningKey::from_bytes(&[99; 32]);
+    let public = private.verifying_key().to_bytes();
+    let regulator = NoteKey::new("tacitly/regulator/mirror", KeyUse::Cosignature, &public, private).unwrap();
+    log.add_kept(&crowded, mirror.cosign(&regulator, 3).unwrap().unwrap(), regulator.public()).unwrap();
+    drop(log);
+    let kept = world.open().kept().newest();
+    let shown: Vec<_> = kept.iter().map(|line| (line.witness.as_str(), line.size, line.time)).collect();
+    assert_eq!(shown, [("tacitly/regulator/mirror", 3, 3), ("tacitly/shop/mirror", 3, 2)]);
+    assert_eq!(files(&world.file("kept")).len(), 2, "one file for each mirror");
 }
 
 #[tokio::test]
@@ -144,35 +164,40 @@ async fn mirrors_until_killed() {
     let Some(folder) = folder() else { return };
     let log = open(&folder).unwrap();
     let mut mirror = open_copy(&folder.join(COPY));
-    copy_all(&mut mirror, &log, 100);
+    copy_all(&mut mirror, &log, 40);
 }
 
 #[tokio::test]
 async fn a_mirror_killed_at_any_write_point_goes_on_from_what_it_had() {
-    let points = [
-        ("mirror: written", [1, 2, 3]),
-        ("tile: before", [1, 2, 5]),
-        ("tile: written", [1, 2, 5]),
-        ("mirror: before the checkpoint", [1, 1, 1]),
-        ("replace: written", [1, 1, 1]),
-        ("replace: synchronised", [1, 1, 1]),
-        ("replace: renamed", [1, 1, 1]),
+    // What is on the disk of the copy when the process is killed there for the first, second, … time. A log of fewer
+    // than 256 entries has no index: every file that is replaced is the copy's.
+    let points: [(&str, &[u64]); 7] = [
+        ("mirror: written", &[40, 80, 200]),
+        ("mirror: before the checkpoint", &[200]),
+        ("tile: before", &[200, 200]),
+        ("tile: written", &[200, 200]),
+        ("replace: written", &[200]),
+        ("replace: synchronised", &[200]),
+        ("replace: renamed", &[200]),
     ];
-    for (point, times) in points {
-        for times in times {
-            let world = World::closed(600).await;
+    for (point, sizes) in points {
+        for (times, size) in (1..).zip(sizes) {
+            let times = if point == "mirror: written" { size / 40 } else { times };
+            let world = World::closed(200).await;
             let fatal = format!("{point}#{times}");
             let mut process =
                 child(&world, "mirror::mirrors_until_killed").env("TACITLY_TEST_FATAL_POINT", &fatal).spawn().unwrap();
             assert_eq!(process.wait().unwrap().signal(), Some(9), "{fatal}");
             let log = world.open();
             let mut mirror = open_copy(&world.file(COPY));
-            assert!(mirror.size() > 0 || times == 1, "{fatal}: what was durable is still there");
-            copy_all(&mut mirror, &log, 100);
+            assert_eq!(mirror.size(), *size, "{fatal}");
+            let whole = mirror.checkpoint().is_some();
+            assert_eq!(whole, point == "replace: renamed", "{fatal}");
+            copy_all(&mut mirror, &log, 40);
             assert_eq!(mirror.checkpoint().unwrap().checkpoint(), log.checkpoint().unwrap().checkpoint(), "{fatal}");
             drop(mirror);
             let report = check(&world.file(COPY));
-            assert!(report.is_sound() && report.entries == 600, "{fatal}: {report:?}");
+            assert!(report.is_sound() && report.entries == 200, "{fatal}: {report:?}");
         }
     }
 }

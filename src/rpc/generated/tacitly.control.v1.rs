@@ -140,6 +140,12 @@ pub struct AddDatasetRequest {
     /// peers that may run every kind of job on it, decided without a person
     #[prost(string, repeated, tag = "10")]
     pub allow: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// the days that the data describe, 2026-01-01/2026-03-31; empty: not stated
+    #[prost(string, tag = "11")]
+    pub period: ::prost::alloc::string::String,
+    /// the document with the lawful basis, absolute, on the daemon's machine; empty: none
+    #[prost(string, tag = "12")]
+    pub basis: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -183,6 +189,12 @@ pub struct Dataset {
     pub rules: ::prost::alloc::vec::Vec<Rule>,
     #[prost(string, tag = "12")]
     pub added: ::prost::alloc::string::String,
+    /// empty: not stated
+    #[prost(string, tag = "13")]
+    pub period: ::prost::alloc::string::String,
+    /// the commitment to the lawful basis; empty: none
+    #[prost(string, tag = "14")]
+    pub basis: ::prost::alloc::string::String,
 }
 /// A frame is a dataset for one job: its key columns, in the memory of the daemon and nowhere else. The header comes first,
 /// then any number of batches. Handing it over is its owner's approval of one job of this kind with this peer.
@@ -248,7 +260,8 @@ pub struct RemoveDatasetRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveDatasetReply {}
-/// One record of a dataset with what shows that it belongs to the dataset's fingerprint, for an arbiter.
+/// One record of a dataset with what shows that it belongs to the dataset's fingerprint, for an arbiter. That it was opened,
+/// to whom and why stands in the log before it is handed out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenRecordRequest {
     #[prost(string, tag = "1")]
@@ -262,6 +275,12 @@ pub struct OpenRecordRequest {
     /// that version's file, absolute, on the daemon's machine; empty: the dataset's
     #[prost(string, tag = "4")]
     pub file: ::prost::alloc::string::String,
+    /// the party that it is opened to
+    #[prost(string, tag = "5")]
+    pub to: ::prost::alloc::string::String,
+    /// a code; empty: dispute
+    #[prost(string, tag = "6")]
+    pub purpose: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenRecordReply {
@@ -275,6 +294,34 @@ pub struct OpenRecordReply {
     /// in the order of the record
     #[prost(string, repeated, tag = "4")]
     pub columns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// about this opening, in our log
+    #[prost(string, tag = "5")]
+    pub entry: ::prost::alloc::string::String,
+}
+/// The salt under the commitment to a dataset's lawful basis, for an arbiter who is shown the document. On record as above.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenBasisRequest {
+    #[prost(string, tag = "1")]
+    pub dataset: ::prost::alloc::string::String,
+    /// of an earlier version; empty: the present one
+    #[prost(string, tag = "2")]
+    pub fingerprint: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub to: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub purpose: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenBasisReply {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub salt: ::prost::bytes::Bytes,
+    /// the commitment
+    #[prost(string, tag = "2")]
+    pub basis: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub fingerprint: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub entry: ::prost::alloc::string::String,
 }
 /// What a peer may do with a dataset. Without a rule it may do nothing.
 #[derive(serde::Serialize)]
@@ -895,6 +942,27 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "OpenRecord"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn open_basis(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OpenBasisRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenBasisReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/OpenBasis",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "OpenBasis"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn add_frame(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::AddFrameRequest>,
@@ -1360,6 +1428,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::OpenRecordRequest>,
         ) -> std::result::Result<tonic::Response<super::OpenRecordReply>, tonic::Status>;
+        async fn open_basis(
+            &self,
+            request: tonic::Request<super::OpenBasisRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenBasisReply>, tonic::Status>;
         async fn add_frame(
             &self,
             request: tonic::Request<tonic::Streaming<super::AddFrameRequest>>,
@@ -2041,6 +2113,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OpenRecordSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/OpenBasis" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenBasisSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::OpenBasisRequest>
+                    for OpenBasisSvc<T> {
+                        type Response = super::OpenBasisReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OpenBasisRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::open_basis(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenBasisSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
