@@ -136,6 +136,14 @@ fn a_daemon_killed_with_the_result_in_hand_still_has_on_record_what_went_over_th
 }
 
 #[test]
+fn a_peer_that_restarts_before_it_has_signed_the_agreement_is_met_again_in_another_attempt() {
+    let stage = Stage::set();
+    let (job, seen) = stage.run(Script { forgets: true, ..stage.honest() });
+    assert!(job["state"] == "done" && job["attempt"] == 2, "{job}");
+    stage.is_exact(&seen);
+}
+
+#[test]
 fn a_peer_that_does_not_sign_the_agreement_gets_nothing_of_ours() {
     let stage = Stage::set();
     let seen =

@@ -91,7 +91,7 @@ impl Jobs {
         self.note_sizes(job, set.items(), theirs.items).await?;
         work.show("putting the agreement on record");
         let learners = learners((me, ready.wants_size), (job.peer, theirs.wants_size));
-        self.agree_on_record(job, &terms, theirs.dataset, &learners).await?;
+        self.agree_on_record(job, &terms, theirs.dataset, &learners, &ready).await?;
         let (ours, theirs_items) = (set.items(), theirs.items);
         let session =
             Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, ready: &ready, work };

@@ -130,13 +130,15 @@ impl Jobs {
     }
 
     /// Makes sure that the agreement on a job stands in our log with both signatures, before round 1. `theirs` is the
-    /// entry of the peer's data; `learners` learn the size of the intersection before anything else.
+    /// entry of the peer's data; `learners` learn the size of the intersection before anything else; `ready` is what we
+    /// have said last of our set.
     pub(super) async fn agree_on_record(
         self: &Arc<Self>,
         job: &Job,
         terms: &JobTerms,
         theirs: Option<LeafHash>,
         learners: &[PartyId],
+        ready: &pb::Ready,
     ) -> Result<(), Gone> {
         let (me, ours) = (self.settings.me, self.dataset_leaf(terms).await?);
         let body = agreement(job, terms, learners, |party| if party == me { ours } else { theirs })?;
@@ -155,6 +157,10 @@ impl Jobs {
                     return Err(Gone::Stopped);
                 }
                 _ => tokio::time::sleep(SOON).await,
+            }
+            // A process that began since knows nothing of this attempt, and would never sign.
+            if let Answer::Pending(_) = self.ask_within_window(job.peer, Ask::Ready(ready.clone())).await? {
+                return Err(Gone::Restarted);
             }
         };
         let wrong = || {

@@ -78,6 +78,8 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
+    /// Asked to sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
+    pub(crate) forgets: bool,
     /// It acknowledges nothing, and says neither that its session is over nor that the job is.
     pub(crate) never_ends: bool,
     /// As a witness it says every time that it knows another size of the log than the time before.
@@ -104,6 +106,7 @@ impl Script {
             stays_away: false,
             dawdles: false,
             abandons: false,
+            forgets: false,
             never_ends: false,
             contradicts: false,
             ready: |ready| ready,
@@ -398,6 +401,10 @@ impl Actor {
         match envelope {
             Envelope::Request { id, body } => {
                 let ask = pb::Request::decode(body).unwrap().what.unwrap();
+                if self.script.forgets && self.attempt == 1 && matches!(ask, Ask::Countersign(_)) {
+                    self.attempt = 0;
+                    return Some(Over::HungUp);
+                }
                 let body = pb::Reply { what: Some(self.answer(ask)) }.encode_to_vec().into();
                 // The answer goes out before whatever the question has brought about.
                 self.out.push_front(Envelope::Response { id, outcome: Ok(body) });
@@ -445,6 +452,8 @@ impl Actor {
                 let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
                 return Answer::Witnessed(pb::Witnessed { status: 409, body });
             }
+            Ask::Ready(_) if self.script.forgets && self.attempt == 0 => return Answer::Pending(pb::Pending {}),
+            Ask::Countersign(_) if self.script.forgets && self.attempt == 0 => return Answer::Busy(pb::Busy {}),
             Ask::Ready(_) if self.script.has_signed.is_some() => {}
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
