@@ -209,7 +209,7 @@ impl Jobs {
     pub(super) async fn attest_version(&self, name: &str, version: &StoredFingerprint) -> Result<Recorded, Trouble> {
         let _one = self.datasets.recording().await;
         let subject = about_dataset(name);
-        let entries = self.store.entries(&subject, Kind::Dataset.as_str()).await?;
+        let entries = self.store.entries(&subject, Kind::Dataset.as_str(), self.log.origin()).await?;
         if let Some(known) = entry_about(&entries, version)? {
             return self.logged(known.clone()).await;
         }

@@ -96,10 +96,10 @@ impl Jobs {
         self.logged(stored).await
     }
 
-    /// The last entry of this kind that we put on record about something. One that a killed daemon had not logged yet
-    /// is logged now.
+    /// The last entry of this kind that we put on record about something in this log. One that a killed daemon had not
+    /// logged yet is logged now.
     pub(super) async fn recorded(&self, subject: &str, kind: &str) -> Result<Option<Recorded>, Trouble> {
-        match self.store.entry(subject, kind).await? {
+        match self.store.entry(subject, kind, self.log.origin()).await? {
             Some(stored) => Ok(Some(self.logged(stored).await?)),
             None => Ok(None),
         }
@@ -108,7 +108,9 @@ impl Jobs {
     /// The same entry, logged now if a killed daemon had not logged it yet.
     pub(super) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
         let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
-        if let Some(index) = stored.log_index {
+        // What stands behind the log as it was opened may be known to the ledger alone: of a log that was lost and taken
+        // back from a copy.
+        if let Some(index) = stored.log_index.filter(|index| *index < self.opened_with) {
             return Ok(Recorded { entry, index });
         }
         let index = self.entering.enter(stored).await?;
@@ -285,19 +287,20 @@ impl Jobs {
     /// Whether what came of a job is on record, or never will be.
     pub(super) async fn is_result_recorded(&self, job: &Job) -> Result<bool, Trouble> {
         let subject = about(job);
-        Ok(self.store.entry(&subject, "result").await?.is_some()
-            || self.store.entry(&subject, "agreement").await?.is_none())
+        let log = self.log.origin();
+        Ok(self.store.entry(&subject, "result", log).await?.is_some()
+            || self.store.entry(&subject, "agreement", log).await?.is_none())
     }
 
-    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: results that did not get as far
-    /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: what stood in a log that was lost
+    /// and is not in the copy that was taken back, results that did not get as far as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
-        let ours = Origin::parse(self.log.origin()).map_err(unfit)?;
-        for stored in self.store.entries_to_log("result").await? {
-            // One that an earlier log of ours did not take any more belongs to no other.
-            if SignedEntry::parse(&stored.note).map_err(malformed)?.entry().header().log == ours {
-                self.entering.enter(stored).await?;
-            }
+        let log = self.log.origin();
+        for lost in self.store.entries_from(self.opened_with, log).await? {
+            self.entering.enter(lost).await?;
+        }
+        for left_out in self.store.entries_to_log("result", log).await? {
+            self.entering.enter(left_out).await?;
         }
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");

@@ -14,8 +14,14 @@ pub struct StoredEntry {
     pub log_index: Option<u64>,
 }
 
-const SELECT: &str =
-    "SELECT number, note, log_index FROM entries WHERE subject = $1 AND kind = $2 ORDER BY number DESC";
+/// A party may have begun another log after it lost one: entries of that one say so, and count for nothing here.
+const SELECT: &str = "SELECT number, note, log_index FROM entries
+    WHERE subject = $1 AND kind = $2 AND instr(note, $3) > 0 ORDER BY number DESC";
+
+/// What stands in every entry of this log.
+fn of_log(origin: &str) -> Vec<u8> {
+    format!("\"log\":\"{origin}\"").into_bytes()
+}
 
 impl Store {
     /// Notes an entry that is about to be logged. What it is about may have several; the last one counts.
@@ -72,29 +78,43 @@ impl Store {
         self.rows(query).await?.iter().map(|row| row.parse("id")).collect()
     }
 
-    /// The entries of a kind that are not known to stand in the log, oldest first.
+    /// The entries of a kind and a log that are not known to stand in it, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries_to_log(&self, kind: &str) -> Result<Vec<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note, log_index FROM entries WHERE kind = $1 AND log_index IS NULL ORDER BY number";
-        self.rows(statement(sql).bind(kind.to_owned())).await?.iter().map(read).collect()
+    pub async fn entries_to_log(&self, kind: &str, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries
+                   WHERE kind = $1 AND log_index IS NULL AND instr(note, $2) > 0 ORDER BY number";
+        self.rows(statement(sql).bind(kind.to_owned()).bind(of_log(log))).await?.iter().map(read).collect()
     }
 
-    /// Every entry of a kind about something, the last one first.
+    /// The entries of a log that were noted to stand in it from this index on, in its order.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, StoreError> {
-        self.rows(statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned())).await?.iter().map(read).collect()
+    pub async fn entries_from(&self, log_index: u64, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries
+                   WHERE log_index >= $1 AND instr(note, $2) > 0 ORDER BY log_index";
+        let from = count("the index of an entry", log_index)?;
+        self.rows(statement(sql).bind(from).bind(of_log(log))).await?.iter().map(read).collect()
     }
 
-    /// The last entry of a kind about something.
+    /// Every entry of a kind about something in this log, the last one first.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entry(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, StoreError> {
-        self.row(statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned())).await?.as_ref().map(read).transpose()
+    pub async fn entries(&self, subject: &str, kind: &str, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        let query = statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned()).bind(of_log(log));
+        self.rows(query).await?.iter().map(read).collect()
+    }
+
+    /// The last entry of a kind about something in this log.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entry(&self, subject: &str, kind: &str, log: &str) -> Result<Option<StoredEntry>, StoreError> {
+        let query = statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned()).bind(of_log(log));
+        self.row(query).await?.as_ref().map(read).transpose()
     }
 }
 

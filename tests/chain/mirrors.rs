@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tacitly::trial::{Party, Setup, introduce, until};
+use tacitly::trial::{Party, Setup, await_link, introduce, until};
 
-use crate::support::setup;
+use crate::support::{Pair, mobiles, setup};
 use crate::world::{append, copy_folder, json, run};
 
 /// Bank, whose log the shop may mirror. The regulator would like to, and is not entitled.
@@ -144,4 +144,77 @@ async fn a_mirror_takes_no_more_of_its_disk_than_it_was_given() {
     // It stops before the next piece.
     assert!((MIB / 2..MIB + MIB / 2).contains(&bytes) && copy["size"] == 0, "{copy}");
     assert!(head(&bank)["kept"].as_array().unwrap().is_empty());
+}
+
+fn count(party: &Party, kind: &str) -> usize {
+    json(&party.home, &["log", "tail", "--kind", kind, "-n", "100"]).0.as_array().unwrap().len()
+}
+
+/// A job runs, and its evidence holds.
+fn proves_a_job(pair: &Pair) -> String {
+    let job = pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+    let id = job["id"].as_str().unwrap().to_owned();
+    let file = pair.file("job.evidence").display().to_string();
+    pair.bank.tacitly(&["evidence", &id, "--out", &file]).unwrap();
+    assert!(run(&pair.bank.home, &["evidence", "verify", &file]).status.success());
+    id
+}
+
+#[test]
+fn what_the_ledger_knows_beyond_the_copy_goes_into_the_log_again() {
+    let mut pair = Pair::with(
+        setup().set("TACITLY_ATTESTATION__MIRRORS", "[shop]"),
+        setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]"),
+    );
+    pair.datasets(&mobiles(0..50), &mobiles(30..80));
+    proves_a_job(&pair);
+    let whole = || {
+        let head = head(&pair.bank);
+        (head["kept"][0]["size"] == head["size"]).then(|| head["size"].as_u64().unwrap())
+    };
+    let size = until(whole).unwrap();
+    pair.shop.kill();
+    // Nobody but the bank hears of this one.
+    pair.dataset_at("bank", "mobile", "cn-mobile", &mobiles(0..60));
+    assert_eq!((count(&pair.bank, "dataset"), head(&pair.bank)["size"].as_u64()), (2, Some(size + 1)));
+    pair.bank.kill();
+    let log = pair.bank.home.join("log");
+    fs::remove_dir_all(&log).unwrap();
+    copy_folder(&folder_of(&mirrors(&pair.shop)[0]), &log);
+    assert_eq!(count(&pair.bank, "dataset"), 1);
+
+    pair.bank.serve().unwrap();
+    let again = until(|| (count(&pair.bank, "dataset") == 2).then_some(()));
+    assert!(again.is_some(), "{}", pair.bank.log());
+    pair.shop.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    proves_a_job(&pair);
+    assert_eq!(count(&pair.bank, "dataset"), 2, "it stands there once");
+    assert!(json(&pair.bank.home, &["log", "fsck", "--signatures"]).1);
+}
+
+#[test]
+fn a_log_that_follows_a_lost_one_says_who_we_are_and_takes_nothing_for_recorded() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..50), &mobiles(30..80));
+    let before = proves_a_job(&pair);
+    pair.bank.kill();
+    fs::remove_dir_all(pair.bank.home.join("log")).unwrap();
+    let file = pair.bank.home.join("party.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    let config = match config.contains("[attestation]\n") {
+        true => config.replace("[attestation]\n", "[attestation]\norigin = \"tacitly/bank/2\"\n"),
+        false => format!("{config}\n[attestation]\norigin = \"tacitly/bank/2\"\n"),
+    };
+    fs::write(&file, config).unwrap();
+
+    pair.bank.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    let there = until(|| (count(&pair.bank, "party") == 1 && count(&pair.bank, "policy") >= 1).then_some(()));
+    assert!(there.is_some(), "{}", pair.bank.log());
+    assert_eq!(pair.bank.tacitly(&["evidence", &before]).unwrap_err().code(), "evidence-none");
+    proves_a_job(&pair);
+    assert_eq!((count(&pair.bank, "dataset"), count(&pair.bank, "result")), (1, 1));
+    let (report, sound) = json(&pair.bank.home, &["log", "fsck", "--signatures"]);
+    assert!(sound && report["log"] == "tacitly/bank/2", "{report}");
 }
