@@ -13,7 +13,7 @@ use super::terms::JobTerms;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Decision;
-use crate::store::{Created, Job, JobChange, NewJob, Role, Signature};
+use crate::store::{Created, Job, JobChange, NewJob, Role, Signature, StoreError};
 
 /// How long a peer that is starting or stopping is left alone.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
@@ -162,7 +162,11 @@ impl Jobs {
         let key = self.store.peer(from).await?.signing_key;
         key.verify(super::TERMS_CONTEXT, &job.terms_hash.0, &signature).map_err(|_| wrong())?;
         let change = JobChange { their_signature: Some(signature), ..JobChange::by(from.as_str()) };
-        self.store.advance(job.id, &[State::Proposed.name()], State::Approved.name(), change).await?;
+        match self.store.advance(job.id, &[State::Proposed.name()], State::Approved.name(), change).await {
+            // The peer's own word and its answer to our proposal may come at the same moment, and say the same.
+            Ok(_) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.desk.bump();
         Ok(())
     }
