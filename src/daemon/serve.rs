@@ -260,6 +260,9 @@ async fn run(
     // The log is held first: nothing is entered before it is known not to be an old copy.
     jobs.keep_witnessed();
     jobs.keep_mirrors();
+    if let Err(error) = jobs.enter_lost().await {
+        tracing::error!(%error, "what the log has lost is not in it again yet");
+    }
     desk.open(&jobs);
     tokio::spawn(keep_standing(jobs.clone()));
     jobs.take_up_all().await?;

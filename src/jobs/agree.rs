@@ -118,7 +118,8 @@ impl Jobs {
             their_items: None,
             by: from.to_string(),
         };
-        let job = match self.store.create_job(new).await? {
+        let created = self.store.create_job(new).await.map_err(Trouble::from);
+        let job = match created.inspect_err(|why| self.refuse_meeting(from, &terms, why))? {
             Created::New(job) => job,
             Created::Existing(job) => return Ok(decision_on(&job)),
         };

@@ -6,6 +6,7 @@ use tacitly_attestation::entry::SignedEntry;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
+use super::office::Jobs;
 use super::record::malformed;
 use super::trouble::internal;
 use crate::chain::Log;
@@ -40,12 +41,46 @@ impl Entering {
                 Some(index) => index,
                 None => this.log.append(stored.note).await?.index,
             };
-            if stored.log_index != Some(index) {
-                this.store.place_entry(stored.number, index).await?;
-            }
+            this.store.place_entry(stored.number, index).await?;
             Ok(index)
         });
         entered.await.map_err(|_| internal("entering into the log ended unexpectedly"))?
+    }
+}
+
+impl Jobs {
+    /// Puts into the log again what stood in it and is not there: the log was lost and taken back from a copy. Before
+    /// anything else is entered, so that the ledger's places hold for the log that is here. What cannot be entered now is
+    /// when somebody asks for it, or at the next start.
+    ///
+    /// # Errors
+    /// Trouble of the store or the log.
+    pub async fn enter_lost(&self) -> Result<(), Trouble> {
+        let origin = self.log.origin();
+        // Marked in one step, for a start that is cut short.
+        self.store.lose_entries(self.log.head().size, origin).await?;
+        if let Some(last) = self.store.last_placed_entry(origin).await?
+            && let Some(index) = last.log_index
+        {
+            let log = self.log.clone();
+            let there = spawn_blocking(move || log.entry(index)).await;
+            let there = there.map_err(|_| internal("the log was left while it was read"))??;
+            if there != last.note {
+                // Another copy than the one that the ledger knows: nothing stands where it was.
+                self.store.lose_entries(0, origin).await?;
+            }
+        }
+        let lost = self.store.lost_entries(origin).await?;
+        if !lost.is_empty() {
+            tracing::warn!(
+                entries = lost.len(),
+                "the ledger knows entries that the log has lost: they are entered again"
+            );
+        }
+        for entry in lost {
+            self.entering.enter(entry).await?;
+        }
+        Ok(())
     }
 }
 

@@ -100,8 +100,6 @@ pub struct Jobs {
     pub(super) closing_entries: tokio::sync::Mutex<()>,
     /// Takes entries from the ledger to the log.
     pub(super) entering: Entering,
-    /// How many entries the log held when it was opened.
-    pub(super) opened_with: u64,
     /// Held while whom we trust is put on record.
     pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
@@ -192,7 +190,6 @@ impl Jobs {
             closing: CancellationToken::new(),
             settings,
             entering: Entering::new(store.clone(), log.clone()),
-            opened_with: log.head().size,
             store,
             signer,
             log,

@@ -25,8 +25,12 @@ const ENOUGH_BYTES: usize = 64 << 10;
 const BUSY_TRIES: u32 = 40;
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Entries that are compared at most, on either side.
+/// Entries that are compared at most, on either side, and their bytes.
 const MOST: usize = 1 << 20;
+const MOST_BYTES: usize = 1 << 30;
+
+/// How long a peer's log may take to come to its end.
+const LONGEST: Duration = Duration::from_secs(600);
 
 impl Jobs {
     /// Compares what we recorded of our jobs with `peer` with what it recorded. Entries younger than `grace` may be
@@ -40,7 +44,9 @@ impl Jobs {
         let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
         let peer: PartyId = peer.parse().map_err(|_| unknown())?;
         let known = self.store.peer(peer).await?;
-        let theirs = self.entries_of(peer, known.signing_key.as_bytes()).await?;
+        let theirs = tokio::time::timeout(LONGEST, self.entries_of(peer, known.signing_key.as_bytes())).await;
+        let endless = || Trouble::new(codes::PEER_FAILED, format!("{peer} has not shown its whole log in 10 minutes"));
+        let theirs = theirs.map_err(|_| endless().with(peer))??;
         let log = self.log.clone();
         let ours = spawn_blocking(move || own_entries(&log, peer)).await;
         let ours = ours.map_err(|_| internal("the log was left while it was read"))??;
@@ -57,15 +63,13 @@ impl Jobs {
         logs.sort_by_key(|log| log.head.time);
         // What is shown must go on from this: what we cosigned, later what was shown before.
         let mut known = logs.last().map(|log| log.head.checkpoint.clone());
-        let (mut entries, mut from) = (Vec::new(), 0);
+        let (mut entries, mut from, mut bytes) = (Vec::new(), 0, 0);
         loop {
             let page = self.ask_for_entries(peer, from, known.as_ref()).await?;
             if page.checkpoint.is_empty() {
-                return if known.is_none() {
-                    Ok(entries)
-                } else {
-                    Err(lie("its log is empty, and it has signed entries"))
-                };
+                // It has begun a log a moment ago, or says so: that proves nothing.
+                let text = format!("{peer} shows no log at the moment");
+                return Err(Trouble::new(codes::PEER_FAILED, text).with(peer));
             }
             let checkpoint =
                 SignedCheckpoint::parse(&page.checkpoint).map_err(|_| lie("its checkpoint cannot be read"))?;
@@ -76,7 +80,7 @@ impl Jobs {
                 return Err(lie("its checkpoint is not signed by its key"));
             }
             match &known {
-                None => {}
+                None => return Err(unwitnessed(peer, &stated.origin)),
                 Some(known) if known.checkpoint().origin == stated.origin => {
                     self.hold_against(peer, known, &checkpoint, &page.proof, &keys).await?;
                 }
@@ -84,14 +88,12 @@ impl Jobs {
                 Some(_) => {
                     // It may have several logs; each is held against what we cosigned of it.
                     logs.retain(|log| log.key.name() == stated.origin);
-                    let Some(log) = logs.pop() else {
-                        let text = format!("{peer} shows the log {:?}, which it has not had us witness", stated.origin);
-                        return Err(Trouble::new(codes::PEER_FAILED, text).with(peer));
-                    };
+                    let log = logs.pop().ok_or_else(|| unwitnessed(peer, &stated.origin))?;
                     known = Some(log.head.checkpoint);
                     continue;
                 }
             }
+            let mut brought = 0;
             for shown in &page.entries {
                 let (path, rest) = shown.path.as_chunks();
                 let path: Vec<Hash> = path.iter().copied().map(Hash).collect();
@@ -100,13 +102,18 @@ impl Jobs {
                 if !rest.is_empty() || held.is_err() || shown.index < from {
                     return Err(lie("it shows an entry that its log does not hold"));
                 }
-                let entry = SignedEntry::parse(&shown.entry).map_err(|_| lie("an entry cannot be read"))?;
+                let entry = concerning(&shown.entry, self.settings.me);
+                let entry = entry.ok_or_else(|| lie("it shows an entry that is not about a job with us"))?;
+                bytes += shown.entry.len();
+                brought += shown.entry.len() + shown.path.len();
                 entries.push(Placed { index: shown.index, entry });
             }
             if page.next >= stated.size {
                 return Ok(entries);
             }
-            if page.next <= from || entries.len() > MOST {
+            // An honest page looks far or brings much.
+            let little = page.next < from.saturating_add(LOOKED_THROUGH) && brought < ENOUGH_BYTES;
+            if page.next <= from || little || entries.len() > MOST || bytes > MOST_BYTES {
                 return Err(lie("its log does not come to an end"));
             }
             from = page.next;
@@ -181,6 +188,11 @@ impl Jobs {
         let page = spawn_blocking(move || page(&log, to, asked.from, known)).await;
         Ok(Answer::Entries(page.map_err(|_| internal("the log was left while it was read"))??))
     }
+}
+
+fn unwitnessed(peer: PartyId, origin: &str) -> Trouble {
+    let text = format!("{peer} shows the log {origin:?}, which it has not had us witness yet: ask again in a while");
+    Trouble::new(codes::PEER_FAILED, text).with(peer)
 }
 
 fn lie(peer: PartyId, what: &str) -> Trouble {

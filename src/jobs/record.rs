@@ -108,9 +108,7 @@ impl Jobs {
     /// The same entry, logged now if a killed daemon had not logged it yet.
     pub(super) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
         let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
-        // What stands behind the log as it was opened may be known to the ledger alone: of a log that was lost and taken
-        // back from a copy.
-        if let Some(index) = stored.log_index.filter(|index| *index < self.opened_with) {
+        if let Some(index) = stored.log_index {
             return Ok(Recorded { entry, index });
         }
         let index = self.entering.enter(stored).await?;
@@ -292,13 +290,10 @@ impl Jobs {
             || self.store.entry(&subject, "agreement", log).await?.is_none())
     }
 
-    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: what stood in a log that was lost
-    /// and is not in the copy that was taken back, results that did not get as far as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: results that did not get as far
+    /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
         let log = self.log.origin();
-        for lost in self.store.entries_from(self.opened_with, log).await? {
-            self.entering.enter(lost).await?;
-        }
         for left_out in self.store.entries_to_log("result", log).await? {
             self.entering.enter(left_out).await?;
         }

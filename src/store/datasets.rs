@@ -166,7 +166,10 @@ impl Store {
             return Err(StoreError::not_found("dataset", name));
         }
         write.note(by, "dataset-removed", json!({ "dataset": name })).await?;
-        write.commit().await
+        write.commit().await?;
+        // The seeds and salts that went are in no file of the store any more.
+        self.cut_log().await;
+        Ok(())
     }
 }
 

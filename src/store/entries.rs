@@ -44,7 +44,7 @@ impl Store {
     /// [`StoreError::Io`].
     pub async fn place_entry(&self, number: u64, log_index: u64) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
-        let query = statement("UPDATE entries SET log_index = $2 WHERE number = $1")
+        let query = statement("UPDATE entries SET log_index = $2, lost = 0 WHERE number = $1")
             .bind(count("the number of an entry", number)?)
             .bind(count("the index of an entry", log_index)?);
         write.run(query).await?;
@@ -88,15 +88,35 @@ impl Store {
         self.rows(statement(sql).bind(kind.to_owned()).bind(of_log(log))).await?.iter().map(read).collect()
     }
 
-    /// The entries of a log that were noted to stand in it from this index on, in its order.
+    /// The entry of a log that was noted to stand in it last.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries_from(&self, log_index: u64, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
+    pub async fn last_placed_entry(&self, log: &str) -> Result<Option<StoredEntry>, StoreError> {
         let sql = "SELECT number, note, log_index FROM entries
-                   WHERE log_index >= $1 AND instr(note, $2) > 0 ORDER BY log_index";
-        let from = count("the index of an entry", log_index)?;
-        self.rows(statement(sql).bind(from).bind(of_log(log))).await?.iter().map(read).collect()
+                   WHERE log_index IS NOT NULL AND instr(note, $1) > 0 ORDER BY log_index DESC LIMIT 1";
+        self.row(statement(sql).bind(of_log(log))).await?.as_ref().map(read).transpose()
+    }
+
+    /// Notes that what stood in a log from this index on does so no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::Io`].
+    pub async fn lose_entries(&self, from: u64, log: &str) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        let sql = "UPDATE entries SET log_index = NULL, lost = 1 WHERE log_index >= $1 AND instr(note, $2) > 0";
+        write.run(statement(sql).bind(count("the index of an entry", from)?).bind(of_log(log))).await?;
+        write.commit().await
+    }
+
+    /// The entries of a log that stood in it and do so no more, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn lost_entries(&self, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries WHERE lost = 1 AND instr(note, $1) > 0 ORDER BY number";
+        self.rows(statement(sql).bind(of_log(log))).await?.iter().map(read).collect()
     }
 
     /// Every entry of a kind about something in this log, the last one first.

@@ -1,7 +1,7 @@
 //! A consortium whose members keep copies of each other's logs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tacitly::trial::{Party, Setup, await_link, introduce, until};
@@ -174,22 +174,38 @@ fn what_the_ledger_knows_beyond_the_copy_goes_into_the_log_again() {
     };
     let size = until(whole).unwrap();
     pair.shop.kill();
-    // Nobody but the bank hears of this one.
-    pair.dataset_at("bank", "mobile", "cn-mobile", &mobiles(0..60));
-    assert_eq!((count(&pair.bank, "dataset"), head(&pair.bank)["size"].as_u64()), (2, Some(size + 1)));
-    pair.bank.kill();
+    // Nobody but the bank hears of these.
+    for rows in 51..54 {
+        pair.dataset_at("bank", "mobile", "cn-mobile", &mobiles(0..rows));
+    }
+    assert_eq!((count(&pair.bank, "dataset"), head(&pair.bank)["size"].as_u64()), (4, Some(size + 3)));
     let log = pair.bank.home.join("log");
-    fs::remove_dir_all(&log).unwrap();
-    copy_folder(&folder_of(&mirrors(&pair.shop)[0]), &log);
+    let put = |pair: &mut Pair, copy: &Path| {
+        pair.bank.kill();
+        fs::remove_dir_all(&log).unwrap();
+        copy_folder(copy, &log);
+    };
+    let copy = folder_of(&mirrors(&pair.shop)[0]);
+    put(&mut pair, &copy);
     assert_eq!(count(&pair.bank, "dataset"), 1);
-
     pair.bank.serve().unwrap();
-    let again = until(|| (count(&pair.bank, "dataset") == 2).then_some(()));
-    assert!(again.is_some(), "{}", pair.bank.log());
+    assert_eq!(count(&pair.bank, "dataset"), 4, "{}", pair.bank.log());
+
+    // Another copy in its place, which holds more and at other places than the ledger notes.
+    pair.bank.kill();
+    let later = pair.file("later");
+    copy_folder(&log, &later);
+    put(&mut pair, &copy);
+    pair.bank.serve().unwrap();
+    pair.dataset_at("bank", "mobile", "cn-mobile", &mobiles(0..60));
+    put(&mut pair, &later);
+    pair.bank.serve().unwrap();
+    assert_eq!(count(&pair.bank, "dataset"), 5, "{}", pair.bank.log());
+
     pair.shop.serve().unwrap();
     await_link(&pair.bank, &pair.shop).unwrap();
     proves_a_job(&pair);
-    assert_eq!(count(&pair.bank, "dataset"), 2, "it stands there once");
+    assert_eq!(count(&pair.bank, "dataset"), 5, "each stands there once");
     assert!(json(&pair.bank.home, &["log", "fsck", "--signatures"]).1);
 }
 
