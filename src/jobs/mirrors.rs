@@ -99,6 +99,7 @@ impl Jobs {
                     self.tell_kept(peer, copies, name).await?;
                 }
             }
+            *pause = PAUSE;
             tokio::select! {
                 _ = news.changed() => {}
                 () = self.link_restored(peer, link) => return Ok(()),
