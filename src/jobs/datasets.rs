@@ -172,7 +172,12 @@ impl Datasets {
     pub async fn list(&self) -> Result<Vec<DatasetView>, Trouble> {
         let mut views = Vec::new();
         for dataset in self.store.datasets().await? {
-            views.push(self.view(&dataset).await?);
+            match self.view(&dataset).await {
+                Ok(view) => views.push(view),
+                // It was forgotten since, as frames are when their job is over.
+                Err(error) if error.code == codes::DATASET_UNKNOWN => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(views)
     }
