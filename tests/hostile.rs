@@ -415,12 +415,7 @@ fn who_shows_its_mirror_another_log_than_it_has_signed_is_named_and_nothing_of_i
         stage.logs(rule);
         stage.logs("protocol-violation");
         play.abort();
-        let copies = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"))
-            .args(["log", "mirrors", "--json", "--home"])
-            .arg(&stage.bank.home)
-            .output()
-            .unwrap();
-        let copies: serde_json::Value = serde_json::from_slice(&copies.stdout).unwrap();
+        let copies = stage.bank.tacitly(&["log", "mirrors"]).unwrap();
         let nothing = "tacitly-log@v1 tacitly/mallory\n".len();
         assert_eq!((&copies[0]["size"], &copies[0]["bytes"]), (&0.into(), &nothing.into()), "{case}: {copies}");
         stage.goes_on();

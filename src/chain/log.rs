@@ -413,16 +413,13 @@ impl Log {
         key: &VerifierKey,
     ) -> Result<(), ChainError> {
         let bad = || ChainError::BadCosignature { witness: key.name().to_owned() };
-        let stated = checkpoint.checkpoint();
-        let keys = KeyRing::from_iter([self.key().public().clone()]);
-        let signed = checkpoint.verify(&keys);
-        if stated.origin != self.origin() || !signed.is_ok_and(|signed| !signed.is_empty()) {
+        if !checkpoint.is_of(self.key().public()) {
             return Err(bad());
         }
         // Of what the mirror sent, our own line and its own are kept and no others.
         let own = (self.origin(), self.key().public().id());
         let own = checkpoint.signatures().iter().find(|line| (line.name(), line.key_id()) == own).ok_or_else(bad)?;
-        let mut bare = SignedCheckpoint::new(stated).map_err(|_| bad())?;
+        let mut bare = SignedCheckpoint::new(checkpoint.checkpoint()).map_err(|_| bad())?;
         bare.add(own.clone());
         locked(&self.0.kept).add(&self.0.core.folder, bare, line, key)
     }

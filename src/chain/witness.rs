@@ -277,7 +277,6 @@ fn parse(bytes: &[u8]) -> Option<Witnessed> {
     let key = VerifierKey::parse(key).ok()?;
     let checkpoint = SignedCheckpoint::parse(checkpoint.as_bytes()).ok()?;
     // What was signed by the log when it was stored still is, or the file was changed.
-    let signed = checkpoint.verify(&KeyRing::from_iter([key.clone()])).is_ok_and(|signed| !signed.is_empty());
     let head = Head { checkpoint, time: time.parse().ok()? };
-    (signed && head.checkpoint.checkpoint().origin == key.name()).then_some(Witnessed { key, head })
+    head.checkpoint.is_of(&key).then_some(Witnessed { key, head })
 }

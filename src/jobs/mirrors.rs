@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
-use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, NoteSignature, VerifierKey};
 use tacitly_core::PartyId;
 use tokio::task::spawn_blocking;
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::internal;
+use super::trouble::{internal, lie};
 use crate::chain::{ChainError, Log, LogName, Mirror, NoteKey, SEGMENT, Witnessed};
 use crate::codes::{self, Trouble};
 
@@ -140,7 +139,7 @@ impl Jobs {
             tracing::warn!(%peer, "what we cosigned of its log is older than our copy: the witness was taken back");
             return Ok(false);
         }
-        let lie = |what: &str| Trouble::new(codes::PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer);
+        let lie = |what: &str| lie(peer, what);
         // Only the checkpoint may be missing.
         let mut copied = pb::Copied::default();
         if mirror.size() < stated.size {
@@ -150,11 +149,7 @@ impl Jobs {
                 return Err(lie("its log holds fewer entries than it has signed"));
             }
         }
-        let (proof, rest) = copied.proof.as_chunks();
-        if !rest.is_empty() {
-            return Err(lie("its proof cannot be read"));
-        }
-        let proof: Vec<Hash> = proof.iter().copied().map(Hash).collect();
+        let proof = message::read_hashes(&copied.proof).ok_or_else(|| lie("its proof cannot be read"))?;
         let Some(mut mirror) = copies.remove(&name) else { return Ok(false) };
         let adding = spawn_blocking(move || {
             let added = mirror.add(copied.entries.iter().map(Bytes::as_ref), &proof, &toward);
@@ -262,8 +257,7 @@ fn piece(log: &Log, from: u64, size: u64) -> Result<pb::Copied, ChainError> {
         Ok(bytes < ENOUGH_BYTES)
     })?;
     let until = from.saturating_add(piece.entries.len() as u64);
-    let proof = log.consistency(until, size)?;
-    piece.proof = proof.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into();
+    piece.proof = message::write_hashes(&log.consistency(until, size)?);
     Ok(piece)
 }
 

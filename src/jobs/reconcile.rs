@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use tacitly_attestation::checkpoint::SignedCheckpoint;
 use tacitly_attestation::entry::SignedEntry;
-use tacitly_attestation::hash::{Hash, leaf_hash};
+use tacitly_attestation::hash::leaf_hash;
 use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::tree::{verify_consistency, verify_inclusion};
 use tacitly_attestation::witness::ForkEvidence;
 use tacitly_core::PartyId;
 use tokio::task::spawn_blocking;
 
-use super::message::{Answer, Ask, generated as pb};
+use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::internal;
+use super::trouble::{internal, lie};
 use crate::chain::{ChainError, Log, Placed, Reconciled, concerns, reconcile};
 use crate::codes::{self, Trouble};
 
@@ -75,10 +75,10 @@ impl Jobs {
                 SignedCheckpoint::parse(&page.checkpoint).map_err(|_| lie("its checkpoint cannot be read"))?;
             let stated = checkpoint.checkpoint();
             let key = VerifierKey::new(&stated.origin, KeyUse::Text, key).map_err(|_| lie("its log has no name"))?;
-            let keys = KeyRing::from_iter([key]);
-            if !checkpoint.verify(&keys).is_ok_and(|signed| !signed.is_empty()) {
+            if !checkpoint.is_of(&key) {
                 return Err(lie("its checkpoint is not signed by its key"));
             }
+            let keys = KeyRing::from_iter([key]);
             match &known {
                 None => return Err(unwitnessed(peer, &stated.origin)),
                 Some(known) if known.checkpoint().origin == stated.origin => {
@@ -95,11 +95,10 @@ impl Jobs {
             }
             let mut brought = 0;
             for shown in &page.entries {
-                let (path, rest) = shown.path.as_chunks();
-                let path: Vec<Hash> = path.iter().copied().map(Hash).collect();
+                let path = message::read_hashes(&shown.path).ok_or_else(|| lie("its proof cannot be read"))?;
                 let leaf = leaf_hash(&shown.entry);
                 let held = verify_inclusion(&leaf, shown.index, stated.size, &path, &stated.root);
-                if !rest.is_empty() || held.is_err() || shown.index < from {
+                if held.is_err() || shown.index < from {
                     return Err(lie("it shows an entry that its log does not hold"));
                 }
                 let entry = concerning(&shown.entry, self.settings.me);
@@ -154,10 +153,7 @@ impl Jobs {
         keys: &KeyRing,
     ) -> Result<(), Trouble> {
         let (old, new) = (known.checkpoint(), shown.checkpoint());
-        let (proof, rest) = proof.as_chunks();
-        if !rest.is_empty() {
-            return Err(lie(peer, "its proof cannot be read"));
-        }
+        let proof = message::read_hashes(proof).ok_or_else(|| lie(peer, "its proof cannot be read"))?;
         if new.size < old.size {
             let what = format!(
                 "it shows {} entries of the log {:?} and has signed {}: it hides some, or has an old copy",
@@ -165,7 +161,6 @@ impl Jobs {
             );
             return Err(lie(peer, &what));
         }
-        let proof: Vec<Hash> = proof.iter().copied().map(Hash).collect();
         if verify_consistency(old.size, &old.root, new.size, &new.root, &proof).is_ok() {
             return Ok(());
         }
@@ -195,10 +190,6 @@ fn unwitnessed(peer: PartyId, origin: &str) -> Trouble {
     Trouble::new(codes::PEER_FAILED, text).with(peer)
 }
 
-fn lie(peer: PartyId, what: &str) -> Trouble {
-    Trouble::new(codes::PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer)
-}
-
 /// What our log holds of jobs with that party from an index on, and the proof that it goes on from the tree of `known`
 /// entries.
 fn page(log: &Log, to: PartyId, from: u64, known: u64) -> Result<pb::Entries, ChainError> {
@@ -211,14 +202,14 @@ fn page(log: &Log, to: PartyId, from: u64, known: u64) -> Result<pb::Entries, Ch
         page.next = index + 1;
         if let Some(signed) = concerning(entry, to) {
             let path = log.inclusion(index, size)?;
-            let path: Vec<u8> = path.iter().flat_map(|hash| hash.0).collect();
+            let path = message::write_hashes(&path);
             bytes += entry.len() + path.len();
-            page.entries.push(pb::LogEntry { index, entry: signed.encode().into(), path: path.into() });
+            page.entries.push(pb::LogEntry { index, entry: signed.encode().into(), path });
         }
         Ok(bytes < ENOUGH_BYTES)
     })?;
     if 0 < known && known < size {
-        page.proof = log.consistency(known, size)?.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into();
+        page.proof = message::write_hashes(&log.consistency(known, size)?);
     }
     Ok(page)
 }

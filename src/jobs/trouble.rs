@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use tacitly_core::PartyId;
+
 use super::tally::TALLY;
 use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
@@ -76,6 +78,11 @@ pub(super) fn of(failure: &Failure) -> Trouble {
         who: failure.who,
         stage: failure.stage.clone(),
     }
+}
+
+/// What the peer says or shows breaks the rules.
+pub(super) fn lie(peer: PartyId, what: &str) -> Trouble {
+    Trouble::new(codes::PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer)
 }
 
 /// A mistake of ours that nobody can mend from outside.

@@ -4,41 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tacitly::trial::{Party, Setup, await_link, introduce, until};
+use tacitly::trial::{Party, await_link, introduce, until};
 
 use crate::support::{Pair, mobiles, setup};
-use crate::world::{append, copy_folder, json, run};
+use crate::world::{Consortium, append, copy_folder, head, json, put_log, run};
 
-/// Bank, whose log the shop may mirror. The regulator would like to, and is not entitled.
-struct Consortium {
-    _folder: tempfile::TempDir,
-    bank: Party,
-    shop: Party,
-    regulator: Party,
+/// The shop may mirror the bank's log. The regulator would like to, and is not entitled.
+fn consortium() -> Consortium {
+    let of_bank = || setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]");
+    Consortium::start_each([setup().set("TACITLY_ATTESTATION__MIRRORS", "[shop]"), of_bank(), of_bank()])
 }
 
-impl Consortium {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let start = |name: &str, setup: Setup| Party::start(folder.path(), name, setup).unwrap();
-        let bank = start("bank", setup().set("TACITLY_ATTESTATION__MIRRORS", "[shop]"));
-        let of_bank = || setup().set("TACITLY_ATTESTATION__MIRROR_OF", "[bank]");
-        let (shop, regulator) = (start("shop", of_bank()), start("regulator", of_bank()));
-        introduce(&bank, &shop).unwrap();
-        introduce(&bank, &regulator).unwrap();
-        Self { _folder: folder, bank, shop, regulator }
-    }
-
-    /// Puts entries into the bank's log while its daemon does not run, and starts it.
-    async fn grow(&mut self, first: u64, count: u64) {
-        let _stopped = self.bank.stop();
-        append(&self.bank.home, "bank", first, count).await;
-        self.bank.serve().unwrap();
-    }
-}
-
-fn head(party: &Party) -> Value {
-    json(&party.home, &["log", "head"]).0
+/// Puts entries into the bank's log, and starts it.
+async fn grow(three: &mut Consortium, first: u64, count: u64) {
+    three.append(first, count).await;
+    three.bank.serve().unwrap();
 }
 
 fn mirrors(party: &Party) -> Vec<Value> {
@@ -64,15 +44,15 @@ fn folder_of(mirror: &Value) -> PathBuf {
 
 #[tokio::test]
 async fn a_lost_log_is_taken_back_from_the_copy_of_an_entitled_member() {
-    let mut three = Consortium::start();
-    three.grow(0, 600).await;
+    let mut three = consortium();
+    grow(&mut three, 0, 600).await;
     let size = await_kept(&three);
     assert!(size >= 600);
     let words = String::from_utf8(run(&three.bank.home, &["log", "head"]).stdout).unwrap();
     assert!(words.contains(&format!("kept: the first {size} by tacitly/shop/mirror")), "{words}");
     // The copy follows the log, also over a kill of the mirror.
     three.shop.kill();
-    three.grow(600, 40).await;
+    grow(&mut three, 600, 40).await;
     three.shop.serve().unwrap();
     let size = await_kept(&three);
     assert!(size >= 640);
@@ -92,21 +72,19 @@ async fn a_lost_log_is_taken_back_from_the_copy_of_an_entitled_member() {
 
     // The bank's disk is gone.
     three.bank.kill();
-    let log = three.bank.home.join("log");
-    fs::remove_dir_all(&log).unwrap();
-    copy_folder(&copy, &log);
+    three.put_log(&copy);
     three.bank.serve().unwrap();
     assert_eq!(three.bank.tacitly(&["status"]).unwrap()["warnings"], serde_json::json!([]));
     assert!(json(&three.bank.home, &["log", "fsck"]).1);
     assert!(await_kept(&three) >= size, "the mirror says it again, though there is nothing new");
-    three.grow(640, 3).await;
+    grow(&mut three, 640, 3).await;
     assert!(await_kept(&three) >= size + 3, "it goes on as before");
 }
 
 #[tokio::test]
 async fn a_copy_that_was_altered_is_named_and_not_vouched_for() {
-    let mut three = Consortium::start();
-    three.grow(0, 10).await;
+    let mut three = consortium();
+    grow(&mut three, 0, 10).await;
     let size = await_kept(&three);
     three.shop.kill();
     let copy = folder_of(&mirrors(&three.shop)[0]);
@@ -118,7 +96,7 @@ async fn a_copy_that_was_altered_is_named_and_not_vouched_for() {
     let (report, sound) = json(&three.shop.home, &["log", "fsck", "--folder", &copy.display().to_string()]);
     assert!(!sound && report["findings"][0]["entry"].is_u64(), "{report}");
     three.shop.serve().unwrap();
-    three.grow(10, 5).await;
+    grow(&mut three, 10, 5).await;
     let said = until(|| three.shop.log().contains("is damaged").then_some(()));
     assert!(said.is_some(), "{}", three.shop.log());
     let kept = head(&three.bank)["kept"].as_array().unwrap().clone();
@@ -182,8 +160,7 @@ fn what_the_ledger_knows_beyond_the_copy_goes_into_the_log_again() {
     let log = pair.bank.home.join("log");
     let put = |pair: &mut Pair, copy: &Path| {
         pair.bank.kill();
-        fs::remove_dir_all(&log).unwrap();
-        copy_folder(copy, &log);
+        put_log(&pair.bank, copy);
     };
     let copy = folder_of(&mirrors(&pair.shop)[0]);
     put(&mut pair, &copy);

@@ -1,56 +1,17 @@
 //! Three daemons that witness each other's logs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use tacitly::trial::{Party, await_link, introduce, until};
+use tacitly::trial::{await_link, until};
 use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::witness::ForkEvidence;
 
 use crate::support::setup;
-use crate::world::{append, await_cosignatures, copy_folder, forks, head, json, log_key, run};
-
-/// Bank, shop and regulator, each linked with both others.
-struct Consortium {
-    folder: tempfile::TempDir,
-    bank: Party,
-    shop: Party,
-    regulator: Party,
-}
-
-impl Consortium {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let start = |name: &str| Party::start(folder.path(), name, setup()).unwrap();
-        let (bank, shop, regulator) = (start("bank"), start("shop"), start("regulator"));
-        introduce(&bank, &shop).unwrap();
-        introduce(&bank, &regulator).unwrap();
-        introduce(&shop, &regulator).unwrap();
-        Self { folder, bank, shop, regulator }
-    }
-
-    /// Puts entries into the bank's log while its daemon does not run.
-    async fn append(&mut self, first: u64, count: u64) {
-        let _stopped = self.bank.stop();
-        append(&self.bank.home, "bank", first, count).await;
-    }
-
-    fn copy_of_log(&self, name: &str) -> PathBuf {
-        let copy = self.folder.path().join(name);
-        copy_folder(&self.bank.home.join("log"), &copy);
-        copy
-    }
-
-    fn put_log(&self, copy: &Path) {
-        let log = self.bank.home.join("log");
-        fs::remove_dir_all(&log).unwrap();
-        copy_folder(copy, &log);
-    }
-}
+use crate::world::{Consortium, append, await_cosignatures, forks, head, json, log_key, run};
 
 #[tokio::test]
 async fn every_peer_cosigns_what_is_recorded_also_after_it_was_away() {
-    let mut three = Consortium::start();
+    let mut three = Consortium::start(setup);
     three.append(0, 3).await;
     three.bank.serve().unwrap();
     let first = await_cosignatures(&three.bank, &["regulator", "shop"]);
@@ -71,7 +32,7 @@ async fn every_peer_cosigns_what_is_recorded_also_after_it_was_away() {
 
 #[tokio::test]
 async fn a_restored_old_copy_of_the_log_takes_no_entries_and_says_why() {
-    let mut three = Consortium::start();
+    let mut three = Consortium::start(setup);
     three.append(0, 4).await;
     let old = three.copy_of_log("old");
     append(&three.bank.home, "bank", 4, 3).await;
@@ -101,7 +62,7 @@ async fn a_restored_old_copy_of_the_log_takes_no_entries_and_says_why() {
 
 #[tokio::test]
 async fn a_log_that_tells_two_histories_is_caught_by_its_witnesses_and_the_file_convicts_it() {
-    let mut three = Consortium::start();
+    let mut three = Consortium::start(setup);
     let _stopped = three.bank.stop();
     let empty = three.copy_of_log("empty");
     let size = crate::world::open_log(&three.bank.home, "bank").head().size;

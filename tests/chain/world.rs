@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tacitly::chain::{Log, NoteKey};
 use tacitly::store::{FileSigner, NoteSigner, Signer};
-use tacitly::trial::{Party, until};
+use tacitly::trial::{Party, Setup, introduce, until};
 use tacitly_attestation::entry::{Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -127,4 +127,54 @@ pub(crate) fn forks(party: &Party) -> Vec<PathBuf> {
         name.starts_with("fork-") && name.ends_with(".txt")
     };
     paths.filter(is_fork).collect()
+}
+
+/// Bank, shop and regulator, each linked with both others.
+pub(crate) struct Consortium {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) bank: Party,
+    pub(crate) shop: Party,
+    pub(crate) regulator: Party,
+}
+
+impl Consortium {
+    /// All of them set up alike.
+    pub(crate) fn start(setup: impl Fn() -> Setup) -> Self {
+        Self::start_each([setup(), setup(), setup()])
+    }
+
+    /// Bank, shop and regulator, each set up in its own way.
+    pub(crate) fn start_each([bank, shop, regulator]: [Setup; 3]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |name: &str, setup: Setup| Party::start(folder.path(), name, setup).unwrap();
+        let (bank, shop, regulator) = (start("bank", bank), start("shop", shop), start("regulator", regulator));
+        introduce(&bank, &shop).unwrap();
+        introduce(&bank, &regulator).unwrap();
+        introduce(&shop, &regulator).unwrap();
+        Self { folder, bank, shop, regulator }
+    }
+
+    /// Puts entries into the bank's log while its daemon does not run.
+    pub(crate) async fn append(&mut self, first: u64, count: u64) {
+        let _stopped = self.bank.stop();
+        append(&self.bank.home, "bank", first, count).await;
+    }
+
+    pub(crate) fn copy_of_log(&self, name: &str) -> PathBuf {
+        let copy = self.folder.path().join(name);
+        copy_folder(&self.bank.home.join("log"), &copy);
+        copy
+    }
+
+    /// Puts a copy in the place of the bank's log, whose daemon does not run.
+    pub(crate) fn put_log(&self, copy: &Path) {
+        put_log(&self.bank, copy);
+    }
+}
+
+/// Puts a copy in the place of a party's log, whose daemon does not run.
+pub(crate) fn put_log(party: &Party, copy: &Path) {
+    let log = party.home.join("log");
+    fs::remove_dir_all(&log).unwrap();
+    copy_folder(copy, &log);
 }

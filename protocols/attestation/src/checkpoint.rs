@@ -142,6 +142,14 @@ impl SignedCheckpoint {
         self.note.add(signature);
     }
 
+    /// Whether it is a checkpoint of the log that signs with `key`: it names that log, and the log's line verifies.
+    #[must_use]
+    pub fn is_of(&self, log: &VerifierKey) -> bool {
+        let keys = KeyRing::from_iter([log.clone()]);
+        let signed = self.verify(&keys).is_ok_and(|signed| !signed.is_empty());
+        signed && self.checkpoint.origin == log.name()
+    }
+
     /// The trusted keys that signed.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A full disk is said to be one, loses nothing, and once there is room again the same log goes on.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -21,9 +21,26 @@ async fn fill(log: &Log) -> ChainError {
     panic!("2 GB were written");
 }
 
-fn full(error: &ChainError) {
+pub(super) fn full(error: &ChainError) {
     assert!(error.is_disk_full(), "{error}");
     assert!(error.to_string().contains("free some space"), "{error}");
+}
+
+/// The same command, with the signal ignored that comes with a limit, as the daemon does; a shell is what can say so here.
+pub(super) fn meets_limits(run: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(run.get_program()).args(run.get_args());
+    command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdout(Stdio::piped());
+    command
+}
+
+/// Does something while no file may have more bytes than this.
+pub(super) async fn limited<T>(bytes: u64, what: impl AsyncFnOnce() -> T) -> T {
+    let unlimited = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), maximum: unlimited.maximum }).unwrap();
+    let done = what().await;
+    setrlimit(Resource::Fsize, unlimited).unwrap();
+    done
 }
 
 #[tokio::test]
@@ -31,12 +48,12 @@ fn full(error: &ChainError) {
 async fn fills_up_to_a_limit() {
     let Some(folder) = folder() else { return };
     let log = open(&folder).unwrap();
-    let unlimited = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: Some(1 << 20), maximum: unlimited.maximum }).unwrap();
-    full(&fill(&log).await);
-    full(&fill(&log).await);
+    limited(1 << 20, async || {
+        full(&fill(&log).await);
+        full(&fill(&log).await);
+    })
+    .await;
     let size = log.head().size;
-    setrlimit(Resource::Fsize, unlimited).unwrap();
     let leaf = log.append(entry(1)).await.unwrap();
     assert_eq!(leaf.index, size);
     say_acknowledged(leaf.index);
@@ -46,16 +63,7 @@ async fn fills_up_to_a_limit() {
 #[tokio::test]
 async fn a_file_size_limit_is_a_full_disk_and_the_log_outlives_it() {
     let world = World::new();
-    // The signal that comes with the limit is ignored, as the daemon does; a shell is what can say so here.
-    let run = child(&world, "full_disk::fills_up_to_a_limit");
-    let mut process = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
-        .arg(run.get_program())
-        .args(run.get_args())
-        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut process = meets_limits(&child(&world, "full_disk::fills_up_to_a_limit")).spawn().unwrap();
     let told = acknowledged(&mut process);
     assert!(process.wait().unwrap().success());
     assert!(told.len() > 20, "{told:?}");
@@ -106,7 +114,7 @@ async fn a_disk_without_room_is_a_full_disk_and_the_log_outlives_it() {
         .arg(run.get_program())
         .args(run.get_args())
         .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let told = acknowledged(&mut process);

@@ -11,6 +11,7 @@ use tacitly_attestation::note::{KeyUse, NoteSignature};
 
 use super::super::{ChainError, Log, Mirror, NoteKey};
 use super::crash::{child, folder};
+use super::full_disk::{full, limited, meets_limits};
 use super::{World, check, entry, files, key, open};
 
 const COPY: &str = "copy";
@@ -200,4 +201,46 @@ async fn a_mirror_killed_at_any_write_point_goes_on_from_what_it_had() {
             assert!(report.is_sound() && report.entries == 200, "{fatal}: {report:?}");
         }
     }
+}
+
+#[tokio::test]
+#[ignore = "the child of the test below"]
+async fn mirrors_up_to_a_limit() {
+    let Some(folder) = folder() else { return };
+    let log = open(&folder).unwrap();
+    let (newest, copy) = (log.checkpoint().unwrap(), folder.join(COPY));
+    let mut mirror = open_copy(&copy);
+    limited(1 << 20, async || {
+        let refused = loop {
+            if let Err(error) = give(&mut mirror, &log, 7, &newest) {
+                break error;
+            }
+        };
+        full(&refused);
+    })
+    .await;
+    // What was taken before is still there, and the copy goes on from it.
+    let before = mirror.size();
+    drop(mirror);
+    let mut mirror = open_copy(&copy);
+    assert_eq!((mirror.size(), mirror.checkpoint().is_some()), (before, false));
+    assert!(before > 20, "{before}");
+    copy_all(&mut mirror, &log, 7);
+}
+
+#[tokio::test]
+async fn a_mirror_on_a_full_disk_keeps_what_it_had_and_goes_on_when_there_is_room() {
+    let world = World::new();
+    let log = world.open();
+    for number in 0..80 {
+        let mut bytes = entry(number);
+        bytes.resize(20_000, b'x');
+        log.append(bytes).await.unwrap();
+    }
+    log.signed(80).await.unwrap();
+    drop(log);
+    let ended = meets_limits(&child(&world, "mirror::mirrors_up_to_a_limit")).status().unwrap();
+    assert!(ended.success());
+    let report = check(&world.file(COPY));
+    assert!(report.is_sound() && report.signed == Some(80), "{report:?}");
 }
