@@ -13,6 +13,9 @@ use serde_json::Value;
 /// How long a daemon may take to answer or to stop, and a link to come up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What `timeout` exits with after it ended a command.
+const TIMED_OUT: i32 = 124;
+
 /// A trial could not be set up, or a command of it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
@@ -57,14 +60,24 @@ pub struct Setup {
     pub listen: Option<SocketAddr>,
     /// It has no port for peers, and dials them.
     pub dials_only: bool,
+    /// How long one of its commands may take; if absent, as long as it likes. A test that fails while another of its
+    /// threads waits for a command ends by this.
+    pub command_limit: Option<Duration>,
 }
 
 impl Setup {
     /// A party of this program with nothing special about it.
     #[must_use]
     pub fn of(executable: impl Into<PathBuf>) -> Self {
-        let executable = executable.into();
-        Self { executable, cpu: None, environment: Vec::new(), advertise: None, listen: None, dials_only: false }
+        Self {
+            executable: executable.into(),
+            cpu: None,
+            environment: Vec::new(),
+            advertise: None,
+            listen: None,
+            dials_only: false,
+            command_limit: None,
+        }
     }
 
     /// The same with one more setting for the daemon, in the form of its environment.
@@ -149,19 +162,26 @@ impl Party {
     /// Runs a `tacitly` command for this party, as its own process, and returns what it printed as JSON.
     ///
     /// # Errors
-    /// [`TrialError::Command`] with its code and words if it fails.
+    /// [`TrialError::Command`] with its code and words if it fails; [`TrialError::Late`] past [`Setup::command_limit`].
     pub fn tacitly(&self, arguments: &[&str]) -> Result<Value, TrialError> {
-        let output = Command::new(&self.setup.executable)
-            .args(arguments)
-            .args(["--json", "--home"])
-            .arg(&self.home)
-            .stdin(Stdio::null())
-            .output()?;
+        let mut program = match self.setup.command_limit {
+            Some(limit) => {
+                let mut program = Command::new("timeout");
+                program.arg(limit.as_secs().to_string()).arg(&self.setup.executable);
+                program
+            }
+            None => Command::new(&self.setup.executable),
+        };
+        let output =
+            program.args(arguments).args(["--json", "--home"]).arg(&self.home).stdin(Stdio::null()).output()?;
         let command = arguments.join(" ");
         if output.status.success() {
             let text = String::from_utf8_lossy(&output.stdout);
             let late = |error| TrialError::Late(format!("`tacitly {command}` did not print JSON: {error}: {text}"));
             return serde_json::from_str(text.trim()).map_err(late);
+        }
+        if self.setup.command_limit.is_some() && output.status.code() == Some(TIMED_OUT) {
+            return Err(TrialError::Late(format!("`tacitly {command}` did not end in time:\n{}", self.log())));
         }
         let text = String::from_utf8_lossy(&output.stderr);
         let error = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or_default();

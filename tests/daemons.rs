@@ -82,9 +82,13 @@ fn a_peer_killed_before_the_exchange_is_lost_and_the_job_is_resumed_when_it_is_b
     // Nothing was agreed yet: the proposal waits for the peer, and no process hangs on it.
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| bank.tacitly(&submit));
-        let proposed = Pair::await_state(bank, &["proposed"]);
-        assert_eq!(proposed["stage"], "waiting for the peer to be reached");
+        let waits = until(|| {
+            let jobs = bank.tacitly(&["job", "list"]).ok()?;
+            let job = &jobs[0];
+            (job["state"] == "proposed" && job["stage"] == "waiting for the peer to be reached").then_some(())
+        });
         pair.shop.serve().unwrap();
+        assert!(waits.is_some(), "the proposal did not wait for the peer:\n{}", bank.log());
         let job = waiting.join().unwrap().unwrap();
         assert_eq!(job["result_items"], 1000);
     });

@@ -28,7 +28,8 @@ pub struct Pair {
 
 /// A setup with times that a test can wait for.
 pub fn setup() -> Setup {
-    Setup::of(env!("CARGO_BIN_EXE_tacitly"))
+    let limited = Some(Duration::from_mins(5));
+    Setup { command_limit: limited, ..Setup::of(env!("CARGO_BIN_EXE_tacitly")) }
         .set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 0.2)
         .set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 2)
         .set("TACITLY_LOG__LEVEL", "debug")
