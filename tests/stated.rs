@@ -1,5 +1,5 @@
 //! What an owner states about a dataset beside its rows goes on record with its fingerprint, and so does every opening,
-//! before it is handed out.
+//! before it is handed out, and every destruction.
 
 mod support;
 
@@ -9,10 +9,12 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use support::{Pair, mobiles, setup};
 use tacitly::attestation::commitment::{MAX_BASIS_BYTES, Salt, Subject, commit, opens};
-use tacitly::attestation::entry::{Body, DatasetEntry, LeafHash, OpeningEntry, SignedEntry};
+use tacitly::attestation::entry::{
+    Body, DatasetEntry, Erased, ErasureEntry, LeafHash, OpeningEntry, ResultEntry, SignedEntry,
+};
 use tacitly::chain::View;
 use tacitly::evidence::{check_basis, page};
 use tacitly::trial::{Party, TrialError, until};
@@ -42,6 +44,14 @@ fn openings(party: &Party) -> Vec<(LeafHash, OpeningEntry)> {
         _ => None,
     };
     entries(party).iter().filter_map(opening).collect()
+}
+
+fn erasures(party: &Party) -> Vec<ErasureEntry> {
+    let erasure = |entry: &SignedEntry| match entry.entry().body() {
+        Body::Erasure(erasure) => Some(erasure.clone()),
+        _ => None,
+    };
+    entries(party).iter().filter_map(erasure).collect()
 }
 
 /// A file with rows of their own, each with its number.
@@ -300,15 +310,16 @@ async fn ledger(party: &Party) -> SqliteConnection {
     sqlx::sqlite::SqliteConnectOptions::new().filename(party.home.join("tacitly.db")).connect().await.unwrap()
 }
 
-/// Puts a party back to the moment at which a version was in its ledger and its entry not yet in the log; not even in
-/// the ledger unless `signed`.
-async fn forget_entry(party: &Party, log: &Path, signed: bool) {
+/// Puts a party back to the moment at which its one entry of a kind was not yet in the log; not even in the ledger unless
+/// `signed`.
+async fn forget_entry(party: &Party, log: &Path, kind: &str, signed: bool) {
     let mut ledger = ledger(party).await;
     let sql = match signed {
-        true => "UPDATE entries SET log_index = NULL WHERE kind = 'dataset'",
-        false => "DELETE FROM entries WHERE kind = 'dataset'",
+        true => "UPDATE entries SET log_index = NULL WHERE kind = $1",
+        false => "DELETE FROM entries WHERE kind = $1",
     };
-    assert_eq!(ledger.execute(sql).await.unwrap().rows_affected(), 1);
+    let forgotten = sqlx::query(sql).bind(kind).execute(&mut ledger).await.unwrap();
+    assert_eq!(forgotten.rows_affected(), 1);
     ledger.close().await.unwrap();
     fs::remove_dir_all(party.home.join("log")).unwrap();
     copy_folder(log, &party.home.join("log"));
@@ -333,7 +344,7 @@ async fn a_daemon_killed_between_the_addition_and_the_entry_puts_on_record_what_
         add(&bank, &path, &["--period", FIRST_QUARTER, "--basis", &consent]).unwrap();
         let (known_leaf, known) = datasets(&bank).pop().unwrap();
         bank.kill();
-        forget_entry(&bank, &log, signed).await;
+        forget_entry(&bank, &log, "dataset", signed).await;
         fs::remove_file(&consent).unwrap();
         bank.serve().unwrap();
         assert!(datasets(&bank).is_empty());
@@ -365,7 +376,7 @@ async fn an_earlier_version_that_never_went_on_record_does_before_a_record_of_it
     add(&bank, &old, &["--period", FIRST_QUARTER]).unwrap();
     let known = datasets(&bank).pop().unwrap().1;
     bank.kill();
-    forget_entry(&bank, &log, false).await;
+    forget_entry(&bank, &log, "dataset", false).await;
     bank.serve().unwrap();
     let new = file_of(folder.path(), "new.csv", 60);
     add(&bank, &new, &[]).unwrap();
@@ -399,6 +410,8 @@ fn what_the_log_does_not_take_is_not_handed_out() {
     let at = |pair: &Pair, name: &str| pair.file(name).display().to_string();
     fs::write(at(&pair, "consent"), CONSENT).unwrap();
     add(&pair.bank, &at(&pair, "bank.csv"), &["--basis", &at(&pair, "consent")]).unwrap();
+    let spare = at(&pair, "bank.csv");
+    pair.bank.tacitly(&["dataset", "add", "spare", &spare, "--key", "mobile=cn-mobile"]).unwrap();
     let log = pair.bank.home.join("log");
     pair.bank.stop();
     copy_folder(&log, &pair.file("old"));
@@ -426,6 +439,10 @@ fn what_the_log_does_not_take_is_not_handed_out() {
     assert_eq!(open(&pair, &basis, "salt").unwrap_err().code(), "log-old");
     assert!(!pair.file("row").exists() && !pair.file("salt").exists());
     assert!(openings(&pair.bank).is_empty());
+    // What was to be destroyed is, and the next log that takes entries hears of it.
+    let remove = ["dataset", "remove", "spare"];
+    assert_eq!(pair.bank.tacitly(&remove).unwrap_err().code(), "log-old");
+    assert_eq!(pair.bank.tacitly(&remove).unwrap_err().code(), "dataset-unknown");
 
     pair.bank.kill();
     fs::remove_dir_all(&log).unwrap();
@@ -434,5 +451,75 @@ fn what_the_log_does_not_take_is_not_handed_out() {
     open(&pair, &record, "row").unwrap();
     open(&pair, &basis, "salt").unwrap();
     assert_eq!(openings(&pair.bank).len(), 3);
+    let erased = until(|| erasures(&pair.bank).pop()).expect("the erasure goes on record");
+    assert_eq!(erased.targets, [datasets(&pair.bank).last().unwrap().0]);
     assert!(is_sound(&pair.bank));
+}
+
+#[test]
+fn a_dataset_removed_is_on_record_as_erased_with_all_its_versions_and_no_other_of_its_name() {
+    let (folder, bank) = alone();
+    let path = file_of(folder.path(), "ids.csv", 20);
+    let remove = || bank.tacitly(&["dataset", "remove", "ids"]);
+    let leaves = || datasets(&bank).into_iter().map(|(leaf, _)| leaf).collect::<Vec<_>>();
+    add(&bank, &path, &[]).unwrap();
+    add(&bank, &path, &[]).unwrap();
+    remove().unwrap();
+    let [first] = &erasures(&bank)[..] else { panic!("one erasure") };
+    assert_eq!((&first.targets, first.erased), (&leaves(), Erased::Salts));
+    assert_eq!(remove().unwrap_err().code(), "dataset-unknown");
+    assert_eq!(erasures(&bank).len(), 1);
+
+    add(&bank, &path, &[]).unwrap();
+    remove().unwrap();
+    assert_eq!(erasures(&bank)[1].targets, leaves()[2..]);
+    assert!(is_sound(&bank));
+}
+
+#[test]
+fn a_result_purged_is_on_record_as_erased_once_where_there_was_one() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..40), &mobiles(20..60));
+    let (job, _) = pair.intersect().unwrap();
+    let id = job["id"].as_str().unwrap();
+    Pair::await_state(&pair.shop, &["done"]);
+    let results = |party: &Party| -> Vec<(LeafHash, ResultEntry)> {
+        let result = |entry: &SignedEntry| match entry.entry().body() {
+            Body::Result(result) => Some((entry.leaf(), result.clone())),
+            _ => None,
+        };
+        entries(party).iter().filter_map(result).collect()
+    };
+    for _ in 0..2 {
+        for party in [&pair.bank, &pair.shop] {
+            party.tacitly(&["job", "purge", id]).unwrap();
+        }
+    }
+    let [(leaf, result)] = &results(&pair.bank)[..] else { panic!("one result") };
+    assert!(result.output.is_some());
+    let [erasure] = &erasures(&pair.bank)[..] else { panic!("one erasure") };
+    assert_eq!((&erasure.targets[..], erasure.erased), (&[*leaf][..], Erased::SaltsAndRecords));
+    assert!(erasures(&pair.shop).is_empty(), "it received nothing");
+}
+
+#[tokio::test]
+async fn a_daemon_killed_between_a_removal_and_its_entry_records_it_at_the_next_start() {
+    let (folder, mut bank) = alone();
+    let path = file_of(folder.path(), "ids.csv", 20);
+    add(&bank, &path, &[]).unwrap();
+    bank.stop();
+    let log = folder.path().join("log-before");
+    copy_folder(&bank.home.join("log"), &log);
+    bank.serve().unwrap();
+    bank.tacitly(&["dataset", "remove", "ids"]).unwrap();
+    let known = erasures(&bank);
+    bank.kill();
+    forget_entry(&bank, &log, "erasure", true).await;
+    assert!(erasures(&bank).is_empty());
+    for _ in 0..2 {
+        bank.serve().unwrap();
+        until(|| (erasures(&bank) == known).then_some(())).expect("the erasure goes on record once");
+        bank.stop();
+    }
+    assert!(is_sound(&bank));
 }

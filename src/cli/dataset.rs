@@ -19,7 +19,7 @@ pub(crate) enum Dataset {
     Add(Add),
     /// List datasets with their rules.
     List,
-    /// Forget a dataset; the file stays where it is.
+    /// Forget a dataset and destroy what opens its fingerprints; the file stays where it is.
     Remove {
         /// The dataset's name.
         name: String,

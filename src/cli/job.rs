@@ -43,7 +43,7 @@ pub(crate) enum Job {
     Cancel(Which),
     /// Go on with a suspended job.
     Resume(Which),
-    /// Wipe a job's result and secrets; the ledger keeps that it was.
+    /// Wipe a job's result and secrets; the ledger keeps that it was, and the log that it was wiped.
     Purge(Which),
 }
 

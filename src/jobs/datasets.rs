@@ -182,16 +182,6 @@ impl Datasets {
         Ok(views)
     }
 
-    /// Forgets a dataset; its file stays.
-    ///
-    /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store.
-    pub async fn remove(&self, name: &str, by: &str) -> Result<(), Trouble> {
-        self.store.remove_dataset(name, by).await?;
-        self.frames.forget(name);
-        Ok(())
-    }
-
     /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty. Returns the rule in full.
     ///
     /// # Errors

@@ -96,7 +96,11 @@ mod tests {
 
     use super::*;
     use crate::chain::NoteKey;
-    use crate::store::{Sealer, SealingKey};
+    use crate::store::{NewEntry, Sealer, SealingKey};
+
+    fn new(number: u8) -> NewEntry {
+        NewEntry { subject: "job:1".to_owned(), kind: "tick".to_owned(), note: entry(number) }
+    }
 
     fn entry(number: u8) -> Vec<u8> {
         let header = Header {
@@ -127,7 +131,7 @@ mod tests {
         let log = Log::open(&folder.path().join("log"), key).unwrap();
         let entering = Entering::new(store.clone(), log.clone());
         for number in 0..ENTRIES {
-            let stored = store.put_entry("job:1", "tick", &entry(number)).await.unwrap();
+            let stored = store.put_entry(new(number)).await.unwrap();
             let asking: Vec<_> = (0..6)
                 .map(|_| {
                     let (entering, stored) = (entering.clone(), stored.clone());

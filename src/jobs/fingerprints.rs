@@ -229,6 +229,6 @@ impl Jobs {
     }
 }
 
-fn unreadable(reason: Reason) -> Trouble {
+pub(super) fn unreadable(reason: Reason) -> Trouble {
     internal(&format!("a stored fingerprint cannot be read: {reason}"))
 }

@@ -17,7 +17,7 @@ use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, Format, Frame, KeySpec, Source};
 use crate::policy::{Receivers, Rule};
-use crate::store::{Dataset, JobFilter, JobId, NewFingerprint, StoreError};
+use crate::store::{Dataset, JobFilter, JobId, NewFingerprint};
 
 /// What the ledger keeps in place of a file's format.
 const KIND: &str = "frame";
@@ -180,13 +180,13 @@ impl Jobs {
 
     /// Forgets a frame, unless a job that is not over uses it.
     pub(super) async fn forget_frame(&self, name: &str) -> Result<(), Trouble> {
-        match self.store.remove_dataset(name, "daemon").await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => {
+        match self.remove_dataset(name, "daemon").await {
+            Err(trouble) if trouble.code == codes::DATASET_UNKNOWN => {
                 self.datasets.frames.forget(name);
                 Ok(())
             }
-            Err(StoreError::InUse { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(trouble) if trouble.code == codes::DATASET_IN_USE => Ok(()),
+            removed => removed,
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
 //! | `fingerprints.rs` | what a dataset is on record as |
 //! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
+//! | `erasures.rs` | what is destroyed, and that it was |
 //! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
 //! | `record.rs`, `standing.rs`, `entering.rs` | what goes on record, and its way into the log |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
@@ -34,6 +35,7 @@ mod buckets;
 mod datasets;
 mod desk;
 mod entering;
+mod erasures;
 mod explain;
 mod fingerprints;
 mod frames;

@@ -493,15 +493,6 @@ impl Jobs {
         self.view(&job)
     }
 
-    /// Wipes the result of a job that is over; the ledger keeps that it was.
-    ///
-    /// # Errors
-    /// [`codes::JOB_STATE`] if it is not over, or trouble of the store.
-    pub async fn purge(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
-        let job = self.find(id).await?;
-        self.view(&self.store.purge(job.id, by).await?)
-    }
-
     /// Streams our rows of a finished job as a file.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! | `party`, `policy` | at the start, if they changed | this party |
 //! | `agreement` | before round 1 of a job | both parties; each has its own, in its own log |
 //! | `result` | before the result is released, or when a job ends without one | this party |
+//! | `erasure` | in one step with what is destroyed: a dataset removed, a job purged | this party |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit};
 use tacitly_attestation::entry::{
-    AgreementEntry, Body, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, MalformedEntry, Nonce, Origin,
-    Participant, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, Time, TranscriptDigest,
+    self, AgreementEntry, Body, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, MalformedEntry, Nonce,
+    Origin, Participant, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, Time, TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyRing, KeyUse, NoteSignature, VerifierKey};
@@ -31,7 +32,7 @@ use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::store::{Job, NoteSigner, PublicKey, StoredEntry};
+use crate::store::{Job, NewEntry, NoteSigner, PublicKey, StoredEntry};
 
 /// The version of the intersection protocol that agreements name.
 const PROTOCOL_VERSION: u64 = 1;
@@ -92,8 +93,8 @@ impl Jobs {
     /// Puts an entry on record. It is in our log, durable, when this returns.
     pub(super) async fn record(&self, subject: &str, entry: SignedEntry) -> Result<Recorded, Trouble> {
         let kind = entry.entry().kind().to_string();
-        let stored = self.store.put_entry(subject, &kind, &entry.encode()).await?;
-        self.logged(stored).await
+        let new = NewEntry { subject: subject.to_owned(), kind, note: entry.encode() };
+        self.logged(self.store.put_entry(new).await?).await
     }
 
     /// The last entry of this kind that we put on record about something in this log. One that a killed daemon had not
@@ -290,12 +291,14 @@ impl Jobs {
             || self.store.entry(&subject, "agreement", log).await?.is_none())
     }
 
-    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: results that did not get as far
-    /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: results and erasures that did
+    /// not get as far as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
         let log = self.log.origin();
-        for left_out in self.store.entries_to_log("result", log).await? {
-            self.entering.enter(left_out).await?;
+        for kind in [entry::Kind::Result, entry::Kind::Erasure] {
+            for left_out in self.store.entries_to_log(kind.as_str(), log).await? {
+                self.entering.enter(left_out).await?;
+            }
         }
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");

@@ -159,7 +159,7 @@ impl Control for Service {
         request: Request<control::RemoveDatasetRequest>,
     ) -> Answer<control::RemoveDatasetReply> {
         let by = actor(&request);
-        self.jobs.datasets().remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.jobs.remove_dataset(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemoveDatasetReply {}))
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::database::Write;
 use super::record::{Row, count, moment, statement};
-use super::{NewFingerprint, Store, StoreError};
+use super::{NewEntry, NewFingerprint, Store, StoreError, StoredEntry};
 
 /// A dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,22 +154,28 @@ impl Store {
         self.rows(statement(SELECT).bind(None::<String>)).await?.iter().map(read).collect()
     }
 
-    /// Forgets a dataset with every rule about it. The file itself is not touched.
+    /// Forgets a dataset with every rule about it, and puts down the entries that say so. The file itself is not touched.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::InUse`] while unfinished jobs compute on it;
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn remove_dataset(&self, name: &str, by: &str) -> Result<(), StoreError> {
+    pub async fn remove_dataset(
+        &self,
+        name: &str,
+        by: &str,
+        entries: Vec<NewEntry>,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
         let mut write = self.begin().await?;
         write.refuse_in_use("dataset", name).await?;
         if write.run(statement("DELETE FROM datasets WHERE name = $1").bind(name.to_owned())).await? == 0 {
             return Err(StoreError::not_found("dataset", name));
         }
         write.note(by, "dataset-removed", json!({ "dataset": name })).await?;
+        let stored = write.put_entries(entries).await?;
         write.commit().await?;
         // The seeds and salts that went are in no file of the store any more.
         self.cut_log().await;
-        Ok(())
+        Ok(stored)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
 
+use super::database::Write;
 use super::record::{Row, count, statement};
 use super::{JobId, Store, StoreError};
 
@@ -12,6 +13,17 @@ pub struct StoredEntry {
     pub note: Vec<u8>,
     /// Where it stands in the log, once it does.
     pub log_index: Option<u64>,
+}
+
+/// An entry that goes into the ledger in one step with what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEntry {
+    /// What it is about.
+    pub subject: String,
+    /// Its kind.
+    pub kind: String,
+    /// The signed note.
+    pub note: Vec<u8>,
 }
 
 /// A party may have begun another log after it lost one: entries of that one say so, and count for nothing here.
@@ -28,13 +40,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn put_entry(&self, subject: &str, kind: &str, note: &[u8]) -> Result<StoredEntry, StoreError> {
+    pub async fn put_entry(&self, new: NewEntry) -> Result<StoredEntry, StoreError> {
         let mut write = self.begin().await?;
-        let sql = "INSERT INTO entries (subject, kind, note) VALUES ($1, $2, $3) RETURNING number";
-        let query = statement(sql).bind(subject.to_owned()).bind(kind.to_owned()).bind(note.to_vec());
-        let number = write.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
+        let stored = write.put_entry(new).await?;
         write.commit().await?;
-        Ok(StoredEntry { number, note: note.to_vec(), log_index: None })
+        Ok(stored)
     }
 
     /// Notes where an entry stands in the log.
@@ -135,6 +145,26 @@ impl Store {
     pub async fn entry(&self, subject: &str, kind: &str, log: &str) -> Result<Option<StoredEntry>, StoreError> {
         let query = statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned()).bind(of_log(log));
         self.row(query).await?.as_ref().map(read).transpose()
+    }
+}
+
+impl Write {
+    /// Notes an entry together with what it is about.
+    pub(crate) async fn put_entry(&mut self, new: NewEntry) -> Result<StoredEntry, StoreError> {
+        let NewEntry { subject, kind, note } = new;
+        let sql = "INSERT INTO entries (subject, kind, note) VALUES ($1, $2, $3) RETURNING number";
+        let query = statement(sql).bind(subject).bind(kind).bind(note.clone());
+        let number = self.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
+        Ok(StoredEntry { number, note, log_index: None })
+    }
+
+    /// Notes several of them.
+    pub(crate) async fn put_entries(&mut self, new: Vec<NewEntry>) -> Result<Vec<StoredEntry>, StoreError> {
+        let mut stored = Vec::new();
+        for new in new {
+            stored.push(self.put_entry(new).await?);
+        }
+        Ok(stored)
     }
 }
 

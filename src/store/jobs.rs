@@ -8,7 +8,8 @@ use super::database::Write;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
 use super::secrets::Purpose;
 use super::{
-    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, NewEvent, NewJob, Role, Sealer, Store, StoreError,
+    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, NewEntry, NewEvent, NewJob, Role, Sealer, Store,
+    StoreError, StoredEntry,
 };
 
 /// The most jobs listed at once when the caller names no limit.
@@ -212,12 +213,18 @@ impl Store {
         Ok(job)
     }
 
-    /// Erases the result of a job that has ended. Its line in the ledger and its audit trail stay.
+    /// Erases the result of a job that has ended, and puts down the entries that say so. Its line in the ledger and its
+    /// audit trail stay.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the job has not ended; [`StoreError::DiskFull`],
     /// [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn purge(&self, id: JobId, by: &str) -> Result<Job, StoreError> {
+    pub async fn purge(
+        &self,
+        id: JobId,
+        by: &str,
+        entries: Vec<NewEntry>,
+    ) -> Result<(Job, Vec<StoredEntry>), StoreError> {
         let mut write = self.begin().await?;
         let row = write.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
         let mut job = read(&row)?;
@@ -233,9 +240,10 @@ impl Store {
         let event =
             NewEvent { job: Some(id), actor: by.to_owned(), kind: "job-purged".to_owned(), detail: Value::Null };
         write.append(event).await?;
+        let stored = write.put_entries(entries).await?;
         write.commit().await?;
         self.cut_log().await;
-        Ok(job)
+        Ok((job, stored))
     }
 }
 

@@ -48,7 +48,7 @@ mod signer;
 pub use backup::restore;
 pub use database::{Clock, Store};
 pub use datasets::{Dataset, DatasetKey, NewDataset};
-pub use entries::StoredEntry;
+pub use entries::{NewEntry, StoredEntry};
 pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
 pub use fingerprints::{NewBasis, NewFingerprint, StoredFingerprint};

@@ -258,10 +258,13 @@ async fn a_purge_erases_the_result_and_keeps_the_line() {
     let world = World::new();
     let store = world.furnished().await;
     let job = a_job(&store).await.id;
-    assert!(matches!(store.purge(job, "operator").await, Err(StoreError::Conflict { .. })), "not while it runs");
+    assert!(
+        matches!(store.purge(job, "operator", Vec::new()).await, Err(StoreError::Conflict { .. })),
+        "not while it runs"
+    );
     let result = JobResult::Whole { bytes: b"rows", items: 4 };
     store.finish(job, &["proposed"], "done", JobChange::by("daemon"), result).await.unwrap();
-    let purged = store.purge(job, "operator").await.unwrap();
+    let (purged, _) = store.purge(job, "operator", Vec::new()).await.unwrap();
     assert!(purged.purged_at.is_some());
     assert_eq!((purged.state.as_str(), purged.result_items), ("done", Some(4)));
     assert!(store.result(job).await.unwrap().is_none());

@@ -66,21 +66,24 @@ async fn a_peer_or_dataset_of_an_unfinished_job_stays_and_goes_after_it_with_its
     let job = a_job(&store).await.id;
     for refused in [
         store.remove_peer(shop, "operator").await,
-        store.remove_dataset("customers", "operator").await,
+        store.remove_dataset("customers", "operator", Vec::new()).await.map(drop),
         store.add_dataset(new_dataset("customers"), &fingerprint(), true, "operator").await.map(drop),
     ] {
         let refused = refused.unwrap_err();
         assert!(matches!(&refused, StoreError::InUse { jobs, .. } if *jobs == [job]), "{refused}");
     }
     store.finish(job, &["proposed"], "refused", JobChange::by("policy"), JobResult::Nothing).await.unwrap();
-    store.remove_dataset("customers", "operator").await.unwrap();
+    store.remove_dataset("customers", "operator", Vec::new()).await.unwrap();
     assert!(store.rules(None).await.unwrap().is_empty(), "a later dataset of this name starts with no rule");
     store.remove_peer(shop, "operator").await.unwrap();
     assert!(store.peers().await.unwrap().is_empty());
     let line = store.job(job).await.unwrap();
     assert_eq!((line.peer, line.dataset.as_deref()), (shop, Some("customers")), "the ledger remembers");
     assert!(matches!(store.remove_peer(shop, "operator").await, Err(StoreError::NotFound { .. })));
-    assert!(matches!(store.remove_dataset("customers", "operator").await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(
+        store.remove_dataset("customers", "operator", Vec::new()).await,
+        Err(StoreError::NotFound { .. })
+    ));
 }
 
 #[tokio::test]

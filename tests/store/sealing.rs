@@ -107,7 +107,7 @@ async fn a_purged_result_is_gone_from_the_files() {
     let job = finished(&store).await;
     let blobs = sealed_blobs(&world).await;
     assert!(blobs.iter().all(|blob| contains(&world.bytes(), blob)));
-    store.purge(job, "operator").await.unwrap();
+    store.purge(job, "operator", Vec::new()).await.unwrap();
     let bytes = world.bytes();
     assert!(blobs.iter().all(|blob| !contains(&bytes, blob)));
 }
@@ -249,7 +249,7 @@ async fn a_dataset_keeps_the_seed_of_every_version_sealed_and_bound_until_it_is_
     let refused = store.basis_salt("customers", &second.fingerprint).await.unwrap_err();
     assert!(matches!(refused, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{refused}");
 
-    store.remove_dataset("customers", "operator").await.unwrap();
+    store.remove_dataset("customers", "operator", Vec::new()).await.unwrap();
     let rows = world.raw().await.fetch_all("SELECT number FROM fingerprints").await.unwrap();
     assert!(rows.is_empty(), "a forgotten dataset keeps no seed");
 }

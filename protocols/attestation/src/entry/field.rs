@@ -9,7 +9,7 @@ use crate::lint;
 use crate::note::VerifierKey;
 
 /// The most items in one list.
-pub(crate) const MAX_ITEMS: usize = 256;
+pub const MAX_ITEMS: usize = 256;
 
 /// A value of a declared form.
 pub(crate) trait Field: Sized {

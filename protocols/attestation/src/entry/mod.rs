@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use tacitly_core::PartyId;
 
 use crate::note::MalformedNote;
+pub use field::MAX_ITEMS;
 use field::put;
 use refusal::Place;
 
