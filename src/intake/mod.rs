@@ -25,6 +25,7 @@ mod frame;
 mod hint;
 mod keys;
 mod kind;
+mod muffled;
 mod ordered;
 mod output;
 mod parquet_kind;

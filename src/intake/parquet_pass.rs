@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 
 use super::kind::Kind;
+use super::muffled::muffled;
 use super::parquet_kind::kind;
 use super::pass::digest_while;
 use super::row::{Column, Leaf, Lines, MAX_ROWS, Row, Schema, Visitor};
@@ -180,13 +181,13 @@ fn columns(reader: &SerializedFileReader<OpenFile>) -> Vec<Column> {
 /// panics on some damaged files (negative offsets, a missing dictionary: seen by flipping bytes), which must not end
 /// the process.
 fn unharmed<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Problem> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) {
-        Ok(Ok(decoded)) => Ok(decoded),
-        Ok(Err(ParquetError::External(error))) => match error.downcast_ref::<std::io::Error>() {
+    match muffled(decode) {
+        Some(Ok(decoded)) => Ok(decoded),
+        Some(Err(ParquetError::External(error))) => match error.downcast_ref::<std::io::Error>() {
             Some(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(Problem::reading(error)),
             _ => Err(Problem::Damaged),
         },
-        Ok(Err(_)) | Err(_) => Err(Problem::Damaged),
+        Some(Err(_)) | None => Err(Problem::Damaged),
     }
 }
 

@@ -358,3 +358,14 @@ fn a_damaged_byte_anywhere_ends_in_rows_or_an_error() {
     }
     assert!(endings["parquet-damaged"] > 100, "{endings:?}");
 }
+
+/// What the decoder panics with may quote the file, so it is in no log: not even as the process's panic message.
+#[test]
+fn a_panic_of_the_decoder_is_not_printed() {
+    let flips = "intake::tests::parquet::a_damaged_byte_anywhere_ends_in_rows_or_an_error";
+    let mut run = std::process::Command::new(std::env::current_exe().unwrap());
+    let ran = run.args(["--exact", flips, "--nocapture"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stdout).contains("1 passed"), "{ran:?}");
+    let printed = String::from_utf8_lossy(&ran.stderr);
+    assert!(!printed.contains("panicked"), "{printed}");
+}
