@@ -208,6 +208,20 @@ fn a_minimum_is_checked_before_anything_is_released() {
 }
 
 #[test]
+fn whoever_is_refused_in_the_middle_of_a_job_always_hears_the_rule_that_refused() {
+    let pair = Pair::start();
+    register(&pair, "bank", "ids", &one_column(mobiles(0..300)), "cn-mobile", "error");
+    register(&pair, "shop", "ids", &one_column(mobiles(200..400)), "cn-mobile", "error");
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--max-peer-items", "100"]).unwrap();
+    // Which message brings the news differs from run to run.
+    for _ in 0..6 {
+        let refused = pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap_err();
+        assert_eq!(refused.code(), "refused-by-rule", "{refused}");
+        assert!(refused.to_string().contains("at most 100"), "{refused}");
+    }
+}
+
+#[test]
 fn a_person_reads_what_a_job_costs_and_discloses_before_approving_it() {
     let pair = Pair::start();
     register(&pair, "bank", "ids", &one_column(mobiles(0..100)), "cn-mobile", "error");

@@ -71,6 +71,28 @@ fn config_check_names_every_wrong_key_and_loose_file_with_its_mend() {
 }
 
 #[test]
+fn a_party_by_another_name_than_its_certificate_is_refused_and_starts_when_the_name_is_right_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = init(folder.path());
+    let path = home.join("party.toml");
+    let sound = fs::read_to_string(&path).unwrap();
+    fs::write(&path, sound.replace("party = \"bank\"", "party = \"banc\"")).unwrap();
+    let refused = run(&home, &["serve"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("party.toml names banc"), "{refused:?}");
+    fs::write(&path, sound).unwrap();
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let mut serving = serving.args(["serve", "--home"]).arg(&home).stderr(Stdio::null()).spawn().unwrap();
+    let answers = until(|| match serving.try_wait().unwrap() {
+        Some(_) => Some(false),
+        None => run(&home, &["status"]).status.success().then_some(true),
+    });
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert_eq!(answers, Some(true), "nothing of the wrong name stayed behind");
+}
+
+#[test]
 fn config_print_shows_the_environment_over_the_file_and_every_default() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());

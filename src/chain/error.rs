@@ -95,6 +95,17 @@ pub enum ChainError {
         /// Our size.
         ours: u64,
     },
+    /// The log had more entries than are here, and not all of those missing can be had again.
+    #[error(
+        "this log had {known} entries, {ours} are here, and the party's store does not have all that are missing. Nothing \
+         is appended, because that would be a fork. Put the newest copy of the log's folder in its place"
+    )]
+    Lost {
+        /// How many entries it had at the least.
+        known: u64,
+        /// Our size.
+        ours: u64,
+    },
     /// A peer has cosigned another tree of a size that is here too.
     #[error(
         "{peer} has cosigned another tree of {size} entries under this log's key: two logs have signed as one. \

@@ -130,7 +130,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ChainError::Length`]; [`ChainError::DiskFull`] and [`ChainError::Io`], then it is not stored and another
-    /// attempt may succeed; [`ChainError::Behind`], [`ChainError::Forked`], [`ChainError::Damaged`] and
+    /// attempt may succeed; [`ChainError::Behind`], [`ChainError::Lost`], [`ChainError::Forked`], [`ChainError::Damaged`] and
     /// [`ChainError::Unsure`] for every entry from now on.
     pub async fn append(&self, entry: Vec<u8>) -> Result<Leaf, ChainError> {
         if entry.is_empty() || entry.len() > MAX_ENTRY_BYTES {
@@ -181,9 +181,21 @@ impl Log {
         } else {
             return Ok(());
         };
-        tracing::error!(error = %refused, "the log takes no more entries");
-        self.0.core.refuse(&refused);
+        self.refuse(&refused);
         Err(refused)
+    }
+
+    /// Takes in that the log had `known` entries, and that what is missing cannot be had again. Nothing is appended from
+    /// then on.
+    pub fn is_lost(&self, known: u64) -> ChainError {
+        let refused = ChainError::Lost { known, ours: self.head().size };
+        self.refuse(&refused);
+        refused
+    }
+
+    fn refuse(&self, why: &ChainError) {
+        self.0.core.refuse(why);
+        tracing::error!(error = %why, "the log takes no more entries");
     }
 
     /// Why nothing is appended, if that is so.

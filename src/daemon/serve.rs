@@ -206,6 +206,13 @@ async fn run(
     mut asked: watch::Receiver<bool>,
     ready: oneshot::Sender<()>,
 ) -> Result<(), ServeError> {
+    // First of all: what follows leaves the party's name in the folder for good.
+    home::settle_identity(home)?;
+    let identity = home::identity(home)?;
+    if identity.party() != config.party {
+        let path = home.join(home::TLS_CERTIFICATE);
+        return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
+    }
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
@@ -214,12 +221,6 @@ async fn run(
     let outside = config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect();
     let mirrors = attestation::mirrors(home, &config)?;
     let record = Record { signer: signer.clone(), log, witness, outside, mirrors };
-    home::settle_identity(home)?;
-    let identity = home::identity(home)?;
-    if identity.party() != config.party {
-        let path = home.join(home::TLS_CERTIFICATE);
-        return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
-    }
     let directory = Arc::new(Directory::new(config.party, store.clone(), signer.clone()).await?);
     let desk = Arc::new(PeerDesk::default());
     let links = crate::transport::Settings {
@@ -257,7 +258,10 @@ async fn run(
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
-    // The log is held first: nothing is entered before it is known not to be an old copy.
+    if let Err(error) = jobs.mend_log().await {
+        tracing::error!(%error, "what the log has lost is not in it again");
+    }
+    // The log is held: nothing else is entered before it is known not to be an old copy.
     jobs.keep_witnessed();
     jobs.keep_mirrors();
     if let Err(error) = jobs.enter_lost().await {

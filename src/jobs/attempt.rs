@@ -266,11 +266,12 @@ impl Jobs {
         report: serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
-        self.record_done(job, Some(&report)).await?;
-        let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
         let running = [State::Running.name()];
+        // The peer's receipt may end the job from here on, and takes what went over from the ledger.
+        let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
+        self.store.advance(job.id, &running, running[0], change).await?;
+        self.record_done(job, Some(&report)).await?;
         if terms.receives(job.peer) {
-            self.store.advance(job.id, &running, running[0], change).await?;
             if terms.receives(self.settings.me) {
                 self.tell(job.peer, Ask::Ended(message::ended(job.id, State::Done, None)));
             }
@@ -283,7 +284,7 @@ impl Jobs {
         let bytes = bytes.ok_or_else(|| internal("a receiver's result is stored before it settles up"))?;
         let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
         let result = outcome.to_result(&bytes);
-        let done = self.store.finish(job.id, &running, State::Done.name(), change, result).await?;
+        let done = self.store.finish(job.id, &running, State::Done.name(), JobChange::by("daemon"), result).await?;
         tracing::info!(job = %job.id, "done");
         self.desk.bump();
         self.tell_ended(&done, None);

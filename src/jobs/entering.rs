@@ -34,10 +34,7 @@ impl Entering {
         let this = self.clone();
         let entered = tokio::spawn(async move {
             let _one_at_a_time = this.one_at_a_time.lock().await;
-            let leaf = SignedEntry::parse(&stored.note).map_err(malformed)?.leaf();
-            let log = this.log.clone();
-            let found = spawn_blocking(move || log.find(&leaf.0)).await;
-            let index = match found.map_err(|_| internal("the search in the log ended unexpectedly"))?? {
+            let index = match this.find(&stored).await? {
                 Some(index) => index,
                 None => this.log.append(stored.note).await?.index,
             };
@@ -46,16 +43,25 @@ impl Entering {
         });
         entered.await.map_err(|_| internal("entering into the log ended unexpectedly"))?
     }
+
+    /// Where an entry of the ledger stands in the log, if it does.
+    async fn find(&self, stored: &StoredEntry) -> Result<Option<u64>, Trouble> {
+        let leaf = SignedEntry::parse(&stored.note).map_err(malformed)?.leaf();
+        let log = self.log.clone();
+        let found = spawn_blocking(move || log.find(&leaf.0)).await;
+        Ok(found.map_err(|_| internal("the search in the log ended unexpectedly"))??)
+    }
 }
 
 impl Jobs {
-    /// Puts into the log again what stood in it and is not there: the log was lost and taken back from a copy. Before
-    /// anything else is entered, so that the ledger's places hold for the log that is here. What cannot be entered now is
-    /// when somebody asks for it, or at the next start.
+    /// Makes a log whole that had been longer than it is here: puts the missing entries into it again, each in its place,
+    /// so that whoever cosigned it finds the same tree. Before the log is held and anything else is entered. If the ledger
+    /// does not have all of them, none is entered, and the log takes no more entries.
     ///
     /// # Errors
-    /// Trouble of the store or the log.
-    pub async fn enter_lost(&self) -> Result<(), Trouble> {
+    /// [`codes::LOG_OLD`](crate::codes::LOG_OLD) for a log that cannot be made whole; trouble of the store or the log, and
+    /// what could not be entered now is at the next start.
+    pub async fn mend_log(&self) -> Result<(), Trouble> {
         let origin = self.log.origin();
         // Marked in one step, for a start that is cut short.
         self.store.lose_entries(self.log.head().size, origin).await?;
@@ -71,14 +77,44 @@ impl Jobs {
             }
         }
         let lost = self.store.lost_entries(origin).await?;
-        if !lost.is_empty() {
-            tracing::warn!(
-                entries = lost.len(),
-                "the ledger knows entries that the log has lost: they are entered again"
-            );
+        match lost.last() {
+            Some((stood_at, _)) if *stood_at >= self.log.head().size => {
+                self.refuse_unless_whole(&lost, stood_at + 1).await?;
+                self.enter_lost().await
+            }
+            _ => Ok(()),
         }
-        for entry in lost {
+    }
+
+    /// Puts into the log what stood in it at another place than now, or not at all: in another copy that was here for a
+    /// while. The log is the newest of its name by then, and goes on.
+    ///
+    /// # Errors
+    /// Trouble of the store or the log, and what could not be entered now is when somebody asks for it or at the next
+    /// start.
+    pub async fn enter_lost(&self) -> Result<(), Trouble> {
+        let lost = self.store.lost_entries(self.log.origin()).await?;
+        if lost.is_empty() || self.log.refusal().is_some() {
+            return Ok(());
+        }
+        tracing::warn!(entries = lost.len(), "the ledger knows entries that the log has lost: they are entered again");
+        for (_, entry) in lost {
             self.entering.enter(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a log that had been longer unless `lost` holds all that is missing.
+    async fn refuse_unless_whole(&self, lost: &[(u64, StoredEntry)], known: u64) -> Result<(), Trouble> {
+        let mut next = self.log.head().size;
+        for (stood_at, stored) in lost {
+            if self.entering.find(stored).await?.is_some() {
+                continue;
+            }
+            if *stood_at != next {
+                return Err(self.log.is_lost(known).into());
+            }
+            next += 1;
         }
         Ok(())
     }

@@ -24,10 +24,10 @@ use tacitly_attestation::note::{KeyRing, KeyUse, NoteSignature, VerifierKey};
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::message::{self, Answer, Ask, generated as pb};
+use super::message::{Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
-use super::run::Gone;
+use super::run::{Gone, ended_here};
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
@@ -178,11 +178,10 @@ impl Jobs {
     /// The peer asks for our signature under the agreement in its log. It gets it if that is what we agreed.
     pub(super) async fn take_countersign(&self, from: PartyId, asked: &pb::Countersign) -> Result<Answer, Trouble> {
         let job = self.find_with(&asked.job, from).await?;
-        let state: State = job.state.parse().map_err(|_| internal("an unknown state"))?;
-        if state.is_over() {
-            return Ok(Answer::Ended(message::ended(job.id, state, None)));
+        if let Some(ended) = ended_here(&job) {
+            return Ok(ended);
         }
-        if state == State::Proposed {
+        if job.state == State::Proposed.name() {
             return Ok(Answer::Busy(pb::Busy {}));
         }
         let wrong = |text: &str| Trouble::new(codes::PROTOCOL_VIOLATION, text).with(from);

@@ -44,7 +44,7 @@ const MOST_IN_VAIN: u32 = 15;
 const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// How long a peer's receipt waits for our own side of the session to come to its end.
-const RECEIPT_TRIES: u32 = 20;
+const RECEIPT_TRIES: u32 = 60;
 const RECEIPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Work {
@@ -402,7 +402,7 @@ impl Jobs {
         // Our own side may be a moment behind: what it has to say of the session goes on record first.
         for _ in 0..RECEIPT_TRIES {
             let at_work = self.desk.find(job.id).is_some_and(|work| work.attempt > 0);
-            if !at_work || self.is_result_recorded(job).await? {
+            if !at_work || self.store.job(job.id).await?.transcripts.is_some() {
                 break;
             }
             tokio::time::sleep(RECEIPT_PAUSE).await;

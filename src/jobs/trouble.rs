@@ -38,7 +38,7 @@ impl From<ChainError> for Trouble {
         let code = match &error {
             ChainError::DiskFull { .. } => codes::DISK_FULL,
             ChainError::NotMirrored { .. } => codes::PROTOCOL_VIOLATION,
-            ChainError::Behind { .. } | ChainError::Forked { .. } => codes::LOG_OLD,
+            ChainError::Behind { .. } | ChainError::Lost { .. } | ChainError::Forked { .. } => codes::LOG_OLD,
             _ => codes::LOG,
         };
         Self::new(code, error.to_string())

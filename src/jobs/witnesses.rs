@@ -134,10 +134,8 @@ impl Jobs {
             self.link_up(peer).await;
             match self.be_cosigned_by(peer).await {
                 Err(error) if error.code == codes::PEER_UNKNOWN => return,
-                Err(error) if error.code == codes::LOG_OLD => {
-                    tracing::error!(%peer, %error, "our log is not the newest of its name");
-                    return;
-                }
+                // The log has said so itself.
+                Err(error) if error.code == codes::LOG_OLD => return,
                 Err(error) => tracing::info!(%peer, %error, "no cosignature for the moment"),
                 Ok(()) => {}
             }

@@ -108,25 +108,29 @@ impl Store {
         self.row(statement(sql).bind(of_log(log))).await?.as_ref().map(read).transpose()
     }
 
-    /// Notes that what stood in a log from this index on does so no more.
+    /// Notes that what stood in a log from this index on does so no more, and where it stood (one more than its index, as 0
+    /// says that nothing is lost).
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
     pub async fn lose_entries(&self, from: u64, log: &str) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
-        let sql = "UPDATE entries SET log_index = NULL, lost = 1 WHERE log_index >= $1 AND instr(note, $2) > 0";
+        let sql =
+            "UPDATE entries SET lost = log_index + 1, log_index = NULL WHERE log_index >= $1 AND instr(note, $2) > 0";
         write.run(statement(sql).bind(count("the index of an entry", from)?).bind(of_log(log))).await?;
         write.commit().await
     }
 
-    /// The entries of a log that stood in it and do so no more, oldest first.
+    /// The entries of a log that stood in it and do so no more, each with the index at which it stood, in this order.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn lost_entries(&self, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note, log_index FROM entries WHERE lost = 1 AND instr(note, $1) > 0 ORDER BY number";
-        self.rows(statement(sql).bind(of_log(log))).await?.iter().map(read).collect()
+    pub async fn lost_entries(&self, log: &str) -> Result<Vec<(u64, StoredEntry)>, StoreError> {
+        let sql = "SELECT number, note, log_index, lost - 1 AS stood_at FROM entries
+                   WHERE lost > 0 AND instr(note, $1) > 0 ORDER BY lost, number";
+        let rows = self.rows(statement(sql).bind(of_log(log))).await?;
+        rows.iter().map(|row| Ok((row.count("stood_at")?, read(row)?))).collect()
     }
 
     /// Every entry of a kind about something in this log, the last one first.

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sqlx::Connection as _;
 use tacitly::trial::{Party, await_link, introduce, until};
 
 use crate::support::{Pair, mobiles, setup};
-use crate::world::{Consortium, append, copy_folder, head, json, put_log, run};
+use crate::world::{Consortium, append, await_cosignatures, copy_folder, head, json, ledger, put_log, run};
 
 /// The shop may mirror the bank's log. The regulator would like to, and is not entitled.
 fn consortium() -> Consortium {
@@ -184,6 +185,41 @@ fn what_the_ledger_knows_beyond_the_copy_goes_into_the_log_again() {
     proves_a_job(&pair);
     assert_eq!(count(&pair.bank, "dataset"), 5, "each stands there once");
     assert!(json(&pair.bank.home, &["log", "fsck", "--signatures"]).1);
+}
+
+#[tokio::test]
+async fn a_lost_log_that_the_ledger_knows_whole_is_the_same_tree_again_and_one_with_a_gap_takes_no_entries() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..50), &mobiles(30..80));
+    proves_a_job(&pair);
+    await_cosignatures(&pair.bank, &["shop"]);
+    let known = head(&pair.bank);
+    let lose = |pair: &mut Pair| {
+        pair.bank.kill();
+        fs::remove_dir_all(pair.bank.home.join("log")).unwrap();
+    };
+    lose(&mut pair);
+    pair.bank.serve().unwrap();
+    let again = until(|| Some(head(&pair.bank)).filter(|head| head["size"] == known["size"]));
+    let again = again.unwrap_or_else(|| panic!("{known}\n{}\n{}", head(&pair.bank), pair.bank.log()));
+    assert_eq!(again["root"], known["root"]);
+    await_link(&pair.bank, &pair.shop).unwrap();
+    proves_a_job(&pair);
+
+    // The ledger does not know one entry: what follows it would stand at another place than the shop has cosigned.
+    lose(&mut pair);
+    let mut ledger = ledger(&pair.bank).await;
+    let sql = "DELETE FROM entries WHERE kind = 'agreement' AND log_index IS NOT NULL";
+    assert_eq!(sqlx::query(sql).execute(&mut ledger).await.unwrap().rows_affected(), 2);
+    ledger.close().await.unwrap();
+    // Nobody there could say what it cosigned.
+    pair.shop.kill();
+    pair.bank.serve().unwrap();
+    let path = pair.file("bank.csv").display().to_string();
+    let add = ["dataset", "add", "more", &path, "--key", "mobile=cn-mobile"];
+    let refused = pair.bank.tacitly(&add).unwrap_err();
+    assert!(refused.code() == "log-old" && refused.to_string().contains("entries"), "{refused}");
+    assert_eq!(head(&pair.bank)["size"], 0, "nothing was signed");
 }
 
 #[test]

@@ -1,17 +1,11 @@
 //! What a daemon was killed over is put on record at its next start.
 
 use serde_json::Value;
-use sqlx::{ConnectOptions, SqliteConnection};
 use tacitly::trial::{Party, await_link, until};
 use tacitly_attestation::entry::{Body, ResultStatus, SignedEntry};
 
 use crate::support::{Pair, mobiles};
-use crate::world::{json, tick};
-
-async fn ledger(party: &Party) -> SqliteConnection {
-    let database = party.home.join("tacitly.db");
-    sqlx::sqlite::SqliteConnectOptions::new().filename(database).connect().await.unwrap()
-}
+use crate::world::{json, ledger, tick};
 
 fn entries(party: &Party) -> Vec<SignedEntry> {
     let view = tacitly::chain::View::open(&party.home.join("log")).unwrap();

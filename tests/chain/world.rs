@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use serde_json::Value;
+use sqlx::{ConnectOptions as _, SqliteConnection};
 use tacitly::chain::{Log, NoteKey};
 use tacitly::store::{FileSigner, NoteSigner, Signer};
 use tacitly::trial::{Party, Setup, introduce, until};
@@ -80,6 +81,12 @@ pub(crate) async fn append(home: &Path, name: &str, first: u64, count: u64) {
         log.append(tick(home, name, number)).await.unwrap();
     }
     log.signed(log.head().size).await.unwrap();
+}
+
+/// A party's ledger, to put it into a state that only a kill leaves behind.
+pub(crate) async fn ledger(party: &Party) -> SqliteConnection {
+    let database = party.home.join("tacitly.db");
+    sqlx::sqlite::SqliteConnectOptions::new().filename(database).connect().await.unwrap()
 }
 
 /// Copies a folder with all that is in it.
