@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -80,6 +81,42 @@ fn a_certificate_names_no_identifier_and_fits_into_eight_kilobytes() {
     for secret in ours.iter().map(String::as_str).chain(["13800138000", "110101199003070011"]) {
         assert!(!all.contains(secret), "an identifier is on record");
     }
+}
+
+#[test]
+fn a_reader_finds_the_job_of_a_certificate_and_of_an_entry_and_whose_keys_were_used() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..20), &mobiles(10..30));
+    let (bank, shown) = (&pair.bank, |name: &str| pair.file(name).display().to_string());
+    let submit = ["psi", "--dataset", "ids", "--with", "shop/ids", "--purpose", "joint-marketing"];
+    let job = bank.tacitly(&submit).unwrap();
+    let id = job["id"].as_str().unwrap();
+    let certificate = shown("bank.evidence");
+    let said = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tacitly")).args(words).args(["--home"]).arg(&bank.home).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    bank.tacitly(&["evidence", id, "--out", &certificate]).unwrap();
+    let read = said(&["evidence", "verify", &certificate]);
+    assert!(read.contains(&format!("job {id} of bank and shop")) && read.contains("joint-marketing"), "{read}");
+    let page = shown("page.html");
+    bank.tacitly(&["evidence", "html", &certificate, "-o", &page]).unwrap();
+    assert!(fs::read_to_string(page).unwrap().contains(id));
+    assert!(said(&["log", "tail", "--kind", "agreement"]).contains(id));
+    // The number as it stands in the entry is the job's, too.
+    let entry = bank.tacitly(&["log", "tail", "--kind", "agreement"]).unwrap();
+    let in_entry = entry[0]["entry"]["job"].as_str().unwrap().to_owned();
+    assert_eq!(bank.tacitly(&["job", "show", &in_entry]).unwrap()["id"], id);
+
+    // An arbiter who has only the file hears that its keys are its own word, and with a policy that they are his.
+    let (opening, policy) = (shown("row.opening"), shown("keys.policy"));
+    bank.tacitly(&["dataset", "open", "ids", "--row", "2", "--to", "court", "-o", &opening]).unwrap();
+    bank.tacitly(&["evidence", "policy", &certificate, "-o", &policy]).unwrap();
+    let verify = ["evidence", "verify-opening", &opening, "--certificate", &certificate];
+    assert!(said(&verify).contains("checked with the keys in the certificate itself"));
+    let trusting = [&verify[..], &["--policy", &policy]].concat();
+    assert!(said(&trusting).contains("checked with the keys of the policy given"));
+    assert_eq!(bank.tacitly(&trusting).unwrap()["trust"], "given-policy");
 }
 
 #[test]

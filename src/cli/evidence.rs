@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use tacitly_attestation::certificate::{Trust, Verdict};
 use tacitly_attestation::commitment::MAX_BASIS_BYTES;
 use tacitly_attestation::policy::Policy;
@@ -38,6 +39,7 @@ pub(crate) struct Evidence {
 #[derive(Subcommand)]
 enum EvidenceCommand {
     Verify(Verify),
+    Policy(PolicyFile),
     Html(Page),
     VerifyOpening(VerifyOpening),
     VerifyBasis(VerifyBasis),
@@ -63,6 +65,17 @@ pub(crate) struct Page {
     out: PathBuf,
     #[command(flatten)]
     trust: TrustedKeys,
+}
+
+/// Write the policy that is in a certificate to a file: the keys of the logs, witnesses and signers that its issuer knows.
+/// Compare them with what the parties tell you themselves before you trust them with --policy.
+#[derive(Args)]
+pub(crate) struct PolicyFile {
+    /// The certificate.
+    file: PathBuf,
+    /// The policy to write.
+    #[arg(short, long, value_name = "POLICY")]
+    out: PathBuf,
 }
 
 /// Check that an opened record belongs to a dataset whose fingerprint is in a certificate. Exits with 1 and the reason
@@ -119,6 +132,7 @@ impl Evidence {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         match self.command {
             Some(EvidenceCommand::Verify(command)) => command.run(output),
+            Some(EvidenceCommand::Policy(command)) => command.run(output),
             Some(EvidenceCommand::Html(command)) => command.run(output),
             Some(EvidenceCommand::VerifyOpening(command)) => command.run(output),
             Some(EvidenceCommand::VerifyBasis(command)) => command.run(output),
@@ -153,8 +167,21 @@ impl Verify {
     fn run(self, output: Output) -> Result<(), Failure> {
         let policy = self.trust.policy()?;
         let checked = evidence::check(&read(&self.file)?, policy.as_ref());
-        let verdict = checked.map_err(|refused| refuse(&refused, output))?;
+        let verdict = checked.map_err(|refused| refuse(&self.file, &refused, output))?;
         output.say(|| evidence::summary(&verdict), || words(&self.file, &verdict));
+        Ok(())
+    }
+}
+
+impl PolicyFile {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let checked = evidence::check(&read(&self.file)?, None);
+        let policy = checked.map_err(|refused| refuse(&self.file, &refused, output))?.policy;
+        write(&self.out, policy.canonical().as_bytes())?;
+        output.say(
+            || serde_json::json!({ "file": self.out, "policy": policy.digest().to_string() }),
+            || format!("{}\n  compare its keys with what their owners tell you", self.out.display()),
+        );
         Ok(())
     }
 }
@@ -163,7 +190,7 @@ impl Page {
     fn run(self, output: Output) -> Result<(), Failure> {
         let policy = self.trust.policy()?;
         let page = evidence::page(&read(&self.file)?, policy.as_ref());
-        let (page, verdict) = page.map_err(|refused| refuse(&refused, output))?;
+        let (page, verdict) = page.map_err(|refused| refuse(&self.file, &refused, output))?;
         write(&self.out, page.as_bytes())?;
         output.say(
             || {
@@ -182,7 +209,7 @@ impl VerifyOpening {
         let policy = self.trust.policy()?;
         let opening = zeroize::Zeroizing::new(read(&self.opening)?);
         let checked = evidence::check_opening(&opening, &read(&self.certificate)?, policy.as_ref());
-        let opened = checked.map_err(|refused| refuse(&refused, output))?;
+        let opened = checked.map_err(|refused| refuse(&self.opening, &refused, output))?;
         let record = self.show.then(|| opened.record());
         let record = record.as_ref().map(|record| record.as_str());
         output.say(
@@ -193,17 +220,19 @@ impl VerifyOpening {
                     "owner": opened.owner,
                     "row": opened.row,
                     "rows": opened.rows,
+                    "trust": evidence::trust(opened.trust),
                     "record": record,
                 })
             },
             || {
                 let line = format!(
-                    "{} holds: row {} of {} of the dataset that {} put on record as {}",
+                    "{} holds: row {} of {} of the dataset that {} put on record as {}\n{}",
                     self.opening.display(),
                     opened.row,
                     opened.rows,
                     opened.owner,
-                    opened.leaf
+                    opened.leaf,
+                    whose_keys(opened.trust)
                 );
                 record
                     .map_or_else(|| format!("{line}\n  --show prints the record"), |record| format!("{line}\n{record}"))
@@ -219,7 +248,7 @@ impl VerifyBasis {
         let (document, salt) =
             (zeroize::Zeroizing::new(whole(&self.document)?), zeroize::Zeroizing::new(read(&self.salt)?));
         let checked = evidence::check_basis(&document, &salt, &read(&self.certificate)?, policy.as_ref());
-        let stated = checked.map_err(|refused| refuse(&refused, output))?;
+        let stated = checked.map_err(|refused| refuse(&self.document, &refused, output))?;
         let period = stated.period.as_deref();
         output.say(
             || {
@@ -229,15 +258,17 @@ impl VerifyBasis {
                     "owner": stated.owner,
                     "fingerprint": stated.fingerprint,
                     "period": period,
+                    "trust": evidence::trust(stated.trust),
                 })
             },
             || {
                 format!(
-                    "{} holds: the lawful basis that {} stated for its dataset {}, on record as {}",
+                    "{} holds: the lawful basis that {} stated for its dataset {}, on record as {}\n{}",
                     self.document.display(),
                     stated.owner,
                     stated.fingerprint,
-                    stated.leaf
+                    stated.leaf,
+                    whose_keys(stated.trust)
                 )
             },
         );
@@ -246,27 +277,35 @@ impl VerifyBasis {
 }
 
 /// Says to a program why, and to a person how to go on.
-fn refuse(refused: &Refused, output: Output) -> Failure {
+fn refuse(file: &Path, refused: &Refused, output: Output) -> Failure {
     if output.is_json() {
         let refusal = serde_json::json!({ "holds": false, "reason": refused.reason, "detail": refused.detail });
         output.say(|| refusal, String::new);
     }
-    Failure::coded(codes::EVIDENCE.name, refused.to_string(), codes::EVIDENCE.mend)
+    Failure::coded(codes::EVIDENCE.name, format!("{}: {refused}", file.display()), codes::EVIDENCE.mend)
 }
 
 fn words(file: &Path, verdict: &Verdict) -> String {
     let mut lines = vec![format!("{} holds: {}", file.display(), verdict.levels)];
+    if let Some(about) = evidence::about(verdict) {
+        let parties = about.parties.join(" and ");
+        lines.push(format!("  job {} of {parties}: {}, purpose {}", about.job, about.protocol, about.purpose));
+    }
     for proven in &verdict.entries {
         let signed: Vec<&str> = proven.signed.iter().map(|party| party.as_str()).collect();
-        lines.push(format!("  {} signed by {} · {}", proven.entry.kind(), signed.join(", "), proven.leaf));
+        let (kind, at) = (proven.entry.kind(), i64::try_from(proven.entry.header().t.get()).unwrap_or(i64::MAX));
+        let at = Timestamp::from_millisecond(at).map(|at| at.strftime("%F %T UTC").to_string()).unwrap_or_default();
+        lines.push(format!("  {kind} of {at} signed by {} · {}", signed.join(", "), proven.leaf));
     }
-    lines.push(match verdict.trust {
-        Trust::Given => "  checked with the keys of the policy given".to_owned(),
-        Trust::Snapshot => {
-            "  checked with the keys in the certificate itself; --policy FILE says whose keys you trust".to_owned()
-        }
-    });
+    lines.push(whose_keys(verdict.trust).to_owned());
     lines.join("\n")
+}
+
+fn whose_keys(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Given => "  checked with the keys of the policy given",
+        Trust::Snapshot => "  checked with the keys in the certificate itself; --policy FILE says whose keys you trust",
+    }
 }
 
 /// A whole evidence file, if it is not larger than such files are.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tacitly_attestation::entry::{Kind, SignedEntry};
+use tacitly_attestation::entry::{Id, Kind, SignedEntry};
 use tacitly_attestation::hash::leaf_hash;
 use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::policy::Policy;
@@ -16,6 +16,7 @@ use super::output::table;
 use super::{Failure, Output, connect};
 use crate::chain::{self, View};
 use crate::daemon::{Config, attestation, home};
+use crate::evidence;
 use crate::rpc::control;
 use crate::store::{FileSigner, Signer as _};
 
@@ -257,7 +258,7 @@ impl EntryView {
             at.unwrap_or_default(),
             self.kind.clone(),
             self.signed_by.join(" "),
-            text("job"),
+            Id::parse(&text("job")).map(evidence::job_number).unwrap_or_default(),
             self.leaf.clone(),
         ]
     }

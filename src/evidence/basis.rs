@@ -1,5 +1,6 @@
 //! A document against the commitment to a lawful basis in a certificate.
 
+use tacitly_attestation::certificate::Trust;
 use tacitly_attestation::commitment::{Salt, Subject, opens};
 use tacitly_attestation::entry::{Body, LeafHash};
 use tacitly_attestation::policy::Policy;
@@ -10,6 +11,8 @@ use super::{Refused, check};
 /// A document that a dataset's entry states as its lawful basis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedBasis {
+    /// Whose keys the certificate was verified with.
+    pub trust: Trust,
     /// The dataset's entry in the certificate.
     pub leaf: LeafHash,
     /// Who signed that entry.
@@ -50,6 +53,7 @@ pub fn check_basis(
         stated += 1;
         if opens(commitment, Subject::Basis, &salt, document) {
             return Ok(StatedBasis {
+                trust: verdict.trust,
                 leaf: proven.leaf,
                 owner: proven.entry.header().by.to_string(),
                 fingerprint: dataset.fingerprint.to_string(),

@@ -27,7 +27,7 @@ pub use tacitly_attestation::policy::Policy;
 pub use basis::{StatedBasis, check_basis};
 pub use opening::{OpenedRow, check_opening};
 pub use page::page;
-pub use summary::summary;
+pub use summary::{About, about, job_number, summary, trust};
 
 /// Evidence that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! One record against the fingerprint in a certificate.
 
+use tacitly_attestation::certificate::Trust;
 use tacitly_attestation::dataset::Opening;
 use tacitly_attestation::entry::{Body, Bucket, LeafHash};
 use tacitly_attestation::policy::Policy;
@@ -9,6 +10,8 @@ use super::{Refused, check};
 
 /// A record that belongs to a dataset on record. It holds personal data: neither `Clone` nor `Debug`.
 pub struct OpenedRow {
+    /// Whose keys the certificate was verified with.
+    pub trust: Trust,
     /// The dataset's entry in the certificate.
     pub leaf: LeafHash,
     /// Who signed that entry.
@@ -64,6 +67,7 @@ pub fn check_opening(opening: &[u8], certificate: &[u8], policy: Option<&Policy>
             return Err(Refused::new("opening-rows", detail));
         }
         return Ok(OpenedRow {
+            trust: verdict.trust,
             leaf: proven.leaf,
             owner: proven.entry.header().by.to_string(),
             row: opening.index().saturating_add(1),

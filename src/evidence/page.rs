@@ -9,7 +9,7 @@ use tacitly_attestation::certificate::{Anchoring, Finality, Trust, Verdict};
 use tacitly_attestation::policy::{Policy, Quorum};
 
 use super::html::Html;
-use super::{Refused, answers, check};
+use super::{Refused, about, answers, check};
 
 const STYLE: &str = "
 :root { color: #111; background: #fff; font: 14px/1.5 'Noto Sans CJK SC', 'Source Han Sans SC', 'PingFang SC',
@@ -73,9 +73,12 @@ fn render(verdict: &Verdict, digest: &str) -> String {
 fn facts(html: &mut Html, verdict: &Verdict, digest: &str) {
     html.tag("<table>\n");
     html.row(("证书编号", "Certificate"), &verdict.manifest.certificate.to_string());
+    if let Some(about) = about(verdict) {
+        html.row(("任务编号", "Job"), &about.job);
+    }
     html.row(("出具方", "Issuer"), verdict.manifest.issuer.as_str());
     html.row(("证书文件 SHA-256", "SHA-256 of the certificate file"), digest);
-    html.row(("信任规则摘要", "Digest of the policy in it"), &verdict.snapshot.to_string());
+    html.row(("信任规则摘要", "Digest of the policy in it"), &verdict.policy.digest().to_string());
     html.row(("生成程序", "Written by"), verdict.manifest.tool.as_str());
     html.row(("核验程序", "Checked by"), concat!("tacitly ", env!("CARGO_PKG_VERSION")));
     html.tag("</table>\n");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tacitly_attestation::entry::Id;
 use tacitly_core::PartyId;
 use tokio::sync::{Semaphore, watch};
 use tokio_stream::Stream;
@@ -549,7 +550,10 @@ impl Jobs {
     }
 
     pub(super) fn parse_id(id: &str) -> Result<JobId, Trouble> {
-        id.parse().map_err(|_| Trouble::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits"))
+        // In entries and certificates it stands as 32 hexadecimal digits.
+        let of_entry = || Id::parse(id).ok().map(|id| JobId::from_bytes(id.0));
+        let unknown = || Trouble::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits");
+        id.parse().ok().or_else(of_entry).ok_or_else(unknown)
     }
 
     pub(super) fn terms(job: &Job) -> Result<JobTerms, Trouble> {

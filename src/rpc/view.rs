@@ -3,6 +3,7 @@
 use crate::chain::Mismatch;
 use crate::jobs::{DatasetView, JobView, PeerView};
 use crate::rpc::control;
+use crate::store::JobId;
 
 impl From<JobView> for control::Job {
     fn from(view: JobView) -> Self {
@@ -46,7 +47,7 @@ impl From<JobView> for control::Job {
 impl From<Mismatch> for control::Mismatch {
     fn from(found: Mismatch) -> Self {
         let Mismatch { kind, job, ours, theirs, what } = found;
-        Self { kind: kind.to_owned(), job: job.to_string(), ours, theirs, what }
+        Self { kind: kind.to_owned(), job: JobId::from_bytes(job.0).to_string(), ours, theirs, what }
     }
 }
 

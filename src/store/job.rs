@@ -215,6 +215,12 @@ impl JobId {
         Self(Ulid::generate())
     }
 
+    /// The name of these 16 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Ulid::from_bytes(bytes))
+    }
+
     /// Its 16 bytes.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use tacitly::chain::Log;
+use tacitly::evidence::job_number;
 use tacitly::store::NoteSigner;
 use tacitly::trial::Party;
 use tacitly_attestation::commitment::{Salt, Subject, commit};
@@ -195,7 +196,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     assert!(!agree);
     let mismatches = found["mismatches"].as_array().unwrap();
     for (kind, job, what) in expected {
-        let job = Id(half(job)).to_string();
+        let job = job_number(Id(half(job)));
         let named = mismatches.iter().any(|mismatch| {
             mismatch["kind"] == kind && mismatch["job"] == *job && mismatch["what"].as_str().unwrap().contains(what)
         });
@@ -248,12 +249,20 @@ async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
     let copy = |name: &str| pair.folder.path().join(name);
     let (before, witnessed) = (copy("before"), copy("witnessed"));
     copy_folder(&shop.join("log"), &before);
-    append(&shop, "shop", 0, 5).await;
-    pair.shop.serve().unwrap();
-    await_cosignatures(&pair.shop, &["bank"]);
-    pair.shop.kill();
+    // The proof from a tree whose size is a power of two does not show its root, and so convicts nobody. What the daemon
+    // itself puts on record at its start counts, too.
+    let mut size = 1;
+    for round in 0.. {
+        append(&shop, "shop", 5 * round, 5).await;
+        pair.shop.serve().unwrap();
+        await_cosignatures(&pair.shop, &["bank"]);
+        pair.shop.kill();
+        size = open_log(&shop, "shop").head().size;
+        if !size.is_power_of_two() {
+            break;
+        }
+    }
     copy_folder(&shop.join("log"), &witnessed);
-    let size = open_log(&shop, "shop").head().size;
 
     for (case, folder, first, until, words, convicts) in [
         ("another history of the same length", &before, 100, size, "does not go on", true),
@@ -281,7 +290,7 @@ async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
     // The one that was witnessed agrees again, also with more behind it than was witnessed and than one answer covers.
     std::fs::remove_dir_all(shop.join("log")).unwrap();
     copy_folder(&witnessed, &shop.join("log"));
-    append_at_once(&shop, "shop", 5..4200).await;
+    append_at_once(&shop, "shop", 200..4400).await;
     pair.shop.serve().unwrap();
     tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
     let (found, agree) = json(&bank, &["log", "reconcile", "shop"]);

@@ -6,9 +6,9 @@ use std::fmt;
 use tacitly_core::PartyId;
 
 use super::Manifest;
-use crate::entry::{AnchorEntry, Body, Digest, Entry, LeafHash, Origin, PartyEntry, Phase, Time};
+use crate::entry::{AnchorEntry, Body, Entry, LeafHash, Origin, PartyEntry, Phase, Time};
 use crate::hash::Hash;
-use crate::policy::{Quorum, Standing};
+use crate::policy::{Policy, Quorum, Standing};
 
 /// A certificate that holds, and what it proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Verdict {
     pub trust: Trust,
     /// What it says about itself, in the issuer's name.
     pub manifest: Manifest,
-    /// Names the policy in the certificate, to be compared with the one given and with `policy` entries.
-    pub snapshot: Digest,
+    /// The policy in the certificate, whoever's keys were used.
+    pub policy: Policy,
     /// How far it reaches.
     pub levels: Levels,
     /// The entry it is about, then the attached ones, each named by one before it.

@@ -97,7 +97,7 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
         return Err(Refusal::new(Code::Issuer, "the issuer has not signed, or its key is not trusted"));
     }
     let trust = if given.is_some() { Trust::Given } else { Trust::Snapshot };
-    Ok(Verdict { trust, manifest: parts.manifest, snapshot: parts.policy.digest(), levels, entries })
+    Ok(Verdict { trust, manifest: parts.manifest, policy: parts.policy, levels, entries })
 }
 
 /// Takes the sections apart and reads each.

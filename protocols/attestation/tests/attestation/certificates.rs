@@ -57,7 +57,7 @@ fn a_finished_job_is_proven_up_to_its_witnesses() {
     let bytes = of_job(&job, &related);
     for (given, trust) in [(None, Trust::Snapshot), (Some(policy(WATCHING)), Trust::Given)] {
         let verdict = verify(&bytes, given.as_ref()).unwrap();
-        assert_eq!((verdict.trust, verdict.snapshot), (trust, policy(WATCHING).digest()));
+        assert_eq!((verdict.trust, verdict.policy.digest()), (trust, policy(WATCHING).digest()));
         let line = "signed by bank-a; included at 600 of 1000; witnessed 2 of 2; not anchored";
         assert_eq!(verdict.levels.to_string(), line);
         assert!(verdict.levels.is_witnessed());
