@@ -93,6 +93,22 @@ fn a_party_by_another_name_than_its_certificate_is_refused_and_starts_when_the_n
 }
 
 #[test]
+fn an_invitation_is_read_from_standard_input_so_that_no_list_of_processes_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [bank, shop] = ["bank", "shop"].map(|name| Party::start(folder.path(), name, setup()).unwrap());
+    let invitation = bank.tacitly(&["peer", "invite"]).unwrap();
+    let mut join = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let mut join = join.args(["peer", "join", "-", "--home"]).arg(&shop.home).stdin(Stdio::piped()).spawn().unwrap();
+    let code = invitation["code"].as_str().unwrap();
+    join.stdin.take().unwrap().write_all(code.as_bytes()).unwrap();
+    assert!(join.wait().unwrap().success());
+    await_link(&bank, &shop).unwrap();
+    bank.tacitly(&["peer", "invite"]).unwrap();
+    let used = shop.tacitly(&["peer", "join", code]).unwrap_err().to_string();
+    assert!(used.contains("used before or has expired"), "{used}");
+}
+
+#[test]
 fn config_print_shows_the_environment_over_the_file_and_every_default() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());

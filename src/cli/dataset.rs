@@ -312,7 +312,11 @@ fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
 }
 
 fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    file.add(bytes).and_then(|()| file.finish()).map_err(|error| unwritable(path, &error))
+    file.add(bytes).and_then(|()| file.finish()).map_err(|error| {
+        let text =
+            format!("cannot write {}: {error}. That it was opened is on record, and nothing was kept", path.display());
+        Failure::hinted(text, "make room and open it again, which is one more entry")
+    })
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

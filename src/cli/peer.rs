@@ -1,5 +1,7 @@
 //! `tacitly peer`: who is pinned here.
 
+use std::io::Read as _;
+
 use clap::Subcommand;
 
 use super::connect::Way;
@@ -7,18 +9,21 @@ use super::output::table;
 use super::{Failure, Output, connect};
 use crate::rpc::control;
 
+/// More than any code has.
+const MAX_CODE: u64 = 4096;
+
 /// Peers: invite, join, list, remove.
 #[derive(Subcommand)]
 pub(crate) enum Peer {
     /// Print a code with which one other party can join. It holds a one-time secret: send it over a channel you trust.
     Invite {
-        /// Hours until the code is void.
-        #[arg(long, default_value_t = 24)]
+        /// Hours until the code is void, 720 at most.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=720))]
         hours: u64,
     },
     /// Join with a code from the other party's `peer invite`; both sides pin each other's keys.
     Join {
-        /// The code.
+        /// The code, or `-` to read it from standard input, where no list of processes and no shell's history shows it.
         code: String,
     },
     /// List peers with the state of their links.
@@ -40,7 +45,12 @@ impl Peer {
                 output.note(|| format!("valid until {}, for one party; there: tacitly peer join CODE", reply.expires));
                 output.say(|| reply.clone(), || reply.code.clone());
             }
-            Self::Join { code } => {
+            Self::Join { mut code } => {
+                if code == "-" {
+                    code.clear();
+                    let read = std::io::stdin().take(MAX_CODE).read_to_string(&mut code);
+                    read.map_err(|error| Failure::plain(format!("the code cannot be read: {error}")))?;
+                }
                 let peer = daemon.join(control::JoinRequest { code }).await?.into_inner();
                 output.say(|| peer.clone(), || format!("{} is pinned here, and we are pinned there", peer.party));
             }

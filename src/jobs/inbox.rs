@@ -44,10 +44,6 @@ impl Inbox for PeerDesk {
     }
 
     fn link_changed(&self, peer: PartyId, state: &LinkState) {
-        match state {
-            LinkState::Up { software, wire, .. } => tracing::info!(%peer, software, wire, "link up"),
-            LinkState::Down { reason, .. } => tracing::warn!(%peer, %reason, "link down"),
-        }
         if let Some(jobs) = self.0.get().and_then(Weak::upgrade) {
             if state.is_up() {
                 jobs.announce_pin(peer);

@@ -15,8 +15,9 @@ use crate::transport::https::{self, Place};
 
 /// How long new checkpoints gather before they are cosigned.
 const ROUND: Duration = Duration::from_millis(500);
-/// How long a witness that cannot be reached, or refuses, is left alone.
+/// How long a witness that cannot be reached, or refuses, is left alone: at first, and at the longest.
 const PAUSE: Duration = Duration::from_secs(5);
+const LONG_PAUSE: Duration = Duration::from_mins(5);
 
 /// A witness that answers C2SP tlog-witness `add-checkpoint` over HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,20 +31,21 @@ pub struct OutsideWitness {
 impl Jobs {
     /// Has the log witnessed by `witness` for as long as the daemon runs.
     pub(super) async fn be_witnessed_outside(self: Arc<Self>, witness: OutsideWitness) {
+        let mut pause = PAUSE;
         loop {
-            match self.be_cosigned_outside(&witness).await {
-                Err(error) if error.code == codes::LOG_OLD => {
-                    tracing::error!(witness = witness.key.name(), %error, "our log is not the newest of its name");
-                    return;
-                }
+            match self.be_cosigned_outside(&witness, &mut pause).await {
+                // The log has said so itself.
+                Err(error) if error.code == codes::LOG_OLD => return,
                 Err(error) => tracing::warn!(witness = witness.key.name(), %error, "no cosignature for the moment"),
                 Ok(()) => {}
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONG_PAUSE);
         }
     }
 
-    async fn be_cosigned_outside(&self, witness: &OutsideWitness) -> Result<(), Trouble> {
+    /// Has every new checkpoint cosigned until something is in the way. `pause` is as at first after a cosignature.
+    async fn be_cosigned_outside(&self, witness: &OutsideWitness, pause: &mut Duration) -> Result<(), Trouble> {
         let name = witness.key.name();
         let newest = self.log.cosigned().newest().into_iter().find(|line| line.witness == name);
         let mut known = newest.map_or(0, |line| line.size);
@@ -68,6 +70,7 @@ impl Jobs {
                     let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
                     kept.map_err(|_| internal("the log was left while it was written"))??;
                     known = size;
+                    *pause = PAUSE;
                 }
                 409 => {
                     let size_there: u64 = body.trim().parse().map_err(|_| refused())?;

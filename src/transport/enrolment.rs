@@ -64,7 +64,10 @@ pub enum EnrolError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// The inviter said no.
-    #[error("{inviter} refused the invitation: {code}; ask for a new one")]
+    #[error(
+        "{inviter} refused ({code}): the invitation was used before or has expired, or {inviter} knows a party of our name \
+         with another key; ask for a new one"
+    )]
     Refused {
         /// Who.
         inviter: PartyId,

@@ -214,7 +214,13 @@ fn broken(peer: PartyId, status: &Status) -> LinkError {
 /// The innermost cause is what a person can act on; the layers above it only say that there was one.
 fn in_one_line(status: &Status) -> String {
     let first = std::error::Error::source(status);
-    let text = match std::iter::successors(first, |cause| cause.source()).last() {
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    let ended = |cause: &(dyn std::error::Error + 'static)| {
+        let error = cause.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+    };
+    let text = match causes.clone().last() {
+        _ if causes.any(ended) => "it ended without a word, as when a process is killed".to_owned(),
         Some(cause) => cause.to_string(),
         None => format!("{:?}: {}", status.code(), status.message()),
     };
