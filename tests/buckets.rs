@@ -33,7 +33,7 @@ fn run(pair: &Pair, kind: &str, receiver: &str) -> (Value, Vec<u64>, Vec<u64>) {
 
 fn result(pair: &Pair, party: &Party, job: &str) -> Vec<u64> {
     let out = pair.file(&format!("{}-out.csv", party.name));
-    party.tacitly(&["job", "result", job, "--out", &out.display().to_string()]).unwrap();
+    party.tacitly(&["job", "result", job, "--out", &out.display().to_string(), "--force"]).unwrap();
     numbers(&out)
 }
 

@@ -45,7 +45,7 @@ fn run(pair: &Pair, name: &str, kind: &str, receiver: &str) -> (serde_json::Valu
     let rows = |party: &tacitly::trial::Party, receives: bool| {
         let out = pair.file(&format!("{}-out.csv", party.name));
         let text = out.display().to_string();
-        let written = party.tacitly(&["job", "result", &id, "--out", &text]);
+        let written = party.tacitly(&["job", "result", &id, "--out", &text, "--force"]);
         if receives && kind != "cardinality" {
             written.unwrap_or_else(|error| panic!("{name} {kind} {receiver}: {error}"));
             numbers(&out)

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::connect::{Daemon, Way};
 use super::output::table;
 use super::whole_file::WholeFile;
-use super::{Failure, Output, connect};
+use super::{Failure, Output, connect, destination};
 use crate::rpc::control;
 
 /// Datasets: add, list, remove, allow, deny, open, open-basis.
@@ -174,22 +174,24 @@ impl Dataset {
                 let reply = daemon.add_dataset(add.into_request()?).await?.into_inner();
                 let dataset = reply.dataset.unwrap_or_default();
                 output.note(|| reply.report.clone());
-                output
-                    .say(|| dataset.clone(), || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256));
+                output.say(
+                    || dataset.clone(),
+                    || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256),
+                )?;
             }
             Self::List => {
                 let datasets = daemon.list_datasets(control::ListDatasetsRequest {}).await?.into_inner().datasets;
-                output.say(|| &datasets, || listing(&datasets));
+                output.say(|| &datasets, || listing(&datasets))?;
             }
             Self::Remove { name } => {
                 daemon.remove_dataset(control::RemoveDatasetRequest { name: name.clone() }).await?;
-                output.say(|| serde_json::json!({ "removed": name }), || format!("{name} is forgotten"));
+                output.say(|| serde_json::json!({ "removed": name }), || format!("{name} is forgotten"))?;
             }
             Self::Allow(allow) => {
                 let (dataset, peer) = (allow.name.clone(), allow.peer.clone());
                 let request = control::SetRuleRequest { dataset, peer, json: allow.into_rule() };
                 let rule = daemon.set_rule(request).await?.into_inner().json;
-                output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone());
+                output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone())?;
             }
             Self::Open(open) => open.run(&mut daemon, output).await?,
             Self::OpenBasis(open) => open.run(&mut daemon, output).await?,
@@ -200,7 +202,7 @@ impl Dataset {
                 output.say(
                     || serde_json::json!({ "dataset": name, "denied": peer }),
                     || format!("{peer} may no longer use {name}"),
-                );
+                )?;
             }
         }
         Ok(())
@@ -266,7 +268,7 @@ impl Open {
                     reply.entry,
                 )
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -295,7 +297,7 @@ impl OpenBasis {
                     reply.basis, reply.entry
                 )
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -316,11 +318,9 @@ fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure>
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let shown = path.display();
-    match error.kind() {
-        ErrorKind::AlreadyExists => Failure::hinted(format!("{shown} is there already"), "name a new file"),
-        _ => Failure::plain(format!("{shown} cannot be written: {error}")),
-    }
+    let failure = destination::unwritable(&path.display().to_string(), error);
+    // What was opened to one arbiter never takes the place of anything.
+    if error.kind() == ErrorKind::AlreadyExists { failure.mended("name a new file") } else { failure }
 }
 
 fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {

@@ -93,7 +93,7 @@ impl Demo {
                 ]
                 .join("\n")
             },
-        );
+        )?;
         drop((bank, shop));
         if self.keep {
             let kept = folder.keep();
@@ -117,7 +117,7 @@ fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Fai
             break (bytes, verdict);
         }
         std::thread::sleep(Duration::from_millis(200));
-        bank.tacitly(&["evidence", job, "--out", &text])?;
+        bank.tacitly(&["evidence", job, "--out", &text, "--force"])?;
     };
     narrate(output, bank, &["evidence", "verify", &text])?;
     output.note(|| {

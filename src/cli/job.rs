@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::connect::Way;
+use super::destination::Destination;
 use super::output::table;
 use super::psi::{Request, write_result};
 use super::watch::watch;
@@ -32,11 +34,14 @@ pub(crate) enum Job {
     Result {
         /// The job's number.
         job: String,
-        /// The file; its ending .parquet chooses Parquet, anything else CSV.
-        #[arg(long)]
+        /// The file; its ending .parquet chooses Parquet, anything else CSV; - is standard output.
+        #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
-        /// Columns to write; absent: all.
-        #[arg(long, value_delimiter = ',')]
+        /// Replace the file if it is there already.
+        #[arg(long)]
+        force: bool,
+        /// Columns to write, with commas between them; absent: all.
+        #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
         columns: Vec<String>,
     },
     /// End a job on both sides.
@@ -88,20 +93,23 @@ impl Job {
         let job = match self {
             Self::List { state } => {
                 let jobs = daemon.list_jobs(control::ListJobsRequest { state }).await?.into_inner().jobs;
-                output.say(|| &jobs, || listing(&jobs));
+                output.say(|| &jobs, || listing(&jobs))?;
                 return Ok(());
             }
             Self::Explain(Which { job }) => {
                 let text = daemon.explain_job(control::JobRequest { job }).await?.into_inner().text;
-                output.say(|| serde_json::json!({ "explanation": text }), || text.clone());
+                output.say(|| serde_json::json!({ "explanation": text }), || text.clone())?;
                 return Ok(());
             }
-            Self::Result { job, out, columns } => {
-                write_result(&mut daemon, &job, &out, &columns).await?;
+            Self::Result { job, out, force, columns } => {
+                let place = Destination::new(&out, force);
+                place.check()?;
+                write_result(&mut daemon, &job, &place, &columns).await?;
+                let output = if place.is_standard_output() { output.aside() } else { output };
                 output.say(
                     || serde_json::json!({ "job": job, "out": out }),
                     || format!("our rows are in {}", out.display()),
-                );
+                )?;
                 return Ok(());
             }
             Self::Submit(request) => request.submit(&mut daemon).await?,
@@ -111,7 +119,7 @@ impl Job {
             Self::Resume(Which { job }) => daemon.resume_job(control::JobRequest { job }).await?.into_inner(),
             Self::Purge(Which { job }) => daemon.purge_job(control::JobRequest { job }).await?.into_inner(),
         };
-        output.say(|| job.clone(), || listing(std::slice::from_ref(&job)));
+        output.say(|| job.clone(), || listing(std::slice::from_ref(&job)))?;
         Ok(())
     }
 }
@@ -120,7 +128,7 @@ impl Approve {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         let mut daemon = connect::connect(way).await?;
         let job = daemon.approve_job(control::JobRequest { job: self.job }).await?.into_inner();
-        output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state));
+        output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state))?;
         Ok(())
     }
 }
@@ -130,7 +138,7 @@ impl Refuse {
         let mut daemon = connect::connect(way).await?;
         let request = control::RefuseJobRequest { job: self.job, reason: self.reason };
         let job = daemon.refuse_job(request).await?.into_inner();
-        output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state));
+        output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state))?;
         Ok(())
     }
 }
@@ -151,7 +159,7 @@ impl Events {
                 }));
                 table(&rows)
             },
-        );
+        )?;
         Ok(())
     }
 }

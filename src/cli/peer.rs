@@ -38,19 +38,19 @@ impl Peer {
                 let request = control::InviteRequest { valid_seconds: hours.saturating_mul(3600) };
                 let reply = daemon.invite(request).await?.into_inner();
                 output.note(|| format!("valid until {}, for one party; there: tacitly peer join CODE", reply.expires));
-                output.say(|| reply.clone(), || reply.code.clone());
+                output.say(|| reply.clone(), || reply.code.clone())?;
             }
             Self::Join { code } => {
                 let peer = daemon.join(control::JoinRequest { code }).await?.into_inner();
-                output.say(|| peer.clone(), || format!("{} is pinned here, and we are pinned there", peer.party));
+                output.say(|| peer.clone(), || format!("{} is pinned here, and we are pinned there", peer.party))?;
             }
             Self::List => {
                 let peers = daemon.list_peers(control::ListPeersRequest {}).await?.into_inner().peers;
-                output.say(|| &peers, || listing(&peers));
+                output.say(|| &peers, || listing(&peers))?;
             }
             Self::Remove { party } => {
                 daemon.remove_peer(control::RemovePeerRequest { party: party.clone() }).await?;
-                output.say(|| serde_json::json!({ "removed": party }), || format!("{party} is no longer a peer"));
+                output.say(|| serde_json::json!({ "removed": party }), || format!("{party} is no longer a peer"))?;
             }
         }
         Ok(())
