@@ -3,12 +3,14 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::connect::{Daemon, Way};
-use super::output::table;
+use super::output::{table, unfolded};
 use super::whole_file::WholeFile;
 use super::{Failure, Output, connect, destination};
 use crate::rpc::control;
@@ -48,7 +50,7 @@ pub(crate) struct Add {
     #[arg(long, required = true, value_name = "COLUMN=PROFILE")]
     key: Vec<String>,
     /// csv or parquet, if the file's ending does not say.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     format: String,
     /// The file's encoding; it is declared, never guessed: utf-8, gbk, gb18030.
     #[arg(long, default_value = "utf-8")]
@@ -134,8 +136,8 @@ pub(crate) struct Allow {
     name: String,
     /// The peer.
     peer: String,
-    /// Kinds of job: intersect, align, cardinality.
-    #[arg(long, value_delimiter = ',')]
+    /// Kinds of job, with commas between them: intersect, align, cardinality.
+    #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
     kinds: Vec<String>,
     /// Who may receive results: any, us, peer.
     #[arg(long, default_value = "any")]
@@ -143,11 +145,11 @@ pub(crate) struct Allow {
     /// A person decides each job with `tacitly approve`.
     #[arg(long)]
     manual: bool,
-    /// Purposes that may be stated.
-    #[arg(long, value_delimiter = ',')]
+    /// Purposes that may be stated, with commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
     purposes: Vec<String>,
-    /// Columns that may leave in results of jobs with this peer.
-    #[arg(long, value_delimiter = ',')]
+    /// Columns that may leave in results of jobs with this peer, with commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
     columns: Vec<String>,
     /// The smallest intersection that may be released.
     #[arg(long, default_value_t = 0)]
@@ -175,13 +177,13 @@ impl Dataset {
                 let dataset = reply.dataset.unwrap_or_default();
                 output.note(|| reply.report.clone());
                 output.say(
-                    || dataset.clone(),
+                    || json(&dataset),
                     || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256),
                 )?;
             }
             Self::List => {
                 let datasets = daemon.list_datasets(control::ListDatasetsRequest {}).await?.into_inner().datasets;
-                output.say(|| &datasets, || listing(&datasets))?;
+                output.say(|| datasets.iter().map(json).collect::<Vec<_>>(), || listing(&datasets))?;
             }
             Self::Remove { name } => {
                 daemon.remove_dataset(control::RemoveDatasetRequest { name: name.clone() }).await?;
@@ -347,6 +349,13 @@ impl Allow {
         })
         .to_string()
     }
+}
+
+/// A dataset for `--json`: the rules are JSON, too.
+fn json(dataset: &control::Dataset) -> Value {
+    let mut value = unfolded(dataset, &[]);
+    value["rules"] = unfolded(&dataset.rules, &["json"]);
+    value
 }
 
 fn listing(datasets: &[control::Dataset]) -> String {

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use rustix::process::Signal;
 
+use crate::codes;
+
 /// A command's failure, as the person at the terminal sees it.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -84,7 +86,14 @@ impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
         let code = crate::rpc::status::code_of(&status);
         match code {
+            Some(code) if code == codes::DAEMON_GONE => {
+                Self::coded(code.name, format!("the connection to the daemon broke: {}", status.message()), code.mend)
+            }
             Some(code) => Self::coded(code.name, status.message(), code.mend),
+            None if status.code() == tonic::Code::Unimplemented => {
+                let mend = "restart the daemon with the program that is installed now; `tacitly doctor` compares both";
+                Self::hinted("what answers there does not know this call", mend)
+            }
             None => Self::plain(format!("{}: {}", status.code().description(), status.message())),
         }
     }

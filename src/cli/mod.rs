@@ -15,6 +15,7 @@ mod failure;
 mod identity;
 mod init;
 mod job;
+mod job_words;
 mod log;
 mod output;
 mod peer;
@@ -33,6 +34,7 @@ use clap::{Parser, Subcommand};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::codes;
 use failure::Failure;
 use output::Output;
 
@@ -107,6 +109,24 @@ impl Cli {
                 failure.exit_code()
             }
         }
+    }
+
+    /// Says what is wrong with the words of a command line, as JSON if that is asked for in them, or prints the help that
+    /// they ask for. Exits with 2 if they are wrong.
+    #[must_use]
+    pub fn misused(error: &clap::Error) -> ExitCode {
+        if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim();
+            Output::new(true).fail(&Failure::coded(
+                codes::BAD_REQUEST.name,
+                text,
+                "`tacitly help` shows what there is.",
+            ));
+        } else {
+            let _nobody_reads = error.print();
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     }
 
     fn dispatch(self, output: Output) -> Result<(), Failure> {

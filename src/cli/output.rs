@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Failure;
 
@@ -60,6 +61,26 @@ impl Output {
             return;
         }
         murmur(&if self.json { failure.to_json() } else { failure.to_string() });
+    }
+}
+
+/// A value for `--json`, in which these members, texts that hold JSON, are what they hold. In a list, those of every item.
+pub(crate) fn unfolded(value: &impl Serialize, members: &[&str]) -> Value {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    match &mut value {
+        Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, members)),
+        item => unfold(item, members),
+    }
+    value
+}
+
+/// As [`unfolded`], in place.
+pub(crate) fn unfold(item: &mut Value, members: &[&str]) {
+    for member in members {
+        let held = item[*member].as_str().and_then(|text| serde_json::from_str(text).ok());
+        if let Some(held) = held {
+            item[*member] = held;
+        }
     }
 }
 

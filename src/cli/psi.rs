@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::connect::{Daemon, Way};
 use super::destination::Destination;
+use super::job_words::json;
 use super::watch::watch;
 use super::{Failure, Output, connect};
 use crate::codes;
@@ -127,7 +128,7 @@ impl Psi {
             written.map_err(|failure| failure.with_mend(format!("the result is kept: {}", fetching(&job.id))))?;
             output = if out.is_standard_output() { output.aside() } else { output };
         }
-        output.say(|| job.clone(), || summary(&job, self.out.as_deref()))
+        output.say(|| json(&job), || summary(&job, self.out.as_deref()))
     }
 
     /// Where the rows will go, if there will be rows here and they can go there.
@@ -188,7 +189,8 @@ fn fetching(job: &str) -> String {
 }
 
 fn summary(job: &Job, out: Option<&Path>) -> String {
-    let sizes = format!("{} of our {} keys, {} of {}", job.result_items, job.our_items, job.peer, job.peer_items);
+    let shared = job.result_items.unwrap_or_default();
+    let sizes = format!("{shared} of our {} keys, {} of {}", job.our_items, job.peer, job.peer_items);
     let mut lines = match (job.receiver.as_str(), out) {
         ("peer", _) => {
             vec![format!(
