@@ -51,6 +51,8 @@ codes! {
         "`tacitly doctor` tells why; the daemon keeps dialling.";
     INVITATION "invitation" "The invitation is not valid: mistyped, used, expired or of another version."
         "Ask for a new one: `tacitly peer invite`.";
+    DAEMON_GONE "daemon-gone" "Our own daemon went away while it was asked something."
+        "Start it again with `tacitly serve`; jobs that were under way go on by themselves, and `tacitly job list` shows them.";
     DATASET_UNKNOWN "dataset-unknown" "There is no dataset of this name."
         "`tacitly dataset list` on the side that owns it; `tacitly dataset add` makes one.";
     DATASET_EXISTS "dataset-exists" "A dataset of this name is there already."
@@ -75,7 +77,7 @@ codes! {
     JOB_STATE "job-state" "The job's state does not allow this." "docs/jobs.md has the table of states.";
     REQUEST_KEY "request-key" "This request key was used for another job." "Use a fresh request key for other terms.";
     RESULT_NONE "result-none" "There is no result to hand out: not done, not a receiver, or purged."
-        "`tacitly job list` tells which.";
+        "`tacitly job show JOB` tells which.";
     BAD_REQUEST "bad-request" "The request itself is malformed." "Mend it as the text says.";
     PERMISSION "permission" "The caller's role does not allow this." "Use a token with the role that the text names.";
     DISK_FULL "disk-full" "The disk is full; nothing that was acknowledged is lost."

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tacitly::cli::Cli;
 
 fn main() -> ExitCode {
-    tacitly::cli::Cli::parse().run()
+    Cli::try_parse().map_or_else(|error| Cli::misused(&error), Cli::run)
 }

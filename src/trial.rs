@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -164,6 +164,21 @@ impl Party {
     /// # Errors
     /// [`TrialError::Command`] with its code and words if it fails; [`TrialError::Late`] past [`Setup::command_limit`].
     pub fn tacitly(&self, arguments: &[&str]) -> Result<Value, TrialError> {
+        let output = self.command(arguments).output()?;
+        self.told(arguments, &output)
+    }
+
+    /// The same, while the caller may do other work; dropped before its end, it ends the command.
+    ///
+    /// # Errors
+    /// As [`Party::tacitly`].
+    pub async fn tacitly_meanwhile(&self, arguments: &[&str]) -> Result<Value, TrialError> {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        let output = command.kill_on_drop(true).output().await?;
+        self.told(arguments, &output)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut program = match self.setup.command_limit {
             Some(limit) => {
                 let mut program = Command::new("timeout");
@@ -172,8 +187,12 @@ impl Party {
             }
             None => Command::new(&self.setup.executable),
         };
-        let output =
-            program.args(arguments).args(["--json", "--home"]).arg(&self.home).stdin(Stdio::null()).output()?;
+        program.args(arguments).args(["--json", "--home"]).arg(&self.home).stdin(Stdio::null());
+        program
+    }
+
+    /// What a command has told by its end.
+    fn told(&self, arguments: &[&str], output: &Output) -> Result<Value, TrialError> {
         let command = arguments.join(" ");
         if output.status.success() {
             let text = String::from_utf8_lossy(&output.stdout);

@@ -19,7 +19,7 @@ use tacitly_core::Frame;
 
 fn verdict(pair: &Pair, party: &Party, job: &str) -> (Verdict, Vec<u8>) {
     let file = pair.file(&format!("{}.evidence", party.name));
-    party.tacitly(&["evidence", job, "--out", &file.display().to_string()]).unwrap();
+    party.tacitly(&["evidence", job, "--out", &file.display().to_string(), "--force"]).unwrap();
     let bytes = fs::read(file).unwrap();
     (verify(&bytes, None).unwrap(), bytes)
 }
@@ -255,7 +255,7 @@ fn a_daemon_killed_at_any_moment_has_an_agreement_and_a_result_for_every_job_tha
             assert_eq!(verdict.manifest.kind, Kind::Result, "round {round}, {}", party.name);
         }
         let out = pair.file("out.csv").display().to_string();
-        pair.bank.tacitly(&["job", "result", &id, "--out", &out]).unwrap();
+        pair.bank.tacitly(&["job", "result", &id, "--out", &out, "--force"]).unwrap();
         assert_eq!(support::numbers(&pair.file("out.csv")), semi_join(&ours, &theirs));
     }
     for party in [&pair.bank, &pair.shop] {

@@ -48,7 +48,7 @@ fn a_cut_past_the_window_suspends_both_sides_and_either_resumes_to_the_exact_ans
             Pair::await_state(party, &["done"]);
         }
         let out = pair.file("out.csv").display().to_string();
-        pair.bank.tacitly(&["job", "result", id, "--out", &out]).unwrap();
+        pair.bank.tacitly(&["job", "result", id, "--out", &out, "--force"]).unwrap();
         assert_eq!(numbers(&pair.file("out.csv")), semi_join(&ours, &theirs), "resumed by {resumer}");
     }
 }

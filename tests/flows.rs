@@ -45,7 +45,7 @@ fn run(pair: &Pair, name: &str, kind: &str, receiver: &str) -> (serde_json::Valu
     let rows = |party: &tacitly::trial::Party, receives: bool| {
         let out = pair.file(&format!("{}-out.csv", party.name));
         let text = out.display().to_string();
-        let written = party.tacitly(&["job", "result", &id, "--out", &text]);
+        let written = party.tacitly(&["job", "result", &id, "--out", &text, "--force"]);
         if receives && kind != "cardinality" {
             written.unwrap_or_else(|error| panic!("{name} {kind} {receiver}: {error}"));
             numbers(&out)
@@ -81,8 +81,8 @@ fn check(pair: &Pair, name: &str, ours: &Table, theirs: &Table, profile: &str, d
         );
         assert_eq!(job["our_items"], ours.iter().collect::<BTreeSet<_>>().len() as u64);
         let (job, _, _) = run(pair, name, "cardinality", receiver);
-        let told = job["result_items"].as_u64().unwrap();
-        assert_eq!(told, if receiver == "peer" { 0 } else { shared }, "{name} cardinality {receiver}");
+        let told = job["result_items"].as_u64();
+        assert_eq!(told, (receiver != "peer").then_some(shared), "{name} cardinality {receiver}");
     }
     if duplicates != "all" {
         let (_, here, there) = run(pair, name, "align", "both");
@@ -265,4 +265,103 @@ fn parquet_in_and_out_and_chosen_columns() {
     let words = ["psi", "--dataset", "again", "--with", "shop/ids", "--out", &csv, "--columns", "n"];
     assert_eq!(pair.bank.tacitly(&words).unwrap()["result_items"], 25);
     assert!(std::fs::read_to_string(&csv).unwrap().starts_with("n\n25\n"));
+}
+
+/// What a command says and exits with, run as a person runs it.
+fn said(party: &tacitly::trial::Party, words: &[&str]) -> (i32, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let output =
+        command.args(words).arg("--home").arg(&party.home).stdin(std::process::Stdio::null()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn what_psi_could_not_write_is_refused_before_a_job_is_submitted() {
+    let pair = Pair::start();
+    register(&pair, "bank", "ids", &one_column(mobiles(0..50)), "cn-mobile", "error");
+    register(&pair, "shop", "ids", &one_column(mobiles(25..75)), "cn-mobile", "error");
+    let source = pair.file("bank-ids.csv");
+    let before = std::fs::read(&source).unwrap();
+    let (taken, folder) = (source.display().to_string(), pair.folder.path().display().to_string());
+    let (fresh, lost) = (pair.file("out.csv").display().to_string(), pair.file("no/out.csv").display().to_string());
+    for (words, reason) in [
+        (&["--out", &taken][..], "is there already"),
+        (&["--out", &folder], "is a folder"),
+        (&["--out", &lost], "cannot be written"),
+        (&["--out", &fresh, "--columns", "n,town"], "no column \"town\""),
+        (&["--out", &fresh, "--columns", "n,"], "a value is required"),
+        (&["--columns", "n"], "--out"),
+        (&["--kind", "cardinality", "--out", &fresh], "no rows for --out"),
+        (&["--receiver", "peer", "--out", &fresh], "the peer alone receives the result"),
+        (&["--kind", "align", "--receiver", "us"], "align always tells both sides"),
+        (&["--kind", "align", "--receiver", "peer"], "align always tells both sides"),
+    ] {
+        let (code, _, error) = said(&pair.bank, &[&["psi", "--dataset", "ids", "--with", "shop/ids"], words].concat());
+        assert!(code != 0 && error.contains(reason), "{words:?}: {code}, {error}");
+    }
+    assert_eq!(pair.bank.tacitly(&["job", "list"]).unwrap(), serde_json::json!([]), "nothing was submitted");
+    assert!(!pair.file("out.csv").exists());
+    assert_eq!(std::fs::read(&source).unwrap(), before);
+
+    let job = pair.bank.tacitly(&["psi", "--kind", "align", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+    assert_eq!(job["receiver"], "both");
+    let id = job["id"].as_str().unwrap();
+    for words in [&["job", "result", id, "-o", &taken][..], &["evidence", id, "-o", &taken]] {
+        let (code, _, error) = said(&pair.bank, words);
+        assert!(code == 1 && error.contains("is there already") && error.contains("--force"), "{words:?}: {error}");
+    }
+    assert_eq!(std::fs::read(&source).unwrap(), before);
+    let (code, printed, error) = said(&pair.bank, &["job", "result", id, "--out", "-", "--columns", "n"]);
+    assert_eq!((code, printed.lines().count(), printed.lines().next()), (0, 26, Some("n")), "{printed}{error}");
+    let (code, printed, error) = said(&pair.bank, &["job", "result", id, "--out", "/dev/full"]);
+    assert!(code == 1 && printed.is_empty() && error.contains("/dev/full cannot be written"), "{error}");
+    let (_, printed, _) = said(&pair.bank, &["evidence", id, "-o", "/dev/stdout"]);
+    assert!(tacitly_attestation::certificate::verify(printed.as_bytes(), None).is_ok(), "{printed}");
+}
+
+#[test]
+fn each_side_reads_in_its_list_whose_turn_it_is_who_has_the_result_and_that_it_was_purged() {
+    let pair = Pair::start();
+    register(&pair, "bank", "ids", &one_column(mobiles(0..50)), "cn-mobile", "error");
+    register(&pair, "shop", "ids", &one_column(mobiles(25..75)), "cn-mobile", "error");
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
+    let submit = ["job", "submit", "--dataset", "ids", "--with", "shop/ids", "--purpose", "pilot"];
+    let job = pair.bank.tacitly(&submit).unwrap();
+    let id = job["id"].as_str().unwrap();
+    Pair::await_state(&pair.shop, &["proposed"]);
+    let (_, list, _) = said(&pair.shop, &["job", "list"]);
+    assert!(list.contains(&format!("waits for you: tacitly job explain {id}, tacitly approve {id}")), "{list}");
+    let (_, text, _) = said(&pair.bank, &["job", "explain", id]);
+    assert!(text.contains("unknown, taken as ours: 50 rows"), "{text}");
+    pair.shop.tacitly(&["approve", id]).unwrap();
+    Pair::await_state(&pair.bank, &["done"]);
+    let there = Pair::await_state(&pair.shop, &["done"]);
+    assert_eq!(there["result_items"], serde_json::Value::Null, "the shop received nothing: {there}");
+    assert_eq!(there["terms"]["purpose"], "pilot", "the terms are no text in a text: {there}");
+    let (_, list, _) = said(&pair.shop, &["job", "list"]);
+    assert!(list.contains("result went to bank") && !list.contains("shared"), "{list}");
+    let (_, list, _) = said(&pair.bank, &["job", "list", "--state", "done"]);
+    assert!(list.contains("25 shared"), "{list}");
+    let (_, shown, _) = said(&pair.bank, &["job", "show", id]);
+    for words in ["pilot", "50 here, 50 there", "25 shared", "we alone", "MiB out", "ended"] {
+        assert!(shown.contains(words), "{words} is missing in\n{shown}");
+    }
+
+    let (code, _, error) = said(&pair.bank, &["job", "list", "--state", "foo"]);
+    assert!(code == 2 && error.contains("proposed") && error.contains("refused"), "{error}");
+    let (code, _, error) = said(&pair.bank, &["job", "list", "--state", "foo", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert!(code == 2 && error["error"]["code"] == "bad-request", "{error}");
+
+    let (_, purged, _) = said(&pair.bank, &["job", "purge", id]);
+    assert!(purged.contains("is purged"), "{purged}");
+    let (_, list, _) = said(&pair.bank, &["job", "list"]);
+    assert!(list.contains("25 shared; purged"), "{list}");
+    for (party, why) in [(&pair.bank, "was purged"), (&pair.shop, "went to bank")] {
+        let (code, _, error) = said(party, &["job", "result", id, "--out", "-"]);
+        assert!(code == 1 && error.contains("result-none") && error.contains(why), "{error}");
+    }
+    let (_, events, _) = said(&pair.shop, &["events"]);
+    assert!(events.contains("job") && !events.contains('{'), "{events}");
 }

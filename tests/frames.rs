@@ -190,7 +190,7 @@ async fn sides_that_ask_for_different_things_are_both_told_the_field_and_both_va
     shop.await_no_dataset().await;
     // Having differed does not stand in the way of the next try.
     let both = tokio::join!(bank.run(&ASKED, &["13800138000"]), shop.run(&ASKED, &["13800138000"]));
-    assert_eq!((both.0.unwrap().result_items, both.1.unwrap().result_items), (1, 1));
+    assert_eq!((both.0.unwrap().result_items, both.1.unwrap().result_items), (Some(1), Some(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,7 +64,7 @@ fn thirty_kills_at_random_moments_leave_every_job_exact() {
             }
         }
         let out = pair.file("out.csv").display().to_string();
-        pair.bank.tacitly(&["job", "result", &id, "--out", &out]).unwrap();
+        pair.bank.tacitly(&["job", "result", &id, "--out", &out, "--force"]).unwrap();
         assert_eq!(numbers(&pair.file("out.csv")), expected, "job {job_number}");
     }
     assert!(killed_at_work >= KILLS / 3, "only {killed_at_work} kills met a job at work");

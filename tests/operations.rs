@@ -420,10 +420,11 @@ fn a_token_opens_the_control_port_for_the_calls_of_its_role_only() {
     let job = remote(&operator, &psi).unwrap();
     assert_eq!(job["result_items"], 25);
     let events = pair.bank.tacitly(&["events"]).unwrap();
-    let noted =
-        events.as_array().unwrap().iter().any(|event| {
-            event["actor"] == "token:operator-1" && event["detail"].as_str().unwrap().contains("SubmitJob")
-        });
+    let noted = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|event| event["actor"] == "token:operator-1" && event["detail"].to_string().contains("SubmitJob"));
     assert!(noted, "{events}");
     let by_name = |event: &Value| event["actor"] == "token:operator-1" && event["job"] == job["id"];
     assert!(events.as_array().unwrap().iter().any(by_name), "the job does not say whose it is: {events}");
@@ -481,4 +482,116 @@ fn a_control_port_that_others_could_reach_is_refused() {
     let output = command.output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("loopback"), "{output:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_without_a_word_and_a_full_device_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = init(folder.path());
+    let into = |words: &[&str], out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        let ended = command.args(words).arg("--home").arg(&home).stdout(out).stderr(Stdio::piped()).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    for words in [&["config", "print"][..], &["config", "print", "--json"], &["complete", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(into(words, writer.into()), (Some(141), String::new()), "{words:?}");
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, error) = into(words, full.into());
+        assert!(code == Some(1) && error.contains("cannot write to standard output"), "{words:?}: {error}");
+        assert!(!error.contains("panicked"), "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn a_daemon_that_goes_away_under_psi_is_named_with_the_way_back_to_the_job() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..50), &mobiles(25..75));
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
+    for graceful in [false, true] {
+        let mut psi = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        psi.args(["psi", "--json", "--dataset", "ids", "--with", "shop/ids", "--home"]).arg(&pair.bank.home);
+        let waiting = psi.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let job = Pair::await_state(&pair.shop, &["proposed"]);
+        let id = job["id"].as_str().unwrap();
+        if graceful {
+            pair.bank.stop();
+        } else {
+            pair.bank.kill();
+        }
+        let ended = waiting.wait_with_output().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{error}");
+        let error: Value = serde_json::from_str(&error).unwrap();
+        assert_eq!(error["error"]["code"], "daemon-gone", "{error}");
+        let mend = error["error"]["mend"].as_str().unwrap();
+        for way in ["tacitly serve".to_owned(), format!("job watch {id}"), format!("job result {id} --out")] {
+            assert!(mend.contains(&way), "{way} is missing: {mend}");
+        }
+        pair.bank.serve().unwrap();
+        await_link(&pair.bank, &pair.shop).unwrap();
+        pair.shop.tacitly(&["approve", id]).unwrap();
+        assert_eq!(pair.bank.tacitly(&["job", "watch", id]).unwrap()["result_items"], 25, "the mend holds");
+    }
+}
+
+#[test]
+fn a_port_that_is_no_control_port_is_named_by_what_answers_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = free_address().unwrap();
+    let bank = Party::start(folder.path(), "bank", tacitly::trial::Setup { listen: Some(listen), ..setup() }).unwrap();
+    let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let web_port = web.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut caller in web.incoming().flatten() {
+            let _hung_up = caller.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let token = folder.path().join("token");
+    fs::write(&token, "tacitly-token-any").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let token = token.display().to_string();
+    for (port, what) in [(listen, "port for peers"), (web_port, "an HTTP/1 server")] {
+        let port = port.to_string();
+        let said = run(&bank.home, &["status", "--connect", &port, "--token-file", &token]);
+        let error = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{error}");
+        assert!(error.contains("no control port") && error.contains(what), "{error}");
+        assert!(error.contains("control.listen"), "{error}");
+    }
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_no_folder_and_no_daemon() {
+    for (signal, code) in [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        demo.args(["demo", "--rows", "300000"]).env("TMPDIR", folder.path());
+        let mut demo = demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let parties = || {
+            let begun = fs::read_dir(folder.path()).unwrap().next()?.unwrap().path();
+            ["bank", "shop"]
+                .map(|name| begun.join(name).join("daemon.log"))
+                .iter()
+                .all(|log| log.exists())
+                .then_some(begun)
+        };
+        let begun = until(parties).expect("both daemons are started");
+        let lock = |name: &str| fs::read_to_string(begun.join(name).join("tacitly.db.lock")).unwrap_or_default();
+        let daemons = until(|| {
+            let numbers = [lock("bank"), lock("shop")].map(|number| number.trim().parse::<i32>().ok());
+            Some([numbers[0]?, numbers[1]?])
+        });
+        let daemons = daemons.expect("both daemons hold their stores");
+        let demo_number = rustix::process::Pid::from_child(&demo);
+        rustix::process::kill_process(demo_number, signal).unwrap();
+        let ended = until(|| demo.try_wait().unwrap()).expect("the demo ends");
+        assert_eq!(ended.code(), Some(code));
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|item| item.unwrap().path()).collect();
+        assert!(left.is_empty(), "{signal:?} leaves {left:?}");
+        for daemon in daemons {
+            assert!(!Path::new(&format!("/proc/{daemon}")).exists(), "{signal:?} leaves a daemon");
+        }
+    }
 }

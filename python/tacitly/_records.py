@@ -48,7 +48,8 @@ class JobRecord:
     bytes_in: int
     our_items: int
     peer_items: int
-    result_items: int
+    result_items: Optional[int]
+    """Rows, or a size; ``None`` if no result came to us."""
     failure: Optional[FailureRecord]
     created: str
     finished: str
@@ -56,6 +57,8 @@ class JobRecord:
     terms: str
     hint: str
     settled: bool
+    purged: str = ""
+    """When the result was wiped, if it was."""
 
     @classmethod
     def from_json(cls, text: str) -> JobRecord:

@@ -302,6 +302,12 @@ class LogOld(LocalError):
     code = "log-old"
 
 
+class DaemonGone(LocalError):
+    """Our own daemon went away while it was asked something."""
+
+    code = "daemon-gone"
+
+
 class Internal(LocalError):
     """A mistake in Tacitly itself."""
 

@@ -108,6 +108,7 @@ class JobList(list[Job]):
         def row(job: Job) -> tuple[object, ...]:
             one = job.record
             failure = one.failure.code if one.failure else ""
-            return (one.id, one.kind, one.peer, one.state, one.stage or failure, one.result_items)
+            items = "" if one.result_items is None else one.result_items
+            return (one.id, one.kind, one.peer, one.state, one.stage or failure, items)
 
         return _html.table(("job", "kind", "peer", "state", "", "result"), map(row, self))

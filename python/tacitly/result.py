@@ -70,7 +70,7 @@ class Size(Result):
     @property
     def shared(self) -> int:
         """How many keys are shared."""
-        return self.job.result_items
+        return self.job.result_items or 0
 
     def __int__(self) -> int:
         return self.shared
@@ -168,7 +168,7 @@ class Rows(Result):
         return BytesIO(self._file)
 
     def _facts(self) -> list[tuple[str, str]]:
-        return [*super()._facts(), ("shared keys", f"{self.job.result_items:,}"), ("our rows", f"{len(self):,}")]
+        return [*super()._facts(), ("shared keys", f"{self.job.result_items or 0:,}"), ("our rows", f"{len(self):,}")]
 
 
 def result_of(job: JobRecord, client: _core.Client, frame: Optional[Any]) -> Result:

@@ -35,7 +35,7 @@ impl Backup {
         output.say(
             || serde_json::json!({ "file": path, "size_bytes": size }),
             || format!("{} holds the store as it is now ({size} bytes)", path.display()),
-        );
+        )?;
         Ok(())
     }
 }
@@ -58,7 +58,7 @@ impl Restore {
         output.say(
             || serde_json::json!({ "restored": store }),
             || format!("{shown} is restored\n  next: tacitly serve --home {}", home.display()),
-        );
+        )?;
         Ok(())
     }
 }

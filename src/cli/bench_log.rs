@@ -69,7 +69,7 @@ struct Figures {
 impl BenchLog {
     pub(crate) fn run(self, output: Output) -> Result<(), Failure> {
         let figures = self.measure(output)?;
-        output.say(|| &figures, || figures.words());
+        output.say(|| &figures, || figures.words())?;
         if figures.sound { Ok(()) } else { Err(Failure::plain("the log is not as it was written")) }
     }
 

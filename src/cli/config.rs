@@ -24,7 +24,7 @@ impl ConfigCommand {
             Self::Print => {
                 let config = Config::read(home).map_err(Failure::plain)?;
                 let toml = config.to_toml().map_err(Failure::plain)?;
-                output.say(|| &config, || toml.trim_end().to_owned());
+                output.say(|| &config, || toml.trim_end().to_owned())?;
                 Ok(())
             }
         }

@@ -44,7 +44,9 @@ async fn open(way: &Way) -> Result<Connection, Failure> {
             ConnectError::NotLoopback => {
                 Failure::hinted(format!("--connect: {error}"), "forward the port, for example with `ssh -L`")
             }
-            ConnectError::NoAnswer(_) => Failure::hinted(error.to_string(), "check control.listen in its party.toml"),
+            ConnectError::NoAnswer(_) | ConnectError::NotControl { .. } => {
+                Failure::hinted(error.to_string(), "name what control.listen says in its party.toml")
+            }
             ConnectError::Token(_) => Failure::plain(error),
         }),
         None => connect_home(&way.home).await,

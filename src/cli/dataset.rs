@@ -3,14 +3,16 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::connect::{Daemon, Way};
-use super::output::table;
+use super::output::{table, unfolded};
 use super::whole_file::WholeFile;
-use super::{Failure, Output, connect};
+use super::{Failure, Output, connect, destination};
 use crate::rpc::control;
 
 /// Datasets: add, list, remove, allow, deny, open, open-basis.
@@ -48,7 +50,7 @@ pub(crate) struct Add {
     #[arg(long, required = true, value_name = "COLUMN=PROFILE")]
     key: Vec<String>,
     /// csv or parquet, if the file's ending does not say.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     format: String,
     /// The file's encoding; it is declared, never guessed: utf-8, gbk, gb18030.
     #[arg(long, default_value = "utf-8")]
@@ -134,8 +136,8 @@ pub(crate) struct Allow {
     name: String,
     /// The peer.
     peer: String,
-    /// Kinds of job: intersect, align, cardinality.
-    #[arg(long, value_delimiter = ',')]
+    /// Kinds of job, with commas between them: intersect, align, cardinality.
+    #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
     kinds: Vec<String>,
     /// Who may receive results: any, us, peer.
     #[arg(long, default_value = "any")]
@@ -143,11 +145,11 @@ pub(crate) struct Allow {
     /// A person decides each job with `tacitly approve`.
     #[arg(long)]
     manual: bool,
-    /// Purposes that may be stated.
-    #[arg(long, value_delimiter = ',')]
+    /// Purposes that may be stated, with commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
     purposes: Vec<String>,
-    /// Columns that may leave in results of jobs with this peer.
-    #[arg(long, value_delimiter = ',')]
+    /// Columns that may leave in results of jobs with this peer, with commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
     columns: Vec<String>,
     /// The smallest intersection that may be released.
     #[arg(long, default_value_t = 0)]
@@ -174,22 +176,24 @@ impl Dataset {
                 let reply = daemon.add_dataset(add.into_request()?).await?.into_inner();
                 let dataset = reply.dataset.unwrap_or_default();
                 output.note(|| reply.report.clone());
-                output
-                    .say(|| dataset.clone(), || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256));
+                output.say(
+                    || json(&dataset),
+                    || format!("{}: {} rows, {}", dataset.name, dataset.rows, dataset.sha256),
+                )?;
             }
             Self::List => {
                 let datasets = daemon.list_datasets(control::ListDatasetsRequest {}).await?.into_inner().datasets;
-                output.say(|| &datasets, || listing(&datasets));
+                output.say(|| datasets.iter().map(json).collect::<Vec<_>>(), || listing(&datasets))?;
             }
             Self::Remove { name } => {
                 daemon.remove_dataset(control::RemoveDatasetRequest { name: name.clone() }).await?;
-                output.say(|| serde_json::json!({ "removed": name }), || format!("{name} is forgotten"));
+                output.say(|| serde_json::json!({ "removed": name }), || format!("{name} is forgotten"))?;
             }
             Self::Allow(allow) => {
                 let (dataset, peer) = (allow.name.clone(), allow.peer.clone());
                 let request = control::SetRuleRequest { dataset, peer, json: allow.into_rule() };
                 let rule = daemon.set_rule(request).await?.into_inner().json;
-                output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone());
+                output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone())?;
             }
             Self::Open(open) => open.run(&mut daemon, output).await?,
             Self::OpenBasis(open) => open.run(&mut daemon, output).await?,
@@ -200,7 +204,7 @@ impl Dataset {
                 output.say(
                     || serde_json::json!({ "dataset": name, "denied": peer }),
                     || format!("{peer} may no longer use {name}"),
-                );
+                )?;
             }
         }
         Ok(())
@@ -266,7 +270,7 @@ impl Open {
                     reply.entry,
                 )
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -295,7 +299,7 @@ impl OpenBasis {
                     reply.basis, reply.entry
                 )
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -320,11 +324,9 @@ fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure>
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let shown = path.display();
-    match error.kind() {
-        ErrorKind::AlreadyExists => Failure::hinted(format!("{shown} is there already"), "name a new file"),
-        _ => Failure::plain(format!("{shown} cannot be written: {error}")),
-    }
+    let failure = destination::unwritable(&path.display().to_string(), error);
+    // What was opened to one arbiter never takes the place of anything.
+    if error.kind() == ErrorKind::AlreadyExists { failure.mended("name a new file") } else { failure }
 }
 
 fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {
@@ -351,6 +353,13 @@ impl Allow {
         })
         .to_string()
     }
+}
+
+/// A dataset for `--json`: the rules are JSON, too.
+fn json(dataset: &control::Dataset) -> Value {
+    let mut value = unfolded(dataset, &[]);
+    value["rules"] = unfolded(&dataset.rules, &["json"]);
+    value
 }
 
 fn listing(datasets: &[control::Dataset]) -> String {

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tacitly_attestation::certificate;
+use tokio::task::yield_now;
 
 use super::{Failure, Output};
 use crate::sample;
 use crate::trial::{Party, Setup, introduce};
 
 /// Show two parties at work: two daemons with TLS on loopback, two messy files, one intersection, checked against the
-/// answer in the clear. Everything is removed afterwards.
+/// answer in the clear. Afterwards everything is removed but the evidence of the job, whose place is printed.
 #[derive(Args)]
 pub(crate) struct Demo {
     /// Rows in each file.
@@ -41,26 +42,30 @@ impl Demo {
             format!("two files of {} rows: numbers like `+86 138-0013-8000`, repeats, rows without one", self.rows)
         });
 
+        // Ctrl-C is heard between these steps, and while a command runs.
+        yield_now().await;
         let setup = Setup::of(std::env::current_exe()?);
         let bank = Party::start(folder.path(), "bank", setup.clone())?;
+        yield_now().await;
         let shop = Party::start(folder.path(), "shop", setup)?;
+        yield_now().await;
         introduce(&bank, &shop)?;
         output.note(|| "two daemons, each with its own folder and certificate, linked by mutual TLS 1.3".to_owned());
 
         let settings = ["--duplicates", "first", "--invalid", "skip"];
-        let add = |party: &Party, name: &str, file: &Path, key: &str, peer: &str| {
+        let add = async |party: &Party, name: &str, file: &Path, key: &str, peer: &str| {
             let file = file.display().to_string();
             let words = ["dataset", "add", name, &file, "--key", key, "--allow", peer];
-            narrate(output, party, &[&words[..], &settings].concat())
+            narrate(output, party, &[&words[..], &settings].concat()).await
         };
-        add(&bank, "customers", &customers, "mobile=cn-mobile", "shop")?;
-        add(&shop, "members", &members, "phone=cn-mobile", "bank")?;
+        add(&bank, "customers", &customers, "mobile=cn-mobile", "shop").await?;
+        add(&shop, "members", &members, "phone=cn-mobile", "bank").await?;
         let hits = folder.path().join("hits.csv");
         let hits_text = hits.display().to_string();
         let begin = Instant::now();
         let purpose = ["--purpose", "demo"];
         let job = ["psi", "--dataset", "customers", "--with", "shop/members", "--out", &hits_text];
-        let job = narrate(output, &bank, &[&job[..], &purpose].concat())?;
+        let job = narrate(output, &bank, &[&job[..], &purpose].concat()).await?;
         let seconds = begin.elapsed().as_secs_f64();
 
         let found = numbers_in(&hits)?;
@@ -72,7 +77,7 @@ impl Demo {
                 found.len()
             )));
         }
-        let evidence = show_evidence(output, &bank, job["id"].as_str().unwrap_or_default())?;
+        let evidence = show_evidence(output, &bank, job["id"].as_str().unwrap_or_default()).await?;
         output.say(
             || {
                 serde_json::json!({
@@ -93,7 +98,7 @@ impl Demo {
                 ]
                 .join("\n")
             },
-        );
+        )?;
         drop((bank, shop));
         if self.keep {
             let kept = folder.keep();
@@ -105,10 +110,10 @@ impl Demo {
 
 /// Has the bank write its evidence of the job, verifies it without either party, and shows what becomes of it when one
 /// byte is changed. The file stays when the parties are gone. Returns where it is.
-fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Failure> {
+async fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Failure> {
     let file = std::env::temp_dir().join(format!("tacitly-demo-{job}.evidence"));
     let (text, begin) = (file.display().to_string(), Instant::now());
-    narrate(output, bank, &["evidence", job, "--out", &text])?;
+    narrate(output, bank, &["evidence", job, "--out", &text]).await?;
     // The shop cosigns the bank's log a moment later.
     let (mut bytes, verdict) = loop {
         let bytes = std::fs::read(&file)?;
@@ -116,10 +121,10 @@ fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Fai
         if verdict.levels.is_witnessed() || begin.elapsed() > COSIGNED_WITHIN {
             break (bytes, verdict);
         }
-        std::thread::sleep(Duration::from_millis(200));
-        bank.tacitly(&["evidence", job, "--out", &text])?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        bank.tacitly_meanwhile(&["evidence", job, "--out", &text, "--force"]).await?;
     };
-    narrate(output, bank, &["evidence", "verify", &text])?;
+    narrate(output, bank, &["evidence", "verify", &text]).await?;
     output.note(|| {
         let signed: Vec<String> = verdict.persons().into_iter().map(|(party, _)| party.to_string()).collect();
         let witnesses = verdict.levels.witnessed.as_ref().map_or(0, |standing| standing.cosigned.len());
@@ -141,9 +146,9 @@ fn show_evidence(output: Output, bank: &Party, job: &str) -> Result<PathBuf, Fai
 }
 
 /// Shows a command as a person would type it, runs it, and returns what it printed.
-fn narrate(output: Output, party: &Party, arguments: &[&str]) -> Result<serde_json::Value, Failure> {
+async fn narrate(output: Output, party: &Party, arguments: &[&str]) -> Result<serde_json::Value, Failure> {
     output.note(|| format!("{}$ tacitly {}", party.name, arguments.join(" ")));
-    Ok(party.tacitly(arguments)?)
+    Ok(party.tacitly_meanwhile(arguments).await?)
 }
 
 /// The mobile numbers in the bank's result, read without the code under show: digits only, country code off.

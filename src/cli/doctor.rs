@@ -106,7 +106,7 @@ pub(crate) fn report(findings: &[Finding], output: Output) -> Result<(), Failure
         };
         findings.iter().map(line).collect::<Vec<_>>().join("\n")
     };
-    output.say(|| findings, lines);
+    output.say(|| findings, lines)?;
     let failed = findings.iter().filter(|finding| finding.level == Level::Fail).count();
     match failed {
         0 => Ok(()),

@@ -12,7 +12,7 @@ use tacitly_attestation::commitment::MAX_BASIS_BYTES;
 use tacitly_attestation::policy::Policy;
 
 use super::connect::Way;
-use super::whole_file::WholeFile;
+use super::destination::Destination;
 use super::{Failure, Output, connect};
 use crate::codes;
 use crate::evidence::{self, Refused};
@@ -29,9 +29,12 @@ pub(crate) struct Evidence {
     /// The job's number.
     #[arg(value_name = "JOB", required = true)]
     job: Option<String>,
-    /// The file; absent: JOB.evidence in this folder.
+    /// The file; absent: JOB.evidence in this folder; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Replace the file if it is there already.
+    #[arg(long)]
+    force: bool,
     #[command(subcommand)]
     command: Option<EvidenceCommand>,
 }
@@ -60,9 +63,12 @@ pub(crate) struct Verify {
 pub(crate) struct Page {
     /// The certificate.
     file: PathBuf,
-    /// The page to write.
+    /// The page to write; - is standard output.
     #[arg(short, long, value_name = "PAGE")]
     out: PathBuf,
+    /// Replace the page if it is there already.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     trust: TrustedKeys,
 }
@@ -73,9 +79,12 @@ pub(crate) struct Page {
 pub(crate) struct PolicyFile {
     /// The certificate.
     file: PathBuf,
-    /// The policy to write.
+    /// The policy to write; - is standard output.
     #[arg(short, long, value_name = "POLICY")]
     out: PathBuf,
+    /// Replace the file if it is there already.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Check that an opened record belongs to a dataset whose fingerprint is in a certificate. Exits with 1 and the reason
@@ -132,35 +141,40 @@ impl Evidence {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         match self.command {
             Some(EvidenceCommand::Verify(command)) => command.run(output),
-            Some(EvidenceCommand::Policy(command)) => command.run(output),
-            Some(EvidenceCommand::Html(command)) => command.run(output),
+            Some(EvidenceCommand::Policy(command)) => command.run(output).await,
+            Some(EvidenceCommand::Html(command)) => command.run(output).await,
             Some(EvidenceCommand::VerifyOpening(command)) => command.run(output),
             Some(EvidenceCommand::VerifyBasis(command)) => command.run(output),
-            None => fetch(self.job.unwrap_or_default(), self.out, way, output).await,
+            None => {
+                let job = self.job.unwrap_or_default();
+                let out = self.out.unwrap_or_else(|| PathBuf::from(format!("{job}.evidence")));
+                fetch(job, &out, self.force, way, output).await
+            }
         }
     }
 }
 
 /// Asks the daemon for the certificate of a job and writes it to a file.
-async fn fetch(job: String, out: Option<PathBuf>, way: &Way, output: Output) -> Result<(), Failure> {
+async fn fetch(job: String, out: &Path, force: bool, way: &Way, output: Output) -> Result<(), Failure> {
+    let place = Destination::new(out, force);
+    place.check()?;
     let mut daemon = connect::connect(way).await?;
     let request = control::JobRequest { job: job.clone() };
     let certificate = daemon.evidence(request).await?.into_inner().certificate;
-    let out = out.unwrap_or_else(|| PathBuf::from(format!("{job}.evidence")));
-    write(&out, &certificate)?;
+    let output = write(&place, &certificate, output).await?;
     output.say(
         || serde_json::json!({ "job": job, "file": out, "bytes": certificate.len() }),
         || format!("{} ({} bytes)", out.display(), certificate.len()),
-    );
+    )?;
     Ok(())
 }
 
-/// Writes a whole file or none.
-fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::plain(format!("cannot write {}: {error}", out.display()));
-    let mut file = WholeFile::begin(out).map_err(failed)?;
-    file.add(bytes).map_err(failed)?;
-    file.finish().map_err(failed)
+/// Writes a whole file or none. Returns where to say so.
+async fn write(place: &Destination, bytes: &[u8], output: Output) -> Result<Output, Failure> {
+    let mut file = place.begin().await?;
+    file.add(bytes).await?;
+    file.finish().await?;
+    Ok(if place.is_standard_output() { output.aside() } else { output })
 }
 
 impl Verify {
@@ -168,30 +182,33 @@ impl Verify {
         let policy = self.trust.policy()?;
         let checked = evidence::check(&read(&self.file)?, policy.as_ref());
         let verdict = checked.map_err(|refused| refuse(&self.file, &refused, output))?;
-        output.say(|| evidence::summary(&verdict), || words(&self.file, &verdict));
+        output.say(|| evidence::summary(&verdict), || words(&self.file, &verdict))?;
         Ok(())
     }
 }
 
 impl PolicyFile {
-    fn run(self, output: Output) -> Result<(), Failure> {
+    async fn run(self, output: Output) -> Result<(), Failure> {
+        let place = Destination::new(&self.out, self.force);
+        place.check()?;
         let checked = evidence::check(&read(&self.file)?, None);
         let policy = checked.map_err(|refused| refuse(&self.file, &refused, output))?.policy;
-        write(&self.out, policy.canonical().as_bytes())?;
+        let output = write(&place, policy.canonical().as_bytes(), output).await?;
         output.say(
             || serde_json::json!({ "file": self.out, "policy": policy.digest().to_string() }),
             || format!("{}\n  compare its keys with what their owners tell you", self.out.display()),
-        );
-        Ok(())
+        )
     }
 }
 
 impl Page {
-    fn run(self, output: Output) -> Result<(), Failure> {
+    async fn run(self, output: Output) -> Result<(), Failure> {
+        let place = Destination::new(&self.out, self.force);
+        place.check()?;
         let policy = self.trust.policy()?;
         let page = evidence::page(&read(&self.file)?, policy.as_ref());
         let (page, verdict) = page.map_err(|refused| refuse(&self.file, &refused, output))?;
-        write(&self.out, page.as_bytes())?;
+        let output = write(&place, page.as_bytes(), output).await?;
         output.say(
             || {
                 let mut summary = evidence::summary(&verdict);
@@ -199,7 +216,7 @@ impl Page {
                 summary
             },
             || format!("{}\n  page: {}", words(&self.file, &verdict), self.out.display()),
-        );
+        )?;
         Ok(())
     }
 }
@@ -237,7 +254,7 @@ impl VerifyOpening {
                 record
                     .map_or_else(|| format!("{line}\n  --show prints the record"), |record| format!("{line}\n{record}"))
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -271,7 +288,7 @@ impl VerifyBasis {
                     whose_keys(stated.trust)
                 )
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -280,7 +297,9 @@ impl VerifyBasis {
 fn refuse(file: &Path, refused: &Refused, output: Output) -> Failure {
     if output.is_json() {
         let refusal = serde_json::json!({ "holds": false, "reason": refused.reason, "detail": refused.detail });
-        output.say(|| refusal, String::new);
+        if let Err(unsaid) = output.say(|| refusal, String::new) {
+            return unsaid;
+        }
     }
     Failure::coded(codes::EVIDENCE.name, format!("{}: {refused}", file.display()), codes::EVIDENCE.mend)
 }

@@ -1,6 +1,11 @@
 //! How a command ends when it does not succeed: what, and how to mend it.
 
 use std::fmt;
+use std::process::ExitCode;
+
+use rustix::process::Signal;
+
+use crate::codes;
 
 /// A command's failure, as the person at the terminal sees it.
 #[derive(Debug)]
@@ -8,23 +13,57 @@ pub(crate) struct Failure {
     code: Option<String>,
     text: String,
     mend: Option<String>,
+    /// The exit code of an ending that its cause has told of already.
+    silent: Option<u8>,
 }
 
 impl Failure {
     /// A failure in the words of an error.
     pub(crate) fn plain(error: impl fmt::Display) -> Self {
-        Self { code: None, text: error.to_string(), mend: None }
+        Self { code: None, text: error.to_string(), mend: None, silent: None }
     }
 
     /// A failure with a hint how to mend it.
     pub(crate) fn hinted(text: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { code: None, text: text.into(), mend: Some(mend.into()) }
+        Self { mend: Some(mend.into()), ..Self::plain(text.into()) }
     }
 
     /// A failure with a stable code from the table of [`crate::codes`].
     pub(crate) fn coded(code: &str, text: impl Into<String>, mend: &str) -> Self {
         let mend = if mend.is_empty() { None } else { Some(mend.to_owned()) };
-        Self { code: Some(code.to_owned()), text: text.into(), mend }
+        Self { code: Some(code.to_owned()), mend, ..Self::plain(text.into()) }
+    }
+
+    /// The ending by this signal, with the exit code that a shell gives it.
+    pub(crate) fn ended_by(signal: Signal) -> Self {
+        let code = u8::try_from(signal.as_raw()).map_or(u8::MAX, |number| 128 | number);
+        Self { silent: Some(code), ..Self::plain(format!("ended by {signal:?}")) }
+    }
+
+    /// The ending of a command whose reader has gone, as `head` does when it has enough.
+    pub(crate) fn nobody_reads() -> Self {
+        Self::ended_by(Signal::PIPE)
+    }
+
+    /// The same failure with a better mend.
+    pub(crate) fn mended(self, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..self }
+    }
+
+    /// The same failure with one more thing to do about it.
+    pub(crate) fn with_mend(self, mend: String) -> Self {
+        let mend = self.mend.as_ref().map_or(mend.clone(), |first| format!("{first}\n  {mend}"));
+        self.mended(mend)
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.is_some()
+    }
+
+    /// What the command exits with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.silent.map_or(ExitCode::FAILURE, ExitCode::from)
     }
 
     /// The same as one JSON object, for `--json`.
@@ -47,7 +86,14 @@ impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
         let code = crate::rpc::status::code_of(&status);
         match code {
+            Some(code) if code == codes::DAEMON_GONE => {
+                Self::coded(code.name, format!("the connection to the daemon broke: {}", status.message()), code.mend)
+            }
             Some(code) => Self::coded(code.name, status.message(), code.mend),
+            None if status.code() == tonic::Code::Unimplemented => {
+                let mend = "restart the daemon with the program that is installed now; `tacitly doctor` compares both";
+                Self::hinted("what answers there does not know this call", mend)
+            }
             None => Self::plain(format!("{}: {}", status.code().description(), status.message())),
         }
     }

@@ -44,7 +44,7 @@ impl Identity {
                         lines.extend(untold.map(|peer| format!("  {peer} was not told: invite it again")));
                         lines.join("\n")
                     },
-                );
+                )?;
                 Ok(())
             }
         }
@@ -74,6 +74,6 @@ fn show(home: &Path, output: Output) -> Result<(), Failure> {
                 identity.not_after()
             )
         },
-    );
+    )?;
     Ok(())
 }

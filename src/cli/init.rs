@@ -29,7 +29,7 @@ impl Init {
         output.say(
             || serde_json::json!({ "party": self.party.as_str(), "home": folder }),
             || format!("{} is ready in {}\n  next: tacitly serve --home {1}", self.party, folder.display()),
-        );
+        )?;
         Ok(())
     }
 }

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::connect::Way;
-use super::output::table;
+use super::destination::Destination;
+use super::job_words::{details, json, listing};
+use super::output::{table, unfolded};
 use super::psi::{Request, write_result};
 use super::watch::watch;
 use super::{Failure, Output, connect};
-use crate::rpc::control;
+use crate::rpc::{control, job_states};
 
-/// Jobs: submit, list, watch, explain, result, cancel, resume, purge.
+/// Jobs: submit, list, show, watch, explain, result, cancel, resume, purge.
 #[derive(Subcommand)]
 pub(crate) enum Job {
     /// Propose a job and come back at once: `tacitly psi` without the waiting.
@@ -19,10 +23,10 @@ pub(crate) enum Job {
     /// List jobs.
     List {
         /// Only jobs in this state.
-        #[arg(long, default_value = "")]
-        state: String,
+        #[arg(long, value_parser = job_states())]
+        state: Option<String>,
     },
-    /// Show one job.
+    /// Show all that is known of one job: who receives what, why, sizes, times, attempts, traffic.
     Show(Which),
     /// Follow a job to its end.
     Watch(Which),
@@ -32,11 +36,14 @@ pub(crate) enum Job {
     Result {
         /// The job's number.
         job: String,
-        /// The file; its ending .parquet chooses Parquet, anything else CSV.
-        #[arg(long)]
+        /// The file; its ending .parquet chooses Parquet, anything else CSV; - is standard output.
+        #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
-        /// Columns to write; absent: all.
-        #[arg(long, value_delimiter = ',')]
+        /// Replace the file if it is there already.
+        #[arg(long)]
+        force: bool,
+        /// Columns to write, with commas between them; absent: all.
+        #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
         columns: Vec<String>,
     },
     /// End a job on both sides.
@@ -67,7 +74,7 @@ pub(crate) struct Refuse {
     /// The job's number.
     job: String,
     /// Why; the peer reads it.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
 }
 
@@ -75,7 +82,7 @@ pub(crate) struct Refuse {
 #[derive(Args)]
 pub(crate) struct Events {
     /// Only of this job.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     job: String,
     /// Only after this number.
     #[arg(long, default_value_t = 0)]
@@ -87,31 +94,45 @@ impl Job {
         let mut daemon = connect::connect(way).await?;
         let job = match self {
             Self::List { state } => {
-                let jobs = daemon.list_jobs(control::ListJobsRequest { state }).await?.into_inner().jobs;
-                output.say(|| &jobs, || listing(&jobs));
+                let jobs = daemon
+                    .list_jobs(control::ListJobsRequest { state: state.unwrap_or_default() })
+                    .await?
+                    .into_inner()
+                    .jobs;
+                output.say(|| json(&jobs), || listing(&jobs))?;
                 return Ok(());
             }
             Self::Explain(Which { job }) => {
                 let text = daemon.explain_job(control::JobRequest { job }).await?.into_inner().text;
-                output.say(|| serde_json::json!({ "explanation": text }), || text.clone());
+                output.say(|| serde_json::json!({ "explanation": text }), || text.clone())?;
                 return Ok(());
             }
-            Self::Result { job, out, columns } => {
-                write_result(&mut daemon, &job, &out, &columns).await?;
+            Self::Result { job, out, force, columns } => {
+                let place = Destination::new(&out, force);
+                place.check()?;
+                write_result(&mut daemon, &job, &place, &columns).await?;
+                let output = if place.is_standard_output() { output.aside() } else { output };
                 output.say(
                     || serde_json::json!({ "job": job, "out": out }),
                     || format!("our rows are in {}", out.display()),
-                );
+                )?;
                 return Ok(());
             }
             Self::Submit(request) => request.submit(&mut daemon).await?,
             Self::Watch(Which { job }) => watch(&mut daemon, &job, output).await?,
-            Self::Show(Which { job }) => daemon.get_job(control::JobRequest { job }).await?.into_inner(),
+            Self::Show(Which { job }) => {
+                let job = daemon.get_job(control::JobRequest { job }).await?.into_inner();
+                return output.say(|| json(&job), || details(&job));
+            }
+            Self::Purge(Which { job }) => {
+                let job = daemon.purge_job(control::JobRequest { job }).await?.into_inner();
+                let words = "its result and secrets are wiped here, the ledger keeps that it was";
+                return output.say(|| json(&job), || format!("job {} is purged: {words}", job.id));
+            }
             Self::Cancel(Which { job }) => daemon.cancel_job(control::JobRequest { job }).await?.into_inner(),
             Self::Resume(Which { job }) => daemon.resume_job(control::JobRequest { job }).await?.into_inner(),
-            Self::Purge(Which { job }) => daemon.purge_job(control::JobRequest { job }).await?.into_inner(),
         };
-        output.say(|| job.clone(), || listing(std::slice::from_ref(&job)));
+        output.say(|| json(&job), || listing(std::slice::from_ref(&job)))?;
         Ok(())
     }
 }
@@ -120,7 +141,7 @@ impl Approve {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         let mut daemon = connect::connect(way).await?;
         let job = daemon.approve_job(control::JobRequest { job: self.job }).await?.into_inner();
-        output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state));
+        output.say(|| json(&job), || format!("job {} is {}", job.id, job.state))?;
         Ok(())
     }
 }
@@ -130,7 +151,7 @@ impl Refuse {
         let mut daemon = connect::connect(way).await?;
         let request = control::RefuseJobRequest { job: self.job, reason: self.reason };
         let job = daemon.refuse_job(request).await?.into_inner();
-        output.say(|| job.clone(), || format!("job {} is {}", job.id, job.state));
+        output.say(|| json(&job), || format!("job {} is {}", job.id, job.state))?;
         Ok(())
     }
 }
@@ -141,40 +162,44 @@ impl Events {
         let request = control::ListEventsRequest { since: self.since, job: self.job };
         let events = daemon.list_events(request).await?.into_inner().events;
         output.say(
-            || &events,
+            || unfolded(&events, &["detail"]),
             || {
                 let mut rows = vec![["NO", "AT", "JOB", "WHO", "WHAT", "DETAIL"].map(str::to_owned).to_vec()];
                 rows.extend(events.iter().map(|event| {
                     let sequence = event.sequence.to_string();
-                    let cells = [&sequence, &event.at, &event.job, &event.actor, &event.kind, &event.detail];
+                    let detail = plain(&event.detail);
+                    let cells = [&sequence, &event.at, &event.job, &event.actor, &event.kind, &detail];
                     cells.map(Clone::clone).to_vec()
                 }));
                 table(&rows)
             },
-        );
+        )?;
         Ok(())
     }
 }
 
-fn listing(jobs: &[control::Job]) -> String {
-    if jobs.is_empty() {
-        return "no jobs".to_owned();
+/// The circumstances of an event, for a person: what the members of a JSON object say.
+fn plain(detail: &str) -> String {
+    match serde_json::from_str(detail) {
+        Ok(Value::Null) => String::new(),
+        Ok(Value::Object(members)) => {
+            let told = members.iter().map(|(name, value)| match value {
+                Value::String(text) => format!("{name}: {text}"),
+                value => format!("{name}: {value}"),
+            });
+            told.collect::<Vec<_>>().join(", ")
+        }
+        _ => detail.to_owned(),
     }
-    let mut rows = vec![["JOB", "KIND", "PEER", "DATASETS", "STATE", "DETAIL"].map(str::to_owned).to_vec()];
-    for job in jobs {
-        let detail = match &job.failure {
-            Some(failure) if !failure.code.is_empty() => format!("{}: {}", failure.code, failure.text),
-            _ if job.state == "done" => format!("{} shared", job.result_items),
-            _ => job.stage.clone(),
-        };
-        rows.push(vec![
-            job.id.clone(),
-            job.kind.clone(),
-            job.peer.clone(),
-            format!("{} / {}", job.dataset, job.peer_dataset),
-            job.state.clone(),
-            detail,
-        ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_trail_is_told_in_words_and_not_in_json() {
+        assert_eq!(plain(r#"{"from":"running","attempt":2}"#), "attempt: 2, from: running");
+        assert_eq!((plain("null"), plain("as it is")), (String::new(), "as it is".to_owned()));
     }
-    table(&rows)
 }

@@ -211,7 +211,7 @@ impl Head {
                 }));
                 lines.join("\n")
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -299,7 +299,7 @@ impl Tail {
                 let rows: Vec<Vec<String>> = std::iter::once(head).chain(entries.iter().map(EntryView::row)).collect();
                 table(&rows)
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -363,7 +363,7 @@ impl Mirrors {
                 let head = ["PEER", "ENTRIES", "BYTES", "FOLDER", "LOG"].map(str::to_owned).to_vec();
                 table(&std::iter::once(head).chain(mirrors.iter().map(MirrorView::row)).collect::<Vec<_>>())
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -409,7 +409,7 @@ impl Fsck {
         let begun = std::time::Instant::now();
         let report = chain::fsck(&folder, &logs, self.signatures.then_some(&signers)).map_err(Failure::plain)?;
         let seconds = begun.elapsed().as_secs_f64();
-        output.say(|| json(&report, seconds), || words(&report, seconds));
+        output.say(|| json(&report, seconds), || words(&report, seconds))?;
         if report.is_sound() {
             return Ok(());
         }
@@ -465,7 +465,7 @@ impl VerifyFork {
                     offered.root
                 )
             },
-        );
+        )?;
         Ok(())
     }
 }
@@ -492,7 +492,7 @@ impl Reconcile {
                 }));
                 lines.join("\n")
             },
-        );
+        )?;
         if found.mismatches.is_empty() {
             return Ok(());
         }

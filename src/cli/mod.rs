@@ -8,12 +8,14 @@ mod config;
 mod connect;
 mod dataset;
 mod demo;
+mod destination;
 mod doctor;
 mod evidence;
 mod failure;
 mod identity;
 mod init;
 mod job;
+mod job_words;
 mod log;
 mod output;
 mod peer;
@@ -29,7 +31,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::codes;
 use failure::Failure;
 use output::Output;
 
@@ -92,7 +97,8 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command and turns its ending into an exit code: 0 done, 1 failed. Wrong usage exits with 2 before.
+    /// Runs the command and turns its ending into an exit code: 0 done, 1 failed, 128 and the signal's number if a signal
+    /// or a reader that is gone ended it. Wrong usage exits with 2 before.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let output = Output::new(self.json);
@@ -100,9 +106,27 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 output.fail(&failure);
-                ExitCode::FAILURE
+                failure.exit_code()
             }
         }
+    }
+
+    /// Says what is wrong with the words of a command line, as JSON if that is asked for in them, or prints the help that
+    /// they ask for. Exits with 2 if they are wrong.
+    #[must_use]
+    pub fn misused(error: &clap::Error) -> ExitCode {
+        if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim();
+            Output::new(true).fail(&Failure::coded(
+                codes::BAD_REQUEST.name,
+                text,
+                "`tacitly help` shows what there is.",
+            ));
+        } else {
+            let _nobody_reads = error.print();
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     }
 
     fn dispatch(self, output: Output) -> Result<(), Failure> {
@@ -110,10 +134,7 @@ impl Cli {
         let home = self.home;
         match self.command {
             Command::Init(command) => command.run(home, output),
-            Command::Complete(command) => {
-                command.run();
-                Ok(())
-            }
+            Command::Complete(command) => command.run(),
             Command::Serve(command) => command.run(&home),
             Command::Demo(command) => block_on(command.run(output)),
             Command::Bench(command) => command.run(output),
@@ -139,6 +160,19 @@ impl Cli {
     }
 }
 
+/// Runs a command to its end, or until Ctrl-C or SIGTERM: then it is dropped, and with it its unfinished files, its
+/// folders and the daemons that it has started.
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            ended = work => ended,
+            _ = interrupt.recv() => Err(Failure::ended_by(Signal::INT)),
+            _ = terminate.recv() => Err(Failure::ended_by(Signal::TERM)),
+        }
+    });
+    // A thread that waits for the reader of a pipe is not waited for.
+    runtime.shutdown_background();
+    ended
 }

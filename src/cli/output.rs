@@ -1,7 +1,10 @@
 //! What a command prints: words for a person, or JSON for a program. Results go to standard output, the rest to
 //! standard error.
 
+use std::io::{self, ErrorKind, Write};
+
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Failure;
 
@@ -9,11 +12,17 @@ use super::Failure;
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
+    aside: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, aside: false }
+    }
+
+    /// The same while standard output carries a file: what would be said there goes to standard error.
+    pub(crate) fn aside(self) -> Self {
+        Self { aside: true, ..self }
     }
 
     /// Whether a program reads.
@@ -22,32 +31,79 @@ impl Output {
     }
 
     /// Prints a result in the form asked for.
-    pub(crate) fn say<T: Serialize>(self, value: impl FnOnce() -> T, words: impl FnOnce() -> String) {
-        if self.json {
-            match serde_json::to_string(&value()) {
-                Ok(line) => println!("{line}"),
-                Err(error) => eprintln!("error: {error}"),
-            }
-        } else {
-            println!("{}", words());
+    ///
+    /// # Errors
+    /// As [`print`].
+    pub(crate) fn say<T: Serialize>(
+        self,
+        value: impl FnOnce() -> T,
+        words: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let mut text = if self.json { serde_json::to_string(&value()).map_err(Failure::plain)? } else { words() };
+        if self.aside {
+            murmur(&text);
+            return Ok(());
         }
+        text.push('\n');
+        print(text.as_bytes())
     }
 
     /// Says what goes on, to a person only.
     pub(crate) fn note(self, words: impl FnOnce() -> String) {
         if !self.json {
-            eprintln!("{}", words());
+            murmur(&words());
         }
     }
 
     /// Prints how the command failed.
     pub(crate) fn fail(self, failure: &Failure) {
-        if self.json {
-            eprintln!("{}", failure.to_json());
-        } else {
-            eprintln!("{failure}");
+        if failure.is_silent() {
+            return;
+        }
+        murmur(&if self.json { failure.to_json() } else { failure.to_string() });
+    }
+}
+
+/// A value for `--json`, in which these members, texts that hold JSON, are what they hold. In a list, those of every item.
+pub(crate) fn unfolded(value: &impl Serialize, members: &[&str]) -> Value {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    match &mut value {
+        Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, members)),
+        item => unfold(item, members),
+    }
+    value
+}
+
+/// As [`unfolded`], in place.
+pub(crate) fn unfold(item: &mut Value, members: &[&str]) {
+    for member in members {
+        let held = item[*member].as_str().and_then(|text| serde_json::from_str(text).ok());
+        if let Some(held) = held {
+            item[*member] = held;
         }
     }
+}
+
+/// Writes to standard output, at once.
+///
+/// # Errors
+/// A silent [`Failure`] if nobody reads any more, or one that says why nothing can be written.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| unwritten(&error))
+}
+
+/// How a command ends whose standard output takes nothing more.
+pub(crate) fn unwritten(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::nobody_reads(),
+        _ => Failure::plain(format!("cannot write to standard output: {error}")),
+    }
+}
+
+/// A line to standard error; if that is gone, there is nobody to tell.
+pub(crate) fn murmur(line: &str) {
+    let _nobody_listens = writeln!(io::stderr(), "{line}");
 }
 
 /// A table with aligned columns; the first row is the head.

@@ -43,7 +43,7 @@ impl Peer {
                 let request = control::InviteRequest { valid_seconds: hours.saturating_mul(3600) };
                 let reply = daemon.invite(request).await?.into_inner();
                 output.note(|| format!("valid until {}, for one party; there: tacitly peer join CODE", reply.expires));
-                output.say(|| reply.clone(), || reply.code.clone());
+                output.say(|| reply.clone(), || reply.code.clone())?;
             }
             Self::Join { mut code } => {
                 if code == "-" {
@@ -52,15 +52,15 @@ impl Peer {
                     read.map_err(|error| Failure::plain(format!("the code cannot be read: {error}")))?;
                 }
                 let peer = daemon.join(control::JoinRequest { code }).await?.into_inner();
-                output.say(|| peer.clone(), || format!("{} is pinned here, and we are pinned there", peer.party));
+                output.say(|| peer.clone(), || format!("{} is pinned here, and we are pinned there", peer.party))?;
             }
             Self::List => {
                 let peers = daemon.list_peers(control::ListPeersRequest {}).await?.into_inner().peers;
-                output.say(|| &peers, || listing(&peers));
+                output.say(|| &peers, || listing(&peers))?;
             }
             Self::Remove { party } => {
                 daemon.remove_peer(control::RemovePeerRequest { party: party.clone() }).await?;
-                output.say(|| serde_json::json!({ "removed": party }), || format!("{party} is no longer a peer"));
+                output.say(|| serde_json::json!({ "removed": party }), || format!("{party} is no longer a peer"))?;
             }
         }
         Ok(())

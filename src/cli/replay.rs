@@ -70,7 +70,7 @@ impl Alone<'_> {
         let flow = flow.ok_or_else(|| Failure::plain("the kind is intersect, align or cardinality"))?;
         let folder = tempfile::Builder::new().prefix("tacitly-replay-").tempdir()?;
         let figures = if self.replays { self.replay(flow, folder.path())? } else { self.record(flow, folder.path())? };
-        output.say(|| &figures, || figures.words(self.replays));
+        output.say(|| &figures, || figures.words(self.replays))?;
         if figures.exact { Ok(()) } else { Err(Failure::plain("the result is not the join in the clear")) }
     }
 

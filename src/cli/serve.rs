@@ -37,7 +37,7 @@ impl Health {
             return Err(Failure::hinted("the daemon lives and is not ready", "`tacitly doctor` and its log say why"));
         }
         let word = if self.live { "live" } else { "ready" };
-        output.say(|| serde_json::json!({ "health": word }), || word.to_owned());
+        output.say(|| serde_json::json!({ "health": word }), || word.to_owned())?;
         Ok(())
     }
 }
@@ -66,7 +66,7 @@ impl Status {
                 lines.extend(status.warnings.iter().map(|warning| format!("  warning: {warning}")));
                 lines.join("\n")
             },
-        );
+        )?;
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ impl Token {
                 output.say(
                     || serde_json::json!({ "name": name, "role": role, "token": token.as_str() }),
                     || token.as_str().to_owned(),
-                );
+                )?;
             }
             Self::List => {
                 let tokens = tokens::list(&file).map_err(Failure::plain)?;
@@ -67,11 +67,11 @@ impl Token {
                     rows.extend(tokens.iter().map(row));
                     table(&rows)
                 };
-                output.say(|| &tokens, rows);
+                output.say(|| &tokens, rows)?;
             }
             Self::Revoke { name } => {
                 tokens::revoke(&file, &name).map_err(Failure::plain)?;
-                output.say(|| serde_json::json!({ "revoked": name }), || format!("the token {name} is void"));
+                output.say(|| serde_json::json!({ "revoked": name }), || format!("the token {name} is void"))?;
             }
         }
         Ok(())

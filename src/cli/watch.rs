@@ -3,30 +3,57 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tonic::Status;
 
 use super::connect::Daemon;
 use super::{Failure, Output};
+use crate::codes;
 use crate::rpc::control::{Job, JobRequest};
+use crate::rpc::status;
 
 /// Follows a job to its end and returns how it stands then.
 ///
 /// # Errors
-/// The job's own failure with its mend, if it did not end in `done`.
+/// The job's own failure with its mend, if it did not end in `done`; [`codes::DAEMON_GONE`] if the daemon stopped before.
 pub(crate) async fn watch(daemon: &mut Daemon, id: &str, output: Output) -> Result<Job, Failure> {
-    let mut updates = daemon.watch_job(JobRequest { job: id.to_owned() }).await?.into_inner();
+    let lost = |error: Status, last: Option<&Job>| match status::code_of(&error) {
+        Some(code) if code != codes::DAEMON_GONE => error.into(),
+        _ => daemon_gone(id, last),
+    };
+    let asked = daemon.watch_job(JobRequest { job: id.to_owned() }).await;
+    let mut updates = asked.map_err(|error| lost(error, None))?.into_inner();
     let line = ProgressLine::new(output);
     let mut last: Option<Job> = None;
-    while let Some(job) = updates.message().await? {
-        line.show(&job);
-        let over = job.settled;
-        last = Some(job);
-        if over {
-            break;
+    loop {
+        let update = updates.message().await;
+        match update.map_err(|error| (line.clear(), lost(error, last.as_ref())).1)? {
+            Some(job) => {
+                line.show(&job);
+                let over = job.settled;
+                last = Some(job);
+                if over {
+                    break;
+                }
+            }
+            None => break,
         }
     }
     line.clear();
-    let job = last.ok_or_else(|| Failure::plain("the daemon ended the watch without a word"))?;
-    if job.state == "done" { Ok(job) } else { Err(failure_of(&job)) }
+    match last {
+        Some(job) if job.state == "done" => Ok(job),
+        Some(job) if job.settled => Err(failure_of(&job)),
+        last => Err(daemon_gone(id, last.as_ref())),
+    }
+}
+
+/// The daemon stopped while the job was watched, which is no end of the job.
+fn daemon_gone(id: &str, last: Option<&Job>) -> Failure {
+    let gets_rows = last.is_none_or(|job| job.kind != "cardinality" && job.receiver != "peer");
+    let then = if gets_rows { format!(", and then `tacitly job result {id} --out FILE`") } else { String::new() };
+    let mend = format!(
+        "start it again with `tacitly serve`: the job goes on by itself; follow it with `tacitly job watch {id}`{then}"
+    );
+    Failure::coded(codes::DAEMON_GONE.name, format!("our daemon went away while job {id} was watched"), &mend)
 }
 
 /// A job's ending that is not `done`, as the person sees it.

@@ -47,7 +47,7 @@ impl Witness {
                     card.key
                 )
             },
-        );
+        )?;
         witness.serve(self.listen).await.map_err(Failure::plain)
     }
 }

@@ -60,7 +60,7 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
         terms.dataset_of(facts.me),
         facts.our_rows,
         terms.dataset_of(peer),
-        peer_rows.map_or("unknown, taken as ours:".to_owned() + &assumed.to_string(), |rows| rows.to_string()),
+        peer_rows.map_or(format!("unknown, taken as ours: {assumed}"), |rows| rows.to_string()),
         terms.key.join(" + "),
     ));
     line(format!(

@@ -197,7 +197,7 @@ impl Jobs {
     pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Trouble> {
         let job = self.find(id).await?;
         let none = |text: &str| Trouble::new(codes::RESULT_NONE, text);
-        let parts = self.store.result_parts(job.id).await?.ok_or_else(|| none("the job has no result on this side"))?;
+        let parts = self.store.result_parts(job.id).await?.ok_or_else(|| self.without_result(&job))?;
         let (mut rows, mut aligned) = (Vec::new(), false);
         for part in 0..parts {
             let bytes = self.store.result_part(job.id, part).await?;

@@ -360,9 +360,11 @@ impl Jobs {
         let state = match state {
             "" => None,
             name => {
-                let known =
-                    name.parse::<State>().map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
-                Some(known.name().to_owned())
+                let unknown = |_| {
+                    let states = State::ALL.map(State::name).join(", ");
+                    Trouble::new(codes::BAD_REQUEST, format!("there is no state {name:?}; the states are {states}"))
+                };
+                Some(name.parse::<State>().map_err(unknown)?.name().to_owned())
             }
         };
         let jobs = self.store.jobs(&JobFilter { state, ..JobFilter::default() }).await?;
@@ -506,13 +508,13 @@ impl Jobs {
         format: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
         let job = self.find(id).await?;
-        let none = |text: &str| Trouble::new(codes::RESULT_NONE, text);
         if self.store.result_parts(job.id).await?.is_none() {
-            return Err(none("the job has no result on this side"));
+            return Err(self.without_result(&job));
         }
         let terms = Self::terms(&job)?;
         if terms.kind == Kind::Cardinality {
-            return Err(none("the job's result is a size, not rows; `tacitly job show` prints it"));
+            let text = "the job's result is a size, not rows; `tacitly job show` prints it";
+            return Err(Trouble::new(codes::RESULT_NONE, text));
         }
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let rule = self.datasets.rule(&dataset.name, job.peer).await?.unwrap_or_default();
@@ -523,6 +525,16 @@ impl Jobs {
         }
         let columns = if columns.is_empty() { rule.columns } else { columns };
         self.datasets.write(dataset, job.id, columns, format).await
+    }
+
+    /// Why a job has no result here.
+    pub(super) fn without_result(&self, job: &Job) -> Trouble {
+        let text = match (&job.purged_at, State::Done.name() == job.state) {
+            (Some(at), _) => format!("the result was purged here at {at}"),
+            (None, false) => format!("the job is {}, so it has no result", job.state),
+            (None, true) => format!("the result went to {}, we are no receiver", job.peer),
+        };
+        Trouble::new(codes::RESULT_NONE, text)
     }
 
     /// The audit trail, oldest first.

@@ -36,8 +36,8 @@ pub struct JobView {
     pub our_items: u64,
     /// The peer's, once it has said so.
     pub peer_items: u64,
-    /// What we received: rows or a size.
-    pub result_items: u64,
+    /// What we received, rows or a size; nothing if no result came to us.
+    pub result_items: Option<u64>,
     /// Why it ended otherwise than well.
     pub failure: Option<Trouble>,
     /// When it was proposed.
@@ -52,6 +52,8 @@ pub struct JobView {
     pub hint: String,
     /// Into how many buckets it was cut, once it is done; 0 if it was not.
     pub buckets: u32,
+    /// When its result was wiped, or nothing.
+    pub purged: String,
 }
 
 /// A line of the audit trail as its reader sees it.
@@ -101,12 +103,13 @@ impl JobView {
             live: live.unwrap_or_else(kept),
             our_items: job.our_items.unwrap_or_default(),
             peer_items: job.their_items.unwrap_or_default(),
-            result_items: job.result_items.unwrap_or_default(),
+            result_items: job.result_items,
             failure: job.failure.as_ref().map(trouble::of),
             created: job.created_at.to_string(),
             finished: job.finished_at.map(|at| at.to_string()).unwrap_or_default(),
             attempt: job.attempt,
             terms: String::from_utf8_lossy(&job.terms.canonical()).into_owned(),
+            purged: job.purged_at.map(|at| at.to_string()).unwrap_or_default(),
             buckets: u32::try_from(buckets).unwrap_or(u32::MAX),
             hint: job.transcripts.as_ref().and_then(|report| report["hint"].as_str()).unwrap_or_default().to_owned(),
         })

@@ -10,6 +10,8 @@ pub mod status;
 pub mod tokens;
 mod view;
 
+pub use view::job_states;
+
 /// The generated contract.
 #[allow(missing_docs, clippy::pedantic, unreachable_pub)]
 pub mod control {

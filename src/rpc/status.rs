@@ -1,5 +1,7 @@
 //! The one place where trouble becomes a gRPC status, and back.
 
+use std::error::Error as _;
+
 use tonic::{Code as Grpc, Status};
 
 use crate::codes::{self, Code, Trouble};
@@ -26,10 +28,15 @@ pub fn of(trouble: &Trouble) -> Status {
     status
 }
 
-/// The code of the table that a status carries, if it carries one.
+/// The code of the table that a status carries, if it carries one; [`codes::DAEMON_GONE`] for one that no daemon sent,
+/// because the connection to it broke.
 #[must_use]
 pub fn code_of(status: &Status) -> Option<&'static Code> {
-    status.metadata().get(CODE_HEADER)?.to_str().ok().and_then(codes::by_name)
+    match status.metadata().get(CODE_HEADER) {
+        Some(name) => name.to_str().ok().and_then(codes::by_name),
+        // A source does not travel: this status was made on our side of a connection that is no more.
+        None => status.source().is_some().then_some(codes::DAEMON_GONE),
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +50,12 @@ mod tests {
             assert_eq!(code_of(&status), Some(*code));
             assert_eq!(status.message(), "what and where");
         }
+    }
+
+    #[test]
+    fn a_broken_connection_is_a_daemon_that_is_gone_and_an_unknown_answer_is_not() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(code_of(&Status::from_error(broken.into())), Some(codes::DAEMON_GONE));
+        assert_eq!(code_of(&Status::unimplemented("no such call")), None);
     }
 }

@@ -1,9 +1,15 @@
 //! What the rooms below hold, as the control API shows it.
 
 use crate::chain::Mismatch;
-use crate::jobs::{DatasetView, JobView, PeerView};
+use crate::jobs::{DatasetView, JobView, PeerView, State};
 use crate::rpc::control;
 use crate::store::JobId;
+
+/// The states of a job, by the names that the API gives them.
+#[must_use]
+pub fn job_states() -> [&'static str; 8] {
+    State::ALL.map(State::name)
+}
 
 impl From<JobView> for control::Job {
     fn from(view: JobView) -> Self {
@@ -40,6 +46,7 @@ impl From<JobView> for control::Job {
             hint: view.hint,
             settled: view.state.is_settled(),
             buckets: view.buckets,
+            purged: view.purged,
         }
     }
 }

@@ -134,7 +134,7 @@ fn proves_a_job(pair: &Pair) -> String {
     let job = pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
     let id = job["id"].as_str().unwrap().to_owned();
     let file = pair.file("job.evidence").display().to_string();
-    pair.bank.tacitly(&["evidence", &id, "--out", &file]).unwrap();
+    pair.bank.tacitly(&["evidence", &id, "--out", &file, "--force"]).unwrap();
     assert!(run(&pair.bank.home, &["evidence", "verify", &file]).status.success());
     id
 }

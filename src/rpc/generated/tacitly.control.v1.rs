@@ -448,8 +448,9 @@ pub struct Job {
     pub our_items: u64,
     #[prost(uint64, tag = "16")]
     pub peer_items: u64,
-    #[prost(uint64, tag = "17")]
-    pub result_items: u64,
+    /// rows, or a size; absent if no result came to us
+    #[prost(uint64, optional, tag = "17")]
+    pub result_items: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "18")]
     pub failure: ::core::option::Option<Failure>,
     #[prost(string, tag = "19")]
@@ -470,6 +471,9 @@ pub struct Job {
     /// of a job that is done: into how many it was cut; 0: none
     #[prost(uint32, tag = "25")]
     pub buckets: u32,
+    /// when its result was wiped; empty: it was not
+    #[prost(string, tag = "26")]
+    pub purged: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
