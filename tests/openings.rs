@@ -382,7 +382,7 @@ fn a_record_cannot_command_the_terminal_of_its_reader() {
 
 fn rows(source: &Source) -> Vec<String> {
     let mut rows = Vec::new();
-    let seen = visit_rows(source, None, &Budget::of_bytes(1 << 24), |row| {
+    let seen = visit_rows(source, None, None, &Budget::of_bytes(1 << 24), |row| {
         rows.push(String::from_utf8(row.to_vec()).unwrap());
     });
     assert_eq!(seen.unwrap().rows, rows.len() as u64);

@@ -146,7 +146,7 @@ impl Client {
         call!(self, py, remove_peer(control::RemovePeerRequest { party }), _reply => ())
     }
 
-    #[pyo3(signature = (*, name, path, format, encoding, delimiter, keys, duplicates, invalid, replace, allow, period, basis))]
+    #[pyo3(signature = (*, name, path, format, encoding, delimiter, keys, duplicates, invalid, replace, allow, period, basis, no_header))]
     #[allow(clippy::too_many_arguments)]
     fn add_dataset(
         &self,
@@ -163,6 +163,7 @@ impl Client {
         allow: Vec<String>,
         period: String,
         basis: String,
+        no_header: bool,
     ) -> PyResult<(String, String)> {
         let keys = key_columns(keys);
         let request = control::AddDatasetRequest {
@@ -178,6 +179,7 @@ impl Client {
             allow,
             period,
             basis,
+            no_header,
         };
         call!(self, py, add_dataset(request), reply => registered(reply))
     }

@@ -44,10 +44,11 @@ impl Frame {
             .iter()
             .map(|name| {
                 schema.index_of(name).map_err(|_| {
-                    let there: Vec<_> = schema.fields().iter().map(|field| format!("{:?}", field.name())).collect();
+                    // A frame made of a file without a header has a row for names, so none is shown.
+                    let there = schema.fields().len();
                     Failure::from(&Trouble::new(
                         DATASET_INPUT,
-                        format!("the frame, column {name:?}: there is no such column; it has {}", there.join(", ")),
+                        format!("the frame, column {name:?}: there is no such column; it has {there}; check the spelling"),
                     ))
                 })
             })

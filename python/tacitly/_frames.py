@@ -184,8 +184,9 @@ def _column(value: Mapping[str, Any], name: str) -> Any:
 
 
 def _no_column(name: str, there: Sequence[object]) -> errors.TacitlyError:
-    known = ", ".join(repr(str(column)) for column in there)
-    return errors.of("dataset-input", f"the frame, column {name!r}: there is no such column; it has {known}")
+    # A frame made of a file without a header has a row for names, so none is shown.
+    text = f"the frame, column {name!r}: there is no such column; it has {len(there)}; check the spelling"
+    return errors.of("dataset-input", text)
 
 
 def _narrow(value: Any, names: list[str]) -> Any:

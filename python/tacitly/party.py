@@ -174,9 +174,11 @@ class Party:
         allow: Sequence[str] = (),
         period: str = "",
         basis: Optional[AnyPath] = None,
+        header: bool = True,
     ) -> Dataset:
         """Registers a CSV or Parquet file, as ``tacitly dataset add`` does. ``keys`` gives each key column its profile,
-        in order; peers in ``allow`` get a rule without limits. ``period`` (``2026-01-01/2026-03-31``) and a commitment to
+        in order; without a ``header`` line the columns are ``column_1``, ``column_2``, …; peers in ``allow`` get a rule
+        without limits. ``period`` (``2026-01-01/2026-03-31``) and a commitment to
         the document ``basis`` go on record with the fingerprint."""
         dataset, _report = self._client.add_dataset(
             name=name,
@@ -191,6 +193,7 @@ class Party:
             allow=list(allow),
             period=period,
             basis="" if basis is None else os.path.abspath(basis),
+            no_header=not header,
         )
         return read(Dataset, json.loads(dataset))
 

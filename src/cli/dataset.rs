@@ -13,6 +13,7 @@ use super::connect::{Daemon, Way};
 use super::output::{table, unfolded};
 use super::whole_file::WholeFile;
 use super::{Failure, Output, connect, destination};
+use crate::policy::Rule;
 use crate::rpc::control;
 
 /// Datasets: add, list, remove, allow, deny, open, open-basis.
@@ -55,16 +56,19 @@ pub(crate) struct Add {
     /// The file's encoding; it is declared, never guessed: utf-8, gbk, gb18030.
     #[arg(long, default_value = "utf-8")]
     encoding: String,
-    /// The CSV delimiter.
+    /// The CSV delimiter: one character, or tab.
     #[arg(long, default_value = ",")]
     delimiter: String,
+    /// The first line of the CSV file is a row: its columns are column_1, column_2 and so on.
+    #[arg(long)]
+    no_header: bool,
     /// Rows with the same key: error, first (the first counts), all (all appear in results).
     #[arg(long, default_value = "error")]
     duplicates: String,
     /// Rows whose key its profile refuses: error, or skip with a count.
     #[arg(long, default_value = "error")]
     invalid: String,
-    /// Replace the dataset of this name.
+    /// Replace the dataset of this name. Its rules stay; the report lists the peers that have one.
     #[arg(long)]
     replace: bool,
     /// A peer that may run any kind of job with this dataset; for narrower rules use `dataset allow`.
@@ -139,8 +143,8 @@ pub(crate) struct Allow {
     /// Kinds of job, with commas between them: intersect, align, cardinality.
     #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
     kinds: Vec<String>,
-    /// Who may receive results: any, us, peer.
-    #[arg(long, default_value = "any")]
+    /// Who may receive results: any (either side or both), us, peer.
+    #[arg(long, default_value = "any", hide_possible_values = true, value_parser = ["any", "us", "peer"])]
     receivers: String,
     /// A person decides each job with `tacitly approve`.
     #[arg(long)]
@@ -163,8 +167,8 @@ pub(crate) struct Allow {
     /// Jobs per 24 hours.
     #[arg(long, default_value_t = 0)]
     jobs_per_day: u64,
-    /// The moment the rule ends, RFC 3339.
-    #[arg(long)]
+    /// The moment the rule ends, such as 2027-01-01T00:00:00Z.
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
     expires: Option<jiff::Timestamp>,
 }
 
@@ -187,23 +191,39 @@ impl Dataset {
             }
             Self::Remove { name } => {
                 daemon.remove_dataset(control::RemoveDatasetRequest { name: name.clone() }).await?;
-                output.say(|| serde_json::json!({ "removed": name }), || format!("{name} is forgotten"))?;
+                output.say(
+                    || serde_json::json!({ "removed": name }),
+                    || {
+                        format!(
+                            "{name} is forgotten. What opened its fingerprints is destroyed: no record of it can be \
+                             opened any more.\nResults of its finished jobs that are rows of its file cannot be \
+                             fetched any more. The file itself is where it was."
+                        )
+                    },
+                )?;
             }
             Self::Allow(allow) => {
                 let (dataset, peer) = (allow.name.clone(), allow.peer.clone());
-                let request = control::SetRuleRequest { dataset, peer, json: allow.into_rule() };
+                let request =
+                    control::SetRuleRequest { dataset: dataset.clone(), peer: peer.clone(), json: allow.into_rule() };
                 let rule = daemon.set_rule(request).await?.into_inner().json;
-                output.say(|| serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(), || rule.clone())?;
+                output.say(
+                    || serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(),
+                    || format!("{peer} may use {dataset}: {}", in_words(&rule)),
+                )?;
             }
             Self::Open(open) => open.run(&mut daemon, output).await?,
             Self::OpenBasis(open) => open.run(&mut daemon, output).await?,
             Self::Deny { name, peer } => {
                 let request =
                     control::SetRuleRequest { dataset: name.clone(), peer: peer.clone(), json: String::new() };
-                daemon.set_rule(request).await?;
+                let removed = daemon.set_rule(request).await?.into_inner().removed;
                 output.say(
-                    || serde_json::json!({ "dataset": name, "denied": peer }),
-                    || format!("{peer} may no longer use {name}"),
+                    || serde_json::json!({ "dataset": name, "denied": peer, "removed": removed }),
+                    || match removed {
+                        true => format!("{peer} may no longer use {name}"),
+                        false => format!("{peer} had no rule for {name}, and may not use it"),
+                    },
                 )?;
             }
         }
@@ -229,6 +249,7 @@ impl Add {
             allow: self.allow,
             period: self.period,
             basis,
+            no_header: self.no_header,
         })
     }
 }
@@ -366,12 +387,36 @@ fn listing(datasets: &[control::Dataset]) -> String {
     if datasets.is_empty() {
         return "no datasets; `tacitly dataset add` registers a file".to_owned();
     }
-    let mut rows = vec![["DATASET", "ROWS", "KEY", "PEERS", "FILE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["DATASET", "ROWS", "KEY", "FILE"].map(str::to_owned).to_vec()];
     for dataset in datasets {
         let key = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile)).collect::<Vec<_>>();
-        let peers = dataset.rules.iter().map(|rule| rule.peer.clone()).collect::<Vec<_>>();
-        let peers = if peers.is_empty() { "(nobody)".to_owned() } else { peers.join(",") };
-        rows.push(vec![dataset.name.clone(), dataset.rows.to_string(), key.join(","), peers, dataset.path.clone()]);
+        rows.push(vec![dataset.name.clone(), dataset.rows.to_string(), key.join(","), dataset.path.clone()]);
     }
-    table(&rows)
+    let lines = table(&rows);
+    let mut lines = lines.lines();
+    let mut listing: Vec<String> = lines.next().map(str::to_owned).into_iter().collect();
+    for (line, dataset) in lines.zip(datasets) {
+        listing.push(line.to_owned());
+        if dataset.rules.is_empty() {
+            listing.push("  nobody may use it".to_owned());
+        }
+        listing.extend(dataset.rules.iter().map(|rule| format!("  {}: {}", rule.peer, in_words(&rule.json))));
+    }
+    listing.join("\n")
+}
+
+/// A rule as its owner reads it; one that is over says so first.
+fn in_words(json: &str) -> String {
+    match serde_json::from_str::<Rule>(json) {
+        Ok(rule) if rule.expires.is_some_and(|moment| moment <= jiff::Timestamp::now()) => {
+            format!("nothing any more, the rule is over ({rule})")
+        }
+        Ok(rule) => rule.to_string(),
+        // The daemon may be newer than this command.
+        Err(_) => json.to_owned(),
+    }
+}
+
+fn moment(text: &str) -> Result<jiff::Timestamp, &'static str> {
+    text.parse().map_err(|_| "write date, time and zone as in 2027-01-01T00:00:00Z or 2027-01-01T08:00:00+08:00")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::kind::Kind;
 use super::profile::Profile;
 use super::records::{Broken, Records};
-use super::row::{Column, Lines, MAX_ROWS, Row, Schema, Visitor};
+use super::row::{Column, Lines, MAX_ROWS, Row, Schema, Visitor, positional};
 use super::source::{Delimiter, Encoding, OpenFile};
 use super::{Budget, FileDigest, IntakeError, Place, Problem};
 
@@ -25,7 +25,7 @@ impl CsvPass {
         delimiter: Delimiter,
         header: bool,
     ) -> Result<Self, IntakeError> {
-        let mut schema = Schema { file: path.to_path_buf(), columns: Vec::new() };
+        let mut schema = Schema { file: path.to_path_buf(), columns: Vec::new(), names_are_known: false };
         let mut records = Records::of(file.reader(0), encoding, delimiter).map_err(|problem| schema.error(problem))?;
         if !records.advance().map_err(|broken| blame(&schema, broken))? {
             return Err(schema.error(Problem::Empty));
@@ -88,7 +88,7 @@ impl CsvPass {
 
     fn check_header(&self) -> Result<(), IntakeError> {
         let line = Place::Line(self.records.first_line());
-        // Names are printed and sent to peers, values never are: a header that is a row must not pass as names.
+        // Names are kept and shown, values never are: a header that is a row must not pass as names.
         if let Some(at) = self.schema.columns.iter().position(|column| is_identifier(&column.name)) {
             return Err(self.schema.error(Problem::HeaderIsRow).at(line).in_column(&positional(at)));
         }
@@ -105,10 +105,6 @@ fn columns(records: &Records, header: bool) -> Vec<Column> {
         Column { name, kind: Kind::Text, leaf: None }
     };
     records.ends().iter().enumerate().map(name).collect()
-}
-
-fn positional(at: usize) -> String {
-    format!("column_{}", at + 1)
 }
 
 /// Something that is surely a person's identifier and no name of a column.
@@ -129,10 +125,7 @@ fn blame(schema: &Schema, broken: Broken) -> IntakeError {
     };
     match broken.cell {
         // In the header itself and in a row with too many cells, a column has no name.
-        Some(cell) => match schema.columns.get(cell) {
-            Some(column) => error.in_column(&column.name),
-            None => error.in_column(&positional(cell)),
-        },
+        Some(cell) => error.in_column(&schema.label(cell)),
         None => error,
     }
 }

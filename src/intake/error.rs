@@ -9,14 +9,16 @@ use super::{Encoding, Profile, Rule};
 /// A file that cannot be used as asked, or a result that cannot be written.
 ///
 /// It prints on one line: the file, the line (or row) and the column where they are known, the problem, the mend.
-/// Names of columns are printed, values of cells never are.
+/// Values of cells are never printed. A header may be a row that was taken for one, so its cells are printed only once they
+/// are known to be names: of a column that was asked for by its name, or of a file that was registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntakeError {
     /// The file that was read.
     pub file: PathBuf,
     /// Where in the file.
     pub place: Option<Place>,
-    /// The name of the column, where one cell or one column is at fault.
+    /// The name of the column, where one cell or one column is at fault; `column_1`, `column_2`, … while it is not known
+    /// whether the header holds names.
     pub column: Option<String>,
     /// What is wrong.
     pub problem: Problem,
@@ -121,7 +123,10 @@ pub enum Problem {
     )]
     TextAfterQuote,
     /// A row with more or fewer cells than columns.
-    #[error("the row has {found} cells where the file has {expected} columns; check delimiter and quoting of the row")]
+    #[error(
+        "the row has {} where the file has {}; check delimiter and quoting of the row",
+        counted(*found as u64, "cell"), counted(*expected as u64, "column")
+    )]
     Ragged {
         /// Cells of this row.
         found: usize,
@@ -134,20 +139,35 @@ pub enum Problem {
         /// Columns that a file may have.
         limit: usize,
     },
-    /// Two columns of one name, in a file or in what was asked for.
-    #[error("two columns have this name; rename one, or ask for it once")]
+    /// One column twice in what was asked for.
+    #[error("this column is asked for twice; ask for it once")]
     TwoColumns,
+    /// Two columns of one name in a file.
+    #[error(
+        "columns {first} and {second} have the same name; rename one, or, if the first line is a row, register the file \
+         with --no-header"
+    )]
+    SameName {
+        /// The earlier one, counted from 1.
+        first: usize,
+        /// The later one.
+        second: usize,
+    },
     /// The first line holds an identifier, so it is a row and no header.
     #[error(
-        "the header line holds an identifier, so it seems to be a row; \
-         declare that the file has no header, or rename the column"
+        "the header line holds an identifier, so it seems to be a row; register the file with --no-header, or write \
+         a line with the names of the columns above it"
     )]
     HeaderIsRow,
     /// There is no column of that name.
-    #[error("there is no such column; the file has {}", names(.available))]
+    #[error("there is no such column; {}", columns_there(*columns, near.as_deref(), known))]
     NoSuchColumn {
-        /// The names that the file has, in order.
-        available: Vec<String>,
+        /// How many columns the file has.
+        columns: usize,
+        /// A name in the file that differs in a character, in case or in white space from what was asked for.
+        near: Option<String>,
+        /// The names in order, of a file whose header is known to hold names; of any other none.
+        known: Vec<String>,
     },
     /// More rows than row numbers.
     #[error("more than 4294967295 rows; split the file")]
@@ -194,12 +214,12 @@ pub enum Problem {
     },
     /// A key that an earlier row has.
     #[error(
-        "the row has the same key as row {first}, counted without a header; \
-         remove one, or choose `first` or `all` for duplicates"
+        "the row has the same key as {}; remove one, or choose `first` or `all` for duplicates",
+        match first { Place::Line(line) => format!("line {line}"), Place::Row(row) => format!("row {row}") }
     )]
     Duplicate {
-        /// The earlier row, counted from 1 without the header.
-        first: u64,
+        /// The earlier row.
+        first: Place,
     },
     /// The keys do not fit into the memory allowed.
     #[error("the keys need more than {budget} bytes of memory after {rows} rows; allow more, or split the file")]
@@ -253,7 +273,7 @@ impl Problem {
             Self::TextAfterQuote => "csv-text-after-quote",
             Self::Ragged { .. } => "csv-ragged",
             Self::TooManyColumns { .. } => "columns-too-many",
-            Self::TwoColumns => "column-twice",
+            Self::TwoColumns | Self::SameName { .. } => "column-twice",
             Self::HeaderIsRow => "csv-header-is-row",
             Self::NoSuchColumn { .. } => "column-missing",
             Self::TooManyRows => "rows-too-many",
@@ -295,6 +315,28 @@ fn mark_mend(found: &str) -> &'static str {
     }
 }
 
-fn names(available: &[String]) -> String {
-    available.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+/// What there is in place of a column that is not there.
+fn columns_there(columns: usize, near: Option<&str>, known: &[String]) -> String {
+    let among = match columns {
+        1 => "the file has 1 column".to_owned(),
+        _ => format!("the file has {columns} columns"),
+    };
+    match near {
+        _ if !known.is_empty() => {
+            let names = known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+            format!("the file has {names}")
+        }
+        Some(near) => format!("{among}, one of them is {near:?}"),
+        None if columns == 1 => {
+            format!("{among}: check the delimiter, the spelling, and that the first line holds the names")
+        }
+        None => format!(
+            "{among}: check the spelling, and that the first line holds the names; a file without such a line is \
+             registered with --no-header, and its columns are column_1, column_2, …"
+        ),
+    }
+}
+
+fn counted(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

@@ -12,15 +12,17 @@ use data_encoding::HEXLOWER;
 use super::kind::Kind;
 use super::row::{Row, Visitor};
 use super::source::visit_all;
-use super::{Budget, FileDigest, Inspection, IntakeError, Source};
+use super::{Budget, FileDigest, Inspection, IntakeError, KeySpec, Source};
 
 /// Reads a whole file once, as [`inspect`](super::inspect) does, and shows every row to `each` in the order of the file.
+/// The columns of a `key` are looked for first; without them nothing more is read.
 ///
 /// # Errors
 /// Every way in which the file cannot be read; with `expected`, a file of another size or hash. What `each` was shown
 /// before an error means nothing.
 pub fn visit_rows(
     source: &Source,
+    key: Option<&KeySpec>,
     expected: Option<&FileDigest>,
     budget: &Budget<'_>,
     each: impl FnMut(&[u8]),
@@ -49,7 +51,7 @@ pub fn visit_rows(
     }
 
     let mut exact = Exact { each, rows: 0, line: Vec::new(), text: Vec::new() };
-    let (columns, digest) = visit_all(source, expected, budget, &mut exact)?;
+    let (columns, digest) = visit_all(source, key, expected, budget, &mut exact)?;
     Ok(Inspection { columns, rows: exact.rows, digest })
 }
 

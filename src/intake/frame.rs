@@ -211,7 +211,7 @@ impl FramePass {
     pub(super) fn new(frame: &Frame) -> Self {
         let column = |name: &String| Column { name: name.clone(), kind: Kind::Bytes, leaf: None };
         let columns = frame.0.columns.iter().map(column).collect();
-        Self { schema: Schema { file: Frame::label(), columns }, frame: frame.clone() }
+        Self { schema: Schema { file: Frame::label(), columns, names_are_known: false }, frame: frame.clone() }
     }
 
     pub(super) fn visit(

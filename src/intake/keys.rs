@@ -10,7 +10,7 @@ use super::output::Selection;
 use super::pass::Pass;
 use super::report::{Report, Tally};
 use super::row::{Row, Schema, Visitor};
-use super::{Budget, FileDigest, IntakeError, Problem, Rule, Source};
+use super::{Budget, FileDigest, IntakeError, Place, Problem, Rule, Source};
 
 /// The distinct canonical ids of a file, in the order in which they first occur, and the rows they came from.
 ///
@@ -127,8 +127,10 @@ pub fn read_keys(
     expected: Option<&FileDigest>,
     budget: &Budget<'_>,
 ) -> Result<Keys, IntakeError> {
-    let mut gather = Gather { set: Distinct::new(budget.memory()), policy: spec.duplicates, duplicates: 0, budget };
-    let (mut tally, digest) = pass(source, spec, expected, budget, &mut gather)?;
+    let set = Distinct::new(budget.memory());
+    let mut gather = Gather { set, policy: spec.duplicates, duplicates: 0, budget };
+    let passed = pass(source, spec, expected, budget, &mut gather);
+    let (mut tally, digest) = passed.map_err(|error| by_lines(error, source, budget))?;
     tally.duplicates = gather.duplicates;
     tally.distinct = gather.set.len() as u64;
     let (ids, first_row, later) = gather.set.into_parts();
@@ -192,16 +194,44 @@ pub(super) fn pass(
     budget: &Budget<'_>,
     keys: &mut impl KeyVisitor,
 ) -> Result<(Tally, FileDigest), IntakeError> {
-    let pass = Pass::open(source, expected, budget)?;
+    let mut pass = Pass::open(source, expected, budget)?;
     let wanted = key_columns(pass.schema(), spec).map_err(|error| pass.unless_changed(error))?;
+    pass.know_names();
     let tally = Tally::new(spec.columns.len());
     let mut rows = KeyRows { spec, tally, id: Vec::new(), number: Vec::new(), keys };
     let digest = pass.visit(&wanted, &mut rows)?;
     Ok((rows.tally, digest))
 }
 
+/// `error` with both rows of a repetition counted as the file counts, if it is about one. Keys are kept with their row
+/// only, so the file is read again up to the earlier row.
+pub(super) fn by_lines(mut error: IntakeError, source: &Source, budget: &Budget<'_>) -> IntakeError {
+    if let Problem::Duplicate { first: Place::Row(row) } = error.problem {
+        error.problem = Problem::Duplicate { first: place_of_row(source, row, budget) };
+    }
+    error
+}
+
+/// Where a row, counted from 1, stands in its file.
+fn place_of_row(source: &Source, row: u64, budget: &Budget<'_>) -> Place {
+    struct Find(u64, Option<Place>);
+    impl Visitor for Find {
+        fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
+            if u64::from(row.number) + 1 < self.0 {
+                return Ok(());
+            }
+            let found = row.error(Problem::Stopped);
+            self.1 = found.place;
+            Err(found)
+        }
+    }
+    let mut find = Find(row, None);
+    let _ended_there = Pass::open(source, None, budget).and_then(|pass| pass.visit(&[], &mut find));
+    find.1.unwrap_or(Place::Row(row))
+}
+
 /// Where the columns of the key stand in the file.
-fn key_columns(schema: &Schema, spec: &KeySpec) -> Result<Vec<usize>, IntakeError> {
+pub(super) fn key_columns(schema: &Schema, spec: &KeySpec) -> Result<Vec<usize>, IntakeError> {
     let column = |of: &KeyColumn| {
         let at = schema.find(&of.column)?;
         let kind = &schema.columns[at].kind;
@@ -292,7 +322,7 @@ impl KeyVisitor for Gather<'_> {
         });
         match kept {
             Ok(None) => Ok(()),
-            Ok(Some(first)) => Err(row.error(Problem::Duplicate { first: u64::from(first) + 1 })),
+            Ok(Some(first)) => Err(row.error(Problem::Duplicate { first: Place::Row(u64::from(first) + 1) })),
             Err(OverBudget) => {
                 let rows = u64::from(row.number) + 1;
                 Err(row.schema.error(Problem::OverBudget { budget: self.budget.memory(), rows }))

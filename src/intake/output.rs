@@ -145,7 +145,7 @@ pub fn write_pieces<W: Write + Send, E: From<IntakeError>>(
 }
 
 fn names(schema: &Schema, wanted: &[usize]) -> Vec<String> {
-    wanted.iter().map(|&at| schema.columns[at].name.clone()).collect()
+    wanted.iter().map(|&at| schema.label(at)).collect()
 }
 
 pub(super) fn no_such_row(source: &Source, row: u32, rows: u64) -> IntakeError {
@@ -160,7 +160,7 @@ fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, Intake
     for (place, &at) in wanted.iter().enumerate() {
         let column = &schema.columns[at];
         if wanted[..place].contains(&at) {
-            return Err(schema.error(Problem::TwoColumns).in_column(&column.name));
+            return Err(schema.error(Problem::TwoColumns).in_column(&schema.label(at)));
         }
         let (fits, into) = match output.format {
             OutputFormat::Csv { .. } => (column.kind.has_text(), "CSV"),
@@ -168,7 +168,7 @@ fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, Intake
         };
         if !fits {
             let found = column.kind.to_string();
-            return Err(schema.error(Problem::NotWritable { found, into }).in_column(&column.name));
+            return Err(schema.error(Problem::NotWritable { found, into }).in_column(&schema.label(at)));
         }
     }
     Ok(wanted)

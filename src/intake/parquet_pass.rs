@@ -46,7 +46,7 @@ impl ParquetPass {
             Err(error) => return Err(fail(Problem::reading(&error))),
         }
         let reader = unharmed(|| SerializedFileReader::new(file.clone())).map_err(fail)?;
-        let schema = Schema { file: path.to_path_buf(), columns: columns(&reader) };
+        let schema = Schema { file: path.to_path_buf(), columns: columns(&reader), names_are_known: false };
         schema.refuse_twins()?;
         Ok(Self { schema, file: file.clone(), before, reader })
     }
@@ -125,7 +125,7 @@ impl ParquetPass {
     fn leaves(&self, wanted: &[usize]) -> Result<Vec<&Leaf>, IntakeError> {
         let leaf = |&at: &usize| {
             let column = &self.schema.columns[at];
-            let fail = |problem| self.schema.error(problem).in_column(&column.name);
+            let fail = |problem| self.schema.error(problem).in_column(&self.schema.label(at));
             let Some(leaf) = &column.leaf else {
                 return Err(fail(Problem::NotWritable { found: column.kind.to_string(), into: "a row" }));
             };
@@ -142,17 +142,20 @@ impl ParquetPass {
     }
 
     fn check_text(&self, table: &Batch, column: usize, number: u32) -> Result<(), IntakeError> {
-        let column = &self.schema.columns[column];
-        if column.kind == Kind::Text && std::str::from_utf8(table.last()).is_err() {
+        if self.schema.columns[column].kind == Kind::Text && std::str::from_utf8(table.last()).is_err() {
             let place = Place::Row(u64::from(number) + 1);
-            return Err(self.schema.error(Problem::NotText(Encoding::Utf8)).at(place).in_column(&column.name));
+            return Err(self
+                .schema
+                .error(Problem::NotText(Encoding::Utf8))
+                .at(place)
+                .in_column(&self.schema.label(column)));
         }
         Ok(())
     }
 
     fn damaged(&self, problem: Problem, number: u32, column: usize) -> IntakeError {
         let place = Place::Row(u64::from(number) + 1);
-        self.schema.error(problem).at(place).in_column(&self.schema.columns[column].name)
+        self.schema.error(problem).at(place).in_column(&self.schema.label(column))
     }
 }
 

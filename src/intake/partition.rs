@@ -10,11 +10,11 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::canonical::{Duplicates, Invalid, KeySpec};
-use super::keys::{KeyVisitor, pass};
+use super::keys::{KeyVisitor, by_lines, pass};
 use super::report::Report;
 use super::row::Row;
 use super::spill::Spill;
-use super::{Budget, FileDigest, IntakeError, Problem, Source};
+use super::{Budget, FileDigest, IntakeError, Place, Problem, Source};
 
 /// Bytes that one part gathers before they are sealed and written: fewer if there are many parts and little memory.
 const CHUNK: usize = 64 << 10;
@@ -112,7 +112,8 @@ pub fn partition_keys(
     }
     match repeat {
         Some((row, first)) if spec.duplicates == Duplicates::Error => {
-            Err(error_at(source, spec, &digest, budget, row, Problem::Duplicate { first: u64::from(first) + 1 }))
+            let problem = Problem::Duplicate { first: Place::Row(u64::from(first) + 1) };
+            Err(by_lines(error_at(source, spec, &digest, budget, row, problem), source, budget))
         }
         _ => Ok(laid),
     }
@@ -363,6 +364,6 @@ mod tests {
         let spec = spec(Duplicates::Error);
         let refused = partition_keys(&source, &spec, None, &budget, cut, |_| {}).unwrap_err();
         assert_eq!(refused, read_keys(&source, &spec, None, &budget).unwrap_err());
-        assert!(refused.to_string().contains("line 6"), "{refused}");
+        assert!(refused.to_string().contains("line 6: the row has the same key as line 3;"), "{refused}");
     }
 }

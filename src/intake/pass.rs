@@ -34,7 +34,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Self, IntakeError> {
         if let Format::Frame(frame) = &source.format {
             let reader = Reader::Frame(FramePass::new(frame));
-            return Ok(Self { source, file: None, expected, budget, reader });
+            return Ok(Self { source, file: None, expected, budget, reader }.after_registration());
         }
         let file = OpenFile::open(&source.path)?;
         if expected.is_some_and(|expected| expected.size != file.size) {
@@ -47,9 +47,27 @@ impl<'a> Pass<'a> {
             _ => ParquetPass::open(&source.path, &file).map(Reader::Parquet),
         };
         match reader {
-            Ok(reader) => Ok(Self { source, file: Some(file), expected, budget, reader }),
+            Ok(reader) => Ok(Self { source, file: Some(file), expected, budget, reader }.after_registration()),
             Err(error) => Err(unless_changed(source, Some(&file), expected, error)),
         }
+    }
+
+    /// A file was registered with a key, whose columns were found by their names.
+    fn after_registration(mut self) -> Self {
+        if self.expected.is_some() {
+            self.know_names();
+        }
+        self
+    }
+
+    /// Notes that the columns asked for were found by their names, so that the header holds names.
+    pub(super) fn know_names(&mut self) {
+        let schema = match &mut self.reader {
+            Reader::Csv(pass) => &mut pass.schema,
+            Reader::Parquet(pass) => &mut pass.schema,
+            Reader::Frame(pass) => &mut pass.schema,
+        };
+        schema.names_are_known = true;
     }
 
     pub(super) fn schema(&self) -> &Schema {

@@ -15,6 +15,9 @@ pub(super) const MAX_ROWS: u64 = u32::MAX as u64;
 pub(super) struct Schema {
     pub(super) file: PathBuf,
     pub(super) columns: Vec<Column>,
+    /// Whether the header is known to hold names: a column that was asked for by its name is there, or the file is as it
+    /// was registered. Until then it may be a row, and nothing of it is shown.
+    pub(super) names_are_known: bool,
 }
 
 /// One column: its name and what its cells are.
@@ -51,16 +54,26 @@ impl Schema {
     /// Where the column of that name stands.
     pub(super) fn find(&self, name: &str) -> Result<usize, IntakeError> {
         self.columns.iter().position(|column| column.name == name).ok_or_else(|| {
-            let available = self.columns.iter().map(|column| column.name.clone()).collect();
-            self.error(Problem::NoSuchColumn { available }).in_column(name)
+            let names = || self.columns.iter().map(|column| column.name.as_str());
+            let known = if self.names_are_known { names().map(str::to_owned).collect() } else { Vec::new() };
+            let near = names().find(|there| is_near(name, there)).map(str::to_owned);
+            self.error(Problem::NoSuchColumn { columns: self.columns.len(), near, known }).in_column(name)
         })
     }
 
+    /// What a column is called in an error.
+    pub(super) fn label(&self, at: usize) -> String {
+        match self.columns.get(at) {
+            Some(column) if self.names_are_known => column.name.clone(),
+            _ => positional(at),
+        }
+    }
+
     pub(super) fn refuse_twins(&self) -> Result<(), IntakeError> {
-        let mut names: Vec<_> = self.columns.iter().map(|column| &column.name).collect();
+        let mut names: Vec<_> = self.columns.iter().zip(1..).map(|(column, at)| (&column.name, at)).collect();
         names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(self.error(Problem::TwoColumns).in_column(pair[0])),
+        match names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(self.error(Problem::SameName { first: pair[0].1, second: pair[1].1 })),
             None => Ok(()),
         }
     }
@@ -114,7 +127,7 @@ impl<'a> Row<'a> {
     /// An error at the `at`-th wanted cell.
     pub(super) fn cell_error(&self, at: usize, problem: Problem) -> IntakeError {
         let place = self.place(self.start(self.index(at)));
-        self.schema.error(problem).at(place).in_column(&self.column(at).name)
+        self.schema.error(problem).at(place).in_column(&self.schema.label(self.wanted[at]))
     }
 
     /// CSV gives all cells of the record, Parquet the wanted ones only.
@@ -138,6 +151,31 @@ impl<'a> Row<'a> {
             }
         }
     }
+}
+
+/// What a column without a name is called.
+pub(super) fn positional(at: usize) -> String {
+    format!("column_{}", at + 1)
+}
+
+/// Whether a cell of a header is what somebody meant who asked for `name`: it differs in case or white space, or in one
+/// character of a longer word that has no digit. What differs more may be no name at all and is not told.
+fn is_near(name: &str, there: &str) -> bool {
+    let plain = |text: &str| -> Vec<char> {
+        let is_seen = |c: &char| !c.is_whitespace() && *c != '\u{feff}';
+        text.chars().flat_map(char::to_lowercase).filter(is_seen).collect()
+    };
+    let (name, there) = (plain(name), plain(there));
+    if name == there {
+        return true;
+    }
+    let (short, long) = if name.len() < there.len() { (&name, &there) } else { (&there, &name) };
+    if short.len() < 4 || long.len() - short.len() > 1 || long.iter().any(|c| c.is_numeric()) {
+        return false;
+    }
+    let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
+    let rest = if short.len() == long.len() { &short[(same + 1).min(short.len())..] } else { &short[same..] };
+    rest == &long[same + 1..]
 }
 
 /// Line feeds in a piece of a file.

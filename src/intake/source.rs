@@ -10,9 +10,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::keys::key_columns;
 use super::pass::Pass;
 use super::row::{Row, Visitor};
-use super::{Budget, Frame, IntakeError, Problem};
+use super::{Budget, Frame, IntakeError, KeySpec, Problem};
 
 /// A file and how it is written. Both are declared by its owner; nothing is guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,18 +192,23 @@ pub fn inspect(source: &Source, budget: &Budget<'_>) -> Result<Inspection, Intak
     }
 
     let mut count = Count(0);
-    let (columns, digest) = visit_all(source, None, budget, &mut count)?;
+    let (columns, digest) = visit_all(source, None, None, budget, &mut count)?;
     Ok(Inspection { columns, rows: count.0, digest })
 }
 
-/// Shows every row of a file, whole, to `visitor`.
+/// Shows every row of a file, whole, to `visitor`. A `key` is looked for before anything else is read.
 pub(super) fn visit_all(
     source: &Source,
+    key: Option<&KeySpec>,
     expected: Option<&FileDigest>,
     budget: &Budget<'_>,
     visitor: &mut impl Visitor,
 ) -> Result<(Vec<ColumnInfo>, FileDigest), IntakeError> {
-    let pass = Pass::open(source, expected, budget)?;
+    let mut pass = Pass::open(source, expected, budget)?;
+    if let Some(key) = key {
+        key_columns(pass.schema(), key).map_err(|error| pass.unless_changed(error))?;
+        pass.know_names();
+    }
     let columns: Vec<_> = pass.schema().columns.iter().map(|column| column.info()).collect();
     // Every column that can be read is read, so that damage anywhere in the file shows.
     let readable: Vec<_> = (0..columns.len()).filter(|&at| pass.schema().columns[at].is_readable()).collect();

@@ -7,6 +7,7 @@ use tacitly_core::{PartyId, Terms, Value};
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
+use super::rules::no_rule;
 use super::run::Gone;
 use super::state::State;
 use super::terms::JobTerms;
@@ -89,10 +90,9 @@ impl Jobs {
             self.refuse_meeting(from, &terms, &why);
             return Err(why);
         }
-        // A dataset that is not there and one without a rule get the same answer: names are no secret to be probed.
         let dataset = self.store.dataset(&terms.approver_dataset).await.ok();
         let verdict = match &dataset {
-            None => Err(Trouble::new(codes::REFUSED_NO_RULE, "no rule allows this peer to use the dataset")),
+            None => Err(no_rule(self.settings.me, from, &terms.approver_dataset)),
             Some(dataset) => match self.decide(&terms, &dataset.name).await {
                 Ok(decision) => {
                     let ours: Vec<String> = dataset.keys.iter().map(|key| key.profile.clone()).collect();

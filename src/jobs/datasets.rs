@@ -17,14 +17,17 @@ use super::frames::Frames;
 use super::plan::Room;
 use super::sets::{Input, Progress, Set};
 use super::stored::StoredRows;
+use super::terms::Kind;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{
     self, Budget, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, OutputFormat,
-    Profile, Selection, Source,
+    Profile, Report, Selection, Source,
 };
 use crate::policy::Rule;
-use crate::store::{Dataset, DatasetKey, JobId, NewDataset as StoredDataset, NewFingerprint, Store};
+use crate::store::{
+    Dataset, DatasetKey, JobId, NewDataset as StoredDataset, NewFingerprint, Store, StoreError, check_dataset_name,
+};
 
 /// The bytes of a result that wait for a slow reader, in pieces.
 const PIECE: usize = 256 << 10;
@@ -65,6 +68,19 @@ pub struct NewDataset {
     pub period: String,
     /// The document with its lawful basis, by its whole path; empty: none is given.
     pub basis: PathBuf,
+    /// Whether the first line of a CSV file is a row: its columns are `column_1`, `column_2`, …
+    pub no_header: bool,
+}
+
+/// What became of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleChange {
+    /// It is this one now, in full.
+    Set(String),
+    /// It was taken away.
+    Removed,
+    /// There was none to take away.
+    None,
 }
 
 /// A dataset as its owner sees it.
@@ -125,6 +141,8 @@ impl Datasets {
     /// [`codes::BAD_REQUEST`] for settings that do not exist or a basis that cannot be read, [`codes::DATASET_INPUT`] with file, line and column,
     /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
     pub(super) async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
+        // What needs no file is checked before one is read, which may take long.
+        let before = self.before(&new.name, new.replace).await?;
         let source = Source { format: format_of(&new)?, path: new.path };
         let spec = KeySpec {
             columns: key_columns(&new.keys)?,
@@ -139,7 +157,7 @@ impl Datasets {
         let (room, folder) = (self.room, self.folder());
         let (inspected, fingerprint, report, source, spec) = blocking(move || {
             let basis = if new.basis.as_os_str().is_empty() { None } else { Some(fingerprints::basis(&new.basis)?) };
-            let (inspected, fingerprint) = fingerprints::inspect(&source, &Budget::of_bytes(room.memory))?;
+            let (inspected, fingerprint) = fingerprints::inspect(&source, &spec, &Budget::of_bytes(room.memory))?;
             let input = Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder };
             let report = input.survey()?;
             let fingerprint = NewFingerprint { period, basis, ..fingerprint };
@@ -153,7 +171,47 @@ impl Datasets {
             self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, by).await?;
         }
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
-        Ok((self.view(&dataset).await?, report.to_string()))
+        let mut told = report.to_string();
+        if let Some(warning) = nobody(&report) {
+            told += &format!("\nwarning: {warning}");
+        }
+        if let Some(before) = before {
+            told += &self.what_stays(&before, &dataset).await?;
+        }
+        Ok((self.view(&dataset).await?, told))
+    }
+
+    /// The dataset that is to be replaced, if there is one.
+    async fn before(&self, name: &str, replace: bool) -> Result<Option<Dataset>, Trouble> {
+        check_dataset_name(name)?;
+        match self.store.dataset(name).await {
+            Ok(_) if !replace => Err(StoreError::already_exists("dataset", name).into()),
+            Ok(before) => Ok(Some(before)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the owner should know who replaces a dataset: rules stay, whatever the new file holds.
+    async fn what_stays(&self, before: &Dataset, now: &Dataset) -> Result<String, Trouble> {
+        let mut told = String::new();
+        let key = |dataset: &Dataset| {
+            let keys = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile));
+            keys.collect::<Vec<_>>().join(", ")
+        };
+        if before.keys != now.keys {
+            told += &format!("\nnote: the key was {} and is now {}", key(before), key(now));
+        }
+        let rules = self.store.rules(Some(&now.name)).await?;
+        if !rules.is_empty() {
+            let peers: Vec<_> = rules.iter().map(|rule| rule.peer.to_string()).collect();
+            told += &format!(
+                "\nnote: the rules stay as they were, for {}; `tacitly dataset deny {} PEER` takes one away",
+                peers.join(", "),
+                now.name
+            );
+        }
+        Ok(told)
     }
 
     /// Held while a fingerprint is put on record, so that none is put there twice.
@@ -182,22 +240,52 @@ impl Datasets {
         Ok(views)
     }
 
-    /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty. Returns the rule in full.
+    /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for a rule that cannot be read, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
+    /// [`codes::BAD_REQUEST`] for a rule that cannot be read or that could never allow anything, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
     /// trouble of the store.
-    pub(super) async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<String, Trouble> {
+    pub(super) async fn set_rule(
+        &self,
+        dataset: &str,
+        peer: &str,
+        json: &str,
+        by: &str,
+    ) -> Result<RuleChange, Trouble> {
         let peer = self.peer(peer)?;
+        let known = self.store.dataset(dataset).await?;
+        self.store.peer(peer).await?;
         if json.is_empty() {
-            self.store.remove_rule(dataset, peer, by).await?;
-            return Ok(String::new());
+            return match self.store.remove_rule(dataset, peer, by).await {
+                Ok(()) => Ok(RuleChange::Removed),
+                Err(StoreError::NotFound { .. }) => Ok(RuleChange::None),
+                Err(error) => Err(error.into()),
+            };
         }
-        let bad =
-            |error: serde_json::Error| Trouble::new(codes::BAD_REQUEST, format!("the rule cannot be read: {error}"));
-        let rule: Rule = serde_json::from_str(json).map_err(bad)?;
+        let rule = Rule::read(json).map_err(|why| Trouble::new(codes::BAD_REQUEST, why))?;
+        self.check_rule(&rule, &known)?;
         let stored = self.store.set_rule(dataset, peer, self::json(&rule)?, rule.expires, by).await?;
-        Ok(stored.rule.to_string())
+        Ok(RuleChange::Set(stored.rule.to_string()))
+    }
+
+    /// Refuses a rule with a limit that nothing can keep to: a misspelt name would forbid silently.
+    fn check_rule(&self, rule: &Rule, dataset: &Dataset) -> Result<(), Trouble> {
+        let bad = |text: String| Err(Trouble::new(codes::BAD_REQUEST, text));
+        if let Some(kind) = rule.kinds.iter().find(|kind| Kind::of(kind).is_none()) {
+            let known = Kind::ALL.map(Kind::name).join(", ");
+            return bad(format!("there is no kind of job {kind:?}; the kinds are {known}"));
+        }
+        let columns: Vec<_> =
+            dataset.columns.as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+        if let Some(column) = rule.columns.iter().find(|column| !columns.contains(&column.as_str())) {
+            return bad(format!("{} has no column {column:?}; its columns are {}", dataset.name, columns.join(", ")));
+        }
+        match rule.expires {
+            Some(moment) if moment <= self.store.now() => {
+                bad(format!("the rule would have ended at {moment}, which is over; name a later moment, or none"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Our rule for a peer, if it has one.
@@ -343,6 +431,15 @@ pub(super) fn stored(
     })
 }
 
+/// What is wrong with a file that can be read and has nothing to take part.
+fn nobody(report: &Report) -> Option<String> {
+    match (report.rows, report.distinct) {
+        (0, _) => Some("the file has no rows, so every job with it finds nothing".to_owned()),
+        (rows, 0) => Some(format!("not one of {rows} rows has a key that can take part, so every job finds nothing")),
+        _ => None,
+    }
+}
+
 /// How a registered file is read, and what it must hash to.
 fn reading(frames: &Frames, dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
     let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
@@ -368,18 +465,23 @@ fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
     let ending = new.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     let name = if new.format.is_empty() && ending == "parquet" { "parquet" } else { new.format.as_str() };
     match name {
+        "parquet" if new.no_header => {
+            Err(bad("a Parquet file always names its columns; leave out no-header".to_owned()))
+        }
         "parquet" => Ok(Format::Parquet),
         "" | "csv" => {
             let encoding: Encoding = named(&new.encoding, "encodings are utf-8, gbk and gb18030")?;
-            let mut characters = new.delimiter.chars();
+            // A tab is hard to type at a prompt.
+            let written = if ["tab", "\\t"].contains(&new.delimiter.as_str()) { "\t" } else { new.delimiter.as_str() };
+            let mut characters = written.chars();
             let delimiter = match (characters.next(), characters.next()) {
                 (None, _) => intake::Delimiter::COMMA,
                 (Some(delimiter), None) => {
                     delimiter.try_into().map_err(|error: intake::BadDelimiter| bad(error.to_string()))?
                 }
-                _ => return Err(bad("a delimiter is one character".to_owned())),
+                _ => return Err(bad("a delimiter is one character, or tab".to_owned())),
             };
-            Ok(Format::Csv { encoding, delimiter, header: true })
+            Ok(Format::Csv { encoding, delimiter, header: !new.no_header })
         }
         _ => Err(bad("formats are csv and parquet".to_owned())),
     }

@@ -21,7 +21,7 @@ use super::office::Jobs;
 use super::record::{Recorded, about_dataset, random};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::intake::{self, Budget, ColumnInfo, Inspection, Source};
+use crate::intake::{self, Budget, ColumnInfo, Inspection, KeySpec, Source};
 use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
 
 /// Bytes and records that are hashed at a time, while the next ones are read.
@@ -32,10 +32,14 @@ const AHEAD: usize = 2;
 /// Records that are not worth another thread.
 const FEW: usize = 512;
 
-/// Reads a file once and takes its fingerprint under a fresh seed.
-pub(super) fn inspect(source: &Source, budget: &Budget<'_>) -> Result<(Inspection, NewFingerprint), Trouble> {
+/// Reads a file once, if it has the columns of the key, and takes its fingerprint under a fresh seed.
+pub(super) fn inspect(
+    source: &Source,
+    key: &KeySpec,
+    budget: &Budget<'_>,
+) -> Result<(Inspection, NewFingerprint), Trouble> {
     let seed = Zeroizing::new(random()?);
-    let (inspection, fingerprint) = fingerprint(source, &DatasetSeed::new(*seed), budget)?;
+    let (inspection, fingerprint) = fingerprint(source, key, &DatasetSeed::new(*seed), budget)?;
     let new = NewFingerprint {
         id: Id(random()?).to_string(),
         fingerprint: fingerprint.to_string(),
@@ -81,7 +85,12 @@ pub(super) fn basis(path: &Path) -> Result<NewBasis, Trouble> {
 }
 
 /// Reads a file once; what is read is hashed meanwhile, on all cores.
-fn fingerprint(source: &Source, seed: &DatasetSeed, budget: &Budget<'_>) -> Result<(Inspection, Fingerprint), Trouble> {
+fn fingerprint(
+    source: &Source,
+    key: &KeySpec,
+    seed: &DatasetSeed,
+    budget: &Budget<'_>,
+) -> Result<(Inspection, Fingerprint), Trouble> {
     let mut fingerprinter = Fingerprinter::new(seed);
     thread::scope(|scope| {
         let (full, batches) = mpsc::sync_channel::<Batch>(AHEAD);
@@ -97,7 +106,7 @@ fn fingerprint(source: &Source, seed: &DatasetSeed, budget: &Budget<'_>) -> Resu
         });
         let hashing = hashing.map_err(|error| internal(&format!("the system gives no thread: {error}")))?;
         let mut batch = Batch::default();
-        let inspected = intake::visit_rows(source, None, budget, |record| {
+        let inspected = intake::visit_rows(source, Some(key), None, budget, |record| {
             batch.push(record);
             if batch.is_full() {
                 let next = spares.try_recv().unwrap_or_default();

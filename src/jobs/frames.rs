@@ -121,7 +121,7 @@ impl Jobs {
         let (inspected, fingerprint, report, spec) = blocking(move || {
             let budget = Budget::of_bytes(memory);
             let keys = intake::read_keys(&source, &spec, None, &budget)?;
-            let (inspected, fingerprint) = fingerprints::inspect(&source, &budget)?;
+            let (inspected, fingerprint) = fingerprints::inspect(&source, &spec, &budget)?;
             Ok((inspected, fingerprint, keys.report().clone(), spec))
         })
         .await?;

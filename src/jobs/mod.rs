@@ -67,7 +67,7 @@ mod view;
 mod witnesses;
 
 pub use attempt::{WHOLE, attempt_label};
-pub use datasets::{DatasetView, Datasets, NewDataset};
+pub use datasets::{DatasetView, Datasets, NewDataset, RuleChange};
 pub use desk::Live;
 pub use explain::{Facts, explain};
 pub use frames::NewFrame;

@@ -219,7 +219,7 @@ fn open(
     stored: &StoredFingerprint,
     budget: &Budget<'_>,
 ) -> Result<(Zeroizing<Vec<u8>>, Inspection), Trouble> {
-    let inspection = intake::visit_rows(source, Some(digest), budget, |record| opener.push(record))?;
+    let inspection = intake::visit_rows(source, None, Some(digest), budget, |record| opener.push(record))?;
     let other = |fault: OpenerFault| internal(&format!("the file is the same and its records are not: {fault}"));
     let (opening, found) = opener.finish().map_err(other)?;
     if found.to_string() != stored.fingerprint {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tacitly_core::PartyId;
 
+use super::datasets::RuleChange;
 use super::office::Jobs;
 use super::state::State;
 use super::terms::JobTerms;
@@ -15,6 +16,14 @@ use crate::store::{Job, Role};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The refusal of a job that no rule covers. It tells what the request says, the same whether there is such a dataset or
+/// not: names are no secret to be probed.
+pub(super) fn no_rule(owner: PartyId, peer: PartyId, dataset: &str) -> Trouble {
+    let text =
+        format!("no rule of {owner} lets {peer} use {dataset}; {owner} runs `tacitly dataset allow {dataset} {peer}`");
+    Trouble::new(codes::REFUSED_NO_RULE, text)
+}
 
 impl Jobs {
     /// Asks our rule whether a job may be. Who is asked about is the other side of `terms`.
@@ -44,7 +53,7 @@ impl Jobs {
         peer: &str,
         json: &str,
         by: &str,
-    ) -> Result<String, Trouble> {
+    ) -> Result<RuleChange, Trouble> {
         let stored = self.datasets.set_rule(dataset, peer, json, by).await?;
         for job in self.store.unfinished().await? {
             let terms = Self::terms(&job)?;
@@ -80,7 +89,10 @@ impl Jobs {
             jobs_today,
             now: self.store.now(),
         };
-        policy::decide(rule, &asked)
+        policy::decide(rule, &asked).map_err(|refusal| match refusal.code {
+            codes::REFUSED_NO_RULE => no_rule(me, terms.peer_of(me), terms.dataset_of(me)),
+            _ => refusal,
+        })
     }
 
     /// Whether one more job with `peer` is within the limit.

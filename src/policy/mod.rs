@@ -3,6 +3,8 @@
 //! Deny by default: without a rule nothing is allowed. Everything here is a pure function of the rule and the facts;
 //! storing rules and recording decisions is the business of those who ask.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{self, Trouble};
@@ -48,6 +50,82 @@ impl Default for Rule {
             jobs_per_day: 0,
             expires: None,
         }
+    }
+}
+
+impl Rule {
+    /// Reads a rule from a JSON object; what it does not name is not limited.
+    ///
+    /// # Errors
+    /// Which field is wrong and what it may be, in words for who wrote it.
+    pub fn read(json: &str) -> Result<Self, String> {
+        const NAMES: &str = "a list of names";
+        const NUMBER: &str = "a whole number, 0 for no limit";
+        const FIELDS: [(&str, &str); 10] = [
+            ("kinds", NAMES),
+            ("receivers", "any, us or peer"),
+            ("approval", "automatic or manual"),
+            ("purposes", NAMES),
+            ("columns", NAMES),
+            ("min_intersection", NUMBER),
+            ("max_peer_items", NUMBER),
+            ("max_ratio", NUMBER),
+            ("jobs_per_day", NUMBER),
+            ("expires", "a moment such as 2027-01-01T00:00:00Z"),
+        ];
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(json).map_err(|_| "the rule is not one JSON object".to_owned())?;
+        for (name, value) in &fields {
+            let Some((_, form)) = FIELDS.iter().find(|(known, _)| known == name) else {
+                let known = FIELDS.map(|(known, _)| known).join(", ");
+                return Err(format!("a rule has no field {name:?}; its fields are {known}"));
+            };
+            let alone = serde_json::Map::from_iter([(name.clone(), value.clone())]);
+            if serde_json::from_value::<Self>(alone.into()).is_err() {
+                return Err(format!("{name} of a rule is {form}, not {value}"));
+            }
+        }
+        serde_json::from_value(fields.into()).map_err(|_| "the rule cannot be read".to_owned())
+    }
+}
+
+/// The rule in words, as its owner reads it in a list.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |names: &[String], every: &str| match names {
+            [] => every.to_owned(),
+            names => names.join(", "),
+        };
+        write!(f, "{}", listed(&self.kinds, "every kind of job"))?;
+        match self.receivers {
+            Receivers::Any => {}
+            Receivers::Us => f.write_str("; only we receive results")?,
+            Receivers::Peer => f.write_str("; only the peer receives results")?,
+        }
+        if !self.columns.is_empty() {
+            write!(f, "; of our columns only {}", self.columns.join(", "))?;
+        }
+        if !self.purposes.is_empty() {
+            write!(f, "; for {}", self.purposes.join(", "))?;
+        }
+        if self.min_intersection > 0 {
+            write!(f, "; at least {} in common", self.min_intersection)?;
+        }
+        if self.max_peer_items > 0 {
+            write!(f, "; at most {} keys of the peer", self.max_peer_items)?;
+        }
+        if self.max_ratio > 0 {
+            write!(f, "; at most {} times as many as ours", self.max_ratio)?;
+        }
+        match self.jobs_per_day {
+            0 => {}
+            1 => f.write_str("; 1 job a day")?,
+            jobs => write!(f, "; {jobs} jobs a day")?,
+        }
+        if self.approval == Approval::Manual {
+            f.write_str("; a person decides each")?;
+        }
+        self.expires.map_or(Ok(()), |moment| write!(f, "; until {moment}"))
     }
 }
 
@@ -128,7 +206,10 @@ pub fn decide(rule: Option<&Rule>, asked: &Asked<'_>) -> Result<Decision, Troubl
         _ => {}
     }
     if rule.jobs_per_day > 0 && asked.jobs_today >= rule.jobs_per_day {
-        return refuse(format!("{} jobs per day are allowed, and they are used up", rule.jobs_per_day));
+        return refuse(match rule.jobs_per_day {
+            1 => "1 job per day is allowed, and it is used up".to_owned(),
+            jobs => format!("{jobs} jobs per day are allowed, and they are used up"),
+        });
     }
     Ok(if rule.approval == Approval::Manual { Decision::AskAPerson } else { Decision::Approve })
 }
@@ -143,7 +224,10 @@ pub fn check_sizes(rule: &Rule, our_items: u64, peer_items: u64) -> Result<(), T
         return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
     }
     if rule.max_ratio > 0 && peer_items > our_items.saturating_mul(rule.max_ratio) {
-        let text = format!("the set brought is more than {} times larger than ours", rule.max_ratio);
+        let text = match rule.max_ratio {
+            1 => "the set brought is larger than ours".to_owned(),
+            ratio => format!("the set brought is more than {ratio} times as large as ours"),
+        };
         return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
     }
     Ok(())
@@ -208,5 +292,39 @@ mod tests {
     #[test]
     fn a_rule_with_a_misspelt_field_is_not_read_as_a_wider_one() {
         assert!(serde_json::from_str::<Rule>(r#"{"max_peer_item":5}"#).is_err());
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_is_told_with_the_field_and_what_it_may_be() {
+        let told = |json| Rule::read(json).unwrap_err();
+        assert_eq!(told(r#"{"receivers":"both"}"#), "receivers of a rule is any, us or peer, not \"both\"");
+        assert_eq!(told(r#"{"max_ratio":-1}"#), "max_ratio of a rule is a whole number, 0 for no limit, not -1");
+        assert!(
+            told(r#"{"max_peer_item":5}"#).starts_with("a rule has no field \"max_peer_item\"; its fields are kinds,")
+        );
+        assert_eq!(told("both"), "the rule is not one JSON object");
+        assert_eq!(Rule::read("{}"), Ok(Rule::default()));
+        let full = serde_json::to_string(&Rule { jobs_per_day: 3, ..Rule::default() }).unwrap();
+        assert_eq!(Rule::read(&full).unwrap().jobs_per_day, 3);
+    }
+
+    #[test]
+    fn a_rule_reads_as_words() {
+        assert_eq!(Rule::default().to_string(), "every kind of job");
+        let rule = Rule {
+            kinds: vec!["intersect".into(), "cardinality".into()],
+            receivers: Receivers::Us,
+            approval: Approval::Manual,
+            columns: vec!["city".into()],
+            min_intersection: 100,
+            jobs_per_day: 1,
+            expires: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+            ..Rule::default()
+        };
+        assert_eq!(
+            rule.to_string(),
+            "intersect, cardinality; only we receive results; of our columns only city; at least 100 in common; \
+             1 job a day; a person decides each; until 2027-01-01T00:00:00Z"
+        );
     }
 }

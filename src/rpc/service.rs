@@ -13,7 +13,7 @@ use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
 use crate::codes::Trouble;
-use crate::jobs::{IdentityFiles, Jobs, Meeting, NewDataset, OpenBasis, OpenRecord, Submission};
+use crate::jobs::{IdentityFiles, Jobs, Meeting, NewDataset, OpenBasis, OpenRecord, RuleChange, Submission};
 
 /// The control service of one daemon.
 pub struct Service {
@@ -144,6 +144,7 @@ impl Control for Service {
             allow: asked.allow,
             period: asked.period,
             basis: asked.basis.into(),
+            no_header: asked.no_header,
         };
         let (dataset, report) = self.jobs.add_dataset(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
@@ -194,8 +195,12 @@ impl Control for Service {
         let by = actor(&request);
         let asked = request.into_inner();
         let rule = self.jobs.set_rule(&asked.dataset, &asked.peer, &asked.json, &by).await;
-        let json = rule.map_err(|trouble| status::of(&trouble))?;
-        Ok(Response::new(control::SetRuleReply { json }))
+        let (json, removed) = match rule.map_err(|trouble| status::of(&trouble))? {
+            RuleChange::Set(json) => (json, false),
+            RuleChange::Removed => (String::new(), true),
+            RuleChange::None => (String::new(), false),
+        };
+        Ok(Response::new(control::SetRuleReply { json, removed }))
     }
 
     async fn submit_job(&self, request: Request<control::SubmitJobRequest>) -> Answer<control::Job> {

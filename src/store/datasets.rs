@@ -187,14 +187,20 @@ impl Write {
     }
 }
 
-fn check(dataset: &NewDataset) -> Result<(), StoreError> {
+/// Whether a dataset may have this name.
+///
+/// # Errors
+/// [`StoreError::Invalid`].
+pub fn check_dataset_name(name: &str) -> Result<(), StoreError> {
     let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-    if !(1..=64).contains(&dataset.name.len()) || !dataset.name.bytes().all(fits) {
-        return Err(StoreError::invalid(
-            "the name of a dataset",
-            "it is 1 to 64 characters of a-z, 0-9, '-', '_' and '.'",
-        ));
+    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
     }
+    Err(StoreError::invalid("the name of a dataset", "it is 1 to 64 characters of a-z, 0-9, '-', '_' and '.'"))
+}
+
+fn check(dataset: &NewDataset) -> Result<(), StoreError> {
+    check_dataset_name(&dataset.name)?;
     let hexadecimal = |digits: &str| {
         (32..=128).contains(&digits.len()) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };

@@ -47,7 +47,7 @@ mod signer;
 
 pub use backup::restore;
 pub use database::{Clock, Store};
-pub use datasets::{Dataset, DatasetKey, NewDataset};
+pub use datasets::{Dataset, DatasetKey, NewDataset, check_dataset_name};
 pub use entries::{NewEntry, StoredEntry};
 pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};

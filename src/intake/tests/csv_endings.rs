@@ -11,11 +11,12 @@ fn ids(bytes: &[u8]) -> Vec<String> {
     texts(&TestFile::csv(bytes).keys(&raw("id")).unwrap())
 }
 
-/// What a reader of column `id` is told about a file that is not, and the same from [`inspect`].
+/// What a reader of column `id` is told about a file that is not, and the same from [`visit_rows`].
 fn refusal(bytes: &[u8], format: Format) -> (Problem, Option<Place>, Option<String>, String) {
     let file = TestFile::new(bytes, format);
     let error = file.keys(&with(raw("id"), Duplicates::First, Invalid::Skip)).unwrap_err();
-    assert_eq!(file.inspect().unwrap_err(), error);
+    let budget = Budget::of_bytes(MEMORY);
+    assert_eq!(visit_rows(&file.source, Some(&raw("id")), None, &budget, |_| {}).unwrap_err(), error);
     let told = file.told(&error);
     (error.problem, error.place, error.column, told)
 }
@@ -97,16 +98,66 @@ fn a_header_alone_is_a_file_of_no_rows() {
 }
 
 #[test]
-fn a_missing_column_is_told_with_the_names_there_are() {
-    let file = TestFile::csv(" id,手机 \n1,2\n");
-    let error = file.keys(&raw("id")).unwrap_err();
-    assert_eq!(file.told(&error), "column \"id\": there is no such column; the file has \" id\", \"手机 \"");
+fn a_missing_column_is_told_with_the_name_that_was_nearly_asked_for() {
+    let told = |header: &str, name: &str| {
+        let file = TestFile::csv(format!("{header}\n1,2\n"));
+        file.told(&file.keys(&raw(name)).unwrap_err())
+    };
+    let near = |name: &str, there: &str| {
+        format!("column {name:?}: there is no such column; the file has 2 columns, one of them is {there:?}")
+    };
+    for (header, name, there) in [
+        (" id,手机 ", "id", " id"),
+        ("id,Mobile", "mobile", "Mobile"),
+        ("id,mobil", "mobile", "mobil"),
+        ("id,mobile", "mobille", "mobile"),
+        ("id,\u{feff}phone", "phone", "\u{feff}phone"),
+    ] {
+        assert_eq!(told(header, name), near(name, there));
+    }
 }
 
 #[test]
-fn two_columns_of_one_name_are_refused_and_named() {
-    let (problem, place, name) = refused(b"id,x,id\n1,2,3\n");
-    assert_eq!((problem, place, name), (Problem::TwoColumns, line(1), column("id")));
+fn the_first_row_of_a_file_without_a_header_is_in_no_error() {
+    for first in ["C000123,张三,8000", "E12345678,Zhang San,1", "\"138,0013,8000\",x", "138 0013 8000;张三;x"] {
+        let file = TestFile::csv(format!("{first}\n{first}\n"));
+        let told = file.told(&file.keys(&key(&[("mobile", Profile::CnMobile)])).unwrap_err());
+        assert!(told.starts_with("column \"mobile\": there is no such column; the file has "), "{told}");
+        for cell in first.split([',', ';', '"']).filter(|cell| cell.len() > 1) {
+            assert!(!told.contains(cell), "{told}");
+        }
+    }
+    // One column only: the delimiter is another.
+    let file = TestFile::csv("mobile;name\n13800138000;x\n");
+    let told = file.told(&file.keys(&raw("mobile")).unwrap_err());
+    assert_eq!(
+        told,
+        "column \"mobile\": there is no such column; the file has 1 column: check the delimiter, the spelling, and that \
+         the first line holds the names"
+    );
+}
+
+#[test]
+fn the_names_of_a_registered_file_are_told_in_full() {
+    let file = TestFile::csv("id,amount\n1,2\n");
+    let digest = file.inspect().unwrap().digest;
+    let error = read_keys(&file.source, &raw("phone"), Some(&digest), &Budget::of_bytes(MEMORY)).unwrap_err();
+    assert_eq!(file.told(&error), "column \"phone\": there is no such column; the file has \"id\", \"amount\"");
+}
+
+#[test]
+fn before_a_key_is_found_a_column_is_called_by_its_position() {
+    let file = TestFile::csv("id,x\n1,a\n2,\0\n");
+    assert_eq!(file.inspect().unwrap_err().column, column("column_2"));
+    let shown = visit_rows(&file.source, Some(&raw("id")), None, &Budget::of_bytes(MEMORY), |_| {});
+    assert_eq!(shown.unwrap_err().column, column("x"));
+}
+
+#[test]
+fn two_columns_of_one_name_are_refused_and_counted() {
+    let (problem, place, name, told) = refusal(b"id,x,id\n1,2,3\n", Format::CSV);
+    assert_eq!((problem, place, name), (Problem::SameName { first: 1, second: 3 }, line(1), None));
+    assert!(told.starts_with("line 1: columns 1 and 3 have the same name; rename one, or"), "{told}");
 }
 
 #[test]
@@ -132,7 +183,7 @@ fn a_row_taken_for_a_header_is_refused_and_not_printed() {
         assert_eq!(
             file.told(&error),
             "line 1, column \"column_2\": the header line holds an identifier, so it seems to be a row; \
-             declare that the file has no header, or rename the column"
+             register the file with --no-header, or write a line with the names of the columns above it"
         );
     }
     assert_eq!(ids(b"id,20240131,user@host\n1,2,3\n"), ["1"]);
@@ -146,6 +197,7 @@ fn a_ragged_row_is_told_with_its_line_and_both_counts() {
         told,
         "line 3: the row has 3 cells where the file has 2 columns; check delimiter and quoting of the row"
     );
+    assert!(refusal(b"id,x\n1\n", Format::CSV).3.contains("the row has 1 cell where the file has 2 columns"));
     assert_eq!(refused(b"id,x\r\n1,a\r\n2").0, Problem::Ragged { found: 1, expected: 2 });
     assert_eq!(refused(b"id,x\r\n1,a\r\n2").1, line(3));
 }

@@ -47,7 +47,7 @@ fn the_strict_policies_name_the_row_and_what_to_do() {
     let error = file.keys(&with(mobile(), Duplicates::Error, Invalid::Skip)).unwrap_err();
     assert_eq!(
         file.told(&error),
-        "line 5: the row has the same key as row 1, counted without a header; \
+        "line 5: the row has the same key as line 2; \
          remove one, or choose `first` or `all` for duplicates"
     );
     let file = TestFile::csv("mobile\n13800138000\n010-12345678\n");

@@ -16,6 +16,21 @@ fn table(columns: usize) -> impl Strategy<Value = Vec<Vec<String>>> {
     proptest::collection::vec(proptest::collection::vec(cell, columns), 0..40)
 }
 
+/// A cell that names a person, or belongs to one.
+fn personal() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "C[0-9]{6}",
+        "E[0-9]{8}",
+        "1[3-9][0-9] [0-9]{4} [0-9]{4}",
+        "1[3-9][0-9]{9}",
+        "[1-9][0-9]{16}X",
+        "[张王李赵][一二三四][丁丙]?",
+        "[A-Z][a-z]{3,6} [A-Z][a-z]{3,6}",
+        "[a-z]{3,8}@[a-z]{3,6}\\.cn",
+        "[1-9][0-9]{3}\\.[0-9]{2}",
+    ]
+}
+
 fn written(rows: &[Vec<String>], style: csv::QuoteStyle, terminator: csv::Terminator) -> TestFile {
     let mut writer = csv::WriterBuilder::new().quote_style(style).terminator(terminator).from_writer(Vec::new());
     writer.write_record(["a", "b"]).unwrap();
@@ -72,8 +87,17 @@ proptest! {
         let repeated = expected.values().filter_map(|rows| rows.get(1).map(|second| (*second, rows[0]))).min();
         match (strict, repeated) {
             (Ok(keys), None) => prop_assert!(keys.ids().eq(all.ids())),
-            (Err(error), Some((_, first))) => {
-                prop_assert_eq!(error.problem, Problem::Duplicate { first: u64::from(first) + 1 });
+            (Err(error), Some((second, first))) => {
+                let (Problem::Duplicate { first: Place::Line(earlier) }, Some(Place::Line(later))) =
+                    (error.problem, error.place)
+                else {
+                    return Err(TestCaseError::fail("both rows are told by their lines"));
+                };
+                let line = |row: u32| {
+                    let above = rows[..row as usize].iter().flatten().map(|cell| cell.matches('\n').count());
+                    above.sum::<usize>() as u64 + u64::from(row) + 2
+                };
+                prop_assert_eq!((earlier, later), (line(first), line(second)));
             }
             (strict, repeated) => prop_assert!(false, "{:?} but {:?}", strict.map(|keys| keys.len()), repeated),
         }
@@ -138,6 +162,52 @@ proptest! {
                 let keys = file.keys(&with(raw(name), Duplicates::All, Invalid::Skip)).unwrap();
                 prop_assert_eq!(keys.report().rows, inspection.rows);
                 prop_assert_eq!(*keys.digest(), inspection.digest);
+            }
+        }
+    }
+
+    #[test]
+    fn no_cell_of_a_file_is_in_an_error_about_it(
+        rows in (1usize..5).prop_flat_map(|columns| {
+            proptest::collection::vec(proptest::collection::vec(personal(), columns), 1..6)
+        }),
+        written in prop_oneof![Just(b','), Just(b';'), Just(b'\t'), Just(b'|')],
+        declared in prop_oneof![Just(','), Just(';'), Just('\t'), Just('|'), Just(' ')],
+        encoding in prop_oneof![Just(Encoding::Utf8), Just(Encoding::Gbk)],
+        header in any::<bool>(),
+        always in any::<bool>(),
+        asked in prop_oneof![Just("mobile"), Just("id"), Just("姓名"), Just("column_1"), Just("column_2")],
+        profile in prop_oneof![Just(Profile::Raw), Just(Profile::CnMobile), Just(Profile::Email), Just(Profile::CnId18)],
+        damage in proptest::option::of((any::<prop::sample::Index>(), prop_oneof![Just(0), Just(b'"'), Just(0xff)])),
+    ) {
+        let style = if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary };
+        let mut writer = csv::WriterBuilder::new().quote_style(style).delimiter(written).from_writer(Vec::new());
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        let mut bytes = writer.into_inner().unwrap();
+        if let Some((at, byte)) = damage {
+            bytes.insert(at.index(bytes.len()), byte);
+        }
+        let format = Format::Csv { encoding, delimiter: declared.try_into().unwrap(), header };
+        let file = TestFile::new(&bytes, format);
+        let spec = key(&[(asked, profile)]);
+        let digest = FileDigest { size: bytes.len() as u64, sha256: [0; 32] };
+        let columns = vec![asked.to_owned()];
+        let output = Output { columns, format: OutputFormat::Csv { delimiter: Delimiter::COMMA, header: true } };
+        let budget = Budget::of_bytes(MEMORY);
+        let errors = [
+            file.keys(&spec).err(),
+            file.inspect().err(),
+            visit_rows(&file.source, Some(&spec), None, &budget, |_| {}).err(),
+            read_keys(&file.source, &spec, Some(&digest), &budget).err(),
+            write_rows(&file.source, None, &Selection::Ordered(vec![9]), &output, &budget, Vec::new()).err(),
+        ];
+        for error in errors.into_iter().flatten() {
+            let (told, shown) = (file.told(&error), format!("{:?}", (&error.column, &error.problem)));
+            for cell in rows.iter().flatten() {
+                // A word of two cells that a wrong delimiter glued together counts as well.
+                for word in cell.split(' ').filter(|word| word.chars().count() > 2 || !word.is_ascii()) {
+                    prop_assert!(!told.contains(word) && !shown.contains(word), "{} holds {}", told, word);
+                }
             }
         }
     }

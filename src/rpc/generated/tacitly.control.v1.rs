@@ -146,6 +146,9 @@ pub struct AddDatasetRequest {
     /// the document with the lawful basis, absolute, on the daemon's machine; empty: none
     #[prost(string, tag = "12")]
     pub basis: ::prost::alloc::string::String,
+    /// CSV: the first line is a row, and the columns are column_1, column_2, …
+    #[prost(bool, tag = "13")]
+    pub no_header: bool,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -346,6 +349,8 @@ pub struct SetRuleRequest {
 pub struct SetRuleReply {
     #[prost(string, tag = "1")]
     pub json: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub removed: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmitJobRequest {
