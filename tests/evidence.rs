@@ -96,6 +96,11 @@ fn a_reader_finds_the_job_of_a_certificate_and_of_an_entry_and_whose_keys_were_u
         let output = Command::new(env!("CARGO_BIN_EXE_tacitly")).args(words).args(["--home"]).arg(&bank.home).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
+    let cosigned = until(|| {
+        let head = bank.tacitly(&["log", "head"]).ok()?;
+        head["cosigned"].as_array()?.iter().any(|line| line["size"] == head["size"]).then_some(())
+    });
+    cosigned.expect("the shop cosigns");
     bank.tacitly(&["evidence", id, "--out", &certificate]).unwrap();
     let read = said(&["evidence", "verify", &certificate]);
     assert!(read.contains(&format!("job {id} of bank and shop")) && read.contains("joint-marketing"), "{read}");

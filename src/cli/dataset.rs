@@ -209,7 +209,7 @@ impl Dataset {
                 let rule = daemon.set_rule(request).await?.into_inner().json;
                 output.say(
                     || serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(),
-                    || format!("{peer} may use {dataset}: {}", in_words(&rule)),
+                    || format!("{peer} may use {dataset}: {}", rule_in_words(&rule)),
                 )?;
             }
             Self::Open(open) => open.run(&mut daemon, output).await?,
@@ -400,13 +400,13 @@ fn listing(datasets: &[control::Dataset]) -> String {
         if dataset.rules.is_empty() {
             listing.push("  nobody may use it".to_owned());
         }
-        listing.extend(dataset.rules.iter().map(|rule| format!("  {}: {}", rule.peer, in_words(&rule.json))));
+        listing.extend(dataset.rules.iter().map(|rule| format!("  {}: {}", rule.peer, rule_in_words(&rule.json))));
     }
     listing.join("\n")
 }
 
 /// A rule as its owner reads it; one that is over says so first.
-fn in_words(json: &str) -> String {
+pub(super) fn rule_in_words(json: &str) -> String {
     match serde_json::from_str::<Rule>(json) {
         Ok(rule) if rule.expires.is_some_and(|moment| moment <= jiff::Timestamp::now()) => {
             format!("nothing any more, the rule is over ({rule})")

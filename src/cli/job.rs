@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::connect::Way;
+use super::dataset::rule_in_words;
 use super::destination::Destination;
 use super::job_words::{details, json, listing};
 use super::output::{table, unfolded};
@@ -182,14 +183,26 @@ impl Events {
 fn plain(detail: &str) -> String {
     match serde_json::from_str(detail) {
         Ok(Value::Null) => String::new(),
-        Ok(Value::Object(members)) => {
-            let told = members.iter().map(|(name, value)| match value {
-                Value::String(text) => format!("{name}: {text}"),
-                value => format!("{name}: {value}"),
-            });
-            told.collect::<Vec<_>>().join(", ")
-        }
+        Ok(Value::Object(members)) => told(&members),
         _ => detail.to_owned(),
+    }
+}
+
+fn told(members: &Map<String, Value>) -> String {
+    let told = members.iter().map(|(name, value)| match (name.as_str(), value) {
+        ("rule", rule) => format!("rule: {}", rule_in_words(&rule.to_string())),
+        (_, value) => format!("{name}: {}", in_words(value)),
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(" "),
+        Value::Object(members) => format!("({})", told(members)),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
@@ -200,6 +213,8 @@ mod tests {
     #[test]
     fn the_audit_trail_is_told_in_words_and_not_in_json() {
         assert_eq!(plain(r#"{"from":"running","attempt":2}"#), "attempt: 2, from: running");
+        let nested = r#"{"old":null,"pins":["a","b"],"limits":{"jobs":1}}"#;
+        assert_eq!(plain(nested), "limits: (jobs: 1), old: none, pins: a b");
         assert_eq!((plain("null"), plain("as it is")), (String::new(), "as it is".to_owned()));
     }
 }
