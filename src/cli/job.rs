@@ -178,18 +178,26 @@ impl Events {
     }
 }
 
-/// The circumstances of an event, for a person: what the members of a JSON object say.
+/// The circumstances of an event, for a person: JSON without its signs, and without what is not given.
 fn plain(detail: &str) -> String {
-    match serde_json::from_str(detail) {
-        Ok(Value::Null) => String::new(),
-        Ok(Value::Object(members)) => {
-            let told = members.iter().map(|(name, value)| match value {
-                Value::String(text) => format!("{name}: {text}"),
-                value => format!("{name}: {value}"),
+    serde_json::from_str(detail).map_or_else(|_| detail.to_owned(), |value| told(&value))
+}
+
+fn told(value: &Value) -> String {
+    let is_given = |value: &&Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(told).collect::<Vec<_>>().join(" "),
+        Value::Object(members) => {
+            let given = members.iter().filter(|(_, value)| is_given(value));
+            let words = given.map(|(name, value)| match value {
+                Value::Object(_) => format!("{name} ({})", told(value)),
+                value => format!("{name}: {}", told(value)),
             });
-            told.collect::<Vec<_>>().join(", ")
+            words.collect::<Vec<_>>().join(", ")
         }
-        _ => detail.to_owned(),
+        value => value.to_string(),
     }
 }
 
@@ -200,6 +208,8 @@ mod tests {
     #[test]
     fn the_audit_trail_is_told_in_words_and_not_in_json() {
         assert_eq!(plain(r#"{"from":"running","attempt":2}"#), "attempt: 2, from: running");
+        let rule = r#"{"peer":"bank","rule":{"kinds":["align","intersect"],"purposes":[],"expires":null}}"#;
+        assert_eq!(plain(rule), "peer: bank, rule (kinds: align intersect)");
         assert_eq!((plain("null"), plain("as it is")), (String::new(), "as it is".to_owned()));
     }
 }

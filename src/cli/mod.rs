@@ -176,3 +176,26 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     runtime.shutdown_background();
     ended
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::destination::Destination;
+
+    #[test]
+    fn a_command_that_is_interrupted_leaves_no_unfinished_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        for signal in [Signal::INT, Signal::TERM] {
+            let ended = block_on(async {
+                let mut begun = Destination::new(&folder.path().join("out.csv"), false).begin().await?;
+                begun.add(b"half a row").await?;
+                assert_eq!(names(), 1, "it is under way");
+                rustix::process::kill_process(rustix::process::getpid(), signal).map_err(Failure::plain)?;
+                std::future::pending().await
+            });
+            assert!(ended.unwrap_err().is_silent());
+            assert_eq!(names(), 0, "{signal:?}");
+        }
+    }
+}
