@@ -312,6 +312,9 @@ fn whole_path(path: Option<PathBuf>) -> Result<String, Failure> {
 
 /// Begins a new file that only its owner can read, before anything is opened for it.
 fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
+    if path.as_os_str() == "-" {
+        return Err(Failure::hinted("what is opened goes into a file that only you can read", "name a new file"));
+    }
     WholeFile::begin_new(path).map_err(|error| unwritable(path, &error))
 }
 
