@@ -552,7 +552,7 @@ fn a_port_that_is_no_control_port_is_named_by_what_answers_there() {
     fs::write(&token, "tacitly-token-any").unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
     let token = token.display().to_string();
-    for (port, what) in [(listen, "port for peers"), (web_port, "an HTTP/1 server")] {
+    for (port, what) in [(listen, "such as the one for peers"), (web_port, "an HTTP/1 server")] {
         let port = port.to_string();
         let said = run(&bank.home, &["status", "--connect", &port, "--token-file", &token]);
         let error = String::from_utf8(said.stderr).unwrap();

@@ -333,6 +333,9 @@ fn whole_path(path: Option<PathBuf>) -> Result<String, Failure> {
 
 /// Begins a new file that only its owner can read, before anything is opened for it.
 fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
+    if path.as_os_str() == "-" {
+        return Err(Failure::hinted("what is opened goes into a file that only you can read", "name a new file"));
+    }
     WholeFile::begin_new(path).map_err(|error| unwritable(path, &error))
 }
 
@@ -406,7 +409,7 @@ fn listing(datasets: &[control::Dataset]) -> String {
 }
 
 /// A rule as its owner reads it; one that is over says so first.
-pub(super) fn rule_in_words(json: &str) -> String {
+fn rule_in_words(json: &str) -> String {
     match serde_json::from_str::<Rule>(json) {
         Ok(rule) if rule.expires.is_some_and(|moment| moment <= jiff::Timestamp::now()) => {
             format!("nothing any more, the rule is over ({rule})")

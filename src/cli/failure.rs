@@ -13,14 +13,14 @@ pub(crate) struct Failure {
     code: Option<String>,
     text: String,
     mend: Option<String>,
-    /// The exit code of an ending that its cause has told of already.
-    silent: Option<u8>,
+    /// The signal that ended the command, of which there is nothing to tell.
+    signal: Option<Signal>,
 }
 
 impl Failure {
     /// A failure in the words of an error.
     pub(crate) fn plain(error: impl fmt::Display) -> Self {
-        Self { code: None, text: error.to_string(), mend: None, silent: None }
+        Self { code: None, text: error.to_string(), mend: None, signal: None }
     }
 
     /// A failure with a hint how to mend it.
@@ -34,10 +34,9 @@ impl Failure {
         Self { code: Some(code.to_owned()), mend, ..Self::plain(text.into()) }
     }
 
-    /// The ending by this signal, with the exit code that a shell gives it.
+    /// The ending by this signal.
     pub(crate) fn ended_by(signal: Signal) -> Self {
-        let code = u8::try_from(signal.as_raw()).map_or(u8::MAX, |number| 128 | number);
-        Self { silent: Some(code), ..Self::plain(format!("ended by {signal:?}")) }
+        Self { signal: Some(signal), ..Self::plain(format!("ended by {signal:?}")) }
     }
 
     /// The ending of a command whose reader has gone, as `head` does when it has enough.
@@ -58,12 +57,19 @@ impl Failure {
 
     /// Whether there is nothing to say.
     pub(crate) fn is_silent(&self) -> bool {
-        self.silent.is_some()
+        self.signal.is_some()
     }
 
-    /// What the command exits with.
+    /// Whether somebody asked for this ending, as is usual with what runs until then.
+    pub(crate) fn was_asked_for(&self) -> bool {
+        self.signal.is_some_and(|signal| [Signal::INT, Signal::TERM].contains(&signal))
+    }
+
+    /// What the command exits with: after a signal, what a shell makes of it.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        self.silent.map_or(ExitCode::FAILURE, ExitCode::from)
+        self.signal.map_or(ExitCode::FAILURE, |signal| {
+            ExitCode::from(u8::try_from(signal.as_raw()).map_or(u8::MAX, |number| 128 | number))
+        })
     }
 
     /// The same as one JSON object, for `--json`.

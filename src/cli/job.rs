@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::connect::Way;
-use super::dataset::rule_in_words;
 use super::destination::Destination;
 use super::job_words::{details, json, listing};
 use super::output::{table, unfolded};
@@ -179,30 +178,26 @@ impl Events {
     }
 }
 
-/// The circumstances of an event, for a person: what the members of a JSON object say.
+/// The circumstances of an event, for a person: JSON without its signs, and without what is not given.
 fn plain(detail: &str) -> String {
-    match serde_json::from_str(detail) {
-        Ok(Value::Null) => String::new(),
-        Ok(Value::Object(members)) => told(&members),
-        _ => detail.to_owned(),
-    }
+    serde_json::from_str(detail).map_or_else(|_| detail.to_owned(), |value| told(&value))
 }
 
-fn told(members: &Map<String, Value>) -> String {
-    let told = members.iter().map(|(name, value)| match (name.as_str(), value) {
-        ("rule", rule) => format!("rule: {}", rule_in_words(&rule.to_string())),
-        (_, value) => format!("{name}: {}", in_words(value)),
-    });
-    told.collect::<Vec<_>>().join(", ")
-}
-
-fn in_words(value: &Value) -> String {
+fn told(value: &Value) -> String {
+    let is_given = |value: &&Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
     match value {
-        Value::Null => "none".to_owned(),
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(" "),
-        Value::Object(members) => format!("({})", told(members)),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(items) => items.iter().map(told).collect::<Vec<_>>().join(" "),
+        Value::Object(members) => {
+            let given = members.iter().filter(|(_, value)| is_given(value));
+            let words = given.map(|(name, value)| match value {
+                Value::Object(_) => format!("{name} ({})", told(value)),
+                value => format!("{name}: {}", told(value)),
+            });
+            words.collect::<Vec<_>>().join(", ")
+        }
+        value => value.to_string(),
     }
 }
 
@@ -213,8 +208,8 @@ mod tests {
     #[test]
     fn the_audit_trail_is_told_in_words_and_not_in_json() {
         assert_eq!(plain(r#"{"from":"running","attempt":2}"#), "attempt: 2, from: running");
-        let nested = r#"{"old":null,"pins":["a","b"],"limits":{"jobs":1}}"#;
-        assert_eq!(plain(nested), "limits: (jobs: 1), old: none, pins: a b");
+        let rule = r#"{"peer":"bank","rule":{"kinds":["align","intersect"],"purposes":[],"expires":null}}"#;
+        assert_eq!(plain(rule), "peer: bank, rule (kinds: align intersect)");
         assert_eq!((plain("null"), plain("as it is")), (String::new(), "as it is".to_owned()));
     }
 }

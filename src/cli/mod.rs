@@ -141,7 +141,10 @@ impl Cli {
             Command::Config(command) => command.run(&home, output),
             Command::Token(command) => command.run(&home, output),
             Command::Log(command) => command.run(&home, &way, output),
-            Command::Witness(command) => block_on(command.run(&home, output)),
+            Command::Witness(command) => match block_on(command.run(&home, output)) {
+                Err(failure) if failure.was_asked_for() => Ok(()),
+                ended => ended,
+            },
             Command::Doctor(command) => block_on(command.run(&home, output)),
             Command::Identity(command) => block_on(command.run(&way, output)),
             Command::Backup(command) => block_on(command.run(&way, output)),
@@ -175,4 +178,27 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     // A thread that waits for the reader of a pipe is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::destination::Destination;
+
+    #[test]
+    fn a_command_that_is_interrupted_leaves_no_unfinished_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        for signal in [Signal::INT, Signal::TERM] {
+            let ended = block_on(async {
+                let mut begun = Destination::new(&folder.path().join("out.csv"), false).begin().await?;
+                begun.add(b"half a row").await?;
+                assert_eq!(names(), 1, "it is under way");
+                rustix::process::kill_process(rustix::process::getpid(), signal).map_err(Failure::plain)?;
+                std::future::pending().await
+            });
+            assert!(ended.unwrap_err().is_silent());
+            assert_eq!(names(), 0, "{signal:?}");
+        }
+    }
 }

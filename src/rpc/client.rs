@@ -140,7 +140,7 @@ fn what_answers(answer: &[u8], in_time: bool) -> Option<&'static str> {
         [_, _, _, SETTINGS, ..] if answer.len() == FRAME_HEAD => None,
         [b'H', b'T', b'T', b'P', ..] => Some("an HTTP/1 server"),
         [0x15 | 0x16, 3, ..] => Some("a port with TLS, such as the one for peers,"),
-        [] if in_time => Some("something that hangs up, such as a port for peers,"),
+        [] if in_time => Some("something that hangs up"),
         [] => Some("something that says nothing"),
         _ => Some("something that does not speak HTTP/2"),
     }
