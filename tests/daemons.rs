@@ -163,6 +163,11 @@ fn what_an_owner_should_know_about_a_registered_file_is_in_the_report() {
     assert!(fine && told.contains("note: the key was mobile=cn-mobile and is now phone=raw"), "{told}");
     assert!(told.contains("note: the rules stay as they were, for shop; `tacitly dataset deny ids PEER`"), "{told}");
 
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let removed = command.args(["dataset", "remove", "useless", "--home"]).arg(&pair.bank.home).output().unwrap();
+    let told = String::from_utf8(removed.stdout).unwrap();
+    assert!(told.contains("no record of it can be opened any more") && told.contains("cannot be fetched"), "{told}");
+
     // A name that cannot be is told before a file is looked for.
     let error = pair.bank.tacitly(&["dataset", "add", "Not a name", "/nosuch", "--key", "a=raw"]).unwrap_err();
     assert!(error.to_string().contains("1 to 64 characters of a-z"), "{error}");
