@@ -80,17 +80,23 @@ pub async fn check_config(home: &Path) -> (Option<Config>, Vec<Finding>) {
     (Some(config), findings)
 }
 
-/// Checks what a daemon depends on beyond its configuration: the clock, room on the disk. `daemon_runs` tells whether the port for peers is rightly taken.
+/// Checks what a daemon depends on beyond its configuration: the clock, room on the disk. `daemon_runs` tells whether the ports are rightly taken.
 #[must_use]
 pub fn check_world(home: &Path, config: &Config, daemon_runs: bool) -> Vec<Finding> {
     let mut findings = vec![check_clock(home, config), check_disk(home, config)];
-    if let (Some(address), false) = (config.network.listen, daemon_runs) {
+    let ports = [
+        ("network.listen", config.network.listen),
+        ("control.listen", config.control.listen),
+        ("metrics.listen", config.metrics.listen),
+    ];
+    for (key, address) in ports {
+        let Some(address) = address.filter(|_| !daemon_runs) else { continue };
         findings.push(match TcpListener::bind(address) {
-            Ok(_) => Finding::ok("port", format!("{address} is free for the daemon")),
+            Ok(_) => Finding::ok("port", format!("{address} is free for the daemon ({key})")),
             Err(error) => Finding::fail(
                 "port",
                 format!("the daemon could not listen at {address}: {error}"),
-                "end the program that has the port, or change network.listen",
+                format!("end the program that has the port, or change {key}"),
             ),
         });
     }
