@@ -38,7 +38,7 @@ codes! {
         "Raise limits.job_deadline_hours in party.toml, or find out from `tacitly job list` which stage stood still.";
     CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";
     REFUSED_NO_RULE "refused-no-rule" "The owner of the dataset has given this peer no rule; without one everything is refused."
-        "The dataset's owner runs `tacitly dataset allow DATASET PEER`.";
+        "The dataset's owner runs `tacitly dataset allow` with the names in the text.";
     REFUSED_BY_RULE "refused-by-rule" "The rule of the dataset's owner does not cover this job."
         "Change the request as the text says, or the owner widens the rule with `tacitly dataset allow`.";
     REFUSED_BY_PERSON "refused-by-person" "An approver refused the job." "Ask the approver.";

@@ -17,13 +17,27 @@ pub fn backend() -> &'static str {
 /// # Errors
 /// Says which names there are, or that the backend does not run here or another was used before.
 pub fn choose(name: &str) -> Result<(), String> {
+    match named(name)? {
+        Some(chosen) => chosen.set_default().map_err(|refused| refused.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Whether there is a backend of this name here, without choosing it.
+///
+/// # Errors
+/// Says which names there are.
+pub fn check(name: &str) -> Result<(), String> {
+    named(name).map(drop)
+}
+
+fn named(name: &str) -> Result<Option<Backend>, String> {
     if name == "auto" {
-        return Ok(());
+        return Ok(None);
     }
     let known = || Backend::available().map(Backend::name).collect::<Vec<_>>().join(", ");
     let chosen = Backend::available().find(|backend| backend.name() == name);
-    let chosen = chosen.ok_or_else(|| format!("limits.kernel is auto or one of: {}", known()))?;
-    chosen.set_default().map_err(|refused| refused.to_string())
+    chosen.map(Some).ok_or_else(|| format!("limits.kernel is auto or one of: {}; there is no {name:?} here", known()))
 }
 
 /// What one item costs on one core: hash, map, both multiplications and encoding, measured now over `items` items.

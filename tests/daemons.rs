@@ -52,11 +52,127 @@ fn sides_with_different_profiles_are_refused_before_anything_is_read_and_both_va
 }
 
 #[test]
-fn a_peer_without_a_rule_gets_nothing() {
+fn a_peer_without_a_rule_gets_nothing_and_is_told_whose_rule_for_what_is_missing() {
     let mut pair = Pair::start();
     pair.datasets(&mobiles(0..3), &mobiles(0..3));
     pair.shop.tacitly(&["dataset", "deny", "ids", "bank"]).unwrap();
-    assert_eq!(pair.intersect().map(|(job, _)| job).unwrap_err().code(), "refused-no-rule");
+    let refused = |told: &str| {
+        let error = pair.intersect().map(|(job, _)| job).unwrap_err();
+        assert_eq!(error.code(), "refused-no-rule");
+        assert!(error.to_string().contains(told), "{error}");
+    };
+    refused("no rule of shop lets bank use ids; shop runs `tacitly dataset allow ids bank`");
+    pair.bank.tacitly(&["dataset", "deny", "ids", "shop"]).unwrap();
+    refused("no rule of bank lets shop use ids; bank runs `tacitly dataset allow ids shop`");
+
+    // To take away what is not there is no failure; to name what is not there is.
+    let none = pair.bank.tacitly(&["dataset", "deny", "ids", "shop"]).unwrap();
+    assert_eq!(none["removed"], false);
+    let code = |words: &[&str]| pair.bank.tacitly(words).unwrap_err().code().to_owned();
+    assert_eq!(code(&["dataset", "deny", "nosuch", "shop"]), "dataset-unknown");
+    assert_eq!(code(&["dataset", "deny", "ids", "nobody"]), "peer-unknown");
+}
+
+#[test]
+fn a_rule_that_could_never_allow_anything_is_refused_and_a_rule_is_listed_in_words() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..3), &mobiles(0..3));
+    for (option, value, told) in [
+        ("--kinds", "intersect,cardinalty", "there is no kind of job \"cardinalty\"; the kinds are intersect, align"),
+        ("--columns", "n,nosuch", "ids has no column \"nosuch\"; its columns are mobile, n"),
+        ("--expires", "2020-01-01T00:00:00Z", "the rule would have ended at 2020-01-01T00:00:00Z"),
+    ] {
+        let error = pair.bank.tacitly(&["dataset", "allow", "ids", "shop", option, value]).unwrap_err();
+        assert_eq!(error.code(), "bad-request");
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    let words = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        String::from_utf8(command.args(words).arg("--home").arg(&pair.bank.home).output().unwrap().stdout).unwrap()
+    };
+    let allowed = words(&[
+        "dataset",
+        "allow",
+        "ids",
+        "shop",
+        "--kinds",
+        "cardinality",
+        "--jobs-per-day",
+        "1",
+        "--receivers",
+        "us",
+    ]);
+    assert_eq!(allowed, "shop may use ids: cardinality; only we receive results; 1 job a day\n");
+    let listed = words(&["dataset", "list"]);
+    assert!(listed.ends_with("\n  shop: cardinality; only we receive results; 1 job a day\n"), "{listed}");
+
+    // A rule ends while we look.
+    let soon = jiff::Timestamp::now() + std::time::Duration::from_millis(1500);
+    words(&["dataset", "allow", "ids", "shop", "--expires", &soon.to_string()]);
+    until(|| words(&["dataset", "list"]).contains("shop: nothing any more, the rule is over").then_some(()))
+        .expect("a rule that is over reads as one");
+    pair.bank.tacitly(&["dataset", "deny", "ids", "shop"]).unwrap();
+    assert!(words(&["dataset", "list"]).ends_with("\n  nobody may use it\n"));
+}
+
+#[test]
+fn a_file_without_a_header_meets_the_same_rows_by_the_positions_of_its_columns_and_no_cell_is_in_an_error() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..3), &mobiles(1..9));
+    let path = pair.file("headerless.tsv");
+    let row = |number: &String| format!("C000123\t张三\t{number}\n");
+    std::fs::write(&path, mobiles(0..3).iter().map(row).collect::<String>()).unwrap();
+    let path = path.display().to_string();
+    let add = |words: &[&str]| pair.bank.tacitly(&[&["dataset", "add", "ids", &path, "--replace"], words].concat());
+    for words in [
+        &["--key", "mobile=cn-mobile"][..],
+        &["--key", "mobile=cn-mobile", "--delimiter", "tab"],
+        &["--key", "mobile=cn-mobile", "--delimiter", "\\t", "--no-header"],
+        &["--key", "column_2=cn-mobile", "--delimiter", "tab", "--no-header"],
+    ] {
+        let told = add(words).unwrap_err().to_string();
+        for cell in ["C000123", "张三", "138"] {
+            assert!(!told.contains(cell), "{words:?}: {told}");
+        }
+    }
+    add(&["--key", "column_3=cn-mobile", "--delimiter", "tab", "--no-header"]).unwrap();
+    let out = pair.file("out.csv").display().to_string();
+    pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids", "--out", &out]).unwrap();
+    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().count(), 3, "a header and two rows");
+}
+
+#[test]
+fn what_an_owner_should_know_about_a_registered_file_is_in_the_report() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..3), &mobiles(0..3));
+    let report = |name: &str, text: &str, more: &[&str]| {
+        let path = pair.file(&format!("{name}.csv"));
+        std::fs::write(&path, text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        command.args(["dataset", "add", name]).arg(&path).args(more).arg("--home").arg(&pair.bank.home);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let key = ["--key", "mobile=cn-mobile"];
+    let (fine, told) = report("empty", "mobile\n", &key);
+    assert!(fine && told.contains("warning: the file has no rows"), "{told}");
+    let (fine, told) = report("useless", "mobile\nx\ny\n", &[&key[..], &["--invalid", "skip"]].concat());
+    assert!(fine && told.contains("warning: not one of 2 rows has a key that can take part"), "{told}");
+
+    let (fine, told) = report("ids", "phone,n\n13800138000,1\n", &["--key", "phone=raw", "--replace"]);
+    assert!(fine && told.contains("note: the key was mobile=cn-mobile and is now phone=raw"), "{told}");
+    assert!(told.contains("note: the rules stay as they were, for shop; `tacitly dataset deny ids PEER`"), "{told}");
+
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let removed = command.args(["dataset", "remove", "useless", "--home"]).arg(&pair.bank.home).output().unwrap();
+    let told = String::from_utf8(removed.stdout).unwrap();
+    assert!(told.contains("no record of it can be opened any more") && told.contains("cannot be fetched"), "{told}");
+
+    // A name that cannot be is told before a file is looked for.
+    let error = pair.bank.tacitly(&["dataset", "add", "Not a name", "/nosuch", "--key", "a=raw"]).unwrap_err();
+    assert!(error.to_string().contains("1 to 64 characters of a-z"), "{error}");
+    let error = pair.bank.tacitly(&["dataset", "add", "ids", "/nosuch", "--key", "a=raw"]).unwrap_err();
+    assert_eq!(error.code(), "dataset-exists");
 }
 
 #[test]

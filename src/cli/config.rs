@@ -20,7 +20,7 @@ pub(crate) enum ConfigCommand {
 impl ConfigCommand {
     pub(crate) fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Check => report(&doctor::check_config(home).1, output),
+            Self::Check => super::block_on(async { report(&doctor::check_config(home).await.1, output) }),
             Self::Print => {
                 let config = Config::read(home).map_err(Failure::plain)?;
                 let toml = config.to_toml().map_err(Failure::plain)?;

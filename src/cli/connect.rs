@@ -22,6 +22,14 @@ pub(crate) struct Way {
     pub(crate) port: Option<(SocketAddr, PathBuf)>,
 }
 
+/// An address as options take it.
+///
+/// # Errors
+/// What it must be.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:7100; a host's name is not taken")
+}
+
 /// Connects to the daemon that the way leads to.
 ///
 /// # Errors

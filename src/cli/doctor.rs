@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use clap::Args;
+use tacitly_core::PartyId;
 
 use super::{Failure, Output, connect};
 use crate::daemon::doctor::{Finding, Level, check_config, check_world};
-use crate::daemon::home;
+use crate::daemon::{Attestation, home};
 use crate::rpc::control;
 
 /// How far a peer's clock may be from ours before both are doubted.
@@ -19,7 +20,7 @@ pub(crate) struct Doctor {}
 
 impl Doctor {
     pub(crate) async fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
-        let (config, mut findings) = check_config(home);
+        let (config, mut findings) = check_config(home).await;
         if let Some(config) = config {
             let socket = home.join(&config.control.socket);
             let status = match connect::connect_socket(socket.clone()).await {
@@ -40,6 +41,7 @@ impl Doctor {
                 Some(Ok(status)) => {
                     findings.extend(swapped_certificate(home, &status));
                     findings.extend(of_daemon(&status));
+                    findings.extend(of_witnesses(&config.attestation, &status));
                 }
             }
         }
@@ -56,6 +58,28 @@ fn swapped_certificate(home: &Path, status: &control::StatusReply) -> Option<Fin
                     told of";
         Finding::warn("certificate", text, mend)
     })
+}
+
+/// What `[attestation]` asks of parties that are not there.
+fn of_witnesses(asked: &Attestation, status: &control::StatusReply) -> Vec<Finding> {
+    let is_peer = |name: &&PartyId| status.peers.iter().any(|peer| peer.party == name.as_str());
+    let mut findings = Vec::new();
+    let (peers, outside) = (status.peers.len(), asked.witness.len());
+    if asked.quorum > peers + outside {
+        let text = format!(
+            "attestation.quorum asks {} parties to cosign our log, and {peers} peers and {outside} outside witnesses \
+             are there",
+            asked.quorum
+        );
+        findings.push(Finding::warn("witnesses", text, "lower the quorum, or add peers or an [[attestation.witness]]"));
+    }
+    for (key, names) in [("mirrors", &asked.mirrors), ("mirror_of", &asked.mirror_of)] {
+        findings.extend(names.iter().filter(|name| !is_peer(name)).map(|name| {
+            let text = format!("attestation.{key} names {name}, which is no peer here");
+            Finding::warn("mirrors", text, "mend the name, or invite that party")
+        }));
+    }
+    findings
 }
 
 fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {

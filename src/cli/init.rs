@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tacitly_core::PartyId;
 
+use super::connect::address;
 use super::{Failure, Output};
 use crate::daemon::{Config, home};
 
@@ -15,10 +16,10 @@ pub(crate) struct Init {
     /// The party's name: 1 to 32 characters of a-z, 0-9 and '-'.
     party: PartyId,
     /// The one port on which peers reach this party; without it the party only dials.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
     /// The address that invitations name, if it differs from --listen.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", requires = "listen")]
     advertise: Option<String>,
 }
 

@@ -52,7 +52,8 @@ pub struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// A daemon's control port, instead of the control socket in the party's folder; needs --token-file.
-    #[arg(long, global = true, env = "TACITLY_CONNECT", value_name = "IP:PORT", requires = "token_file")]
+    #[arg(long, global = true, env = "TACITLY_CONNECT", value_name = "IP:PORT", requires = "token_file",
+        value_parser = connect::address)]
     connect: Option<std::net::SocketAddr>,
     /// A private file with the token for --connect.
     #[arg(long, global = true, env = "TACITLY_TOKEN_FILE", value_name = "FILE")]

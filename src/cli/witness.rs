@@ -19,7 +19,7 @@ pub(crate) struct Witness {
     #[arg(long)]
     name: PartyId,
     /// Where it answers, over TLS.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = super::connect::address)]
     listen: SocketAddr,
     /// The key of a log to witness, as `tacitly log head` shows it; can be given often. Kept in the file logs, which
     /// can be edited while the witness runs.

@@ -18,6 +18,9 @@ use tracing_subscriber::EnvFilter;
 use crate::jobs::{OutsideWitness, Standing};
 use crate::transport::https::Place;
 
+/// More compute threads than any machine has processors.
+const MAX_THREADS: usize = 1024;
+
 /// The file's name in a party's folder.
 pub(crate) const FILE: &str = "party.toml";
 
@@ -274,7 +277,7 @@ pub enum ConfigError {
     #[error("there is no {FILE} in {0}: run `tacitly init NAME --home {0}`, or name another folder with --home")]
     Missing(PathBuf),
     /// A key is misspelt, missing or of the wrong type; the text names file and key.
-    #[error("{path}: {0}", path = .1.display())]
+    #[error("{path}: {text}", path = .1.display(), text = super::malformed::told(.0))]
     Malformed(Box<figment::Error>, PathBuf),
     /// A value is out of its range.
     #[error("{path}: {key} {rule}", path = .path.display())]
@@ -328,6 +331,7 @@ impl Config {
                 "network.reconnect_window_seconds",
                 "must be from 0 to 86400",
             ),
+            (limits.threads <= MAX_THREADS, "limits.threads", "must be from 0, for one per processor, to 1024"),
             (limits.running_jobs > 0, "limits.running_jobs", "must be at least 1"),
             (limits.jobs_per_peer > 0, "limits.jobs_per_peer", "must be at least 1"),
             (limits.memory_mib >= 64, "limits.memory_mib", "must be at least 64"),
@@ -375,9 +379,10 @@ impl Config {
             ),
             (self.attestation.retention_days > 0, "attestation.retention_days", "must be at least 1"),
             (
-                EnvFilter::try_new(&self.log.level).is_ok(),
+                names_levels(&self.log.level),
                 "log.level",
-                "must be error, warn, info, debug or trace, or directives as for RUST_LOG",
+                "must be off, error, warn, info, debug or trace, or such a level behind parts of the program, as in \
+                 info,tacitly::jobs=debug",
             ),
         ];
         let broken = demands.into_iter().filter(|(holds, ..)| !holds);
@@ -437,6 +442,15 @@ impl Config {
     pub fn origin(&self) -> String {
         self.attestation.origin.clone().unwrap_or_else(|| format!("tacitly/{}", self.party))
     }
+}
+
+/// Whether a filter of log lines names levels only. A word that is none would be taken for a part of the program, and
+/// everything else would fall silent.
+fn names_levels(filter: &str) -> bool {
+    let is_level =
+        |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&&*word.to_ascii_lowercase());
+    let is_whole = |directive: &str| directive.contains(['=', '[']) || is_level(directive.trim());
+    EnvFilter::try_new(filter).is_ok() && filter.split(',').filter(|part| !part.trim().is_empty()).all(is_whole)
 }
 
 /// A value that may be absent, read; `None` if it is there and cannot be.

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::config::{Config, ConfigError};
+use super::start::check_start;
 use super::{attestation, home};
-use crate::store::FileSigner;
+use crate::store::{FileSigner, StoreError};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -62,10 +63,9 @@ const CLOCK_SLACK_SECONDS: i64 = 300;
 /// Days before its end at which a certificate is worth a word.
 const CERTIFICATE_DAYS: i64 = 30;
 
-/// Checks `party.toml` with the environment over it, and that the files it names are there and private. The
-/// configuration comes back if it can be read at all.
-#[must_use]
-pub fn check_config(home: &Path) -> (Option<Config>, Vec<Finding>) {
+/// Checks `party.toml` with the environment over it, that the files it names are there and private, and that `serve` could
+/// open them. Nothing is changed, and a daemon may be at work. The configuration comes back if it can be read at all.
+pub async fn check_config(home: &Path) -> (Option<Config>, Vec<Finding>) {
     let config = match Config::read(home) {
         Ok(config) => config,
         Err(error) => return (None, vec![config_fault(&error)]),
@@ -75,21 +75,28 @@ pub fn check_config(home: &Path) -> (Option<Config>, Vec<Finding>) {
         findings.push(Finding::ok("config", format!("{} can be used", home.join(super::config::FILE).display())));
     }
     findings.extend(check_files(home, &config));
+    findings.push(check_certificate(home, &config));
+    findings.extend(check_start(home, &config).await);
     (Some(config), findings)
 }
 
-/// Checks what a daemon depends on beyond its configuration: the certificate and its dates, the clock, room on the
-/// disk. `daemon_runs` tells whether the port for peers is rightly taken.
+/// Checks what a daemon depends on beyond its configuration: the clock, room on the disk. `daemon_runs` tells whether the ports are rightly taken.
 #[must_use]
 pub fn check_world(home: &Path, config: &Config, daemon_runs: bool) -> Vec<Finding> {
-    let mut findings = vec![check_certificate(home, config), check_clock(home, config), check_disk(home, config)];
-    if let (Some(address), false) = (config.network.listen, daemon_runs) {
+    let mut findings = vec![check_clock(home, config), check_disk(home, config)];
+    let ports = [
+        ("network.listen", config.network.listen),
+        ("control.listen", config.control.listen),
+        ("metrics.listen", config.metrics.listen),
+    ];
+    for (key, address) in ports {
+        let Some(address) = address.filter(|_| !daemon_runs) else { continue };
         findings.push(match TcpListener::bind(address) {
-            Ok(_) => Finding::ok("port", format!("{address} is free for the daemon")),
+            Ok(_) => Finding::ok("port", format!("{address} is free for the daemon ({key})")),
             Err(error) => Finding::fail(
                 "port",
                 format!("the daemon could not listen at {address}: {error}"),
-                "end the program that has the port, or change network.listen",
+                format!("end the program that has the port, or change {key}"),
             ),
         });
     }
@@ -97,12 +104,23 @@ pub fn check_world(home: &Path, config: &Config, daemon_runs: bool) -> Vec<Findi
 }
 
 fn config_fault(error: &ConfigError) -> Finding {
-    let mend = match error {
-        ConfigError::Missing(_) => "run `tacitly init NAME`, or name the party's folder with --home",
-        ConfigError::Malformed(..) => "mend the key in party.toml, or the TACITLY_ variable of that name",
-        ConfigError::OutOfRange { .. } => "change the value in party.toml, or in the TACITLY_ variable of that name",
-    };
-    Finding::fail("config", error.to_string(), mend)
+    match error {
+        // The error itself has the mend in it.
+        ConfigError::Missing(home) => Finding::fail(
+            "config",
+            format!("there is no party.toml in {}", home.display()),
+            format!("run `tacitly init NAME --home {}`, or name another folder with --home", home.display()),
+        ),
+        ConfigError::Malformed(..) => Finding::fail(
+            "config",
+            error.to_string(),
+            "mend the key in party.toml, or the TACITLY_ variable of that name",
+        ),
+        ConfigError::OutOfRange { .. } => {
+            let mend = "change the value in party.toml, or in the TACITLY_ variable of that name";
+            Finding::fail("config", error.to_string(), mend)
+        }
+    }
 }
 
 fn check_files(home: &Path, config: &Config) -> Vec<Finding> {
@@ -137,7 +155,8 @@ fn check_files(home: &Path, config: &Config) -> Vec<Finding> {
         findings.push(Finding::ok("files", format!("{text}; the first `tacitly serve` makes one")));
     }
     findings.extend(keys.into_iter().map(|(path, name)| check_private(&path, name)));
-    if let Err(error) = FileSigner::load(&home.join(home::IDENTITY_KEY)) {
+    // A key that is not there or not private is told above.
+    if let Err(error @ StoreError::Key { .. }) = FileSigner::load(&home.join(home::IDENTITY_KEY)) {
         findings.push(Finding::fail("files", error.to_string(), "put the identity key back from your safe"));
     }
     findings

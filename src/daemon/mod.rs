@@ -4,8 +4,10 @@ pub mod attestation;
 mod config;
 pub mod doctor;
 pub mod home;
+mod malformed;
 mod metrics;
 mod serve;
+mod start;
 mod witness;
 
 pub use config::{

@@ -23,6 +23,7 @@ use super::attestation;
 use super::config::{Config, ConfigError, LogFormat, WitnessConfig};
 use super::home::{self, HomeError};
 use super::metrics;
+use super::start::SOCKET_PATH;
 use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
 use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Record, Settings};
@@ -63,6 +64,17 @@ pub enum ServeError {
         place: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The control socket's path does not fit into an address.
+    #[error(
+        "the path of the control socket has {length} bytes, the system takes {SOCKET_PATH}: {path}; name a shorter one \
+         in control.socket, or a shorter --home", path = .path.display()
+    )]
+    LongSocket {
+        /// The path.
+        path: PathBuf,
+        /// Its bytes.
+        length: usize,
     },
     /// The certificate belongs to another party.
     #[error("{path} names {found}, {config} names {expected}; one of them is from another party's folder", path = .path.display(), config = super::config::FILE)]
@@ -360,6 +372,10 @@ async fn listen_at(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// the store's lock has shown that no other daemon lives here.
 fn listen_locally(socket: &Path) -> Result<UnixListener, ServeError> {
     let refused = |source| ServeError::Listen { place: socket.display().to_string(), source };
+    let length = socket.as_os_str().len();
+    if length > SOCKET_PATH {
+        return Err(ServeError::LongSocket { path: socket.to_owned(), length });
+    }
     let _left_behind = fs::remove_file(socket);
     let listener = UnixListener::bind(socket).map_err(refused)?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).map_err(refused)?;

@@ -12,7 +12,7 @@ use super::terms::JobTerms;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Asked, Decision, Rule};
-use crate::store::{Job, Role};
+use crate::store::{Job, Role, check_dataset_name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -20,8 +20,13 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The refusal of a job that no rule covers. It tells what the request says, the same whether there is such a dataset or
 /// not: names are no secret to be probed.
 pub(super) fn no_rule(owner: PartyId, peer: PartyId, dataset: &str) -> Trouble {
-    let text =
-        format!("no rule of {owner} lets {peer} use {dataset}; {owner} runs `tacitly dataset allow {dataset} {peer}`");
+    // A peer may name anything.
+    let text = match check_dataset_name(dataset) {
+        Ok(()) => format!(
+            "no rule of {owner} lets {peer} use {dataset}; {owner} runs `tacitly dataset allow {dataset} {peer}`"
+        ),
+        Err(_) => format!("no rule of {owner} lets {peer} use a dataset of that name"),
+    };
     Trouble::new(codes::REFUSED_NO_RULE, text)
 }
 

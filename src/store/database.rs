@@ -19,6 +19,8 @@ pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sq
 
 /// "tacl", as the first migration writes it.
 const APPLICATION: i64 = 1_952_539_500;
+/// The name of the value that shows which key a store is sealed with.
+pub(crate) const KEY_CHECK: &str = "key-check";
 /// How long a write waits for another program that has the file open.
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
@@ -279,16 +281,15 @@ pub(crate) fn migration_fault(path: &Path, error: MigrateError) -> StoreError {
 impl Store {
     /// Refuses any key but the one the store is sealed with; a new store takes the key it is given.
     async fn check_key(&self) -> Result<(), StoreError> {
-        const CHECK: &str = "key-check";
         let sealer = self.sealer.read().await;
-        if let Some(row) = self.row(statement("SELECT value FROM meta WHERE name = $1").bind(CHECK)).await? {
+        if let Some(row) = self.row(statement("SELECT value FROM meta WHERE name = $1").bind(KEY_CHECK)).await? {
             let blob: Vec<u8> = row.get("value")?;
-            return match sealer.open(CHECK, &[], &blob) {
+            return match sealer.open(KEY_CHECK, &[], &blob) {
                 Ok(_) => Ok(()),
                 Err(super::SealFault::OtherKey(sealed_with)) => {
                     Err(StoreError::WrongKey { sealed_with, given: sealer.key_id() })
                 }
-                Err(fault) => Err(StoreError::SealBroken { what: CHECK.to_owned(), fault }),
+                Err(fault) => Err(StoreError::SealBroken { what: KEY_CHECK.to_owned(), fault }),
             };
         }
         let mut write = self.begin().await?;

@@ -25,6 +25,7 @@
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
 
 mod backup;
+mod check;
 mod database;
 mod datasets;
 mod entries;
@@ -46,6 +47,7 @@ mod secrets;
 mod signer;
 
 pub use backup::restore;
+pub use check::check_store;
 pub use database::{Clock, Store};
 pub use datasets::{Dataset, DatasetKey, NewDataset, check_dataset_name};
 pub use entries::{NewEntry, StoredEntry};

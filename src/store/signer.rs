@@ -151,7 +151,7 @@ impl FileSigner {
         let mut secret = Zeroizing::new([0; 32]);
         fill_random(secret.as_mut())?;
         let key = SigningKey::from_bytes(&secret);
-        let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| malformed(path, error))?;
+        let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| malformed(path))?;
         files::create_private(path, pem.as_bytes())?;
         Ok(Self(key))
     }
@@ -163,14 +163,16 @@ impl FileSigner {
     /// [`StoreError::Io`] if it cannot be read.
     pub fn load(path: &Path) -> Result<Self, StoreError> {
         let pem = files::read_private(path)?;
-        SigningKey::from_pkcs8_pem(&pem).map(Self).map_err(|error| malformed(path, error))
+        SigningKey::from_pkcs8_pem(&pem).map(Self).map_err(|_| malformed(path))
     }
 }
 
-fn malformed(path: &Path, error: impl fmt::Display) -> StoreError {
+fn malformed(path: &Path) -> StoreError {
     StoreError::Key {
         origin: path.display().to_string(),
-        why: format!("it is not an Ed25519 private key in PKCS#8 PEM form ({error})"),
+        why: "the file is damaged or another: it does not hold an Ed25519 private key in PKCS#8 PEM form; put it back \
+              from your safe"
+            .to_owned(),
     }
 }
 

@@ -1,0 +1,133 @@
+//! What would keep the daemon from starting, told without starting it: nothing is changed on the disk, no lock is taken,
+//! and a daemon may be at work.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Access, access};
+use tacitly_attestation::note::KeyRing;
+
+use super::config::Config;
+use super::doctor::Finding;
+use super::{attestation, home};
+use crate::chain::{View, fsck};
+use crate::kernel;
+use crate::store::{FileSigner, check_store};
+
+/// Bytes that the path of a socket may have; the system's own limit counts a final NUL.
+pub(super) const SOCKET_PATH: usize = 107;
+/// A log up to this size is read through; a larger one takes too long for a check that people wait for.
+const READ_THROUGH: u64 = 256 << 20;
+/// Findings about the log that are printed; `tacitly log fsck` prints all.
+const SHOWN: usize = 3;
+
+/// Checks what `serve` would open: kernel, control socket, sealing key, store and attestation log.
+pub(super) async fn check_start(home: &Path, config: &Config) -> Vec<Finding> {
+    let socket = home.join(&config.control.socket);
+    let daemon_runs = UnixStream::connect(&socket).is_ok();
+    let mut findings = Vec::new();
+    if let Err(text) = kernel::check(&config.limits.kernel) {
+        findings.push(Finding::fail("config", text, "change limits.kernel in party.toml; auto suits every machine"));
+    }
+    findings.extend(check_socket(&socket));
+    findings.push(if daemon_runs {
+        Finding::ok("store", "the daemon has it open")
+    } else {
+        check_ledger(home, config).await
+    });
+    findings.extend(check_log(home, config));
+    findings
+}
+
+fn check_socket(socket: &Path) -> Option<Finding> {
+    let shown = socket.display();
+    let length = socket.as_os_str().as_bytes().len();
+    if length > SOCKET_PATH {
+        let text =
+            format!("the path of the control socket has {length} bytes, the system takes {SOCKET_PATH}: {shown}");
+        return Some(Finding::fail("socket", text, "name a shorter path in control.socket, or a shorter --home"));
+    }
+    let folder = match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let text = format!("there is no folder {} for the control socket", folder.display());
+        return Some(Finding::fail("socket", text, "make the folder, or name another path in control.socket"));
+    }
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).err().map(|error| {
+        let text = format!("the control socket cannot be made in {}: {error}", folder.display());
+        Finding::fail("socket", text, "give this account the right to write there, or change control.socket")
+    })
+}
+
+async fn check_ledger(home: &Path, config: &Config) -> Finding {
+    let path = home.join(&config.store.path);
+    let folder = path.parent().unwrap_or(home);
+    if !folder.as_os_str().is_empty() && !folder.is_dir() {
+        let text = format!("there is no folder {} for the store", folder.display());
+        return Finding::fail("store", text, "make the folder, or name another path in store.path");
+    }
+    let sealer = match home::sealer(home, config).await {
+        Ok(sealer) => sealer,
+        Err(error) => {
+            return Finding::fail(
+                "store",
+                error.to_string(),
+                "put the sealing key back from your safe, or mend its command",
+            );
+        }
+    };
+    match check_store(&path, &sealer).await {
+        Ok(()) if path.exists() => Finding::ok("store", format!("{} opens with the sealing key", path.display())),
+        Ok(()) => Finding::ok("store", "the sealing key can be read"),
+        Err(error) => {
+            Finding::fail("store", error.to_string(), "put back what belongs together: the store and its key")
+        }
+    }
+}
+
+fn check_log(home: &Path, config: &Config) -> Vec<Finding> {
+    const BACK: &str = "put back what belongs together: the folder log, identity.key and attestation.origin";
+    // A key that cannot be read is told by its file.
+    let Ok(signer) = FileSigner::load(&home.join(home::IDENTITY_KEY)) else { return Vec::new() };
+    let key = match attestation::log_key(config, Arc::new(signer)) {
+        Ok(key) => key,
+        Err(error) => return vec![Finding::fail("log", error.to_string(), "mend attestation.origin")],
+    };
+    let folder = attestation::folder(home);
+    if !folder.join("segment").exists() {
+        return vec![Finding::ok("log", "there is no attestation log yet; the first `tacitly serve` begins it")];
+    }
+    let view = match View::open(&folder) {
+        Ok(view) => view,
+        Err(error) => return vec![Finding::fail("log", error.to_string(), BACK)],
+    };
+    if view.origin() != config.origin() {
+        let text = format!("{} is the log {}, and ours is {}", folder.display(), view.origin(), config.origin());
+        return vec![Finding::fail("log", text, BACK)];
+    }
+    if view.bytes() > READ_THROUGH {
+        let text = format!("{} MiB were not read through; `tacitly log fsck` does", view.bytes() >> 20);
+        return vec![Finding::ok("log", text)];
+    }
+    let report = match fsck(&folder, &KeyRing::from_iter([key.public().clone()]), None) {
+        Ok(report) => report,
+        Err(error) => return vec![Finding::fail("log", error.to_string(), BACK)],
+    };
+    if report.is_sound() {
+        return vec![Finding::ok("log", format!("{} entries are as they were written", report.entries))];
+    }
+    let found = report.findings.iter().take(SHOWN).map(|found| {
+        let text = format!("{}: {}", folder.join(&found.file).display(), found.what);
+        // Only these two are not made anew.
+        if ["segment", "checkpoint"].iter().any(|name| found.file == Path::new(name)) {
+            Finding::fail("log", text, format!("`tacitly log fsck` shows the extent; {BACK}"))
+        } else {
+            Finding::warn("log", text, "`tacitly log fsck` shows the extent")
+        }
+    });
+    found.collect()
+}
