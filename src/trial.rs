@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +16,11 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `timeout` exits with after it ended a command.
 const TIMED_OUT: i32 = 124;
+
+/// Ports that a system gives to nobody who does not ask for them by number: below the range of outgoing connections.
+const PORTS: std::ops::Range<u32> = 12_000..32_000;
+/// How many of them lie between what two processes with neighbouring numbers try first.
+const PORTS_OF_A_PROCESS: u32 = 131;
 
 /// A trial could not be set up, or a command of it failed.
 #[derive(Debug, thiserror::Error)]
@@ -316,25 +322,42 @@ pub fn await_link(one: &Party, other: &Party) -> Result<(), TrialError> {
 }
 
 /// Asks again and again until there is an answer, for at most [`PATIENCE`].
-pub fn until<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn until<T>(ready: impl FnMut() -> Option<T>) -> Option<T> {
+    until_within(PATIENCE, ready)
+}
+
+/// Asks again and again until there is an answer, for at most so long.
+pub fn until_within<T>(patience: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = ready() {
             return Some(value);
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > patience {
             return None;
         }
         std::thread::sleep(Duration::from_millis(25));
     }
 }
 
-/// A loopback address whose port was free a moment ago.
+/// A loopback address whose port is free: nobody listens there, the system gives it to no connection, and this process
+/// does not hand it out again. So it is still free when a daemon that was killed comes back to it.
 ///
 /// # Errors
 /// If the system has none.
 pub fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    static HANDED_OUT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    let first = std::process::id() % count * PORTS_OF_A_PROCESS;
+    let mut refused = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    for _ in 0..count {
+        let port = PORTS.start + (first + HANDED_OUT.fetch_add(1, Ordering::Relaxed)) % count;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap_or_default())) {
+            Ok(listener) => return listener.local_addr(),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 fn signal(process: &Child, signal: Signal) {

@@ -4,8 +4,11 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Pair, mobiles, numbers, semi_join, setup};
+use support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 use tacitly::trial::{Party, introduce, until};
+
+/// Bytes that are over the cable long before an exchange of forty thousand keys is.
+const A_PART: u64 = 200_000;
 
 #[test]
 fn a_number_written_with_country_code_and_hyphens_meets_its_plain_form() {
@@ -212,13 +215,15 @@ fn a_peer_killed_before_the_exchange_is_lost_and_the_job_is_resumed_when_it_is_b
 
 #[test]
 fn a_peer_killed_during_the_exchange_and_never_back_is_named_and_the_job_waits_for_a_person() {
-    let mut pair = Pair::start();
+    let (mut pair, cable) = Pair::with_cable(brisk(), brisk());
     pair.datasets(&mobiles(0..60_000), &mobiles(30_000..90_000));
+    cable.hold_after(A_PART);
     let bank = &pair.bank;
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]));
-        await_bytes(bank);
+        cable.await_hold();
         pair.shop.kill();
+        cable.release();
         let error = waiting.join().unwrap().unwrap_err();
         assert_eq!(error.code(), "peer-lost");
         assert!(error.to_string().contains("shop"), "{error}");
@@ -229,17 +234,19 @@ fn a_peer_killed_during_the_exchange_and_never_back_is_named_and_the_job_waits_f
 
 #[test]
 fn a_peer_killed_during_the_exchange_and_restarted_goes_on_by_itself_to_the_exact_answer() {
-    let mut pair = Pair::start();
+    let (mut pair, cable) = Pair::with_cable(setup(), setup());
     let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
     pair.datasets(&ours, &theirs);
+    cable.hold_after(A_PART);
     let out = pair.file("out.csv");
     let out_text = out.display().to_string();
     let bank = &pair.bank;
     std::thread::scope(|scope| {
         let waiting =
             scope.spawn(|| bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids", "--out", &out_text]));
-        await_bytes(bank);
+        cable.await_hold();
         pair.shop.kill();
+        cable.release();
         pair.shop.serve().unwrap();
         let job = waiting.join().unwrap().unwrap();
         assert!(job["attempt"].as_u64() >= Some(2), "{job}");
@@ -262,14 +269,16 @@ fn a_peer_killed_after_the_exchange_takes_nothing_from_the_result() {
 
 #[test]
 fn a_daemon_killed_itself_takes_up_its_job_when_it_is_started_again() {
-    let mut pair = Pair::start();
+    let (mut pair, cable) = Pair::with_cable(setup(), setup());
     let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
     pair.datasets(&ours, &theirs);
-    let mut submit = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    cable.hold_after(A_PART);
+    let mut submit = tacitly();
     submit.args(["psi", "--json", "--dataset", "ids", "--with", "shop/ids", "--home"]).arg(&pair.bank.home);
     let mut waiting = submit.stderr(std::process::Stdio::null()).spawn().unwrap();
-    await_bytes(&pair.bank);
+    cable.await_hold();
     pair.bank.kill();
+    cable.release();
     assert!(!waiting.wait().unwrap().success(), "the command says that its daemon is gone");
     pair.bank.serve().unwrap();
     let job = Pair::await_state(&pair.bank, &["done"]);
@@ -280,9 +289,9 @@ fn a_daemon_killed_itself_takes_up_its_job_when_it_is_started_again() {
 
 #[test]
 fn a_cable_cut_for_good_ends_in_peer_lost_on_both_sides() {
-    let (mut pair, cable) = Pair::with_cable(setup(), setup());
+    let (mut pair, cable) = Pair::with_cable(brisk(), brisk());
     pair.datasets(&mobiles(0..60_000), &mobiles(30_000..90_000));
-    cable.cut_after(200_000);
+    cable.cut_after(A_PART);
     let error = pair.intersect().map(|(job, _)| job).unwrap_err();
     assert_eq!(error.code(), "peer-lost");
     assert!(cable.is_cut());
@@ -298,7 +307,7 @@ fn a_cable_cut_for_less_than_the_window_costs_nothing() {
     let (mut pair, cable) = Pair::with_cable(window(setup()), window(setup()));
     let (ours, theirs) = (mobiles(0..30_000), mobiles(15_000..45_000));
     pair.datasets(&ours, &theirs);
-    cable.cut_after(200_000);
+    cable.cut_after(A_PART);
     std::thread::scope(|scope| {
         let job = scope.spawn(|| pair.intersect().unwrap());
         until(|| cable.is_cut().then_some(())).expect("the job did not get as far as the cut");
@@ -332,11 +341,7 @@ fn a_stranger_is_not_let_in() {
 #[test]
 fn two_daemons_on_one_folder_are_one_too_many() {
     let pair = Pair::start();
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"))
-        .args(["serve", "--home"])
-        .arg(&pair.bank.home)
-        .output()
-        .unwrap();
+    let second = tacitly().args(["serve", "--home"]).arg(&pair.bank.home).output().unwrap();
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use"), "{second:?}");
 }
@@ -366,13 +371,4 @@ fn three_parties_pin_each_other_in_pairs_and_work_at_the_same_time() {
         assert_eq!(with_shop.join().unwrap()["result_items"], 250);
         assert_eq!(with_lender.join().unwrap()["result_items"], 200);
     });
-}
-
-/// Waits until a party's job has sent something.
-fn await_bytes(party: &Party) {
-    let sent = until(|| {
-        let jobs = party.tacitly(&["job", "list"]).ok()?;
-        (jobs[0]["bytes_out"].as_u64()? > 0).then_some(())
-    });
-    assert!(sent.is_some(), "the exchange did not begin:\n{}", party.log());
 }

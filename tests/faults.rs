@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Pair, mobiles, numbers, semi_join, setup};
-use tacitly::trial::{Party, Setup, introduce, until};
+use support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
+use tacitly::trial::{PATIENCE, Party, Setup, introduce, until, until_within};
 
 fn patient(setup: Setup) -> Setup {
     setup.set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60)
@@ -30,7 +30,7 @@ fn a_cut_of_ten_seconds_inside_the_window_goes_on_in_the_same_attempt() {
 
 #[test]
 fn a_cut_past_the_window_suspends_both_sides_and_either_resumes_to_the_exact_answer() {
-    let (mut pair, cable) = Pair::with_cable(setup(), setup());
+    let (mut pair, cable) = Pair::with_cable(brisk(), brisk());
     let (ours, theirs) = (mobiles(0..30_000), mobiles(15_000..45_000));
     pair.datasets(&ours, &theirs);
     for resumer in ["bank", "shop"] {
@@ -83,12 +83,12 @@ fn fifty_jobs_between_three_daemons_at_once_are_exact_and_the_next_is_refused_wi
         party.tacitly(&["dataset", "allow", "ids", peer, "--manual"]).unwrap();
     }
     let submit = |with: &'static str| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        let mut command = tacitly();
         command.args(["psi", "--json", "--dataset", "ids", "--with", with, "--home"]).arg(&pair.bank.home);
         command.stdout(std::process::Stdio::piped()).spawn().unwrap()
     };
     let running: Vec<_> = (0..50).map(|at| submit(if at % 2 == 0 { "shop/ids" } else { "lender/ids" })).collect();
-    let all_there = until(|| {
+    let all_there = until_within(4 * PATIENCE, || {
         let jobs = |party: &Party| party.tacitly(&["job", "list"]).ok()?.as_array().map(Vec::len);
         (jobs(&pair.shop)? == 25 && jobs(&lender)? == 25).then_some(())
     });

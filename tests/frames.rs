@@ -11,6 +11,9 @@ use tacitly::rpc::status::code_of;
 use tempfile::TempDir;
 use tonic::Status;
 
+/// How long a job may stand still.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A party whose daemon runs in this process.
 struct Party {
     name: &'static str,
@@ -26,8 +29,7 @@ async fn serve(folder: &Path, name: &'static str, frame_mib: u64) -> Party {
 async fn serve_with(folder: &Path, name: &'static str, frame_mib: u64, jobs: usize) -> Party {
     let home = folder.join(name);
     let mut config = Config::new(name.parse().unwrap(), Some("127.0.0.1:0".parse().unwrap()), None);
-    config.network.heartbeat_seconds = 0.2;
-    config.network.reconnect_window_seconds = 2.0;
+    config.network.heartbeat_seconds = 1.0;
     config.limits.frame_mib = frame_mib;
     config.limits.jobs_per_peer = jobs;
     config.limits.drain_seconds = 2;
@@ -107,9 +109,15 @@ impl Party {
     async fn run(&mut self, asked: &Asked, keys: &[&str]) -> Result<control::Job, Status> {
         let dataset = self.hand_over(asked, keys).await?;
         let job = self.meet(asked, dataset).await?.id;
+        self.end_of(job).await
+    }
+
+    async fn end_of(&mut self, job: String) -> Result<control::Job, Status> {
         let mut updates = self.client.watch_job(control::JobRequest { job }).await?.into_inner();
         let mut last = control::Job::default();
-        while let Some(update) = updates.message().await? {
+        while let Some(update) =
+            tokio::time::timeout(PATIENCE, updates.message()).await.expect("the job stands still")?
+        {
             last = update;
         }
         Ok(last)
@@ -309,20 +317,15 @@ async fn a_frame_is_gone_with_the_process_that_held_it_and_its_job_says_so() {
         ..Default::default()
     };
     let job = bank.client.submit_job(submission).await.unwrap().into_inner().id;
-    loop {
-        let jobs = shop.client.list_jobs(control::ListJobsRequest::default()).await.unwrap().into_inner().jobs;
-        if !jobs.is_empty() {
-            break;
+    let proposed = async {
+        while shop.client.list_jobs(control::ListJobsRequest::default()).await.unwrap().into_inner().jobs.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, proposed).await.expect("the job was not proposed");
     bank.daemon.take().unwrap().stop().await.unwrap();
     bank = serve(folder.path(), "bank", 64).await;
     shop.client.approve_job(control::JobRequest { job: job.clone() }).await.unwrap();
-    let mut updates = bank.client.watch_job(control::JobRequest { job }).await.unwrap().into_inner();
-    let mut last = control::Job::default();
-    while let Some(update) = updates.message().await.unwrap() {
-        last = update;
-    }
+    let last = bank.end_of(job).await.unwrap();
     assert_eq!((last.state.as_str(), last.failure.unwrap().code.as_str()), ("failed", codes::FRAME_GONE.name));
 }

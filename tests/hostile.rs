@@ -7,20 +7,18 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
 use support::stage::Stage;
-use support::{mobiles, setup};
+use support::{brisk, mobiles, setup};
 use tacitly::jobs::wire as pb;
 use tacitly::session::{LinkError, LinkState, Network};
-use tacitly::transport::{
-    Complaint, Envelope, Inbox, Notice, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange,
-};
-use tacitly::trial::until;
+use tacitly::transport::{Complaint, Envelope, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
+use tacitly::trial::{PATIENCE, until};
 use tacitly_attestation::entry::{AgreementEntry, Body, Code, Digest, Milliseconds, SignedEntry, TickEntry};
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -280,7 +278,7 @@ fn a_peer_that_comes_back_with_the_same_set_gets_the_same_answers_and_the_job_it
 
 #[test]
 fn a_daemon_killed_between_two_attempts_sends_the_same_answers_again_byte_for_byte() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::with(brisk(), mobiles(0..40), mobiles(20..60));
     let script = Script { hangs_up: true, stays_away: true, ..stage.honest() };
     let (job, first) = stage.run_until(script, &["suspended"]);
     stage.bank.kill();
@@ -485,7 +483,7 @@ impl Inbox for Nobody {
 #[test]
 fn a_wire_version_that_is_not_ours_is_named_with_both_versions_on_both_sides() {
     let stage = Stage::set();
-    let theirs = stage.liar.runtime.block_on(async {
+    let (network, theirs) = stage.liar.runtime.block_on(async {
         let settings = Settings {
             wire: WireRange { oldest: 9, newest: 9 },
             software: "mallory 9.0.0".to_owned(),
@@ -496,16 +494,17 @@ fn a_wire_version_that_is_not_ours_is_named_with_both_versions_on_both_sides() {
         let mut links = network.links();
         let refused = |state: &LinkState| matches!(state, LinkState::Down { reason: LinkError::Version { .. }, .. });
         let down = links.wait_for(|links| links.get(&stage.liar.victim).is_some_and(refused));
-        let links = tokio::time::timeout(Duration::from_secs(20), down).await.expect("no word of versions").unwrap();
+        let links = tokio::time::timeout(PATIENCE, down).await.expect("no word of versions").unwrap();
         let LinkState::Down { reason, .. } = links[&stage.liar.victim].clone() else { unreachable!() };
         drop(links);
-        network.shutdown(Duration::ZERO).await;
-        reason.to_string()
+        (network, reason.to_string())
     });
     assert!(theirs.contains("speaks wire version 1, we") && theirs.contains("speak 9;"), "{theirs}");
     let ours = stage.link_detail("wire version");
     assert!(ours.contains("speaks wire version 9, we") && ours.contains("speak 1;"), "{ours}");
     assert!(ours.contains("mallory 9.0.0"), "{ours}");
+    // Not earlier: a call that is broken off would be shown in its place.
+    stage.liar.runtime.block_on(network.shutdown(Duration::ZERO));
     stage.goes_on();
 }
 
@@ -559,78 +558,6 @@ fn a_flood_of_frames_in_a_session_names_the_flooder_and_takes_no_memory() {
     });
     // Whether the window or the protocol is first to notice is a matter of time.
     stage.accuses("270 MB of points", flood, "broke the protocol: ");
-    stage.took_little(before);
-    stage.goes_on();
-}
-
-/// What became of a flood.
-#[derive(Debug, PartialEq)]
-enum Flooded {
-    /// Nothing more was taken for a while.
-    Throttled,
-    /// The daemon hung up.
-    HungUp,
-    /// Everything was taken, as long as it lasted.
-    Taken,
-}
-
-/// Sends as fast as it can for so many seconds. What comes back is read or not.
-fn flood(stage: &Stage, seconds: u64, reads: bool, envelope: impl Fn(u64) -> Envelope) -> Flooded {
-    stage.liar.runtime.block_on(async {
-        let mut connection = stage.liar.call().await.unwrap();
-        let end = Instant::now() + Duration::from_secs(seconds);
-        for number in 1.. {
-            let sent = tokio::time::timeout(Duration::from_millis(500), connection.send(envelope(number))).await;
-            match sent {
-                Err(_) => return Flooded::Throttled,
-                Ok(Err(_)) => return Flooded::HungUp,
-                Ok(Ok(())) => {}
-            }
-            if reads {
-                while let Ok(heard) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
-                    if matches!(heard, Ok(Envelope::Bye(_)) | Err(_)) {
-                        return Flooded::HungUp;
-                    }
-                }
-            }
-            if Instant::now() > end {
-                break;
-            }
-        }
-        Flooded::Taken
-    })
-}
-
-#[test]
-fn a_flood_of_requests_is_answered_or_cut_off_and_takes_no_memory() {
-    let stage = Stage::set();
-    let before = stage.peak_kib();
-    for size in [10, 900_000] {
-        let body = Bytes::from(vec![0xff; size]);
-        flood(&stage, 2, true, |id| Envelope::Request { id, body: body.clone() });
-        stage.took_little(before);
-    }
-    let unread = flood(&stage, 20, false, |id| Envelope::Request { id, body: Bytes::from_static(b"?") });
-    assert_ne!(unread, Flooded::Taken, "a peer that reads no answer may ask without end");
-    stage.took_little(before);
-    stage.goes_on();
-}
-
-#[test]
-fn a_flood_of_session_openings_and_endings_is_cut_off_and_takes_no_memory() {
-    let stage = Stage::set();
-    let before = stage.peak_kib();
-    let session = |number: u64| {
-        let mut tag = [0; 16];
-        tag[..8].copy_from_slice(&number.to_be_bytes());
-        SessionTag(tag)
-    };
-    let open = |channel| Envelope::SessionOpen { session: session(channel), channel };
-    let notice = Notice::new(Notice::ABANDONED, "");
-    let end = |channel| Envelope::SessionEnd { session: session(channel), channel, notice: notice.clone() };
-    flood(&stage, 2, true, open);
-    flood(&stage, 2, false, end);
-    assert_ne!(flood(&stage, 20, false, open), Flooded::Taken, "a peer that reads no refusal may open without end");
     stage.took_little(before);
     stage.goes_on();
 }

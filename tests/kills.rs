@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use support::{Pair, mobiles, numbers, semi_join};
+use support::{Pair, mobiles, numbers, semi_join, tacitly};
 use tacitly::trial::until;
 
 /// Kills in one run of the test; every one is at another moment of a job.
@@ -24,7 +24,7 @@ fn thirty_kills_at_random_moments_leave_every_job_exact() {
     let mut killed_at_work = 0;
     for job_number in 0..JOBS {
         let receiver = if job_number % 3 == 2 { "both" } else { "us" };
-        let mut submit = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        let mut submit = tacitly();
         submit.args(["psi", "--json", "--dataset", "ids", "--with", "shop/ids", "--receiver", receiver, "--home"]);
         let submitted =
             submit.arg(&pair.bank.home).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());

@@ -9,19 +9,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use support::liar::Script;
 use support::stage::Stage;
-use support::{Pair, mobiles, numbers, semi_join, setup};
-use tacitly::jobs::wire::{self as pb, request::What as Ask};
+use support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 use tacitly::trial::{Party, await_link, free_address, until};
 
 fn run(home: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
-    command.args(words).arg("--home").arg(home).stdin(Stdio::null());
-    command.output().unwrap()
+    tacitly().args(words).arg("--home").arg(home).output().unwrap()
 }
 
 /// What a command prints as JSON, and whether it succeeded.
@@ -112,7 +108,7 @@ fn an_invitation_is_read_from_standard_input_so_that_no_list_of_processes_shows_
 fn config_print_shows_the_environment_over_the_file_and_every_default() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let mut command = tacitly();
     command.args(["config", "print", "--home"]).arg(&home).env("TACITLY_LIMITS__RUNNING_JOBS", "7");
     let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(printed.contains("running_jobs = 7") && printed.contains("heartbeat_seconds = 5.0"), "{printed}");
@@ -368,7 +364,7 @@ fn a_restored_store_keeps_its_peers_and_ends_the_jobs_that_were_under_way() {
     pair.datasets(&ours, &theirs);
     let (done, _) = pair.intersect().unwrap();
     pair.shop.stop();
-    let waiting = Command::new(env!("CARGO_BIN_EXE_tacitly"))
+    let waiting = tacitly()
         .args(["psi", "--dataset", "ids", "--with", "shop/ids", "--json", "--home"])
         .arg(&pair.bank.home)
         .stdout(Stdio::null())
@@ -441,26 +437,36 @@ fn a_full_disk_ends_the_job_and_not_the_daemon_and_work_goes_on_when_there_is_ro
 
 #[test]
 fn a_lost_attempt_that_is_noted_late_leaves_the_next_one_alone() {
-    let stage = Stage::set();
-    let dawdle = || {
-        let script = Script { dawdles: true, ..stage.honest() };
+    let stage = Stage::with(brisk(), mobiles(0..40), mobiles(20..60));
+    let dawdle = |nudges| {
+        let script = Script { dawdles: true, nudges, ..stage.honest() };
         stage.liar.play(script, Arc::default())
     };
-    let running = || stage.jobs().last().filter(|job| job["state"] == "running").cloned();
-    let play = dawdle();
+    let job_that = |is_so: &dyn Fn(&Value) -> bool| {
+        until(|| stage.jobs().last().filter(|job| is_so(job)).cloned()).unwrap_or_else(|| panic!("{:?}", stage.jobs()))
+    };
+    let play = dawdle(None);
     let mut submitted = stage.submit();
-    let job = until(running).unwrap()["id"].as_str().unwrap().to_owned();
+    let dawdles = |job: &Value| job["state"] == "running" && job["stage"] == "waiting for the peer to read its data";
+    let job = job_that(&dawdles)["id"].as_str().unwrap().to_owned();
     // The peer is lost while the ledger takes no writes, and back before it is asked to take the note again.
     limit_files(&stage.bank, Some(0));
     play.abort();
-    std::thread::sleep(Duration::from_millis(3500));
-    assert!(running().is_some(), "the loss could not be noted yet: {:?}", stage.jobs());
+    let waits = "waiting until the store takes writes, to note how the job ended";
+    let lost = job_that(&|job| job["stage"] == waits);
+    assert_eq!((&lost["state"], &lost["attempt"]), (&"running".into(), &1.into()), "the loss could not be noted yet");
     limit_files(&stage.bank, None);
-    stage.liar.ask(Ask::Nudge(pb::Nudge { job: job.clone() }));
-    let play = dawdle();
-    std::thread::sleep(Duration::from_millis(6500));
-    let now = stage.jobs().last().unwrap().clone();
-    assert!(now["state"] == "running" && now["attempt"] == 2, "{now}");
+    let play = dawdle(Some(job.clone()));
+    job_that(&|job| job["attempt"] == 2);
+    // The note comes again; on a machine so slow that it came before the peer, it was taken and the peer resumed the job.
+    // What was said while no file took a write is in no log.
+    let noted_late = || {
+        let log = stage.bank.log();
+        let said = ["the suspension could not be noted", "suspended: the peer is lost"];
+        said.iter().any(|words| log.contains(words)).then_some(())
+    };
+    assert!(until(noted_late).is_some(), "the loss was not noted again");
+    job_that(&|job| job["state"] == "running" && job["attempt"] == 2);
     stage.bank.tacitly(&["job", "cancel", &job]).unwrap();
     submitted.wait().unwrap();
     play.abort();
@@ -618,7 +624,7 @@ async fn the_control_port_describes_itself_to_token_holders_if_its_operator_want
 fn a_control_port_that_others_could_reach_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
+    let mut command = tacitly();
     command.args(["config", "check", "--home"]).arg(&home).env("TACITLY_CONTROL__LISTEN", "0.0.0.0:7101");
     let output = command.output().unwrap();
     assert!(!output.status.success());

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::RngExt;
-use session_support::{Bulk, bulk, down, id, join, pair, run, start, tag, tight, up};
+use session_support::{Bulk, bulk, down, id, join, pair, reaches, run, start, tag, tight, up};
 use tacitly::session::{
     Absence, CancellationToken, Completed, Ended, LinkState, LocalFailure, Network, Options, Status, drive,
 };
@@ -81,9 +81,7 @@ async fn a_peer_that_falls_silent_in_the_middle_shows_within_two_heartbeats_and_
     let mut watched = status.subscribe();
     let at_a = run(&a, at_a, "s", Options { status: Some(status), ..Options::default() });
     let at_b = run(&b, at_b, "s", Options::default());
-    while counters.received.load(Ordering::SeqCst) < 50 {
-        tokio::task::yield_now().await;
-    }
+    reaches(&counters.received, 50).await;
     let begun = Instant::now();
     hub.cut(id("a"), id("b"));
     watched.wait_for(|status| status.peers.get(&id("b")).is_some_and(|traffic| !traffic.up)).await.unwrap();
@@ -191,9 +189,7 @@ async fn a_link_that_comes_back_inside_the_window_costs_nothing_but_time() {
     at_a.before_receive = slowly();
     let at_a = run(&a, at_a, "s", Options::default());
     let at_b = run(&b, at_b, "s", Options::default());
-    while counters.received.load(Ordering::SeqCst) < 100 {
-        tokio::task::yield_now().await;
-    }
+    reaches(&counters.received, 100).await;
     hub.cut(id("a"), id("b"));
     sleep(Duration::from_secs(15)).await;
     down(&a, "b").await;
@@ -335,9 +331,7 @@ async fn a_cancelled_session_ends_on_both_sides_within_a_second_even_in_the_midd
     let cancel = CancellationToken::new();
     let at_a = run(&a, at_a, "s", Options { cancel: cancel.clone(), ..Options::default() });
     let at_b = run(&b, at_b, "s", Options::default());
-    while counters.sent.load(Ordering::SeqCst) < 5 {
-        tokio::task::yield_now().await;
-    }
+    reaches(&counters.sent, 5).await;
     let begun = std::time::Instant::now();
     cancel.cancel();
     let stage = "exchanging".to_owned();
@@ -363,9 +357,7 @@ async fn a_driver_that_is_dropped_leaves_no_peer_waiting_not_even_while_its_part
         let at_b = run(&b, at_b, &session, Options::default());
         if running {
             let driver = tokio::spawn(driver);
-            while counters.sent.load(Ordering::SeqCst) < 5 {
-                tokio::task::yield_now().await;
-            }
+            reaches(&counters.sent, 5).await;
             driver.abort();
         } else {
             drop(driver);
@@ -399,9 +391,7 @@ async fn a_peer_whose_process_restarted_ends_the_session_at_once() {
     at_a.before_send = slowly();
     let at_a = run(&a, at_a, "s", Options::default());
     let _at_b = run(&b, at_b, "s", Options::default());
-    while counters.received.load(Ordering::SeqCst) < 10 {
-        tokio::task::yield_now().await;
-    }
+    reaches(&counters.received, 10).await;
     let begun = Instant::now();
     let again = join(&hub, "b", &["a"], tight());
     let ended = at_a.await.unwrap().unwrap_err();

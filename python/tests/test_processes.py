@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import csv
+import itertools
 import json
 import os
 import random
@@ -19,8 +20,23 @@ import pytest
 import tacitly as tt
 
 PARTY = Path(__file__).with_name("party.py")
-TACITLY = os.environ.get("TACITLY_BINARY", str(Path(__file__).parents[2] / "target/debug/tacitly"))
-QUICK = {"TACITLY_NETWORK__HEARTBEAT_SECONDS": "0.3", "TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS": "2"}
+# Not left in the environment: there it would be taken for a setting that no daemon knows.
+TACITLY = os.environ.pop("TACITLY_BINARY", str(Path(__file__).parents[2] / "target/debug/tacitly"))
+# Nothing that hangs holds up the tests for longer.
+LIMIT = 300
+# A peer counts as lost soon, and an exchange of 120,000 keys takes many seconds: time to lose it in.
+LOSING = {
+    "TACITLY_NETWORK__HEARTBEAT_SECONDS": "0.5",
+    "TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS": "4",
+    "TACITLY_LIMITS__MEGABITS_PER_SECOND": "8",
+}
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """For every process that a test starts from now on."""
+    for name, value in LOSING.items():
+        monkeypatch.setenv(name, value)
 
 
 class Process:
@@ -28,9 +44,12 @@ class Process:
 
     def __init__(self, **asked):
         self.lines = []
-        environment = {**os.environ, **QUICK}
         words = [sys.executable, str(PARTY), json.dumps(asked)]
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        # Whoever reads its lines is not left waiting.
+        self.limit = threading.Timer(LIMIT, self.process.kill)
+        self.limit.daemon = True
+        self.limit.start()
 
     def until(self, name):
         for line in self.process.stdout:
@@ -40,6 +59,7 @@ class Process:
         raise AssertionError(f"ended without {name}: {self.lines[-3:]}")
 
     def kill(self):
+        self.limit.cancel()
         self.process.kill()
         self.process.wait()
 
@@ -97,20 +117,21 @@ def daemons(tmp_path):
     """Two `tacitly serve` processes that know each other."""
     if not os.access(TACITLY, os.X_OK):
         pytest.fail(f"{TACITLY} is missing: cargo build --workspace")
-    environment = {**os.environ, **QUICK, "TACITLY_LIMITS__FRAME_MIB": "256"}
+    environment = {**os.environ, "TACITLY_LIMITS__FRAME_MIB": "256"}
     homes, running = {}, {}
 
     def tacitly(name, *words):
         asked = [TACITLY, *words, "--home", str(homes[name]), "--json"]
-        return subprocess.run(asked, check=True, capture_output=True, text=True, env=environment).stdout
+        ran = subprocess.run(asked, check=True, capture_output=True, text=True, env=environment, timeout=LIMIT)
+        return ran.stdout
 
     for name, words in (("bank", ["--listen", "127.0.0.1:0"]), ("shop", [])):
         homes[name] = tmp_path / name
         tacitly(name, "init", name, *words)
         log = open(tmp_path / f"{name}.log", "w", encoding="utf-8")
         running[name] = subprocess.Popen([TACITLY, "serve", "--home", str(homes[name])], stderr=log, env=environment)
-        end = time.monotonic() + 20
-        while subprocess.run([TACITLY, "status", "--home", str(homes[name])], capture_output=True).returncode:
+        end = time.monotonic() + 30
+        while subprocess.run([TACITLY, "status", "--home", str(homes[name])], capture_output=True, timeout=LIMIT).returncode:
             assert time.monotonic() < end, (tmp_path / f"{name}.log").read_text()
             time.sleep(0.05)
     tacitly("shop", "peer", "join", json.loads(tacitly("bank", "peer", "invite"))["code"])
@@ -166,7 +187,7 @@ def test_a_control_port_takes_a_token_and_no_frames(tmp_path):
             tt.connect(address="192.0.2.1:7101", token_file=secret)
 
 
-def test_a_lost_job_goes_on_when_the_peer_is_back_and_gives_the_rows_of_the_frame(daemons):
+def test_a_lost_job_goes_on_when_the_peer_is_back_and_gives_the_rows_of_the_frame(losing, daemons):
     homes, running, _ = daemons
     ours, theirs = mobiles(4, 120_000, 1000)
     frames = {"bank": {"phone": ours}, "shop": {"phone": theirs}}
@@ -185,35 +206,52 @@ def test_a_lost_job_goes_on_when_the_peer_is_back_and_gives_the_rows_of_the_fram
             return session.intersect(
                 frames[name], on="phone", normalise="cn-mobile", progress=freeze if name == "bank" else False
             )
-        except tt.PeerLost as lost:
-            assert party.job(lost.job).state == "suspended"
+        except tt.PeerLost as error:
+            lost = error
+            # Nobody resumes it while the shop is frozen.
+            assert name == "shop" or party.job(lost.job).state == "suspended"
+        finally:
             if name == "bank":
                 running["shop"].send_signal(signal.SIGCONT)
-            end = time.monotonic() + 20
-            while not all(peer.link_up for peer in party.peers()):
-                assert time.monotonic() < end, "the link does not come back"
-                time.sleep(0.1)
-            job = party.job(lost.job)
-            if job.state == "suspended":
-                with contextlib.suppress(tt.errors.JobState):  # The other side may have been quicker.
-                    job.resume()
-            return job.wait(frame=frames[name])
+        end = time.monotonic() + 30
+        while not all(peer.link_up for peer in party.peers()):
+            assert time.monotonic() < end, "the link does not come back"
+            time.sleep(0.1)
+        job = party.job(lost.job)
+        if job.state == "suspended":
+            with contextlib.suppress(tt.errors.JobState):  # The other side may have been quicker.
+                job.resume()
+        return job.wait(frame=frames[name])
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        results = {name: pool.submit(side, name) for name in frames}
-        shared = {plain(number) for number in results["bank"].result(timeout=120).rows()["phone"]}
-        assert frozen.is_set() and len(shared) == 1000
-        assert shared == {plain(number) for number in results["shop"].result(timeout=120).rows()["phone"]}
+        sides = [pool.submit(side, name) for name in frames]
+        try:
+            bank, shop = (set(map(plain, one.result(timeout=120).rows()["phone"])) for one in sides)
+        except BaseException:
+            # The pool is not left while a side still waits for its daemon.
+            for process in running.values():
+                process.kill()
+            raise
+    assert frozen.is_set() and len(bank) == 1000 and bank == shop
+
+
+PORTS = range(12_000, 32_000)
+_tried = itertools.count(os.getpid() * 131)
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, below those that the system gives to connections, and not the same one twice."""
+    for _ in PORTS:
+        port = PORTS[next(_tried) % len(PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @pytest.mark.parametrize("who", ["the daemon", "the python process with its daemon"])
-def test_a_side_that_dies_is_shown_as_link_down_and_then_raised_as_peer_lost(processes, who, tmp_path, request):
+def test_a_side_that_dies_is_shown_as_link_down_and_then_raised_as_peer_lost(losing, processes, who, tmp_path, request):
     ours, theirs = mobiles(3, 120_000, 1000)
     keys = {"bank": write(tmp_path / "ours", ours), "shop": write(tmp_path / "theirs", theirs)}
     common = {"job": "fatal", "kind": "intersect"}

@@ -245,7 +245,7 @@ def test_the_gil_is_free_while_a_call_waits(sim):
         sim["bank"].session("shop", job="nobody", timeout=1).align(["a"], normalise="raw")
     stop.set()
     thread.join()
-    assert len(ticks) > 20, "another thread ran all the while"
+    assert len(ticks) > 5, "another thread ran all the while"
 
 
 def test_a_simulation_with_a_failure_ends_soon_and_leaves_nothing_waiting(sim):
@@ -266,8 +266,14 @@ def test_a_frame_is_counted_for_its_owner(sim):
 
 
 CTRL_C = """
-    import sys, tacitly as tt
+    import sys, threading, time, tacitly as tt
     sim = tt.simulate(["bank", "shop"])
+    def tell(has_begun):
+        def wait():
+            while not has_begun():
+                time.sleep(0.02)
+            print("running", flush=True)
+        threading.Thread(target=wait, daemon=True).start()
     {before}
     print("ready", flush=True)
     try:
@@ -281,7 +287,7 @@ CTRL_C = """
 @pytest.mark.parametrize("where", ["waiting for the peer", "waiting for a person", "in a simulation"])
 def test_ctrl_c_ends_the_call_cancels_the_job_and_leaves_python_alive(where, tmp_path):
     if where == "waiting for the peer":
-        before, call = "pass", 'sim["bank"].session("shop", job="x").align(["a"], normalise="raw")'
+        before, call = 'tell(sim["bank"].datasets)', 'sim["bank"].session("shop", job="x").align(["a"], normalise="raw")'
         states = "[]"
     elif where == "in a simulation":
         before = "many, told = [str(n) for n in range(400_000)], []"
@@ -290,20 +296,19 @@ def test_ctrl_c_ends_the_call_cancels_the_job_and_leaves_python_alive(where, tmp
         states = "['cancelled']"
     else:
         (tmp_path / "t.csv").write_text("id\na\n")
-        before = f"""sim["shop"].add_dataset("t", {str(tmp_path / "t.csv")!r}, {{"id": "raw"}}); sim["shop"].allow("t", "bank", approval="manual")"""
+        before = f"""sim["shop"].add_dataset("t", {str(tmp_path / "t.csv")!r}, {{"id": "raw"}}); sim["shop"].allow("t", "bank", approval="manual"); tell(lambda: sim["shop"].jobs("proposed"))"""
         call = 'sim["bank"].session("shop", job="x").intersect(["a"], normalise="raw", receiver="us", peer_dataset="t")'
         states = "['cancelled']"
     script = textwrap.dedent(CTRL_C).format(before=before, call=call)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    limit = threading.Timer(120, process.kill)
+    limit.start()
     try:
-        assert process.stdout.readline() == "ready\n"
-        if where == "in a simulation":
-            assert process.stdout.readline() == "running\n"
-        else:
-            time.sleep(1.0)
+        assert [process.stdout.readline(), process.stdout.readline()] == ["ready\n", "running\n"]
         os.kill(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate()
     finally:
+        limit.cancel()
         process.kill()
     assert out == f"interrupted {states} bank\n" and process.returncode == 0
 

@@ -69,7 +69,8 @@ async fn a_lost_log_is_taken_back_from_the_copy_of_an_entitled_member() {
     for copy in mirrors(&three.regulator) {
         assert_eq!(copy["bytes"].as_u64(), Some("tacitly-log@v1 tacitly/bank\n".len() as u64), "{copy}");
     }
-    assert!(three.regulator.log().contains("has not named us"), "{}", three.regulator.log());
+    let refused = until(|| three.regulator.log().contains("has not named us").then_some(()));
+    assert!(refused.is_some(), "{}", three.regulator.log());
 
     // The bank's disk is gone.
     three.bank.kill();

@@ -1,7 +1,6 @@
 //! `tacitly witness`: somebody without data, peers or a party's folder cosigns a log over HTTPS.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -22,20 +21,16 @@ impl Drop for Running {
 
 /// Starts a witness and returns what it prints.
 fn witness(home: &Path, listen: &str, logs: &[&str]) -> (Running, Value) {
+    let (said, complaints) = (home.with_extension("out"), home.with_extension("err"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
     command.args(["witness", "--json", "--name", "regulator", "--listen", listen, "--home"]).arg(home);
     for log in logs {
         command.args(["--log", log]);
     }
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let card = serde_json::from_str(&line).unwrap_or_else(|_| {
-        let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        panic!("{said}")
-    });
-    (Running(child), card)
+    let (out, err) = (fs::File::create(&said).unwrap(), fs::File::create(&complaints).unwrap());
+    let running = Running(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap());
+    let card = until(|| serde_json::from_str(fs::read_to_string(&said).unwrap().split_once('\n')?.0).ok());
+    (running, card.unwrap_or_else(|| panic!("{}", fs::read_to_string(&complaints).unwrap())))
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,11 +14,11 @@ use tacitly_attestation::entry::{Entry, Header, Id, Milliseconds, Nonce, Origin,
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 
+use crate::support::tacitly;
+
 /// Runs a command on a party's folder.
 pub(crate) fn run(home: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tacitly"));
-    command.args(words).arg("--home").arg(home).stdin(Stdio::null());
-    command.output().unwrap()
+    tacitly().args(words).arg("--home").arg(home).output().unwrap()
 }
 
 /// What a command prints as JSON, and whether it succeeded.

@@ -30,6 +30,16 @@ pub(crate) struct Counters {
     pub(crate) received: AtomicU64,
 }
 
+/// Lets the others work until a counter has come so far. The clock of these tests stands still meanwhile; the real one
+/// does not.
+pub(crate) async fn reaches(counter: &AtomicU64, count: u64) {
+    let begun = std::time::Instant::now();
+    while counter.load(Ordering::SeqCst) < count {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never came to {count}");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Both sides send a number of frames and end with the digest of those that they received.
 pub(crate) struct Bulk {
     pub(crate) peer: PartyId,

@@ -70,10 +70,13 @@ async fn a_store_killed_at_any_moment_keeps_every_acknowledged_write() {
         }
         let locked = world.try_open(1).await.err().unwrap();
         assert!(matches!(locked, StoreError::Locked { pid: Some(pid), .. } if pid == process.id()), "{locked}");
-        std::thread::sleep(Duration::from_millis(rand::rng().random_range(0..120)));
+        // A random number of writes later, and somewhere in the next.
+        let mut lines = output.lines().map_while(Result::ok);
+        let mut before: Vec<String> = lines.by_ref().take(rand::rng().random_range(2..60)).collect();
+        std::thread::sleep(Duration::from_micros(rand::rng().random_range(0..5_000)));
         process.kill().unwrap();
-        let rest = output.lines().map_while(Result::ok);
-        for line in std::iter::once(first).chain(rest) {
+        before.extend(lines);
+        for line in std::iter::once(first).chain(before) {
             let Some(told) = marked(&line, "stored:") else { continue };
             // The last line may be cut; what it began to tell cannot be checked.
             if let Some((job, state)) = told.split_once(' ')

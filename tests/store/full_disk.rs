@@ -105,7 +105,7 @@ async fn a_disk_without_room_is_a_full_disk_and_the_store_outlives_it() {
     let mounted = ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=8m none \"$0\" && exec \"$@\""];
     let trial = Command::new(mounted[0]).args(&mounted[1..]).arg(world.directory.path()).arg("true").output();
     if !trial.is_ok_and(|trial| trial.status.success()) {
-        eprintln!("SKIPPED a_disk_without_room_is_a_full_disk_and_the_store_outlives_it: no right to mount a tmpfs");
+        println!("SKIPPED: a_disk_without_room_is_a_full_disk_and_the_store_outlives_it (no right to mount a tmpfs)");
         return;
     }
     let run = child(&world, "full_disk::fills_a_small_disk");

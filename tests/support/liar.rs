@@ -34,8 +34,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
-/// A little faster than the daemons of these tests expect to hear something.
-const BEAT: Duration = Duration::from_millis(50);
+/// Much faster than the daemon of a stage expects to hear something.
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Our number for every session: there is one at a time.
 const CHANNEL: u64 = 1;
@@ -84,6 +84,8 @@ pub(crate) struct Script {
     pub(crate) never_ends: bool,
     /// As a witness it says every time that it knows another size of the log than the time before.
     pub(crate) contradicts: bool,
+    /// It begins by asking the daemon to go on with this job.
+    pub(crate) nudges: Option<String>,
     /// What it says of its set and its memory.
     pub(crate) ready: fn(pb::Ready) -> pb::Ready,
     /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
@@ -109,6 +111,7 @@ impl Script {
             forgets: false,
             never_ends: false,
             contradicts: false,
+            nudges: None,
             ready: |ready| ready,
             has_signed: None,
             copied: |_| pb::Copied::default(),
@@ -192,11 +195,11 @@ impl Liar {
 
     /// A connection on which both sides have introduced themselves, this one as a fresh process.
     pub(crate) async fn call(&self) -> Result<Connection, LinkError> {
-        self.call_as(self.identity(), Timestamp::now()).await
+        self.call_as(self.identity(), SignedDuration::ZERO).await
     }
 
-    /// The same, with this certificate, and this time on its clock.
-    pub(crate) async fn call_as(&self, identity: TlsIdentity, clock: Timestamp) -> Result<Connection, LinkError> {
+    /// The same, with this certificate, and with its clock so far ahead.
+    pub(crate) async fn call_as(&self, identity: TlsIdentity, ahead: SignedDuration) -> Result<Connection, LinkError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let mut connection = self.transport(identity).dial(self.victim).await?;
         let mut boot = [0; 16];
@@ -210,13 +213,19 @@ impl Liar {
             connection: number,
             lost: 0,
             window: Window { frames: 64, bytes: 8 << 20 },
-            clock: Some(clock),
+            clock: Some(Timestamp::now() + ahead),
         };
         connection.send(Envelope::Hello(hello)).await?;
         match connection.receive().await? {
             Envelope::Hello(_) => Ok(connection),
             other => panic!("no greeting but {other:?}"),
         }
+    }
+
+    /// Calls with its clock so far ahead, and keeps the connection until the returned task is aborted.
+    pub(crate) fn stays(&self, ahead: SignedDuration) -> JoinHandle<()> {
+        let mut connection = self.runtime.block_on(self.call_as(self.identity(), ahead)).unwrap();
+        self.runtime.spawn(async move { while hear_alive(&mut connection).await.is_ok() {} })
     }
 
     /// Asks the daemon one thing, on a connection of its own.
@@ -227,17 +236,12 @@ impl Liar {
     /// Asks the daemon one thing after the other, with this certificate.
     pub(crate) fn ask_as(&self, identity: TlsIdentity, asks: impl IntoIterator<Item = Ask>) -> Vec<Answer> {
         self.runtime.block_on(async {
-            let mut connection = self.call_as(identity, Timestamp::now()).await.unwrap();
+            let mut connection = self.call_as(identity, SignedDuration::ZERO).await.unwrap();
             let mut answers = Vec::new();
             for (id, ask) in (1..).zip(asks) {
                 let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
                 connection.send(Envelope::Request { id, body }).await.unwrap();
-                loop {
-                    if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
-                        answers.push(pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap());
-                        break;
-                    }
-                }
+                answers.push(await_answer(&mut connection).await);
             }
             answers
         })
@@ -254,9 +258,7 @@ impl Liar {
             }
             let mut answers = Vec::new();
             while answers.len() < count {
-                if let Envelope::Response { outcome, .. } = connection.receive().await.unwrap() {
-                    answers.push(pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap());
-                }
+                answers.push(await_answer(&mut connection).await);
             }
             answers
         })
@@ -330,6 +332,25 @@ impl Liar {
     }
 }
 
+/// What the daemon says next; it hears of us meanwhile.
+async fn hear_alive(connection: &mut Connection) -> Result<Envelope, LinkError> {
+    let mut beat = interval(BEAT);
+    loop {
+        tokio::select! {
+            heard = connection.receive() => return heard,
+            _ = beat.tick() => connection.send(Envelope::Heartbeat).await?,
+        }
+    }
+}
+
+async fn await_answer(connection: &mut Connection) -> Answer {
+    loop {
+        if let Envelope::Response { outcome, .. } = hear_alive(connection).await.unwrap() {
+            return pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap();
+        }
+    }
+}
+
 /// A fresh certificate of this party.
 pub(crate) fn fresh_identity(party: PartyId) -> TlsIdentity {
     let day = SignedDuration::from_hours(24);
@@ -370,6 +391,9 @@ impl Actor {
             let Ok(connection) = self.liar.clone().call().await else { return };
             self.session = None;
             self.out.clear();
+            if let Some(job) = self.script.nudges.take() {
+                self.ask(Ask::Nudge(pb::Nudge { job }));
+            }
             match self.converse(connection).await {
                 Over::HungUp if !self.script.stays_away => {}
                 _ => return,

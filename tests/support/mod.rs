@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,10 @@ use tempfile::TempDir;
 pub(crate) mod liar;
 pub(crate) mod stage;
 
-/// Two linked daemons with quick heartbeats, in a folder of their own.
+/// How long a command of a test may take: nothing that hangs holds up the tests for longer.
+const COMMAND_LIMIT: Duration = Duration::from_mins(5);
+
+/// Two linked daemons in a folder of their own.
 pub struct Pair {
     pub bank: Party,
     pub shop: Party,
@@ -26,13 +30,24 @@ pub struct Pair {
     pub folder: TempDir,
 }
 
-/// A setup with times that a test can wait for.
+/// A setup under which no machine is so slow that a peer counts as lost.
 pub fn setup() -> Setup {
-    let limited = Some(Duration::from_mins(5));
-    Setup { command_limit: limited, ..Setup::of(env!("CARGO_BIN_EXE_tacitly")) }
-        .set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 0.2)
-        .set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 2)
+    Setup { command_limit: Some(COMMAND_LIMIT), ..Setup::of(env!("CARGO_BIN_EXE_tacitly")) }
+        .set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 1)
+        .set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 30)
         .set("TACITLY_LOG__LEVEL", "debug")
+}
+
+/// For tests that wait until a peer counts as lost: a setup with times that they can wait for.
+pub fn brisk() -> Setup {
+    setup().set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 0.2).set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 2)
+}
+
+/// The program, for a process of its own that ends by [`COMMAND_LIMIT`] whatever becomes of its daemon. Without input.
+pub fn tacitly() -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(COMMAND_LIMIT.as_secs().to_string()).arg(env!("CARGO_BIN_EXE_tacitly")).stdin(Stdio::null());
+    command
 }
 
 impl Pair {
@@ -167,6 +182,8 @@ struct State {
     cut: AtomicBool,
     carried: AtomicU64,
     cut_after: Mutex<Option<u64>>,
+    hold_after: Mutex<Option<u64>>,
+    held: AtomicBool,
     delay: Mutex<Duration>,
     /// At how many bytes which fault strikes, once.
     spoil: Mutex<Option<(u64, u8)>>,
@@ -212,6 +229,21 @@ impl Cable {
         *self.state.cut_after.lock().unwrap() = Some(carried + bytes);
     }
 
+    /// Carries nothing more once this many more bytes have been carried, until it is released; connections stay.
+    pub fn hold_after(&self, bytes: u64) {
+        *self.state.hold_after.lock().unwrap() = Some(self.carried() + bytes);
+    }
+
+    /// Waits until it holds back what it is given.
+    pub fn await_hold(&self) {
+        until(|| self.state.held.load(Ordering::SeqCst).then_some(())).expect("so much was not sent");
+    }
+
+    pub fn release(&self) {
+        *self.state.hold_after.lock().unwrap() = None;
+        self.state.held.store(false, Ordering::SeqCst);
+    }
+
     /// Holds every piece back for a while.
     pub fn delay(&self, delay: Duration) {
         *self.state.delay.lock().unwrap() = delay;
@@ -240,12 +272,25 @@ impl State {
         }
     }
 
+    /// Whether enough was carried to hold back the rest.
+    fn holds(&self) -> bool {
+        let carried = self.carried.load(Ordering::SeqCst);
+        let holds = self.hold_after.lock().unwrap().is_some_and(|limit| carried >= limit);
+        if holds {
+            self.held.store(true, Ordering::SeqCst);
+        }
+        holds
+    }
+
     fn carry(&self, mut from: TcpStream, mut to: TcpStream) {
         let mut piece = vec![0; 16 << 10];
         while let Ok(length @ 1..) = from.read(&mut piece) {
             let delay = *self.delay.lock().unwrap();
             if !delay.is_zero() {
                 std::thread::sleep(delay);
+            }
+            while self.holds() {
+                std::thread::sleep(Duration::from_millis(5));
             }
             let due = |spoil: &mut (u64, u8)| self.carried.load(Ordering::SeqCst) >= spoil.0;
             let fault = self.spoil.lock().unwrap().take_if(due).map_or(0, |(_, fault)| fault);

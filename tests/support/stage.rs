@@ -1,15 +1,19 @@
 //! A daemon and a peer of it that a test plays.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
-use tacitly::trial::{Party, Setup, until};
+use tacitly::trial::{Party, Setup, until, until_within};
 use tacitly_psi::PsiAnswer;
 use tempfile::TempDir;
 
 use super::liar::{Liar, NAME, Script, Seen};
-use super::{assert_clean_log, mobiles, numbers, semi_join, setup};
+use super::{assert_clean_log, mobiles, numbers, semi_join, setup, tacitly};
+
+/// How long a job may take: the longest is left alone after sixteen attempts, with pauses of up to two seconds.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How much more memory a daemon may take under attack.
 const ROOM_KIB: u64 = 100 << 10;
@@ -28,7 +32,10 @@ impl Stage {
         Self::with(setup(), mobiles(0..40), mobiles(20..60))
     }
 
+    /// Connections of the liar end by being closed, which is noticed at once; it is not taken for silent where this
+    /// machine is slow.
     pub(crate) fn with(setup: Setup, ours: Vec<String>, theirs: Vec<String>) -> Self {
+        let setup = setup.set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 5);
         let folder = tempfile::tempdir().unwrap();
         let bank = Party::start(folder.path(), "bank", setup).unwrap();
         let liar = Arc::new(Liar::join(&bank, folder.path()));
@@ -53,13 +60,12 @@ impl Stage {
         let out = self.folder.path().join("out.csv");
         let _leftover = std::fs::remove_file(&out);
         let with = format!("{NAME}/ids");
-        Command::new(env!("CARGO_BIN_EXE_tacitly"))
+        tacitly()
             .args(["psi", "--json", "--dataset", "ids", "--receiver", "both", "--with", &with])
             .arg("--out")
             .arg(out)
             .arg("--home")
             .arg(&self.bank.home)
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -77,15 +83,12 @@ impl Stage {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let play = self.liar.play(script, seen.clone());
         let mut submitted = self.submit();
-        let over = until(|| {
+        let over = until_within(PATIENCE, || {
             let job = self.jobs().get(before)?.clone();
             states.contains(&job["state"].as_str()?).then_some(job)
         });
-        if over.is_none() {
-            let _already_gone = submitted.kill();
-        }
-        submitted.wait().unwrap();
         let job = over.unwrap_or_else(|| panic!("the job did not end: {:?}", self.jobs().last()));
+        submitted.wait().unwrap();
         play.abort();
         let _aborted = self.liar.runtime.block_on(play);
         let seen = std::mem::take(&mut *seen.lock().unwrap());

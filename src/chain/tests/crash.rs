@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
@@ -31,8 +31,13 @@ pub(super) fn folder() -> Option<PathBuf> {
 
 /// The entries that a child was told are stored, up to its end.
 pub(super) fn acknowledged(child: &mut Child) -> Vec<u64> {
+    acknowledgements(child).collect()
+}
+
+/// The same, as they come.
+fn acknowledgements(child: &mut Child) -> impl Iterator<Item = u64> + use<> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    lines.filter_map(|line| line.split_once(ACKNOWLEDGED)?.1.trim().split_once(' ')?.0.parse().ok()).collect()
+    lines.filter_map(|line| line.split_once(ACKNOWLEDGED)?.1.trim().split_once(' ')?.0.parse().ok())
 }
 
 pub(super) fn say_acknowledged(number: u64) {
@@ -61,7 +66,9 @@ fn holds(folder: &Path, told: &[u64], why: &str) {
 async fn appends_until_killed() {
     let Some(folder) = folder() else { return };
     let log = open(&folder).unwrap();
+    let begun = Instant::now();
     for number in log.head().size..u64::MAX {
+        assert!(begun.elapsed() < Duration::from_secs(300), "nobody killed it");
         // One at a time, so that an entry's number is its index; now and then the checkpoint.
         assert_eq!(log.append(entry(number)).await.unwrap().index, number);
         say_acknowledged(number);
@@ -120,15 +127,12 @@ async fn a_process_killed_at_random_moments_loses_no_acknowledged_entry() {
     let mut told = Vec::new();
     for round in 0..12 {
         let mut process = child(&world, "crash::appends_until_killed").spawn().unwrap();
-        let patience = Duration::from_millis(rand::rng().random_range(40..300));
-        let id = process.id();
-        let killer = std::thread::spawn(move || {
-            std::thread::sleep(patience);
-            let pid = rustix::process::Pid::from_raw(id as i32).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        });
-        told.extend(acknowledged(&mut process));
-        killer.join().unwrap();
+        // After a random number of entries, and somewhere in the next.
+        let mut lines = acknowledgements(&mut process);
+        told.extend(lines.by_ref().take(rand::rng().random_range(2..40)));
+        std::thread::sleep(Duration::from_micros(rand::rng().random_range(0..5_000)));
+        process.kill().unwrap();
+        told.extend(lines);
         process.wait().unwrap();
         holds(world.path(), &told, &format!("round {round}"));
     }

@@ -140,6 +140,15 @@ async fn the_tiles_are_those_of_the_specification_and_old_begun_ones_go() {
     );
 }
 
+async fn await_index(world: &World) {
+    let written = async {
+        while !world.file("index").exists() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), written).await.expect("the index was not written");
+}
+
 #[tokio::test]
 async fn missing_tiles_and_index_are_made_anew() {
     let world = World::closed(1000).await;
@@ -150,9 +159,7 @@ async fn missing_tiles_and_index_are_made_anew() {
     };
     // Long enough for the index to be written: nothing came for a while.
     let log = world.open();
-    while !world.file("index").exists() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    await_index(&world).await;
     drop(log);
     for missing in [&["tile"][..], &["index"], &["tile", "index"], &["tile/entries/001"], &["tile/0/000"]] {
         missing.iter().for_each(|name| remove(name));
@@ -160,9 +167,7 @@ async fn missing_tiles_and_index_are_made_anew() {
         let log = world.open();
         assert_eq!(files(&world.file("tile")), whole, "{missing:?}");
         assert!(log.inclusion(17, 1000).is_ok());
-        while !world.file("index").exists() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        await_index(&world).await;
         drop(log);
         assert!(check(world.path()).is_sound());
     }
