@@ -190,7 +190,7 @@ fn doctor_and_config_check_say_what_keeps_serve_from_starting_and_change_nothing
     for (name, wrong, what, word) in [
         ("party.key", foreign("party.key"), "store", "is sealed with key"),
         ("tacitly.db", vec![0xa5; 40_960], "store", "is damaged"),
-        ("log/segment", damaged("log/segment"), "log", "entry 0 is damaged"),
+        ("log/segment", damaged("log/segment"), "log", " is damaged"),
         ("identity.key", b"\0\0garbage".to_vec(), "files", "does not hold an Ed25519 private key"),
         ("identity.key", foreign("identity.key"), "log", "checkpoint"),
         ("party.toml", set("kernel = \"auto\"", "kernel = \"gpu\""), "config", "limits.kernel is auto or one of"),

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use support::{Pair, mobiles, setup, tacitly};
 use tacitly::attestation::commitment::{MAX_BASIS_BYTES, Salt, Subject, commit, opens};
 use tacitly::attestation::entry::{
-    Body, DatasetEntry, Erased, ErasureEntry, LeafHash, OpeningEntry, ResultEntry, SignedEntry,
+    Body, DatasetEntry, Erased, ErasureEntry, Kind, LeafHash, OpeningEntry, ResultEntry, SignedEntry,
 };
 use tacitly::chain::View;
 use tacitly::evidence::{check_basis, page};
@@ -79,6 +79,9 @@ fn is_sound(party: &Party) -> bool {
 fn alone() -> (tempfile::TempDir, Party) {
     let folder = tempfile::tempdir().unwrap();
     let party = Party::start(folder.path(), "bank", setup()).unwrap();
+    // What a daemon says of itself is on record before anything that a test takes back.
+    let says = |kind: Kind| entries(&party).iter().any(|entry| entry.entry().kind() == kind);
+    until(|| (says(Kind::Party) && says(Kind::Policy)).then_some(())).expect("the daemon says who it is");
     (folder, party)
 }
 
