@@ -169,10 +169,12 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // The signals come first: a terminal sends them to the commands that this one runs, too.
         tokio::select! {
-            ended = work => ended,
+            biased;
             _ = interrupt.recv() => Err(Failure::ended_by(Signal::INT)),
             _ = terminate.recv() => Err(Failure::ended_by(Signal::TERM)),
+            ended = work => ended,
         }
     });
     // A thread that waits for the reader of a pipe is not waited for.
