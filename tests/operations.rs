@@ -714,7 +714,7 @@ fn a_demo_that_is_interrupted_leaves_no_folder_and_no_daemon() {
     for (signal, code) in [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143)] {
         let folder = tempfile::tempdir().unwrap();
         let mut demo = Command::new(env!("CARGO_BIN_EXE_tacitly"));
-        demo.args(["demo", "--rows", "300000"]).env("TMPDIR", folder.path());
+        demo.args(["demo", "--rows", "100000"]).env("TMPDIR", folder.path());
         let mut demo = demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let parties = || {
             let begun = fs::read_dir(folder.path()).unwrap().next()?.unwrap().path();
@@ -731,6 +731,12 @@ fn a_demo_that_is_interrupted_leaves_no_folder_and_no_daemon() {
             Some([numbers[0]?, numbers[1]?])
         });
         let daemons = daemons.expect("both daemons hold their stores");
+        // In the midst of the job, for which a daemon that is asked to stop would wait.
+        let at_work = || {
+            let running = run(&begun.join("bank"), &["job", "list", "--state", "running", "--json"]).stdout;
+            serde_json::from_slice::<Vec<Value>>(&running).is_ok_and(|jobs| !jobs.is_empty()).then_some(())
+        };
+        until(at_work).expect("the job is at work");
         let demo_number = rustix::process::Pid::from_child(&demo);
         rustix::process::kill_process(demo_number, signal).unwrap();
         let ended = until(|| demo.try_wait().unwrap()).expect("the demo ends");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,23 @@ const SEED: u64 = 20_261_122;
 /// How long the demo waits for the other party to cosign the log.
 const COSIGNED_WITHIN: Duration = Duration::from_secs(5);
 
+/// A party that nobody needs any more when the demo is broken off: its daemon is not waited for then.
+struct Passing(Party);
+
+impl Deref for Passing {
+    type Target = Party;
+
+    fn deref(&self) -> &Party {
+        &self.0
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 impl Demo {
     pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
         let folder = tempfile::Builder::new().prefix("tacitly-demo-").tempdir()?;
@@ -45,9 +63,9 @@ impl Demo {
         // Ctrl-C is heard between these steps, and while a command runs.
         yield_now().await;
         let setup = Setup::of(std::env::current_exe()?);
-        let bank = Party::start(folder.path(), "bank", setup.clone())?;
+        let mut bank = Passing(Party::start(folder.path(), "bank", setup.clone())?);
         yield_now().await;
-        let shop = Party::start(folder.path(), "shop", setup)?;
+        let mut shop = Passing(Party::start(folder.path(), "shop", setup)?);
         yield_now().await;
         introduce(&bank, &shop)?;
         output.note(|| "two daemons, each with its own folder and certificate, linked by mutual TLS 1.3".to_owned());
@@ -99,7 +117,9 @@ impl Demo {
                 .join("\n")
             },
         )?;
-        drop((bank, shop));
+        for party in [&mut bank, &mut shop] {
+            party.0.stop();
+        }
         if self.keep {
             let kept = folder.keep();
             output.note(|| format!("kept in {}", kept.display()));

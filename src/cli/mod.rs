@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::yield_now;
 
 use crate::codes;
 use failure::Failure;
@@ -170,10 +171,19 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // A terminal sends its signals to the commands that this one runs, too: their end comes after the signal.
+        let work = async {
+            let ended = work.await;
+            if ended.is_err() {
+                yield_now().await;
+            }
+            ended
+        };
         tokio::select! {
-            ended = work => ended,
+            biased;
             _ = interrupt.recv() => Err(Failure::ended_by(Signal::INT)),
             _ = terminate.recv() => Err(Failure::ended_by(Signal::TERM)),
+            ended = work => ended,
         }
     });
     // A thread that waits for the reader of a pipe is not waited for.
