@@ -67,9 +67,11 @@ fn of_witnesses(asked: &Attestation, status: &control::StatusReply) -> Vec<Findi
     let (peers, outside) = (status.peers.len(), asked.witness.len());
     if asked.quorum > peers + outside {
         let text = format!(
-            "attestation.quorum asks {} parties to cosign our log, and {peers} peers and {outside} outside witnesses \
-             are there",
-            asked.quorum
+            "attestation.quorum asks {} parties to cosign our log, and there are {peers} peer{} and {outside} outside \
+             witness{}",
+            asked.quorum,
+            if peers == 1 { "" } else { "s" },
+            if outside == 1 { "" } else { "es" },
         );
         findings.push(Finding::warn("witnesses", text, "lower the quorum, or add peers or an [[attestation.witness]]"));
     }
