@@ -77,6 +77,27 @@ fn a_peer_without_a_rule_gets_nothing_and_is_told_whose_rule_for_what_is_missing
 }
 
 #[test]
+fn doctor_warns_of_a_quorum_that_nobody_can_make_and_of_a_mirror_that_is_no_peer() {
+    let pair = Pair::start();
+    let warnings = |quorum: &str, mirrors: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        command.args(["doctor", "--json", "--home"]).arg(&pair.bank.home);
+        command.env("TACITLY_ATTESTATION__QUORUM", quorum).env("TACITLY_ATTESTATION__MIRRORS", mirrors);
+        let found: Vec<serde_json::Value> = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let warned = found.into_iter().filter(|finding| finding["level"] == "warn");
+        warned.map(|finding| finding["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("1", "[\"shop\"]"), Vec::<String>::new());
+    assert_eq!(
+        warnings("5", "[\"nobody\"]"),
+        [
+            "attestation.quorum asks 5 parties to cosign our log, and there are 1 peer and 0 outside witnesses",
+            "attestation.mirrors names nobody, which is no peer here"
+        ]
+    );
+}
+
+#[test]
 fn a_rule_that_could_never_allow_anything_is_refused_and_a_rule_is_listed_in_words() {
     let mut pair = Pair::start();
     pair.datasets(&mobiles(0..3), &mobiles(0..3));

@@ -67,9 +67,11 @@ fn of_witnesses(asked: &Attestation, status: &control::StatusReply) -> Vec<Findi
     let (peers, outside) = (status.peers.len(), asked.witness.len());
     if asked.quorum > peers + outside {
         let text = format!(
-            "attestation.quorum asks {} parties to cosign our log, and {peers} peers and {outside} outside witnesses \
-             are there",
-            asked.quorum
+            "attestation.quorum asks {} parties to cosign our log, and there are {peers} peer{} and {outside} outside \
+             witness{}",
+            asked.quorum,
+            if peers == 1 { "" } else { "s" },
+            if outside == 1 { "" } else { "es" },
         );
         findings.push(Finding::warn("witnesses", text, "lower the quorum, or add peers or an [[attestation.witness]]"));
     }
@@ -85,7 +87,7 @@ fn of_witnesses(asked: &Attestation, status: &control::StatusReply) -> Vec<Findi
 fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
     let ours = env!("CARGO_PKG_VERSION");
     let mut findings = vec![if status.version == ours {
-        Finding::ok("daemon", format!("{} {ours} answers, {} jobs at work", status.party, status.running_jobs))
+        Finding::ok("daemon", format!("{} {ours} answers, {}", status.party, at_work(status.running_jobs)))
     } else {
         let text = format!("the daemon is {}, this command is {ours}", status.version);
         Finding::warn("daemon", text, "restart the daemon with the program that is installed now")
@@ -114,6 +116,10 @@ fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
         Finding::fail("link", format!("{}: {}", peer.party, peer.link_detail), mend)
     }));
     findings
+}
+
+fn at_work(jobs: u32) -> String {
+    if jobs == 1 { "1 job at work".to_owned() } else { format!("{jobs} jobs at work") }
 }
 
 /// Prints findings, and fails if any of them does.
