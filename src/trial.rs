@@ -17,7 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// What `timeout` exits with after it ended a command.
 const TIMED_OUT: i32 = 124;
 
-/// Ports that a system gives to nobody who does not ask for them by number: below the range of outgoing connections.
+/// Ports that a system, unless set up otherwise, gives to nobody who does not ask for them by number: they lie below
+/// those of outgoing connections.
 const PORTS: std::ops::Range<u32> = 12_000..32_000;
 /// How many of them lie between what two processes with neighbouring numbers try first.
 const PORTS_OF_A_PROCESS: u32 = 131;
@@ -340,8 +341,8 @@ pub fn until_within<T>(patience: Duration, mut ready: impl FnMut() -> Option<T>)
     }
 }
 
-/// A loopback address whose port is free: nobody listens there, the system gives it to no connection, and this process
-/// does not hand it out again. So it is still free when a daemon that was killed comes back to it.
+/// A loopback address where nobody listens. The system gives its port to no connection, and this process hands it out
+/// once: it is still free when a daemon that was killed comes back to it.
 ///
 /// # Errors
 /// If the system has none.

@@ -38,9 +38,9 @@ pub fn setup() -> Setup {
         .set("TACITLY_LOG__LEVEL", "debug")
 }
 
-/// For tests that wait until a peer counts as lost: a setup with times that they can wait for.
+/// For tests that wait until a peer counts as lost, whose connections are closed: a setup with a time to wait for.
 pub fn brisk() -> Setup {
-    setup().set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 0.2).set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 2)
+    setup().set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 2)
 }
 
 /// The program, for a process of its own that ends by [`COMMAND_LIMIT`] whatever becomes of its daemon. Without input.
