@@ -187,6 +187,10 @@ fn what_an_owner_should_know_about_a_registered_file_is_in_the_report() {
     assert!(fine && told.contains("note: the key was mobile=cn-mobile and is now phone=raw"), "{told}");
     assert!(told.contains("note: the rules stay as they were, for shop; `tacitly dataset deny ids PEER`"), "{told}");
 
+    let again = ["--key", "phone=raw", "--replace", "--allow", "shop"];
+    let (fine, told) = report("ids", "phone,n\n13800138000,1\n", &again);
+    assert!(fine && !told.contains("the rules stay"), "the shop's rule is a new one: {told}");
+
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
     let removed = command.args(["dataset", "remove", "useless", "--home"]).arg(&pair.bank.home).output().unwrap();
     let told = String::from_utf8(removed.stdout).unwrap();

@@ -48,7 +48,9 @@ impl Frame {
                     let there = schema.fields().len();
                     Failure::from(&Trouble::new(
                         DATASET_INPUT,
-                        format!("the frame, column {name:?}: there is no such column; it has {there}; check the spelling"),
+                        format!(
+                            "the frame, column {name:?}: there is no such column; it has {there}; check the spelling"
+                        ),
                     ))
                 })
             })

@@ -97,8 +97,8 @@ pub enum ChainError {
     },
     /// The log had more entries than are here, and not all of those missing can be had again.
     #[error(
-        "this log had {known} entries, {ours} are here, and the party's store does not have all that are missing. Nothing \
-         is appended, because that would be a fork. Put the newest copy of the log's folder in its place"
+        "this log had {known} entries, {ours} are here, and the party's store does not know where all that are missing \
+         stood. Nothing is appended, because that would be a fork. Put the newest copy of the log's folder in its place"
     )]
     Lost {
         /// How many entries it had at the least.

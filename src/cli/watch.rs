@@ -17,8 +17,8 @@ use crate::rpc::status;
 /// The job's own failure with its mend, if it did not end in `done`; [`codes::DAEMON_GONE`] if the daemon stopped before.
 pub(crate) async fn watch(daemon: &mut Daemon, id: &str, output: Output) -> Result<Job, Failure> {
     let lost = |error: Status, last: Option<&Job>| match status::code_of(&error) {
-        Some(code) if code != codes::DAEMON_GONE => error.into(),
-        _ => daemon_gone(id, last),
+        Some(codes::DAEMON_GONE) => daemon_gone(id, last),
+        _ => error.into(),
     };
     let asked = daemon.watch_job(JobRequest { job: id.to_owned() }).await;
     let mut updates = asked.map_err(|error| lost(error, None))?.into_inner();

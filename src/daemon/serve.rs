@@ -34,7 +34,7 @@ use crate::rpc::reflection;
 use crate::rpc::service::Service;
 use crate::session::Network;
 use crate::store::{FileSigner, Signer, Store, StoreError};
-use crate::transport::Grpc;
+use crate::transport::{Grpc, TlsIdentity};
 
 /// Items over which the kernel is measured at the start, for estimates.
 const MEASURED_ITEMS: usize = 512;
@@ -218,16 +218,19 @@ async fn run(
     mut asked: watch::Receiver<bool>,
     ready: oneshot::Sender<()>,
 ) -> Result<(), ServeError> {
-    // First of all: what follows leaves the party's name in the folder for good.
-    home::settle_identity(home)?;
-    let identity = home::identity(home)?;
-    if identity.party() != config.party {
-        let path = home.join(home::TLS_CERTIFICATE);
-        return Err(ServeError::WrongParty { path, found: identity.party(), expected: config.party });
+    let named = |identity: TlsIdentity| match identity.party() {
+        found if found == config.party => Ok(identity),
+        found => Err(ServeError::WrongParty { path: home.join(home::TLS_CERTIFICATE), found, expected: config.party }),
+    };
+    // First of all, as far as it can be read: what follows leaves the party's name in the folder for good.
+    if let Ok(identity) = home::identity(home) {
+        named(identity)?;
     }
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    home::settle_identity(home)?;
+    let identity = named(home::identity(home)?)?;
     let log = attestation::open_log(home, &config, signer.clone()).await?;
     let witness = attestation::open_witness(home, &config, signer.clone())?;
     let outside = config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect();
@@ -270,8 +273,11 @@ async fn run(
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
-    if let Err(error) = jobs.mend_log().await {
-        tracing::error!(%error, "what the log has lost is not in it again");
+    match jobs.mend_log().await {
+        // It takes nothing more, and says why whenever it is asked.
+        Err(error) if error.code == codes::LOG_OLD => {}
+        // Another entry would take the place of one that is missing.
+        mended => mended?,
     }
     // The log is held: nothing else is entered before it is known not to be an old copy.
     jobs.keep_witnessed();

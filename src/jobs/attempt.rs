@@ -266,12 +266,10 @@ impl Jobs {
         report: serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
-        let running = [State::Running.name()];
-        // The peer's receipt may end the job from here on, and takes what went over from the ledger.
-        let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
-        self.store.advance(job.id, &running, running[0], change).await?;
-        self.record_done(job, Some(&report)).await?;
         if terms.receives(job.peer) {
+            // The peer's receipt may end the job from here on, and takes what went over from the ledger.
+            self.note_report(job, &report, work).await?;
+            self.record_done(job, Some(&report)).await?;
             if terms.receives(self.settings.me) {
                 self.tell(job.peer, Ask::Ended(message::ended(job.id, State::Done, None)));
             }
@@ -280,14 +278,31 @@ impl Jobs {
             }
             return self.await_receipt(job, work).await;
         }
+        self.record_done(job, Some(&report)).await?;
         let bytes = self.store.get_checkpoint(job.id, Self::OUTCOME).await?;
         let bytes = bytes.ok_or_else(|| internal("a receiver's result is stored before it settles up"))?;
         let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
         let result = outcome.to_result(&bytes);
-        let done = self.store.finish(job.id, &running, State::Done.name(), JobChange::by("daemon"), result).await?;
+        let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
+        let done = self.store.finish(job.id, &[State::Running.name()], State::Done.name(), change, result).await?;
         tracing::info!(job = %job.id, "done");
         self.desk.bump();
         self.tell_ended(&done, None);
+        Ok(())
+    }
+
+    /// Notes in the ledger what went over in this attempt, once.
+    pub(super) async fn note_report(
+        &self,
+        job: &Job,
+        report: &serde_json::Value,
+        work: &Work,
+    ) -> Result<(), StoreError> {
+        if !work.is_reported() {
+            let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
+            self.store.advance(job.id, &[State::Running.name()], State::Running.name(), change).await?;
+            work.has_reported();
+        }
         Ok(())
     }
 

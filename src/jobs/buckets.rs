@@ -29,13 +29,12 @@ use super::outcome::Outcome;
 use super::plan::{self, Plan};
 use super::run::Gone;
 use super::sets::{Laid, Progress, Rows, Set};
-use super::state::State;
 use super::terms::Kind;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Rule;
 use crate::session::{Completed, Settle, Transcript};
-use crate::store::{Job, JobChange};
+use crate::store::Job;
 
 const PLAN: &str = "plan";
 const DONE: &str = ", done";
@@ -152,8 +151,7 @@ impl Jobs {
             "sent": side(&all.sent), "received": side(&all.received), "hint": hint, "buckets": buckets.count()
         });
         // The peer's receipt may end the job from the moment on at which our outcome is there: the report comes first.
-        let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
-        self.store.advance(job.id, &[State::Running.name()], State::Running.name(), change).await?;
+        self.note_report(job, &report, work).await?;
         if receives {
             let outcome = match terms.kind {
                 Kind::Cardinality => Outcome::Size(all.items),

@@ -167,8 +167,8 @@ impl Datasets {
         let format = json(&source.format)?;
         let stored = stored(new.name, source.path, format, &inspected, &spec)?;
         let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
-        for peer in peers {
-            self.store.set_rule(&dataset.name, peer, json(&Rule::default())?, None, by).await?;
+        for peer in &peers {
+            self.store.set_rule(&dataset.name, *peer, json(&Rule::default())?, None, by).await?;
         }
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         let mut told = report.to_string();
@@ -176,7 +176,7 @@ impl Datasets {
             told += &format!("\nwarning: {warning}");
         }
         if let Some(before) = before {
-            told += &self.what_stays(&before, &dataset).await?;
+            told += &self.what_stays(&before, &dataset, &peers).await?;
         }
         Ok((self.view(&dataset).await?, told))
     }
@@ -193,7 +193,7 @@ impl Datasets {
     }
 
     /// What the owner should know who replaces a dataset: rules stay, whatever the new file holds.
-    async fn what_stays(&self, before: &Dataset, now: &Dataset) -> Result<String, Trouble> {
+    async fn what_stays(&self, before: &Dataset, now: &Dataset, allowed: &[PartyId]) -> Result<String, Trouble> {
         let mut told = String::new();
         let key = |dataset: &Dataset| {
             let keys = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile));
@@ -203,8 +203,9 @@ impl Datasets {
             told += &format!("\nnote: the key was {} and is now {}", key(before), key(now));
         }
         let rules = self.store.rules(Some(&now.name)).await?;
-        if !rules.is_empty() {
-            let peers: Vec<_> = rules.iter().map(|rule| rule.peer.to_string()).collect();
+        let others = rules.iter().map(|rule| rule.peer).filter(|peer| !allowed.contains(peer));
+        let peers: Vec<String> = others.map(|peer| peer.to_string()).collect();
+        if !peers.is_empty() {
             told += &format!(
                 "\nnote: the rules stay as they were, for {}; `tacitly dataset deny {} PEER` takes one away",
                 peers.join(", "),

@@ -1,6 +1,7 @@
 //! The jobs at work in this process: where each stands, how to stop it, and what its peer said last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub(super) struct Work {
     pub(super) peer_ready: Arc<watch::Sender<Option<PeerReady>>>,
     /// The peer has stored its result while ours is still to come.
     pub(super) peer_done: Arc<watch::Sender<bool>>,
+    /// What went over in this attempt stands in the ledger.
+    reported: Arc<AtomicBool>,
     /// Ends the attempt that runs, without a word about why: whoever stops it says why in the ledger.
     pub(super) stop: CancellationToken,
     /// The attempt that runs; 0 while the job only waits.
@@ -109,6 +112,7 @@ impl Desk {
             course: Arc::default(),
             peer_ready: Arc::new(watch::Sender::new(None)),
             peer_done: Arc::new(watch::Sender::new(false)),
+            reported: Arc::default(),
             stop: CancellationToken::new(),
             attempt,
             until,
@@ -206,6 +210,16 @@ impl Desk {
 }
 
 impl Work {
+    /// Notes that what went over in this attempt stands in the ledger.
+    pub(super) fn has_reported(&self) {
+        self.reported.store(true, Ordering::Release);
+    }
+
+    /// Whether it does.
+    pub(super) fn is_reported(&self) -> bool {
+        self.reported.load(Ordering::Acquire)
+    }
+
     /// Shows a stage that has no numbers.
     pub(super) fn show(&self, words: &'static str) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Stage::Words(words);

@@ -19,21 +19,24 @@ impl Jobs {
     /// or trouble of the store; trouble of the log, and then the dataset is gone and its erasure goes on record at the
     /// next start.
     pub async fn remove_dataset(&self, name: &str, by: &str) -> Result<(), Trouble> {
-        let erased = {
-            // No fingerprint that the erasure would not name goes on record meanwhile.
-            let _recording = self.datasets.recording().await;
-            let subject = about_dataset(name);
-            let ids = self.store.fingerprints(name).await?.into_iter().map(|version| version.id);
-            let ids = ids.map(|id| Id::parse(&id)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-            // Another dataset that once had this name has another number in its entries.
-            let is_of = |body: &Body| matches!(body, Body::Dataset(said) if ids.contains(&said.dataset));
-            let targets = self.leaves_about(&subject, Kind::Dataset, is_of).await?;
-            let entries = self.erasures(&subject, &targets, Erased::Salts)?;
-            let erased = self.store.remove_dataset(name, by, entries).await?;
-            self.datasets.frames.forget(name);
-            erased
-        };
+        let erased = self.destroy_dataset(name, by).await?;
         self.enter_erasures(erased).await
+    }
+
+    /// Forgets a dataset. What is returned stands in the ledger and goes into the log next.
+    pub(super) async fn destroy_dataset(&self, name: &str, by: &str) -> Result<Vec<StoredEntry>, Trouble> {
+        // No fingerprint that the erasure would not name goes on record meanwhile.
+        let _recording = self.datasets.recording().await;
+        let subject = about_dataset(name);
+        let ids = self.store.fingerprints(name).await?.into_iter().map(|version| version.id);
+        let ids = ids.map(|id| Id::parse(&id)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        // Another dataset that once had this name has another number in its entries.
+        let is_of = |body: &Body| matches!(body, Body::Dataset(said) if ids.contains(&said.dataset));
+        let targets = self.leaves_about(&subject, Kind::Dataset, is_of).await?;
+        let entries = self.erasures(&subject, &targets, Erased::Salts)?;
+        let erased = self.store.remove_dataset(name, by, entries).await?;
+        self.datasets.frames.forget(name);
+        Ok(erased)
     }
 
     /// Wipes the result of a job that is over, and the salt under the commitment to it; the ledger keeps that it was, and
@@ -60,7 +63,8 @@ impl Jobs {
         self.view(&job)
     }
 
-    /// The entries of a kind that stand in our log about something, oldest first.
+    /// The entries of a kind about something, for our log, oldest first. Those that the ledger does not know to stand there
+    /// are among them: they may, or may yet.
     async fn leaves_about(
         &self,
         subject: &str,
@@ -70,7 +74,7 @@ impl Jobs {
         let mut leaves = Vec::new();
         for stored in self.store.entries(subject, kind.as_str(), self.log.origin()).await?.into_iter().rev() {
             let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
-            if stored.log_index.is_some() && is_meant(entry.entry().body()) {
+            if is_meant(entry.entry().body()) {
                 leaves.push(entry.leaf());
             }
         }
@@ -87,7 +91,7 @@ impl Jobs {
         targets.chunks(MAX_ITEMS).map(entry).collect()
     }
 
-    async fn enter_erasures(&self, erased: Vec<StoredEntry>) -> Result<(), Trouble> {
+    pub(super) async fn enter_erasures(&self, erased: Vec<StoredEntry>) -> Result<(), Trouble> {
         for stored in erased {
             self.logged(stored).await?;
         }

@@ -180,13 +180,20 @@ impl Jobs {
 
     /// Forgets a frame, unless a job that is not over uses it.
     pub(super) async fn forget_frame(&self, name: &str) -> Result<(), Trouble> {
-        match self.remove_dataset(name, "daemon").await {
+        match self.destroy_dataset(name, "daemon").await {
+            Ok(erased) => {
+                // A log that takes nothing keeps no daemon from starting and no program from working.
+                if let Err(error) = self.enter_erasures(erased).await {
+                    tracing::warn!(frame = name, %error, "that a frame was forgotten goes on record at the next start");
+                }
+                Ok(())
+            }
             Err(trouble) if trouble.code == codes::DATASET_UNKNOWN => {
                 self.datasets.frames.forget(name);
                 Ok(())
             }
             Err(trouble) if trouble.code == codes::DATASET_IN_USE => Ok(()),
-            removed => removed,
+            Err(trouble) => Err(trouble),
         }
     }
 

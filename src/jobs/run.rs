@@ -401,8 +401,7 @@ impl Jobs {
         let change = JobChange::by(job.peer.as_str());
         // Our own side may be a moment behind: what it has to say of the session goes on record first.
         for _ in 0..RECEIPT_TRIES {
-            let at_work = self.desk.find(job.id).is_some_and(|work| work.attempt > 0);
-            if !at_work || self.store.job(job.id).await?.transcripts.is_some() {
+            if self.desk.find(job.id).is_none_or(|work| work.attempt == 0 || work.is_reported()) {
                 break;
             }
             tokio::time::sleep(RECEIPT_PAUSE).await;
