@@ -5,14 +5,11 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Pair, setup, tacitly};
+use support::{Pair, init, run, setup, tacitly};
 use tacitly::trial::{Party, until};
-fn run(home: &Path, words: &[&str]) -> Output {
-    tacitly().args(words).arg("--home").arg(home).output().unwrap()
-}
 
 /// What a command prints as JSON, and whether it succeeded.
 fn findings(home: &Path, words: &[&str]) -> (Vec<Value>, bool) {
@@ -23,12 +20,6 @@ fn findings(home: &Path, words: &[&str]) -> (Vec<Value>, bool) {
 
 fn of_level<'a>(findings: &'a [Value], level: &str) -> Vec<&'a Value> {
     findings.iter().filter(|finding| finding["level"] == level).collect()
-}
-
-fn init(folder: &Path) -> std::path::PathBuf {
-    let home = folder.join("bank");
-    assert!(run(&home, &["init", "bank"]).status.success());
-    home
 }
 
 #[test]

@@ -7,24 +7,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use serde_json::Value;
 use support::liar::Script;
 use support::stage::Stage;
-use support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
+use support::{Pair, brisk, init, mobiles, numbers, run, semi_join, setup, tacitly};
 use tacitly::trial::{Party, await_link, free_address, until};
-
-fn run(home: &Path, words: &[&str]) -> Output {
-    tacitly().args(words).arg("--home").arg(home).output().unwrap()
-}
-
-fn init(folder: &Path) -> std::path::PathBuf {
-    let home = folder.join("bank");
-    assert!(run(&home, &["init", "bank"]).status.success());
-    home
-}
 
 #[test]
 fn an_invitation_is_read_from_standard_input_so_that_no_list_of_processes_shows_it() {

@@ -187,7 +187,7 @@ impl Log {
 
     /// Takes in that the log had `known` entries, and that what is missing cannot be had again. Nothing is appended from
     /// then on.
-    pub fn is_lost(&self, known: u64) -> ChainError {
+    pub fn refuse_as_lost(&self, known: u64) -> ChainError {
         let refused = ChainError::Lost { known, ours: self.head().size };
         self.refuse(&refused);
         refused

@@ -301,7 +301,7 @@ impl Jobs {
         if !work.is_reported() {
             let change = JobChange { transcripts: Some(report.clone()), ..JobChange::by("daemon") };
             self.store.advance(job.id, &[State::Running.name()], State::Running.name(), change).await?;
-            work.has_reported();
+            work.note_reported();
         }
         Ok(())
     }

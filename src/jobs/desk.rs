@@ -211,7 +211,7 @@ impl Desk {
 
 impl Work {
     /// Notes that what went over in this attempt stands in the ledger.
-    pub(super) fn has_reported(&self) {
+    pub(super) fn note_reported(&self) {
         self.reported.store(true, Ordering::Release);
     }
 

@@ -112,7 +112,7 @@ impl Jobs {
                 continue;
             }
             if *stood_at != next {
-                return Err(self.log.is_lost(known).into());
+                return Err(self.log.refuse_as_lost(known).into());
             }
             next += 1;
         }

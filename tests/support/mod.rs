@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,6 +48,18 @@ pub fn tacitly() -> Command {
     let mut command = Command::new("timeout");
     command.arg(COMMAND_LIMIT.as_secs().to_string()).arg(env!("CARGO_BIN_EXE_tacitly")).stdin(Stdio::null());
     command
+}
+
+/// Runs a command on a party's folder.
+pub fn run(home: &Path, words: &[&str]) -> Output {
+    tacitly().args(words).arg("--home").arg(home).output().unwrap()
+}
+
+/// The folder of a party that no daemon serves yet.
+pub fn init(folder: &Path) -> PathBuf {
+    let home = folder.join("bank");
+    assert!(run(&home, &["init", "bank"]).status.success());
+    home
 }
 
 impl Pair {
