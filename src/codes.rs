@@ -36,6 +36,8 @@ codes! {
         "Do not repeat the job before the peer has explained itself; the violation, round and place are in the job.";
     DEADLINE "deadline" "The job took longer than it may."
         "Raise limits.job_deadline_hours in party.toml, or find out from `tacitly job list` which stage stood still.";
+    LEFT_OUT "left-out" "The other parties finished the job without this one, which they could not reach in time."
+        "Check this daemon and its links; the others may submit the job again.";
     CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";
     REFUSED_NO_RULE "refused-no-rule" "The owner of the dataset has given this peer no rule; without one everything is refused."
         "The dataset's owner runs `tacitly dataset allow` with the names in the text.";

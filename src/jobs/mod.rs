@@ -41,6 +41,7 @@ mod fingerprints;
 mod frames;
 mod inbox;
 mod links;
+mod machine;
 mod meet;
 mod message;
 mod mirrors;

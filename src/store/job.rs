@@ -171,6 +171,21 @@ pub struct JobChange {
     pub failure: Option<Failure>,
 }
 
+/// A party's word that it takes part: its signature under the terms and under what it adds to them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// What the party adds, such as a public key for this job; often nothing. Its kind reads it.
+    pub contribution: Vec<u8>,
+    /// The signature, under the hash of the terms and the digest of the contribution.
+    pub signature: Signature,
+}
+
+impl fmt::Debug for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consent({} bytes, {})", self.contribution.len(), self.signature)
+    }
+}
+
 /// With what a job ends.
 #[derive(Clone, Copy, Debug)]
 pub enum JobResult<'a> {

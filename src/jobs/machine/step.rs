@@ -1,0 +1,188 @@
+//! One step of a job: the state as it changes, and the effects in their order.
+
+use std::collections::BTreeMap;
+
+use tacitly_core::PartyId;
+
+use super::super::state::State;
+use super::effect::{Effect, Message, Pause, Write};
+use super::job::{Activity, Decision, Job, Standing};
+use crate::codes::{self, Trouble};
+use crate::store::Signature;
+
+/// A step that is being made.
+pub(super) struct Step {
+    pub(super) job: Job,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Step {
+    pub(super) fn of(job: Job) -> Self {
+        Self { job, effects: Vec::new() }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.job.ledger.state.is_over()
+    }
+
+    pub(super) fn is(&self, state: State) -> bool {
+        self.job.ledger.state == state
+    }
+
+    /// Whether attempts may begin.
+    pub(super) fn may_run(&self) -> bool {
+        matches!(self.job.ledger.state, State::Approved | State::Running)
+    }
+
+    /// Changes a row, here and in the ledger.
+    pub(super) fn write(&mut self, write: Write) {
+        let ledger = &mut self.job.ledger;
+        match &write {
+            Write::State { state, failure, .. } | Write::End { state, failure, .. } => {
+                ledger.state = *state;
+                ledger.failure.clone_from(failure);
+            }
+            Write::Attempt(attempt) => ledger.attempt = *attempt,
+            Write::Consent { party, consent } => {
+                if let Some(member) = ledger.parties.get_mut(party) {
+                    member.decision = Decision::Signed(consent.clone());
+                }
+            }
+            Write::Refused { party } => {
+                if let Some(member) = ledger.parties.get_mut(party) {
+                    (member.decision, member.left_out) = (Decision::Refused, true);
+                }
+            }
+            Write::LeftOut { party } => {
+                if let Some(member) = ledger.parties.get_mut(party) {
+                    member.left_out = true;
+                }
+            }
+            Write::Receipt { party, receipt } => {
+                if let Some(member) = ledger.parties.get_mut(party) {
+                    member.receipt = Some(*receipt);
+                }
+            }
+        }
+        self.effects.push(Effect::Write(write));
+    }
+
+    pub(super) fn state(&mut self, state: State, failure: Option<Trouble>, by: &str) {
+        self.write(Write::State { state, failure, by: by.to_owned() });
+    }
+
+    pub(super) fn tell(&mut self, to: PartyId, message: Message) {
+        self.effects.push(Effect::Tell { to, message });
+    }
+
+    /// Says how the job stands: a member to the leader, the leader to every member.
+    pub(super) fn tell_standing(&mut self) {
+        let ledger = &self.job.ledger;
+        let to: Vec<PartyId> = if ledger.leads() {
+            // Who has not decided hears the terms first, and then only that there is nothing to decide any more.
+            let hears = |party: &PartyId| match ledger.parties[party].decision {
+                Decision::Signed(_) => true,
+                Decision::Open => ledger.state.is_over(),
+                Decision::Refused => false,
+            };
+            ledger.others().filter(hears).collect()
+        } else {
+            vec![ledger.leader]
+        };
+        to.into_iter().for_each(|to| self.tell(to, Message::Standing));
+    }
+
+    pub(super) fn wake(&mut self, after: Pause) {
+        self.effects.push(Effect::Wake { turn: self.job.work.turn, after });
+    }
+
+    /// Begins another activity. Timers of the one before no longer count; its place and its task go with it unless the
+    /// next one holds them, too.
+    pub(super) fn enter(&mut self, activity: Activity) {
+        let (held, computed) = (self.job.holds_place(), self.job.computing().is_some());
+        let queued = matches!(self.job.work.activity, Activity::Queued { .. });
+        self.job.work.activity = activity;
+        self.job.work.turn += 1;
+        if computed && self.job.computing().is_none() {
+            self.effects.push(Effect::StopTask);
+        }
+        if (held || queued) && !self.job.holds_place() {
+            self.effects.push(Effect::LeavePlace);
+        }
+    }
+
+    /// Ends the job here without a result, and tells the others.
+    pub(super) fn end(&mut self, state: State, why: Trouble, by: &str) {
+        if self.is_over() {
+            return;
+        }
+        self.enter(Activity::Idle);
+        self.write(Write::End { state, failure: Some(why), by: by.to_owned() });
+        self.effects.push(Effect::RecordEnd);
+        self.tell_standing();
+    }
+
+    /// Waits for a person or a peer: somebody was lost.
+    pub(super) fn suspend(&mut self, why: Trouble, by: &str) {
+        if self.is_over() || self.is(State::Suspended) {
+            return;
+        }
+        self.enter(Activity::Idle);
+        self.job.work.computed = false;
+        self.state(State::Suspended, Some(why), by);
+        self.tell_standing();
+    }
+
+    /// The one way to `done`: every receiver that is not left out has said that its result is stored, we among them.
+    pub(super) fn end_if_complete(&mut self, by: &str) {
+        let ledger = &self.job.ledger;
+        let me = &ledger.parties[&ledger.me];
+        let ours_is_missing = me.receipt.is_none() && (me.receives || me.left_out);
+        if self.is_over() || ours_is_missing || !ledger.is_complete() {
+            return;
+        }
+        self.enter(Activity::Idle);
+        if self.job.ledger.leads() {
+            let undecided = |party: &PartyId| self.job.ledger.parties[party].decision == Decision::Open;
+            let late: Vec<PartyId> = self.job.ledger.others().filter(undecided).collect();
+            late.into_iter().for_each(|party| self.write(Write::LeftOut { party }));
+        }
+        self.write(Write::End { state: State::Done, failure: None, by: by.to_owned() });
+        self.tell_standing();
+    }
+
+    /// Takes receipts over that are new here. Returns whether there were any.
+    pub(super) fn add_receipts(&mut self, receipts: &BTreeMap<PartyId, Signature>) -> bool {
+        let new: Vec<(PartyId, Signature)> = receipts
+            .iter()
+            .filter(|(party, _)| **party != self.job.ledger.me)
+            .filter(|(party, _)| {
+                let member = self.job.ledger.parties.get(party);
+                member.is_some_and(|member| member.receives && member.receipt.is_none())
+            })
+            .map(|(party, receipt)| (*party, *receipt))
+            .collect();
+        for (party, receipt) in &new {
+            self.write(Write::Receipt { party: *party, receipt: *receipt });
+        }
+        !new.is_empty()
+    }
+
+    /// Answers whoever asked; `free` says whether we could take a place.
+    pub(super) fn answer(&mut self, free: bool) {
+        self.effects.push(Effect::Answer { free });
+    }
+
+    /// What another party's end of the job means for ours.
+    pub(super) fn follow_end(&mut self, from: PartyId, standing: &Standing) {
+        let why = standing.failure.clone().unwrap_or_else(|| {
+            Trouble::new(codes::PEER_FAILED, format!("{from} ended the job without a reason")).with(from)
+        });
+        let state = match standing.state {
+            State::Cancelled => State::Cancelled,
+            State::Refused if self.is(State::Proposed) => State::Refused,
+            _ => State::Failed,
+        };
+        self.end(state, why, from.as_str());
+    }
+}
