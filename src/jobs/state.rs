@@ -63,7 +63,8 @@ impl State {
                 (Self::Failed, "the daemon: our rule has changed, or the peer does not know the job"),
             ],
             Self::Approved => &[
-                (Self::Running, "the daemons: both begin to read their data"),
+                (Self::Running, "the daemons: everybody begins to read its data"),
+                (Self::Suspended, "the daemon: a party is lost"),
                 (Self::Cancelled, "either side"),
                 (Self::Failed, "the daemon: data, rule or peer"),
             ],

@@ -22,20 +22,6 @@ pub struct JobId(Ulid);
 #[error("a job id is a ULID: 26 characters of 0-9 and A-Z without I, L, O and U")]
 pub struct MalformedJobId;
 
-/// Who asked for a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// We did.
-    Proposer,
-    /// The peer did.
-    Approver,
-}
-
-/// The text is not a [`Role`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a role is \"proposer\" or \"approver\"")]
-pub struct MalformedRole;
-
 /// A line of the ledger. It holds no secret; those are read by their own methods of the store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -43,24 +29,18 @@ pub struct Job {
     pub id: JobId,
     /// What is computed, such as `intersect`.
     pub kind: String,
-    /// Who asked for it.
-    pub role: Role,
-    /// With whom.
-    pub peer: PartyId,
-    /// Our dataset, once chosen.
+    /// Who asked for it, and leads it.
+    pub leader: PartyId,
+    /// Its parties, by name; we are among them.
+    pub parties: Vec<JobParty>,
+    /// Our dataset, if it takes one.
     pub dataset: Option<String>,
-    /// The peer's name for its dataset.
-    pub peer_dataset: Option<String>,
     /// Where it stands; what the states are is not the store's to say.
     pub state: String,
     /// What was agreed; never changes.
     pub terms: Terms,
     /// The hash of the terms.
     pub terms_hash: TermsHash,
-    /// Our signature on the terms.
-    pub our_signature: Option<Signature>,
-    /// The peer's signature on the terms.
-    pub their_signature: Option<Signature>,
     /// What makes submitting it again harmless.
     pub request_key: Option<String>,
     /// How many items we bring.
@@ -85,6 +65,47 @@ pub struct Job {
     pub purged_at: Option<Timestamp>,
 }
 
+/// One party of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobParty {
+    /// Its name.
+    pub party: PartyId,
+    /// Its own name for the dataset that it brings, if it brings one.
+    pub dataset: Option<String>,
+    /// Whether it receives a result.
+    pub receives: bool,
+    /// What it has decided about the terms.
+    pub decision: Decision,
+    /// The job goes on without it.
+    pub left_out: bool,
+    /// Its word that its result is stored.
+    pub receipt: Option<Signature>,
+}
+
+/// What a party has decided about the terms of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing yet, as far as we know.
+    Open,
+    /// It takes part.
+    Signed(Box<Consent>),
+    /// It does not.
+    Refused,
+}
+
+/// What changes of one party of a job; what is `None` or false stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartyChange {
+    /// Whose.
+    pub party: PartyId,
+    /// What it has decided.
+    pub decision: Option<Decision>,
+    /// The job goes on without it from now on.
+    pub left_out: bool,
+    /// Its word that its result is stored.
+    pub receipt: Option<Signature>,
+}
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -101,32 +122,24 @@ pub struct Failure {
 /// A job to note. `state`, `kind` and the like are the caller's words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {
-    /// Its name; the proposer draws it.
+    /// Its name; the leader draws it.
     pub id: JobId,
     /// What is computed.
     pub kind: String,
-    /// Who asked for it.
-    pub role: Role,
-    /// With whom.
-    pub peer: PartyId,
-    /// Our dataset, if it is chosen.
+    /// Who asked for it, and leads it.
+    pub leader: PartyId,
+    /// Its parties, we among them.
+    pub parties: Vec<JobParty>,
+    /// Our dataset, if it takes one that we have.
     pub dataset: Option<String>,
-    /// The peer's name for its dataset.
-    pub peer_dataset: Option<String>,
     /// Its first state.
     pub state: String,
     /// What is agreed.
     pub terms: Terms,
-    /// Our signature on the terms.
-    pub our_signature: Option<Signature>,
-    /// The peer's signature on the terms.
-    pub their_signature: Option<Signature>,
+    /// Why its first state is not as it should be.
+    pub failure: Option<Failure>,
     /// What makes submitting it again harmless: our own applications' choice, never a peer's.
     pub request_key: Option<String>,
-    /// How many items we bring, if that is known.
-    pub our_items: Option<u64>,
-    /// How many items the peer brings, if that is known.
-    pub their_items: Option<u64>,
     /// Whom the audit trail names.
     pub by: String,
 }
@@ -147,20 +160,14 @@ pub struct JobChange {
     pub by: String,
     /// What else the audit trail says.
     pub note: Value,
-    /// Our dataset.
-    pub dataset: Option<String>,
-    /// Our signature on the terms.
-    pub our_signature: Option<Signature>,
-    /// The peer's signature on the terms.
-    pub their_signature: Option<Signature>,
+    /// What changes of its parties, in this order.
+    pub parties: Vec<PartyChange>,
     /// How many items we bring.
     pub our_items: Option<u64>,
     /// How many items the peer brings.
     pub their_items: Option<u64>,
     /// How often the job was started.
     pub attempt: Option<u32>,
-    /// The attempt that the change is about; once another one has begun, it does not apply.
-    pub of_attempt: Option<u32>,
     /// The seed, sealed and kept until the job ends. A job gets one, once.
     pub seed: Option<Seed>,
     /// A label and bytes, sealed and kept until the job ends, in place of those with the same label.
@@ -250,17 +257,42 @@ impl JobChange {
         Self {
             by: by.into(),
             note: Value::Null,
-            dataset: None,
-            our_signature: None,
-            their_signature: None,
+            parties: Vec::new(),
             our_items: None,
             their_items: None,
             attempt: None,
-            of_attempt: None,
             seed: None,
             checkpoint: None,
             transcripts: None,
             failure: None,
+        }
+    }
+}
+
+impl Job {
+    /// One of its parties.
+    #[must_use]
+    pub fn party(&self, party: PartyId) -> Option<&JobParty> {
+        self.parties.iter().find(|one| one.party == party)
+    }
+}
+
+impl PartyChange {
+    /// A change of this party that changes nothing yet.
+    #[must_use]
+    pub fn of(party: PartyId) -> Self {
+        Self { party, decision: None, left_out: false, receipt: None }
+    }
+}
+
+impl Decision {
+    /// Its name in the ledger.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Signed(_) => "signed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -308,27 +340,6 @@ impl fmt::Display for JobId {
 impl fmt::Debug for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-impl FromStr for Role {
-    type Err = MalformedRole;
-
-    fn from_str(text: &str) -> Result<Self, MalformedRole> {
-        match text {
-            "proposer" => Ok(Self::Proposer),
-            "approver" => Ok(Self::Approver),
-            _ => Err(MalformedRole),
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Proposer => "proposer",
-            Self::Approver => "approver",
-        })
     }
 }
 

@@ -8,15 +8,15 @@ use super::database::Write;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
 use super::secrets::Purpose;
 use super::{
-    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, NewEntry, NewEvent, NewJob, Role, Sealer, Store,
-    StoreError, StoredEntry,
+    Consent, Created, Decision, Failure, Job, JobChange, JobFilter, JobId, JobParty, JobResult, NewEntry, NewEvent,
+    NewJob, Sealer, Store, StoreError, StoredEntry,
 };
 
 /// The most jobs listed at once when the caller names no limit.
 const PAGE: u32 = 1000;
 
 impl Store {
-    /// Notes a job. The same request come again (same request key or same id, with the same terms, peer and role) is
+    /// Notes a job. The same request come again (same request key or same id, with the same terms and leader) is
     /// answered with the job it made the first time.
     ///
     /// # Errors
@@ -25,10 +25,10 @@ impl Store {
     /// counts beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
     pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
         let mut write = self.begin().await?;
-        let same = |found: &Job| (found.terms_hash, found.peer, found.role) == (job.terms.hash(), job.peer, job.role);
+        let same = |found: &Job| (found.terms_hash, found.leader) == (job.terms.hash(), job.leader);
         if let Some(key) = &job.request_key {
             let query = statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.clone());
-            if let Some(found) = write.row(query).await?.as_ref().map(read).transpose()? {
+            if let Some(found) = write.job_of(query).await? {
                 return if same(&found) {
                     Ok(Created::Existing(found))
                 } else {
@@ -36,11 +36,10 @@ impl Store {
                 };
             }
         }
-        if let Some(found) = write.row(by_id(job.id)).await?.as_ref().map(read).transpose()? {
+        if let Some(found) = write.job_of(by_id(job.id)).await? {
             let again = same(&found) && found.request_key == job.request_key;
             return if again { Ok(Created::Existing(found)) } else { Err(StoreError::already_exists("job", job.id)) };
         }
-        write.require_peer(job.peer).await?;
         if let Some(dataset) = &job.dataset {
             write.require_dataset(dataset).await?;
         }
@@ -48,23 +47,26 @@ impl Store {
         let job = noted(job, &write);
         // What never changes goes in here, the rest by the one statement that every change goes through.
         let query = statement(
-            "INSERT INTO jobs (id, kind, role, peer, peer_dataset, terms, terms_hash, request_key, created_at,
-                state, attempt, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 0, $9)",
+            "INSERT INTO jobs (id, kind, leader, dataset, terms, terms_hash, request_key, created_at, state, attempt,
+                updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 0, $8)",
         )
         .bind(job.id.to_string())
         .bind(job.kind.clone())
-        .bind(job.role.to_string())
-        .bind(job.peer.to_string())
-        .bind(job.peer_dataset.clone())
+        .bind(job.leader.to_string())
+        .bind(job.dataset.clone())
         .bind(job.terms.canonical())
         .bind(hash_text(job.terms_hash))
         .bind(job.request_key.clone())
         .bind(moment(job.created_at));
         write.run(query).await?;
         write.update_job(&job, "").await?;
+        for party in &job.parties {
+            write.put_party(job.id, party).await?;
+        }
+        let parties: Vec<PartyId> = job.parties.iter().map(|party| party.party).collect();
         let detail = json!({
-            "kind": job.kind, "role": job.role.to_string(), "peer": job.peer, "dataset": job.dataset,
+            "kind": job.kind, "leader": job.leader, "parties": parties, "dataset": job.dataset,
             "state": job.state, "terms": hash_text(job.terms_hash),
         });
         write.append(NewEvent { job: Some(job.id), actor: by, kind: "job-created".to_owned(), detail }).await?;
@@ -77,8 +79,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn job(&self, id: JobId) -> Result<Job, StoreError> {
-        let row = self.row(by_id(id)).await?;
-        read(&row.ok_or_else(|| StoreError::not_found("job", id))?)
+        let row = self.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
+        self.with_parties(&row).await
+    }
+
+    async fn with_parties(&self, row: &Row) -> Result<Job, StoreError> {
+        let mut job = read(row)?;
+        job.parties = self.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;
+        Ok(job)
+    }
+
+    async fn all_with_parties(&self, query: Statement) -> Result<Vec<Job>, StoreError> {
+        let mut jobs = Vec::new();
+        for row in self.rows(query).await? {
+            jobs.push(self.with_parties(&row).await?);
+        }
+        Ok(jobs)
     }
 
     /// The job that a request key made, if any: asked before a request whose terms hold anything fresh is made anew.
@@ -86,8 +102,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn job_by_request_key(&self, key: &str) -> Result<Option<Job>, StoreError> {
-        let row = self.row(statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.to_owned())).await?;
-        row.as_ref().map(read).transpose()
+        let query = statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.to_owned());
+        Ok(self.all_with_parties(query).await?.pop())
     }
 
     /// Lists jobs, newest first; a thousand of them if the filter has no limit.
@@ -95,15 +111,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-        let sql = "SELECT * FROM jobs WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR peer = $2)
-            AND ($3 IS NULL OR dataset = $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
+        let sql = "SELECT * FROM jobs WHERE ($1 IS NULL OR state = $1)
+            AND ($2 IS NULL OR id IN (SELECT job FROM job_parties WHERE party = $2)) AND ($3 IS NULL OR dataset = $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
         let query = statement(sql)
             .bind(filter.state.clone())
             .bind(text_optional(filter.peer))
             .bind(filter.dataset.clone())
             .bind(text_optional(filter.before))
             .bind(i64::from(filter.limit.unwrap_or(PAGE)));
-        self.rows(query).await?.iter().map(read).collect()
+        self.all_with_parties(query).await
     }
 
     /// All jobs that have not ended, oldest first: what a daemon takes up again when it starts.
@@ -112,7 +128,7 @@ impl Store {
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn unfinished(&self) -> Result<Vec<Job>, StoreError> {
         let sql = "SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id";
-        self.rows(statement(sql)).await?.iter().map(read).collect()
+        self.all_with_parties(statement(sql)).await
     }
 
     /// How many jobs there are in each state.
@@ -124,25 +140,25 @@ impl Store {
         rows.iter().map(|row| Ok((row.get("state")?, row.count("jobs")?))).collect()
     }
 
-    /// How many jobs with `peer` were written down since a moment: those of one dataset of ours, or those in which our
-    /// part is `role`, if given.
+    /// How many jobs with `party` were written down since a moment: those of one dataset of ours, or those that it leads.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn jobs_since(
         &self,
         since: Timestamp,
-        peer: PartyId,
+        party: PartyId,
         dataset: Option<&str>,
-        role: Option<Role>,
+        led: bool,
     ) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) AS jobs FROM jobs WHERE peer = $1 AND created_at > $2
-            AND ($3 IS NULL OR dataset = $3) AND ($4 IS NULL OR role = $4)";
+        let sql = "SELECT count(*) AS jobs FROM jobs WHERE created_at > $2
+            AND id IN (SELECT job FROM job_parties WHERE party = $1)
+            AND ($3 IS NULL OR dataset = $3) AND (NOT $4 OR leader = $1)";
         let query = statement(sql)
-            .bind(peer.to_string())
+            .bind(party.to_string())
             .bind(moment(since))
             .bind(dataset.map(str::to_owned))
-            .bind(text_optional(role));
+            .bind(led);
         match self.rows(query).await?.first() {
             Some(row) => row.count("jobs"),
             None => Ok(0),
@@ -153,8 +169,8 @@ impl Store {
     /// and the line in the audit trail, in one transaction. Of two that race for a state, one wins.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the job is in another state or attempt, or has ended; [`StoreError::NotFound`] for an
-    /// unknown job or dataset; [`StoreError::SeedExists`] for a second seed; [`StoreError::Invalid`] for a checkpoint label or
+    /// [`StoreError::Conflict`] if the job is in another state, or has ended; [`StoreError::NotFound`] for an unknown job;
+    /// [`StoreError::SeedExists`] for a second seed; [`StoreError::Invalid`] for a checkpoint label or
     /// count beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
     pub async fn advance(&self, id: JobId, from: &[&str], to: &str, change: JobChange) -> Result<Job, StoreError> {
         let sealer = self.sealer.read().await;
@@ -226,8 +242,7 @@ impl Store {
         entries: Vec<NewEntry>,
     ) -> Result<(Job, Vec<StoredEntry>), StoreError> {
         let mut write = self.begin().await?;
-        let row = write.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
-        let mut job = read(&row)?;
+        let mut job = write.job_of(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
         if job.finished_at.is_none() {
             return Err(StoreError::Conflict { job: id, found: job.state });
         }
@@ -248,10 +263,42 @@ impl Store {
 }
 
 impl Write {
+    /// The job that a query finds.
+    async fn job_of(&mut self, query: Statement) -> Result<Option<Job>, StoreError> {
+        let Some(row) = self.row(query).await? else { return Ok(None) };
+        let mut job = read(&row)?;
+        job.parties = self.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;
+        Ok(Some(job))
+    }
+
+    /// Writes a party of a job, in place of what was there of it.
+    async fn put_party(&mut self, job: JobId, party: &JobParty) -> Result<(), StoreError> {
+        let sql = "INSERT INTO job_parties (job, party, dataset, receives, decision, contribution, signature, left_out,
+                receipt)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (job, party) DO UPDATE SET decision = excluded.decision, contribution = excluded.contribution,
+                signature = excluded.signature, left_out = excluded.left_out, receipt = excluded.receipt";
+        let consent = match &party.decision {
+            Decision::Signed(consent) => Some(consent),
+            Decision::Open | Decision::Refused => None,
+        };
+        let query = statement(sql)
+            .bind(job.to_string())
+            .bind(party.party.to_string())
+            .bind(party.dataset.clone())
+            .bind(party.receives)
+            .bind(party.decision.name())
+            .bind(consent.map(|consent| consent.contribution.clone()))
+            .bind(consent.map(|consent| consent.signature.to_string()))
+            .bind(party.left_out)
+            .bind(text_optional(party.receipt));
+        self.run(query).await?;
+        Ok(())
+    }
+
     /// The job, if it has not ended.
     pub(crate) async fn require_open(&mut self, id: JobId) -> Result<Job, StoreError> {
-        let row = self.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
-        let job = read(&row)?;
+        let job = self.job_of(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
         if job.finished_at.is_some() { Err(StoreError::Conflict { job: id, found: job.state }) } else { Ok(job) }
     }
 
@@ -265,7 +312,7 @@ impl Write {
     /// Refuses while jobs that have not ended use a peer or a dataset of ours.
     pub(crate) async fn refuse_in_use(&mut self, what: &'static str, name: &str) -> Result<(), StoreError> {
         let sql = "SELECT id FROM jobs WHERE finished_at IS NULL
-            AND (($1 = 'peer' AND peer = $2) OR ($1 = 'dataset' AND dataset = $2)) ORDER BY id LIMIT 5";
+            AND (($1 = 'peer' AND id IN (SELECT job FROM job_parties WHERE party = $2)) OR ($1 = 'dataset' AND dataset = $2)) ORDER BY id LIMIT 5";
         let rows = self.rows(statement(sql).bind(what).bind(name.to_owned())).await?;
         let jobs = rows.iter().map(|row| row.parse("id")).collect::<Result<Vec<_>, _>>()?;
         if jobs.is_empty() { Ok(()) } else { Err(StoreError::InUse { what, name: name.to_owned(), jobs }) }
@@ -279,10 +326,6 @@ impl Write {
         to: &str,
         change: JobChange,
     ) -> Result<(), StoreError> {
-        if change.of_attempt.is_some_and(|attempt| attempt != job.attempt) {
-            let found = format!("{} in attempt {}", job.state, job.attempt);
-            return Err(StoreError::Conflict { job: job.id, found });
-        }
         let mut detail = json!({ "from": job.state, "to": to });
         if !change.note.is_null() {
             detail["note"] = change.note;
@@ -292,9 +335,6 @@ impl Write {
         }
         let event = NewEvent { job: Some(job.id), actor: change.by, kind: "job-state".to_owned(), detail };
         self.append(event).await?;
-        if let Some(dataset) = &change.dataset {
-            self.require_dataset(dataset).await?;
-        }
         if let Some(seed) = change.seed {
             self.put_seed(sealer, job.id, &seed).await?;
         }
@@ -305,9 +345,16 @@ impl Write {
         job.updated_at = self.now;
         job.failure = change.failure;
         job.attempt = change.attempt.unwrap_or(job.attempt);
-        job.dataset = change.dataset.or(job.dataset.take());
-        job.our_signature = change.our_signature.or(job.our_signature);
-        job.their_signature = change.their_signature.or(job.their_signature);
+        for changed in change.parties {
+            let id = job.id;
+            let party = job.parties.iter_mut().find(|party| party.party == changed.party);
+            let party = party.ok_or_else(|| StoreError::not_found("party of a job", changed.party))?;
+            party.decision = changed.decision.unwrap_or(party.decision.clone());
+            party.left_out |= changed.left_out;
+            party.receipt = changed.receipt.or(party.receipt);
+            let party = party.clone();
+            self.put_party(id, &party).await?;
+        }
         job.our_items = change.our_items.or(job.our_items);
         job.their_items = change.their_items.or(job.their_items);
         job.transcripts = change.transcripts.or(job.transcripts.take());
@@ -316,19 +363,15 @@ impl Write {
 
     /// Writes everything that may change in a job, if it is still in the state `found`.
     async fn update_job(&mut self, job: &Job, found: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE jobs SET state = $3, dataset = $4, our_signature = $5, their_signature = $6, our_items = $7,
-                their_items = $8, result_items = $9, attempt = $10, transcripts = $11, failure_code = $12,
-                failure_who = $13, failure_stage = $14, failure_text = $15, updated_at = $16, finished_at = $17,
-                purged_at = $18
+        let sql = "UPDATE jobs SET state = $3, our_items = $4, their_items = $5, result_items = $6, attempt = $7,
+                transcripts = $8, failure_code = $9, failure_who = $10, failure_stage = $11, failure_text = $12,
+                updated_at = $13, finished_at = $14, purged_at = $15
             WHERE id = $1 AND state = $2";
         let failure = job.failure.as_ref();
         let query = statement(sql)
             .bind(job.id.to_string())
             .bind(found.to_owned())
             .bind(job.state.clone())
-            .bind(job.dataset.clone())
-            .bind(text_optional(job.our_signature))
-            .bind(text_optional(job.their_signature))
             .bind(count_optional("our items", job.our_items)?)
             .bind(count_optional("their items", job.their_items)?)
             .bind(count_optional("the items of the result", job.result_items)?)
@@ -352,36 +395,58 @@ fn by_id(id: JobId) -> Statement {
     statement("SELECT * FROM jobs WHERE id = $1").bind(id.to_string())
 }
 
+fn parties_of(job: JobId) -> Statement {
+    statement("SELECT * FROM job_parties WHERE job = $1 ORDER BY party").bind(job.to_string())
+}
+
 fn hash_text(hash: TermsHash) -> String {
     format!("sha256:{hash}")
 }
 
 fn noted(job: NewJob, write: &Write) -> Job {
     let terms_hash = job.terms.hash();
+    // A job that is refused as it comes is over.
+    let finished_at = job.failure.as_ref().map(|_| write.now);
     Job {
         id: job.id,
         kind: job.kind,
-        role: job.role,
-        peer: job.peer,
+        leader: job.leader,
+        parties: job.parties,
         dataset: job.dataset,
-        peer_dataset: job.peer_dataset,
         state: job.state,
         terms: job.terms,
         terms_hash,
-        our_signature: job.our_signature,
-        their_signature: job.their_signature,
         request_key: job.request_key,
-        our_items: job.our_items,
-        their_items: job.their_items,
+        our_items: None,
+        their_items: None,
         result_items: None,
         attempt: 0,
         transcripts: None,
-        failure: None,
+        failure: job.failure,
         created_at: write.now,
         updated_at: write.now,
-        finished_at: None,
+        finished_at,
         purged_at: None,
     }
+}
+
+fn read_party(row: &Row) -> Result<JobParty, StoreError> {
+    let decision = match (row.get::<String>("decision")?.as_str(), row.parse_optional("signature")?) {
+        ("open", None) => Decision::Open,
+        ("refused", None) => Decision::Refused,
+        ("signed", Some(signature)) => {
+            Decision::Signed(Box::new(Consent { contribution: row.get("contribution")?, signature }))
+        }
+        _ => return Err(row.damaged("decision")),
+    };
+    Ok(JobParty {
+        party: row.parse("party")?,
+        dataset: row.get("dataset")?,
+        receives: row.get("receives")?,
+        decision,
+        left_out: row.get("left_out")?,
+        receipt: row.parse_optional("receipt")?,
+    })
 }
 
 fn read(row: &Row) -> Result<Job, StoreError> {
@@ -404,15 +469,12 @@ fn read(row: &Row) -> Result<Job, StoreError> {
     Ok(Job {
         id: row.parse("id")?,
         kind: row.get("kind")?,
-        role: row.parse("role")?,
-        peer: row.parse("peer")?,
+        leader: row.parse("leader")?,
+        parties: Vec::new(),
         dataset: row.get("dataset")?,
-        peer_dataset: row.get("peer_dataset")?,
         state: row.get("state")?,
         terms,
         terms_hash,
-        our_signature: row.parse_optional("our_signature")?,
-        their_signature: row.parse_optional("their_signature")?,
         request_key: row.get("request_key")?,
         our_items: row.count_optional("our_items")?,
         their_items: row.count_optional("their_items")?,

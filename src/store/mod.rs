@@ -56,7 +56,8 @@ pub use events::{Event, EventFilter, NewEvent};
 pub use fingerprints::{NewBasis, NewFingerprint, StoredFingerprint};
 pub use invites::{Invite, InviteToken};
 pub use job::{
-    Consent, Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, MalformedJobId, MalformedRole, NewJob, Role,
+    Consent, Created, Decision, Failure, Job, JobChange, JobFilter, JobId, JobParty, JobResult, MalformedJobId, NewJob,
+    PartyChange,
 };
 pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};

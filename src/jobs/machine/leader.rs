@@ -173,7 +173,9 @@ pub(super) fn again(step: &mut Step, quick: bool) {
     if in_vain > MOST_IN_VAIN {
         step.job.work.in_vain = 0;
         let text = format!("{in_vain} attempts in a row ended as soon as they had begun");
-        step.suspend(Trouble::new(codes::PEER_LOST, text), "daemon");
+        let who = step.job.work.silent.first().copied().or_else(|| step.job.ledger.others().next());
+        let why = Trouble { who, ..Trouble::new(codes::PEER_LOST, text) };
+        step.suspend(why, "daemon");
         return;
     }
     pause(step);
@@ -235,11 +237,12 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
         let why = why.unwrap_or_else(|| Trouble::new(codes::REFUSED_BY_PERSON, "a party refused").with(from));
         return decided(step, from, Decided::Refused(why));
     }
-    if step.add_receipts(&standing.receipts) {
-        step.end_if_complete(from.as_str());
-        if step.is_over() {
-            return;
-        }
+    let news = step.add_receipts(&standing.receipts);
+    step.end_if_complete(from.as_str());
+    if step.is_over() || step.is_complete() {
+        return;
+    }
+    if news {
         // The other receivers hear of it, for their own end.
         step.tell_standing();
     }

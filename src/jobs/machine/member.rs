@@ -133,7 +133,7 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing) {
     left_out.into_iter().for_each(|party| step.write(Write::LeftOut { party }));
     step.add_receipts(&standing.receipts);
     step.end_if_complete(from.as_str());
-    if step.is_over() {
+    if step.is_over() || step.is_complete() {
         return;
     }
     match standing.state {

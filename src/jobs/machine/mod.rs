@@ -32,8 +32,7 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
     let mut step = Step::of(job);
     let leads = step.job.ledger.leads();
     match event {
-        Event::Started if leads => leader::take_up(&mut step),
-        Event::Started => member::take_up(&mut step),
+        Event::Started => take_up(&mut step),
         Event::Draining => drain(&mut step),
         Event::Approved { consent, by } if !leads => member::approve(&mut step, consent, &by),
         Event::Approved { .. } => {}
@@ -70,12 +69,23 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
         Event::Place { .. } if step.job.holds_place() => {}
         Event::Place { .. } => step.effects.push(Effect::LeavePlace),
         Event::Finished { attempt, how, quick } => finished(&mut step, attempt, how, quick),
+        Event::Woke { turn } if turn == step.job.work.turn && step.job.computing().is_some() => step.end_complete("daemon"),
         Event::Woke { turn } if turn == step.job.work.turn => {
             if leads { leader::woke(&mut step) } else { member::woke(&mut step) }
         }
         Event::Woke { .. } => {}
     }
     (step.job, step.effects)
+}
+
+/// Takes the job up. The process before this one may have ended a moment before it would have ended the job.
+fn take_up(step: &mut Step) {
+    step.end_complete("daemon");
+    if step.job.ledger.leads() {
+        leader::take_up(step);
+    } else {
+        member::take_up(step);
+    }
 }
 
 fn drain(step: &mut Step) {
@@ -115,6 +125,10 @@ fn finished(step: &mut Step, attempt: u32, how: Finish, quick: bool) {
             step.write(Write::Receipt { party: me, receipt });
         }
     }
+    if step.job.computing() == Some(attempt) && step.is_complete() {
+        step.job.work.computed = matches!(how, Finish::Computed(_));
+        step.enter(Activity::Idle);
+    }
     if step.job.computing() != Some(attempt) {
         step.end_if_complete("daemon");
         return;
@@ -126,10 +140,7 @@ fn finished(step: &mut Step, attempt: u32, how: Finish, quick: bool) {
             step.job.work.turn += 1;
             step.job.work.computed = true;
             step.effects.push(Effect::LeavePlace);
-            step.end_if_complete("daemon");
-            if !step.is_over() {
-                if leads { leader::await_receipts(step) } else { member::await_end(step) }
-            }
+            if leads { leader::await_receipts(step) } else { member::await_end(step) }
         }
         Finish::Void if leads => leader::again(step, quick),
         Finish::Void => member::again(step),

@@ -133,12 +133,27 @@ impl Step {
         self.tell_standing();
     }
 
-    /// The one way to `done`: every receiver that is not left out has said that its result is stored, we among them.
+    /// Ends the job well if it is complete. A task that computes is a moment behind the others: it comes to its own end
+    /// first, so that what it has seen goes on record.
     pub(super) fn end_if_complete(&mut self, by: &str) {
+        if self.job.computing().is_none() {
+            self.end_complete(by);
+        } else if !self.is_over() && self.is_complete() {
+            self.wake(Pause::Answer);
+        }
+    }
+
+    /// Every receiver that is not left out has said that its result is stored, we among them.
+    pub(super) fn is_complete(&self) -> bool {
         let ledger = &self.job.ledger;
-        let me = &ledger.parties[&ledger.me];
-        let ours_is_missing = me.receipt.is_none() && (me.receives || me.left_out);
-        if self.is_over() || ours_is_missing || !ledger.is_complete() {
+        let ours_is_missing =
+            ledger.parties.get(&ledger.me).is_none_or(|me| me.receipt.is_none() && (me.receives || me.left_out));
+        !ours_is_missing && ledger.is_complete()
+    }
+
+    /// The one way to `done`.
+    pub(super) fn end_complete(&mut self, by: &str) {
+        if self.is_over() || !self.is_complete() {
             return;
         }
         self.enter(Activity::Idle);

@@ -60,15 +60,11 @@ CREATE TABLE rules (
 CREATE TABLE jobs (
     id              TEXT PRIMARY KEY,
     kind            TEXT NOT NULL,
-    role            TEXT NOT NULL,
-    peer            TEXT NOT NULL,
+    leader          TEXT NOT NULL,
     dataset         TEXT,
-    peer_dataset    TEXT,
     state           TEXT NOT NULL,
     terms           BLOB NOT NULL,
     terms_hash      TEXT NOT NULL,
-    our_signature   TEXT,
-    their_signature TEXT,
     request_key     TEXT UNIQUE,
     our_items       INTEGER,
     their_items     INTEGER,
@@ -84,6 +80,23 @@ CREATE TABLE jobs (
     finished_at     TEXT,
     purged_at       TEXT
 ) STRICT;
+
+-- The parties of a job, we among them: what each has decided, with its signature and what it adds to the terms, and its
+-- word that its result is stored.
+CREATE TABLE job_parties (
+    job          TEXT NOT NULL REFERENCES jobs (id),
+    party        TEXT NOT NULL,
+    dataset      TEXT,
+    receives     INTEGER NOT NULL,
+    decision     TEXT NOT NULL CHECK (decision IN ('open', 'signed', 'refused')),
+    contribution BLOB,
+    signature    TEXT,
+    left_out     INTEGER NOT NULL,
+    receipt      TEXT,
+    PRIMARY KEY (job, party)
+) STRICT;
+
+CREATE INDEX jobs_of_party ON job_parties (party, job);
 
 CREATE INDEX jobs_open ON jobs (id) WHERE finished_at IS NULL;
 
