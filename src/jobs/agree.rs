@@ -1,53 +1,154 @@
-//! Proposals and decisions: how two daemons come to the same signed terms.
+//! Proposals and decisions: how the daemons of all parties come to the same signed terms.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tacitly_core::{PartyId, Terms, Value};
+use sha2::{Digest as _, Sha256};
+use tacitly_core::{PartyId, Terms, TermsHash, Value};
 
-use super::message::{self, Answer, Ask, generated as pb};
+use super::machine::{self, Decided, Event, Ledger, Member, Quorum, Standing, Task};
+use super::message::{self, Answer, generated as pb};
 use super::office::Jobs;
 use super::rules::no_rule;
-use super::run::Gone;
 use super::state::State;
 use super::terms::JobTerms;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::policy::Decision;
-use crate::store::{Created, Job, JobChange, NewJob, Role, Signature, StoreError};
+use crate::policy::Decision as Verdict;
+use crate::store::{Consent, Created, Decision, Job, JobParty, NewJob, PublicKey, Signature};
 
-/// How long a peer that is starting or stopping is left alone.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// What a signature under job terms is a signature for.
+pub const CONSENT_CONTEXT: &str = "tacitly job consent 1";
+/// What the signature of a receiver is for whose result is stored.
+pub const RECEIPT_CONTEXT: &str = "tacitly job receipt 1";
+
+/// What a consent signs: the hash of the terms, and the digest of what its party adds to them.
+fn consented(terms: TermsHash, contribution: &[u8]) -> Vec<u8> {
+    let digest = Sha256::digest(contribution);
+    terms.0.iter().copied().chain(digest).collect()
+}
+
+/// A job as its machine sees it.
+pub(super) fn ledger(row: &Job, me: PartyId) -> Result<Ledger, Trouble> {
+    let member = |party: &JobParty| {
+        let decision = match &party.decision {
+            Decision::Open => machine::Decision::Open,
+            Decision::Signed(consent) => machine::Decision::Signed(consent.clone()),
+            Decision::Refused => machine::Decision::Refused,
+        };
+        let (receives, left_out, receipt) = (party.receives, party.left_out, party.receipt);
+        (party.party, Member { receives, decision, left_out, receipt })
+    };
+    let parties: BTreeMap<PartyId, Member> = row.parties.iter().map(member).collect();
+    if !parties.contains_key(&me) || !parties.contains_key(&row.leader) {
+        return Err(internal("the ledger holds a job without its leader or without us"));
+    }
+    Ok(Ledger {
+        me,
+        leader: row.leader,
+        quorum: Quorum::All,
+        state: row.state.parse().map_err(|_| internal("the ledger holds an unknown state"))?,
+        attempt: row.attempt,
+        parties,
+        failure: row.failure.as_ref().map(super::trouble::of),
+    })
+}
+
+/// The parties of a job as they stand before anybody but `signed` has decided.
+pub(super) fn parties(terms: &JobTerms, signed: &[(PartyId, &Consent)]) -> Vec<JobParty> {
+    let party = |party: PartyId| JobParty {
+        party,
+        dataset: Some(terms.dataset_of(party).to_owned()),
+        receives: terms.receives(party),
+        decision: signed
+            .iter()
+            .find(|(signer, _)| *signer == party)
+            .map_or(Decision::Open, |(_, consent)| Decision::Signed(Box::new((*consent).clone()))),
+        left_out: false,
+        receipt: None,
+    };
+    [terms.proposer, terms.approver].map(party).to_vec()
+}
 
 impl Jobs {
-    /// As proposer: brings the proposal to the peer, however long it is away, and notes its decision if it has one.
-    /// Returns once the job is no longer ours to move: decided, or waiting for a person over there.
-    pub(super) async fn propose(self: &Arc<Self>, job: &Job) -> Result<(), Gone> {
-        let work = self.desk.begin(job.id, 0, self.deadline());
-        work.show("waiting for the peer to be reached");
-        let signature = job.our_signature.as_ref().map(ToString::to_string).unwrap_or_default();
-        let ask = Ask::Propose(pb::Propose { job: job.id.to_string(), terms: job.terms.canonical().into(), signature });
-        let answer = loop {
-            match self.ask_patiently(job.peer, ask.clone(), &work).await? {
-                // Its daemon is starting or stopping: the same proposal comes again.
-                Answer::Busy(_) => tokio::time::sleep(BUSY_PAUSE).await,
-                answer => break answer,
-            }
-        };
-        match answer {
-            Answer::Decided(decided) => self.note_decision(job.peer, &decided).await.map_err(Gone::Trouble),
-            Answer::Pending(_) => {
-                work.show("waiting for a person there to approve");
-                Ok(())
-            }
-            Answer::Ended(ended) => {
-                self.note_ended(job.peer, &ended).await;
-                Ok(())
-            }
-            _ => Err(Gone::Trouble(
-                Trouble::new(codes::PEER_FAILED, "the peer did not answer the proposal").with(job.peer),
-            )),
+    /// Our consent to terms, with what we add to them.
+    pub(super) fn consent(&self, terms: TermsHash, contribution: Vec<u8>) -> Result<Consent, Trouble> {
+        let signature = self.signer.sign(CONSENT_CONTEXT, &consented(terms, &contribution));
+        let signature = signature.map_err(|error| internal(&error.to_string()))?;
+        Ok(Consent { contribution, signature })
+    }
+
+    async fn key_of(&self, party: PartyId) -> Result<PublicKey, Trouble> {
+        if party == self.settings.me {
+            return Ok(self.signer.public_key());
         }
+        Ok(self.store.peer(party).await?.signing_key)
+    }
+
+    /// A party's consent as it came over the link.
+    async fn read_consent(&self, terms: TermsHash, of: PartyId, consent: &pb::Consent) -> Result<Consent, Trouble> {
+        let wrong = || {
+            Trouble::new(codes::PROTOCOL_VIOLATION, format!("the signature under the terms is not the one of {of}"))
+                .with(of)
+        };
+        let signature: Signature = consent.signature.parse().map_err(|_| wrong())?;
+        let contribution = consent.contribution.to_vec();
+        let key = self.key_of(of).await?;
+        key.verify(CONSENT_CONTEXT, &consented(terms, &contribution), &signature).map_err(|_| wrong())?;
+        Ok(Consent { contribution, signature })
+    }
+
+    /// A party's decision as it came over the link.
+    pub(super) async fn read_decision(
+        &self,
+        row: &Job,
+        from: PartyId,
+        decided: &pb::Decided,
+    ) -> Result<Decided, Trouble> {
+        match &decided.consent {
+            Some(consent) => Ok(Decided::Signed(Box::new(self.read_consent(row.terms_hash, from, consent).await?))),
+            None => Ok(Decided::Refused(message::trouble(from, decided.refused.as_ref()))),
+        }
+    }
+
+    /// How a job stands at another party, as it came over the link. Every receipt is its receiver's own.
+    pub(super) async fn read_standing(
+        &self,
+        row: &Job,
+        from: PartyId,
+        standing: &pb::Standing,
+    ) -> Result<Standing, Trouble> {
+        let lie = |text: &str| Trouble::new(codes::PROTOCOL_VIOLATION, text).with(from);
+        let mut receipts = BTreeMap::new();
+        for receipt in &standing.receipts {
+            let party: PartyId = receipt.party.parse().map_err(|_| lie("a receipt names no party"))?;
+            if row.party(party).is_none_or(|party| !party.receives) {
+                return Err(lie("a receipt is of nobody who receives"));
+            }
+            let signature: Signature = receipt.signature.parse().map_err(|_| lie("a receipt cannot be read"))?;
+            let key = self.key_of(party).await?;
+            key.verify(RECEIPT_CONTEXT, &row.terms_hash.0, &signature)
+                .map_err(|_| lie("a receipt is not signed by its receiver"))?;
+            receipts.insert(party, signature);
+        }
+        let left_out = standing.left_out.iter().map(|party| party.parse());
+        let state = standing.state.parse().map_err(|_| lie("the job is in a state that there is not"))?;
+        Ok(Standing {
+            state,
+            attempt: standing.attempt,
+            task: match standing.task() {
+                pb::Task::None => Task::None,
+                pb::Task::Computing => Task::Computing,
+                pb::Task::Computed => Task::Computed,
+            },
+            free: standing.free,
+            receipts,
+            left_out: left_out.collect::<Result<_, _>>().map_err(|_| lie("no party is named so"))?,
+            failure: standing.reason.as_ref().map(|reason| match state {
+                State::Cancelled => Trouble::new(codes::CANCELLED, format!("cancelled by {from}")).with(from),
+                _ => message::trouble(from, Some(reason)),
+            }),
+        })
     }
 
     /// As approver: judges a proposal. The same proposal gets the same answer.
@@ -56,31 +157,27 @@ impl Jobs {
             Ok(answer) => answer,
             Err(trouble) => {
                 tracing::info!(peer = %from, code = trouble.code.name, "a proposal was refused");
-                Answer::Decided(pb::Decided {
-                    job: proposal.job,
-                    signature: String::new(),
-                    refused: Some(message::reason(&trouble)),
-                })
+                let refused = Some(message::reason(&trouble));
+                Answer::Decided(pb::Decided { job: proposal.job, consent: None, refused })
             }
         }
     }
 
     async fn judge(self: &Arc<Self>, from: PartyId, proposal: &pb::Propose) -> Result<Answer, Trouble> {
+        let me = self.settings.me;
         let malformed = |text: String| Trouble::new(codes::BAD_REQUEST, text);
         let canonical = Terms::parse(&proposal.terms).map_err(|error| malformed(error.to_string()))?;
         let terms = JobTerms::from_terms(&canonical).map_err(|error| malformed(error.to_string()))?;
         let id = Self::parse_id(&proposal.job)?;
-        if terms.job != proposal.job || terms.proposer != from || terms.approver != self.settings.me {
+        if terms.job != proposal.job || terms.proposer != from || terms.approver != me {
             return Err(malformed("the terms name other parties or another job than the proposal".to_owned()));
         }
-        let signature: Signature =
-            proposal.signature.parse().map_err(|_| malformed("the signature cannot be read".to_owned()))?;
-        let key = self.store.peer(from).await?.signing_key;
-        key.verify(super::TERMS_CONTEXT, &canonical.hash().0, &signature)
-            .map_err(|error| malformed(error.to_string()))?;
+        let theirs = proposal.consent.as_ref().ok_or_else(|| malformed("the proposal is not signed".to_owned()))?;
+        let theirs = self.read_consent(canonical.hash(), from, theirs).await;
+        let theirs = theirs.map_err(|error| malformed(error.to_string()))?;
         if let Ok(known) = self.store.job(id).await {
-            return if known.peer == from && known.terms == canonical {
-                Ok(decision_on(&known))
+            return if known.leader == from && known.terms == canonical {
+                self.decision_on(&known)
             } else {
                 Err(malformed("another job has this number".to_owned()))
             };
@@ -92,7 +189,7 @@ impl Jobs {
         }
         let dataset = self.store.dataset(&terms.approver_dataset).await.ok();
         let verdict = match &dataset {
-            None => Err(no_rule(self.settings.me, from, &terms.approver_dataset)),
+            None => Err(no_rule(me, from, &terms.approver_dataset)),
             Some(dataset) => match self.decide(&terms, &dataset.name).await {
                 Ok(decision) => {
                     let ours: Vec<String> = dataset.keys.iter().map(|key| key.profile.clone()).collect();
@@ -102,95 +199,75 @@ impl Jobs {
                 Err(trouble) => Err(trouble),
             },
         };
+        // The proposal and our rule's verdict are one row, and one step.
+        let ours = match verdict {
+            Ok(Verdict::Approve) => Some(self.consent(canonical.hash(), Vec::new())?),
+            Ok(Verdict::AskAPerson) | Err(_) => None,
+        };
+        let signed: Vec<(PartyId, &Consent)> =
+            [(from, &theirs)].into_iter().chain(ours.as_ref().map(|ours| (me, ours))).collect();
+        let mut parties = parties(&terms, &signed);
+        let (state, failure) = match &verdict {
+            Ok(Verdict::Approve) => (State::Approved, None),
+            Ok(Verdict::AskAPerson) => (State::Proposed, None),
+            Err(refusal) => {
+                parties.iter_mut().filter(|party| party.party == me).for_each(|us| us.decision = Decision::Refused);
+                (State::Refused, Some(refusal.into()))
+            }
+        };
         let new = NewJob {
             id,
             kind: terms.kind.name().to_owned(),
-            role: Role::Approver,
-            peer: from,
+            leader: from,
+            parties,
             dataset: dataset.map(|dataset| dataset.name),
-            peer_dataset: Some(terms.proposer_dataset.clone()),
-            state: State::Proposed.name().to_owned(),
+            state: state.name().to_owned(),
             terms: canonical,
-            our_signature: None,
-            their_signature: Some(signature),
+            failure,
             request_key: None,
-            our_items: None,
-            their_items: None,
             by: from.to_string(),
         };
         let created = self.store.create_job(new).await.map_err(Trouble::from);
         let job = match created.inspect_err(|why| self.refuse_meeting(from, &terms, why))? {
             Created::New(job) => job,
-            Created::Existing(job) => return Ok(decision_on(&job)),
+            Created::Existing(job) => return self.decision_on(&job),
         };
-        let job = match verdict {
-            Ok(Decision::Approve) => self.approve_as_approver(&job, "rule").await?,
-            Ok(Decision::AskAPerson) => {
-                tracing::info!(job = %job.id, peer = %from, "waits for a person: tacitly approve");
-                job
+        tracing::info!(job = %job.id, peer = %from, state = job.state, "proposed to us");
+        if state.is_over() {
+            self.running.bump();
+        } else {
+            self.happen_at_last(job.id, Event::Noted);
+        }
+        self.decision_on(&job)
+    }
+
+    /// What the ledger says to a proposal.
+    fn decision_on(&self, job: &Job) -> Result<Answer, Trouble> {
+        let answer = |consent: Option<pb::Consent>, refused: Option<pb::Reason>| {
+            Answer::Decided(pb::Decided { job: job.id.to_string(), consent, refused })
+        };
+        let state: State = job.state.parse().map_err(|_| internal("the ledger holds an unknown state"))?;
+        let ours = job.party(self.settings.me).map(|us| &us.decision);
+        Ok(match (state, ours) {
+            (State::Refused, _) => {
+                answer(None, job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure))))
             }
-            Err(refusal) => self.end(&job, State::Refused, &refusal, "rule").await?,
-        };
-        self.desk.bump();
-        Ok(decision_on(&job))
+            (state, _) if state.is_over() => self.standing_of(job)?,
+            (_, Some(Decision::Signed(consent))) => answer(Some(message::consent(consent)), None),
+            _ => Answer::Pending(pb::Pending {}),
+        })
     }
 
-    /// As approver: signs.
-    pub(super) async fn approve_as_approver(&self, job: &Job, by: &str) -> Result<Job, Trouble> {
-        let signature =
-            self.signer.sign(super::TERMS_CONTEXT, &job.terms_hash.0).map_err(|error| internal(&error.to_string()))?;
-        let change = JobChange { our_signature: Some(signature), ..JobChange::by(by) };
-        let approved = self.store.advance(job.id, &[State::Proposed.name()], State::Approved.name(), change).await?;
-        tracing::info!(job = %job.id, by, "approved");
-        self.desk.bump();
-        Ok(approved)
+    /// How a job stands by the ledger alone.
+    pub(super) fn standing_of(&self, job: &Job) -> Result<Answer, Trouble> {
+        let machine = machine::Job::of(ledger(job, self.settings.me)?);
+        Ok(Answer::Standing(message::standing(job.id, &machine.standing(false))))
     }
 
-    /// As proposer: the approver has decided.
-    pub(super) async fn note_decision(self: &Arc<Self>, from: PartyId, decided: &pb::Decided) -> Result<(), Trouble> {
-        let job = self.find(&decided.job).await?;
-        if job.peer != from || job.role != Role::Proposer || job.state != State::Proposed.name() {
-            return Ok(());
-        }
-        if let Some(reason) = &decided.refused {
-            self.end(&job, State::Refused, &message::trouble(from, Some(reason)), from.as_str()).await?;
-            self.desk.stop(job.id);
-            return Ok(());
-        }
-        let wrong =
-            || Trouble::new(codes::PROTOCOL_VIOLATION, "the signature under the terms is not the peer's").with(from);
-        let signature: Signature = decided.signature.parse().map_err(|_| wrong())?;
-        let key = self.store.peer(from).await?.signing_key;
-        key.verify(super::TERMS_CONTEXT, &job.terms_hash.0, &signature).map_err(|_| wrong())?;
-        let change = JobChange { their_signature: Some(signature), ..JobChange::by(from.as_str()) };
-        match self.store.advance(job.id, &[State::Proposed.name()], State::Approved.name(), change).await {
-            // The peer's own word and its answer to our proposal may come at the same moment, and say the same.
-            Ok(_) | Err(StoreError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.desk.bump();
-        Ok(())
-    }
-
-    /// As approver: a person has decided; the proposer hears of it now, or when it asks again.
-    pub(super) fn tell_decision(self: &Arc<Self>, job: &Job) {
-        if let Answer::Decided(decided) = decision_on(job) {
-            self.tell(job.peer, Ask::Decided(decided));
-        }
-    }
-}
-
-/// What the ledger says to a proposal.
-fn decision_on(job: &Job) -> Answer {
-    let decided = |signature: String, refused: Option<pb::Reason>| {
-        Answer::Decided(pb::Decided { job: job.id.to_string(), signature, refused })
-    };
-    let why = || job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure)));
-    match job.state.parse() {
-        Ok(State::Proposed) => Answer::Pending(pb::Pending {}),
-        Ok(State::Refused) => decided(String::new(), why()),
-        Ok(state @ (State::Cancelled | State::Failed)) => Answer::Ended(message::ended(job.id, state, why())),
-        _ => decided(job.our_signature.as_ref().map(ToString::to_string).unwrap_or_default(), None),
+    /// What a peer hears if the job is over here.
+    pub(super) fn over_here(&self, job: &Job) -> Result<Option<Answer>, Trouble> {
+        let state: State = job.state.parse().map_err(|_| internal("the ledger holds an unknown state"))?;
+        if state.is_over() { self.standing_of(job).map(Some) } else { Ok(None) }
     }
 }
 

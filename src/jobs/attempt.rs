@@ -10,13 +10,13 @@ use tacitly_psi::{Buckets, Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty,
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::desk::{PeerReady, Work};
-use super::message::{self, Answer, Ask, generated as pb};
+use super::asking::Gone;
+use super::message::{Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
 use super::plan::{self, Plan, Way};
 use super::record::learners;
-use super::run::Gone;
+use super::running::{PeerReady, Work};
 use super::sets::{Progress, Rows, Set};
 use super::state::State;
 use super::tally::TALLY;
@@ -28,7 +28,7 @@ use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
     Transcript,
 };
-use crate::store::{Job, JobChange, Role, StoreError};
+use crate::store::{Job, JobChange, StoreError};
 use crate::transport::Notice;
 
 /// The label of the session that runs the whole set at once.
@@ -55,12 +55,13 @@ impl Jobs {
     pub(super) async fn attempt(self: &Arc<Self>, job: &Job, number: u32, work: &Work) -> Result<(), Gone> {
         let me = self.settings.me;
         let terms = Self::terms(job)?;
-        if self.is_sole_receiver(job, &terms) && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() {
+        let peer = terms.peer_of(me);
+        if self.is_sole_receiver(&terms) && self.store.get_checkpoint(job.id, Self::OUTCOME).await?.is_some() {
             // The process ended between our result and its receipt: there is nothing left to compute.
             let report = self.store.job(job.id).await?.transcripts.unwrap_or_else(|| json!({}));
-            return self.settle_up(job, &terms, report, work).await;
+            return self.put_on_record(job, &report, work).await;
         }
-        let rule = self.standing_rule(job, &terms).await?;
+        let rule = self.standing_rule(&terms).await?;
         let settled = self.settled(job).await?;
         let set = self.prepare(job, &terms, work).await?;
         let room = self.datasets.room();
@@ -79,22 +80,22 @@ impl Jobs {
             finished,
             dataset: self.dataset_leaf(&terms).await?.map_or_else(Default::default, |leaf| leaf.0.0.to_vec().into()),
         };
-        let theirs = self.meet(job, ready.clone(), work, |_| true).await?;
+        let theirs = self.meet(job, peer, ready.clone(), work, |_| true).await?;
         // Reading may have taken long; the rule of this moment counts.
-        let rule = self.standing_rule(job, &terms).await?;
+        let rule = self.standing_rule(&terms).await?;
         if (rule.min_intersection > 1) != ready.wants_size {
             return Err(Gone::Restarted);
         }
-        self.check_learner(&rule, &terms, job.peer, theirs.wants_size)?;
+        self.check_learner(&rule, &terms, peer, theirs.wants_size)?;
         policy::check_sizes(&rule, set.items(), theirs.items)?;
-        let way = plan::agree(job.peer, (set.items(), wish), (theirs.items, theirs.wish))?;
+        let way = plan::agree(peer, (set.items(), wish), (theirs.items, theirs.wish))?;
         self.note_sizes(job, set.items(), theirs.items).await?;
         work.show("putting the agreement on record");
-        let learners = learners((me, ready.wants_size), (job.peer, theirs.wants_size));
+        let learners = learners((me, ready.wants_size), (peer, theirs.wants_size));
         self.agree_on_record(job, &terms, theirs.dataset, &learners, &ready).await?;
         let (ours, theirs_items) = (set.items(), theirs.items);
         let session =
-            Session { jobs: self, job, terms: &terms, number, ours, theirs: theirs_items, ready: &ready, work };
+            Session { jobs: self, job, peer, terms: &terms, number, ours, theirs: theirs_items, ready: &ready, work };
         match way {
             Way::Whole => {
                 if settled.is_none() {
@@ -106,8 +107,9 @@ impl Jobs {
         }
     }
 
-    fn is_sole_receiver(&self, job: &Job, terms: &JobTerms) -> bool {
-        terms.receives(self.settings.me) && !terms.receives(job.peer)
+    fn is_sole_receiver(&self, terms: &JobTerms) -> bool {
+        let me = self.settings.me;
+        terms.receives(me) && !terms.receives(terms.peer_of(me))
     }
 
     /// Refuses to tell the size of the intersection to a peer that receives nothing, where our rule says that only we
@@ -159,7 +161,7 @@ impl Jobs {
         let piece = Piece::new(WHOLE, flow_of(terms.kind), &terms.receivers, items());
         // The result is durable before the frame that completed it is acknowledged.
         let (store, id, rows) = (self.store.clone(), job.id, Arc::new(Rows::OfFile(keys)));
-        let (kept_rows, peer, sole_receiver) = (rows.clone(), job.peer, self.is_sole_receiver(job, terms));
+        let (kept_rows, peer, sole_receiver) = (rows.clone(), session.peer, self.is_sole_receiver(terms));
         let settle: Settle<PsiOutcome> = Box::new(move |outcome: PsiOutcome, transcripts| {
             Box::pin(async move {
                 if let Some(result) = result_of(&outcome.answer, &kept_rows) {
@@ -178,7 +180,7 @@ impl Jobs {
         let completed = session.drive(session.party(piece).await?, Some(settle)).await?;
         let shared = result_of(&completed.output.answer, &rows).map(|result| result.items());
         let hint = if shared == Some(0) { rows.hint() } else { None };
-        self.settle_up(job, terms, report(job.peer, &completed.transcripts, hint), work).await
+        self.put_on_record(job, &report(peer, &completed.transcripts, hint), work).await
     }
 
     /// Refuses to go on if our rule demands that more keys are shared.
@@ -213,6 +215,7 @@ impl Jobs {
     pub(super) async fn meet(
         self: &Arc<Self>,
         job: &Job,
+        peer: PartyId,
         ours: pb::Ready,
         work: &Work,
         far_enough: impl Fn(&PeerReady) -> bool,
@@ -221,21 +224,17 @@ impl Jobs {
         let mut ready = work.peer_ready.subscribe();
         let number = ours.attempt;
         loop {
-            let up_since = self.link_up_since(job.peer);
-            match self.ask_within_window(job.peer, Ask::Ready(ours.clone())).await? {
-                Answer::Ended(ended) => {
-                    self.note_ended(job.peer, &ended).await;
-                    return Err(Gone::Stopped);
+            let up_since = self.link_up_since(peer);
+            match self.ask_within_window(peer, Ask::Ready(ours.clone())).await? {
+                answer @ (Answer::Standing(_) | Answer::Unknown(_)) => {
+                    return Err(self.hear_in_attempt(job, peer, answer).await);
                 }
-                // The peer is not at this attempt: its process is another one since it began. A follower is told to begin
-                // again; a leader begins another attempt, which ends this one.
-                Answer::Pending(_) if job.role == Role::Proposer => {
-                    self.ask_to_follow(job, number).await?;
+                // Everybody was at this attempt before the leader began it: the peer's process is another one now.
+                Answer::Pending(_) if job.leader == self.settings.me => return Err(Gone::Restarted),
+                // The leader begins a moment after us, unless it gives the attempt up, and says so.
+                Answer::Pending(_) => {
                     tokio::time::sleep(SOON).await;
                     continue;
-                }
-                Answer::Pending(_) => {
-                    self.ask_within_window(job.peer, Ask::Nudge(pb::Nudge { job: job.id.to_string() })).await?;
                 }
                 _ => {}
             }
@@ -243,8 +242,8 @@ impl Jobs {
                 ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number && far_enough(&ready)));
             tokio::select! {
                 arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
-                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(job.peer, up_since) => {}
+                trouble = self.link_given_up(peer) => return Err(Gone::Lost(trouble)),
+                () = self.link_restored(peer, up_since) => {}
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
@@ -257,37 +256,15 @@ impl Jobs {
         Ok(())
     }
 
-    /// Ends the job as far as our side can: a sole receiver is done and says so; otherwise the peer must have said that
-    /// its result is stored.
-    pub(super) async fn settle_up(
+    /// Our side of an attempt is done, and its result stored: what went over goes on record, before anybody hears of it.
+    pub(super) async fn put_on_record(
         self: &Arc<Self>,
         job: &Job,
-        terms: &JobTerms,
-        report: serde_json::Value,
+        report: &serde_json::Value,
         work: &Work,
     ) -> Result<(), Gone> {
-        if terms.receives(job.peer) {
-            // The peer's receipt may end the job from here on, and takes what went over from the ledger.
-            self.note_report(job, &report, work).await?;
-            self.record_done(job, Some(&report)).await?;
-            if terms.receives(self.settings.me) {
-                self.tell(job.peer, Ask::Ended(message::ended(job.id, State::Done, None)));
-            }
-            if *work.peer_done.borrow() {
-                return Ok(self.note_receipt(job).await?);
-            }
-            return self.await_receipt(job, work).await;
-        }
-        self.record_done(job, Some(&report)).await?;
-        let bytes = self.store.get_checkpoint(job.id, Self::OUTCOME).await?;
-        let bytes = bytes.ok_or_else(|| internal("a receiver's result is stored before it settles up"))?;
-        let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
-        let result = outcome.to_result(&bytes);
-        let change = JobChange { transcripts: Some(report), ..JobChange::by("daemon") };
-        let done = self.store.finish(job.id, &[State::Running.name()], State::Done.name(), change, result).await?;
-        tracing::info!(job = %job.id, "done");
-        self.desk.bump();
-        self.tell_ended(&done, None);
+        self.note_report(job, report, work).await?;
+        self.record_done(job, Some(report)).await?;
         Ok(())
     }
 
@@ -305,28 +282,6 @@ impl Jobs {
         }
         Ok(())
     }
-
-    /// Waits until the peer has stored its result; its word arrives through the inbox and ends this work.
-    async fn await_receipt(self: &Arc<Self>, job: &Job, work: &Work) -> Result<(), Gone> {
-        work.show("waiting until the peer has stored its result");
-        loop {
-            let up_since = self.link_up_since(job.peer);
-            // The peer may be another process now, since this moment or since the session came to its end here. Done, it
-            // says so; otherwise another attempt serves it again.
-            let ask = Ask::Nudge(pb::Nudge { job: job.id.to_string() });
-            match self.ask_within_window(job.peer, ask).await? {
-                Answer::Ended(ended) => self.note_ended(job.peer, &ended).await,
-                Answer::Pending(_) => return Err(Gone::Restarted),
-                _ => {}
-            }
-            tokio::select! {
-                () = work.stop.cancelled() => return Err(Gone::Stopped),
-                trouble = self.link_given_up(job.peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(job.peer, up_since) => {}
-                () = tokio::time::sleep(AGAIN) => {}
-            }
-        }
-    }
 }
 
 /// What one attempt needs for each of its protocol sessions.
@@ -334,6 +289,7 @@ impl Jobs {
 pub(super) struct Session<'a> {
     pub(super) jobs: &'a Arc<Jobs>,
     pub(super) job: &'a Job,
+    pub(super) peer: PartyId,
     pub(super) terms: &'a JobTerms,
     pub(super) number: u32,
     pub(super) ours: u64,
@@ -371,7 +327,7 @@ impl Session<'_> {
     /// Prepares one protocol session. On the links the attempt's number is in the label, so that no frame of an earlier
     /// attempt is taken for one of this.
     pub(super) async fn party(&self, piece: Piece) -> Result<ReadyParty, Gone> {
-        let (jobs, me, peer) = (self.jobs, self.jobs.settings.me, self.job.peer);
+        let (jobs, me, peer) = (self.jobs, self.jobs.settings.me, self.peer);
         let Piece { purpose, flow, receivers, buckets, items } = piece;
         let members = [(me, self.ours), (peer, self.theirs)].map(|(id, items)| {
             let member = Member::new(id, items);
@@ -403,7 +359,7 @@ impl Session<'_> {
         ready: ReadyParty,
         settle: Option<Settle<PsiOutcome>>,
     ) -> Result<Completed<PsiOutcome>, Gone> {
-        let (jobs, peer) = (self.jobs, self.job.peer);
+        let (jobs, peer) = (self.jobs, self.peer);
         let ReadyParty { party, purpose, inside, outside } = ready;
         let link = jobs.network.open(peer, outside);
         let link = link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))?;
@@ -433,14 +389,14 @@ impl Session<'_> {
     /// Returns if the peer is not at this attempt. The link notices a process that ends from the moment on at which our
     /// session is open; one that ended between its last word to us and that moment would never open its own.
     async fn peer_is_elsewhere(&self) {
-        let peer = self.job.peer;
+        let peer = self.peer;
         loop {
             match self.jobs.ask_within_window(peer, Ask::Ready(self.ready.clone())).await {
                 Ok(Answer::Pending(_)) => return,
                 Ok(Answer::Busy(_)) => tokio::time::sleep(SOON).await,
-                Ok(Answer::Ended(ended)) => {
+                Ok(answer @ (Answer::Standing(_) | Answer::Unknown(_))) => {
                     // Whatever this does to the job ends our work, too.
-                    self.jobs.note_ended(peer, &ended).await;
+                    let _over = self.jobs.hear_in_attempt(self.job, peer, answer).await;
                     break;
                 }
                 _ => break,

@@ -21,13 +21,13 @@ use tacitly_psi::{Buckets, Flow, MAX_DRAW, PsiOutcome};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
+use super::asking::Gone;
 use super::attempt::{Piece, ReadyParty, Session, flow_of, local, result_of};
-use super::desk::Course;
 use super::message::generated as pb;
 use super::office::Jobs;
 use super::outcome::Outcome;
 use super::plan::{self, Plan};
-use super::run::Gone;
+use super::running::Course;
 use super::sets::{Laid, Progress, Rows, Set};
 use super::terms::Kind;
 use super::trouble::internal;
@@ -159,7 +159,7 @@ impl Jobs {
             };
             self.store.put_checkpoint(job.id, Self::OUTCOME, &outcome.encode()).await?;
         }
-        self.settle_up(job, terms, report, work).await
+        self.put_on_record(job, &report, work).await
     }
 
     /// Finds the first draw under which both sets fit, and tells the peer which one that is for ours until both say the
@@ -203,15 +203,15 @@ impl Jobs {
                 continue;
             }
             let ours = pb::Ready { draw: Some(draw), ..session.ready.clone() };
-            let theirs = self.meet(job, ours, work, |theirs| theirs.draw >= Some(draw)).await?;
+            let theirs = self.meet(job, session.peer, ours, work, |theirs| theirs.draw >= Some(draw)).await?;
             match theirs.draw {
                 Some(later) if later > MAX_DRAW => {
                     let text = "the peer has found no way to sort its set within the draws there are";
-                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(job.peer).into());
+                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(session.peer).into());
                 }
                 Some(later) if later > draw && settled.is_some() => {
                     let text = "the peer wants to leave the buckets that an earlier attempt settled on";
-                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(job.peer).into());
+                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(session.peer).into());
                 }
                 Some(later) if later > draw => {
                     draw = later;
@@ -256,7 +256,7 @@ struct InBuckets<'a> {
 impl InBuckets<'_> {
     /// Runs the sessions of a phase, from the bucket `from` on. While one runs the next one's keys are read.
     async fn phase(&self, phase: Phase, from: u32, flow: Flow, receivers: &[PartyId]) -> Result<(), Gone> {
-        let Session { jobs, job, work, .. } = *self.session;
+        let Session { jobs, job, peer, work, .. } = *self.session;
         let count = self.buckets.count();
         let list = self.buckets.list(self.session.ours);
         let mut course = Course { total: self.phases * u64::from(count) * list, ..Course::default() };
@@ -282,7 +282,7 @@ impl InBuckets<'_> {
                 }
             };
             let (completed, coming) = tokio::join!(self.session.drive(party, Some(settle)), coming);
-            let done = done(job.peer, &completed?, items.load(Ordering::Relaxed));
+            let done = done(peer, &completed?, items.load(Ordering::Relaxed));
             jobs.store.put_checkpoint(job.id, &phase.done_label(bucket), &write(&done)?).await?;
             course.bytes_out += done.sent.bytes;
             course.bytes_in += done.received.bytes;

@@ -7,13 +7,14 @@ use tacitly_attestation::entry::LeafHash;
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
-use super::desk::PeerReady;
+use super::machine::Event;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::plan::Wish;
-use super::run::ended_here;
+use super::running::PeerReady;
 use super::state::State;
 use crate::codes::{self, Trouble};
+use crate::store::Job;
 use crate::transport::{Inbox, LinkError, LinkState, Pending};
 
 /// Where the network delivers what peers say. It is made before the jobs, which need the network, and learns of them
@@ -49,7 +50,7 @@ impl Inbox for PeerDesk {
                 jobs.announce_pin(peer);
                 jobs.renew_policy();
             }
-            jobs.desk.bump();
+            jobs.running.bump();
         }
     }
 
@@ -69,28 +70,28 @@ impl Jobs {
             Ask::Kept(kept) => (String::new(), self.take_kept(from, &kept).await),
             Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
             Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
-            Ask::Ended(ended) => {
-                self.note_ended(from, &ended).await;
-                return message::ack();
-            }
             Ask::Meet(offer) => return self.take_offer(from, offer),
             Ask::Decided(decided) => {
-                let noted = self.note_decision(from, &decided).await;
-                if noted.is_ok()
-                    && let Ok(job) = self.find_with(&decided.job, from).await
-                    && job.state == State::Approved.name()
-                {
-                    self.lead(job.id);
-                }
-                (decided.job, noted.map(|()| message::ack()))
+                let answer = self.take_decision(from, &decided).await;
+                (decided.job, answer)
             }
             Ask::Begin(begin) => {
-                let answer = self.take_begin(from, &begin).await;
+                let answer = self.take_word_of_leader(from, &begin.job, Event::Begin { attempt: begin.attempt }).await;
                 (begin.job, answer)
             }
-            Ask::Nudge(nudge) => {
-                let answer = self.take_nudge(from, &nudge).await;
-                (nudge.job, answer)
+            Ask::Start(start) => {
+                let with = start.with.iter().filter_map(|party| party.parse().ok()).collect();
+                let event = Event::Start { attempt: start.attempt, with, place: false };
+                let answer = self.take_word_of_leader(from, &start.job, event).await;
+                (start.job, answer)
+            }
+            Ask::Stop(stop) => {
+                let answer = self.take_word_of_leader(from, &stop.job, Event::Stop { attempt: stop.attempt }).await;
+                (stop.job, answer)
+            }
+            Ask::Standing(standing) => {
+                let answer = self.take_standing(from, &standing).await;
+                (standing.job, answer)
             }
             Ask::Countersign(asked) => {
                 let answer = self.take_countersign(from, &asked).await;
@@ -107,32 +108,76 @@ impl Jobs {
         }
     }
 
+    /// A member says what it has decided.
+    async fn take_decision(self: &Arc<Self>, from: PartyId, decided: &pb::Decided) -> Result<Answer, Trouble> {
+        let job = self.find_with(&decided.job, from).await?;
+        let decision = self.read_decision(&job, from, decided).await?;
+        self.answer_with_step(&job, Event::Decided { from, decision }).await
+    }
+
+    /// The leader of a job moves an attempt.
+    async fn take_word_of_leader(self: &Arc<Self>, from: PartyId, job: &str, event: Event) -> Result<Answer, Trouble> {
+        let job = self.find_with(job, from).await?;
+        if job.leader != from {
+            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "only the leader begins attempts").with(from));
+        }
+        self.answer_with_step(&job, event).await
+    }
+
+    /// Another party says how the job stands there.
+    async fn take_standing(self: &Arc<Self>, from: PartyId, standing: &pb::Standing) -> Result<Answer, Trouble> {
+        let job = self.find_with(&standing.job, from).await?;
+        let standing = self.read_standing(&job, from, standing).await?;
+        self.answer_with_step(&job, Event::Standing { from, standing, answers: None }).await
+    }
+
+    /// Makes a step, and answers with how the job stands by then.
+    async fn answer_with_step(self: &Arc<Self>, job: &Job, event: Event) -> Result<Answer, Trouble> {
+        if let Some(over) = self.over_here(job)? {
+            return Ok(over);
+        }
+        if self.closing.is_cancelled() {
+            return Ok(Answer::Busy(pb::Busy {}));
+        }
+        let standing = self.happen(job.id, event).await?;
+        Ok(Answer::Standing(message::standing(job.id, &standing)))
+    }
+
+    /// The job of this number, if `party` takes part in it; other parties' jobs do not exist for it.
+    pub(super) async fn find_with(&self, id: &str, party: PartyId) -> Result<Job, Trouble> {
+        let job = self.find(id).await?;
+        if job.party(party).is_some() && party != self.settings.me {
+            Ok(job)
+        } else {
+            Err(Trouble::new(codes::JOB_UNKNOWN, "there is no such job with this peer"))
+        }
+    }
+
     /// What a peer hears whose message about a job was not followed.
     async fn answer_to_trouble(self: &Arc<Self>, from: PartyId, job: String, trouble: &Trouble) -> Answer {
         tracing::warn!(peer = %from, code = trouble.code.name, "a message about a job was not followed");
-        let over = || {
-            let (state, reason) = (State::Failed.name().to_owned(), Some(message::reason(trouble)));
-            Answer::Ended(pb::Ended { job: job.clone(), state, reason })
-        };
         // A job we do not know cannot go on over there, and one that the peer has lied about must not go on here.
         // Anything else may pass when it is said again.
         if trouble.code == codes::JOB_UNKNOWN {
-            return over();
+            return Answer::Unknown(pb::Unknown {});
         }
         if trouble.code == codes::PROTOCOL_VIOLATION
             && let Ok(known) = self.find_with(&job, from).await
-            && self.end(&known, State::Failed, trouble, "daemon").await.is_ok()
         {
-            self.desk.stop(known.id);
-            return over();
+            let why = trouble.clone();
+            let ended =
+                self.happen(known.id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() }).await;
+            if let Ok(standing) = ended {
+                return Answer::Standing(message::standing(known.id, &standing));
+            }
         }
         Answer::Busy(pb::Busy {})
     }
 
     async fn take_ready(&self, from: PartyId, ready: &pb::Ready) -> Result<Answer, Trouble> {
         let job = self.find_with(&ready.job, from).await?;
-        if let Some(ended) = ended_here(&job) {
-            return Ok(ended);
+        if let Some(over) = self.over_here(&job)? {
+            return Ok(over);
         }
         // Another set than before, under the same scalar, would be a second question for the price of one.
         if job.their_items.is_some_and(|items| items != ready.items) {
@@ -157,7 +202,7 @@ impl Jobs {
             sized: ready.sized,
             finished: ready.finished,
         };
-        let at_it = self.desk.note_ready(job.id, noted);
+        let at_it = self.running.note_ready(job.id, noted);
         Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }
 }

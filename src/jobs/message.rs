@@ -5,9 +5,9 @@ use prost::Message as _;
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
-use super::state::State;
+use super::machine::{Standing, Task};
 use crate::codes::{self, Trouble};
-use crate::store::JobId;
+use crate::store::{Consent, JobId};
 
 /// The generated contract.
 #[allow(missing_docs, clippy::pedantic, unreachable_pub)]
@@ -53,9 +53,31 @@ pub(super) fn ack() -> Answer {
     Answer::Ack(pb::Ack {})
 }
 
-/// The notice that a job is over here; the reason tells a peer less than our ledger keeps.
-pub(super) fn ended(job: JobId, state: State, reason: Option<pb::Reason>) -> pb::Ended {
-    pb::Ended { job: job.to_string(), state: state.name().to_owned(), reason }
+pub(super) fn consent(consent: &Consent) -> pb::Consent {
+    pb::Consent { signature: consent.signature.to_string(), contribution: consent.contribution.clone().into() }
+}
+
+/// How a job stands here, as a peer may hear it.
+pub(super) fn standing(job: JobId, standing: &Standing) -> pb::Standing {
+    let task = match standing.task {
+        Task::None => pb::Task::None,
+        Task::Computing => pb::Task::Computing,
+        Task::Computed => pb::Task::Computed,
+    };
+    let receipt = |(party, signature): (&PartyId, &crate::store::Signature)| pb::Receipt {
+        party: party.to_string(),
+        signature: signature.to_string(),
+    };
+    pb::Standing {
+        job: job.to_string(),
+        state: standing.state.name().to_owned(),
+        attempt: standing.attempt,
+        task: task.into(),
+        free: standing.free,
+        receipts: standing.receipts.iter().map(receipt).collect(),
+        left_out: standing.left_out.iter().map(ToString::to_string).collect(),
+        reason: standing.failure.as_ref().map(reason),
+    }
 }
 
 /// What a peer may hear of our trouble: always the code; the words only where they are about the request itself.
@@ -70,7 +92,8 @@ pub(super) fn reason(trouble: &Trouble) -> pb::Reason {
         codes::BAD_REQUEST,
     ];
     let text = if about_the_request.contains(&trouble.code) { trouble.text.clone() } else { String::new() };
-    pb::Reason { code: trouble.code.name.to_owned(), text }
+    let who = trouble.who.map(|who| who.to_string()).unwrap_or_default();
+    pb::Reason { code: trouble.code.name.to_owned(), text, who }
 }
 
 /// A peer's reason as trouble of ours. Codes that speak of the request itself are taken over; all others are the peer's
@@ -111,7 +134,7 @@ mod tests {
     #[test]
     fn a_peer_hears_the_code_of_our_trouble_and_no_words_about_our_data() {
         let ours = Trouble::new(codes::DATASET_INPUT, "customers.csv: line 7, column mobile");
-        assert_eq!(reason(&ours), pb::Reason { code: "dataset-input".to_owned(), text: String::new() });
+        assert_eq!(reason(&ours), pb::Reason { code: "dataset-input".to_owned(), ..pb::Reason::default() });
         let peer = "shop".parse().unwrap();
         let theirs = trouble(peer, Some(&reason(&ours)));
         assert_eq!((theirs.code, theirs.who), (codes::PEER_FAILED, Some(peer)));
@@ -120,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_its_code_and_words_without_control_characters() {
-        let refusal = pb::Reason { code: "refused-by-rule".to_owned(), text: "no\x1b[31m\nred".to_owned() };
+        let refusal =
+            pb::Reason { code: "refused-by-rule".to_owned(), text: "no\x1b[31m\nred".to_owned(), who: String::new() };
         let theirs = trouble("shop".parse().unwrap(), Some(&refusal));
         assert_eq!((theirs.code, theirs.text.as_str()), (codes::REFUSED_BY_RULE, "shop: no[31mred"));
     }

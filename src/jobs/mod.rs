@@ -6,14 +6,15 @@
 //! | `terms.rs`, `explain.rs` | what both sides sign, and what a person reads before |
 //! | `office.rs` | [`Jobs`]: what this party's operators ask |
 //! | `meet.rs` | both sides ask for the same job under one name |
-//! | `agree.rs` | proposals and decisions, between the two daemons |
-//! | `run.rs` | attempts: who begins, who follows, how one ends |
+//! | `agree.rs` | proposals, decisions and receipts, between the daemons |
+//! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
+//! | `shell.rs`, `running.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process |
+//! | `places.rs` | places of jobs that compute, shared fairly between peers |
 //! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
 //! | `rules.rs` | our rules and limits, whenever they are asked |
 //! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
 //! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
-//! | `desk.rs` | the jobs at work in this process: progress, cancellation, what the peer said last |
-//! | `inbox.rs`, `message.rs`, `links.rs` | what the peer's daemon says about jobs; waiting for its link |
+//! | `inbox.rs`, `message.rs`, `asking.rs`, `links.rs` | what the peer's daemon says about jobs; asking it; waiting for its link |
 //! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
 //! | `fingerprints.rs` | what a dataset is on record as |
 //! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
@@ -30,10 +31,10 @@
 //! the job and the attempt, and is answered from the ledger.
 
 mod agree;
+mod asking;
 mod attempt;
 mod buckets;
 mod datasets;
-mod desk;
 mod entering;
 mod erasures;
 mod explain;
@@ -50,13 +51,15 @@ mod openings;
 mod outcome;
 mod outside;
 mod peers;
+mod places;
 mod plan;
 mod reconcile;
 mod record;
 mod rotation;
 mod rules;
-mod run;
+mod running;
 mod sets;
+mod shell;
 mod standing;
 mod state;
 mod stored;
@@ -67,12 +70,13 @@ mod upkeep;
 mod view;
 mod witnesses;
 
+pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT};
 pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset, RuleChange};
-pub use desk::Live;
 pub use explain::{Facts, explain};
 pub use frames::NewFrame;
 pub use inbox::PeerDesk;
+pub use machine::Quorum;
 pub use meet::Meeting;
 pub use message::generated as wire;
 pub use mirrors::{Mirrors, mirror_name};
@@ -82,6 +86,7 @@ pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
 pub use rotation::{IdentityFiles, Rotated};
+pub use running::Live;
 pub use standing::Standing;
 pub use state::{State, UnknownState};
 pub use tally::Tally;
@@ -89,6 +94,3 @@ pub use terms::{JobTerms, Kind};
 pub use upkeep::Figures;
 pub use view::{EventView, JobView};
 pub use witnesses::witness_name;
-
-/// What a signature under job terms is a signature for.
-pub const TERMS_CONTEXT: &str = "tacitly job terms 1";

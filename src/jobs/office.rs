@@ -9,21 +9,23 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tacitly_attestation::entry::Id;
 use tacitly_core::PartyId;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::datasets::Datasets;
-use super::desk::Desk;
 use super::entering::Entering;
 use super::explain::{Facts, explain};
+use super::machine::Event;
 use super::meet::Meetings;
 use super::mirrors::Mirrors;
 use super::outside::OutsideWitness;
 use super::peers::{PeerView, Peers};
+use super::places::Places;
 use super::plan::Room;
+use super::running::RunningJobs;
 use super::standing::Standing;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
@@ -32,7 +34,7 @@ use super::view::{EventView, JobView};
 use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
 use crate::session::Network;
-use crate::store::{Created, EventFilter, Job, JobChange, JobFilter, JobId, JobResult, NewJob, Role, Signer, Store};
+use crate::store::{Created, EventFilter, Job, JobFilter, JobId, NewJob, Signer, Store};
 use crate::transport::Grpc;
 
 /// How this party runs its jobs.
@@ -88,9 +90,9 @@ pub struct Jobs {
     pub(super) peers: Peers,
     pub(super) datasets: Datasets,
     pub(super) meetings: Meetings,
-    pub(super) desk: Desk,
-    /// Room for attempts that compute.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) running: RunningJobs,
+    /// Places of attempts that compute.
+    pub(super) places: Places,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
     /// Held while the TLS key is changed.
@@ -185,8 +187,8 @@ impl Jobs {
                 settings.frame_memory,
             ),
             meetings: Meetings::default(),
-            desk: Desk::default(),
-            room: Arc::new(Semaphore::new(settings.running_jobs)),
+            running: RunningJobs::default(),
+            places: Places::new(settings.running_jobs),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             settings,
@@ -218,9 +220,12 @@ impl Jobs {
     }
 
     /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.
-    pub async fn drain(&self, patience: Duration) {
+    pub async fn drain(self: &Arc<Self>, patience: Duration) {
+        for job in self.running.all() {
+            // A job that cannot make this step is not begun anew either: its timers and words end with `closing`.
+            let _stopped = self.happen(job, Event::Draining).await;
+        }
         self.closing.cancel();
-        self.desk.stop_waiting();
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::warn!("jobs are still running; they are taken up at the next start");
@@ -253,7 +258,7 @@ impl Jobs {
             party: self.settings.me,
             listen: self.settings.listen,
             peers: self.peers.list().await?,
-            running_jobs: u32::try_from(self.desk.len()).unwrap_or(u32::MAX),
+            running_jobs: u32::try_from(self.places.held()).unwrap_or(u32::MAX),
             pin: self.transport.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
             warnings: certificate.into_iter().chain(log).collect(),
@@ -304,30 +309,23 @@ impl Jobs {
             // Who may receive and why binds both owners: our own rule for the peer is asked as the peer's is.
             self.decide(&terms, &asked.dataset).await?;
         }
-        let signature = self
-            .signer
-            .sign(super::TERMS_CONTEXT, &terms_bytes.hash().0)
-            .map_err(|error| internal(&error.to_string()))?;
+        let consent = self.consent(terms_bytes.hash(), Vec::new())?;
         let new = NewJob {
             id,
             kind: kind.name().to_owned(),
-            role: Role::Proposer,
-            peer,
+            leader: me,
+            parties: super::agree::parties(&terms, &[(me, &consent)]),
             dataset: Some(asked.dataset),
-            peer_dataset: Some(asked.peer_dataset),
             state: State::Proposed.name().to_owned(),
             terms: terms_bytes,
-            our_signature: Some(signature),
-            their_signature: None,
+            failure: None,
             request_key,
-            our_items: None,
-            their_items: None,
             by: by.to_owned(),
         };
         let job = match self.store.create_job(new).await? {
             Created::New(job) => {
                 tracing::info!(job = %job.id, kind = kind.name(), %peer, "proposed");
-                self.lead(job.id);
+                self.happen_at_last(job.id, Event::Started);
                 job
             }
             Created::Existing(job) => job,
@@ -391,7 +389,7 @@ impl Jobs {
         let id = self.find(id).await?.id;
         let (updates, stream) = tokio::sync::mpsc::channel(1);
         let this = self.clone();
-        let mut changes = self.desk.changes();
+        let mut changes = self.running.changes();
         tokio::spawn(async move {
             let mut last = None;
             loop {
@@ -411,7 +409,7 @@ impl Jobs {
                     return;
                 }
                 tokio::time::sleep(PAUSE).await;
-                // Progress moves without a change of the desk; a slow tick is enough for it.
+                // Progress moves without a step; a slow tick is enough for it.
                 tokio::select! {
                     _ = changes.changed() => {}
                     () = tokio::time::sleep(PAUSE) => {}
@@ -430,7 +428,7 @@ impl Jobs {
         let job = self.find(id).await?;
         let terms = Self::terms(&job)?;
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
-        let rule = self.datasets.rule(&dataset.name, job.peer).await?;
+        let rule = self.datasets.rule(&dataset.name, terms.peer_of(self.settings.me)).await?;
         let room = self.datasets.room();
         let in_memory = dataset.rows <= room.rows_in_memory();
         let wish = room.wish(dataset.rows, USUAL_ID * dataset.rows, in_memory);
@@ -452,9 +450,9 @@ impl Jobs {
     /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
     pub async fn approve(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.awaiting_decision(id).await?;
-        let job = self.approve_as_approver(&job, by).await?;
-        self.tell_decision(&job);
-        self.view(&job)
+        let consent = Box::new(self.consent(job.terms_hash, Vec::new())?);
+        self.happen(job.id, Event::Approved { consent, by: by.to_owned() }).await?;
+        self.get(id).await
     }
 
     /// A person refuses a job that waits for one; the peer reads the reason.
@@ -464,36 +462,37 @@ impl Jobs {
     pub async fn refuse(self: &Arc<Self>, id: &str, reason: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.awaiting_decision(id).await?;
         let words = if reason.is_empty() { "an approver refused" } else { reason };
-        let refusal = Trouble::new(codes::REFUSED_BY_PERSON, words);
-        let job = self.end(&job, State::Refused, &refusal, by).await?;
-        self.tell_decision(&job);
-        self.view(&job)
+        let why = Trouble::new(codes::REFUSED_BY_PERSON, words);
+        self.happen(job.id, Event::Ended { state: State::Refused, why, by: by.to_owned() }).await?;
+        self.get(id).await
     }
 
-    /// Ends a job on both sides.
+    /// Ends a job on all sides.
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is over already, or trouble of the store.
     pub async fn cancel(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
+        let me = self.settings.me;
         let job = self.find(id).await?;
-        let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {}", self.settings.me))
-            .with(self.settings.me);
-        let job = self.end(&job, State::Cancelled, &why, by).await?;
-        self.desk.stop(job.id);
-        self.tell_ended(&job, Some(&why));
-        self.view(&job)
+        if job.state.parse().is_ok_and(State::is_over) {
+            return Err(Trouble::new(codes::JOB_STATE, format!("the job is {} already", job.state)));
+        }
+        let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {me}")).with(me);
+        self.happen(job.id, Event::Ended { state: State::Cancelled, why, by: by.to_owned() }).await?;
+        self.get(id).await
     }
 
-    /// Goes on with a suspended job, from either side.
+    /// Goes on with a suspended job, from any side.
     ///
     /// # Errors
     /// [`codes::JOB_STATE`] if it is not suspended, or trouble of the store.
     pub async fn resume(self: &Arc<Self>, id: &str, by: &str) -> Result<JobView, Trouble> {
         let job = self.find(id).await?;
-        let suspended = [State::Suspended.name()];
-        let job = self.store.advance(job.id, &suspended, State::Running.name(), JobChange::by(by)).await?;
-        self.take_up(&job);
-        self.view(&job)
+        if job.state != State::Suspended.name() {
+            return Err(Trouble::new(codes::JOB_STATE, format!("the job is {}, not suspended", job.state)));
+        }
+        self.happen(job.id, Event::Resumed { by: by.to_owned() }).await?;
+        self.get(id).await
     }
 
     /// Streams our rows of a finished job as a file.
@@ -517,10 +516,11 @@ impl Jobs {
             return Err(Trouble::new(codes::RESULT_NONE, text));
         }
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
-        let rule = self.datasets.rule(&dataset.name, job.peer).await?.unwrap_or_default();
+        let peer = terms.peer_of(self.settings.me);
+        let rule = self.datasets.rule(&dataset.name, peer).await?.unwrap_or_default();
         if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column))
         {
-            let text = format!("the rule for {} withholds column {withheld:?} from results", job.peer);
+            let text = format!("the rule for {peer} withholds column {withheld:?} from results");
             return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
         }
         let columns = if columns.is_empty() { rule.columns } else { columns };
@@ -532,7 +532,11 @@ impl Jobs {
         let text = match (&job.purged_at, State::Done.name() == job.state) {
             (Some(at), _) => format!("the result was purged here at {at}"),
             (None, false) => format!("the job is {}, so it has no result", job.state),
-            (None, true) => format!("the result went to {}, we are no receiver", job.peer),
+            (None, true) => {
+                let receivers = job.parties.iter().filter(|party| party.receives);
+                let names: Vec<String> = receivers.map(|party| party.party.to_string()).collect();
+                format!("the result went to {}, we are no receiver", names.join(" and "))
+            }
         };
         Trouble::new(codes::RESULT_NONE, text)
     }
@@ -545,16 +549,6 @@ impl Jobs {
         let job = if job.is_empty() { None } else { Some(Self::parse_id(job)?) };
         let filter = EventFilter { job, after: Some(since), ..EventFilter::default() };
         Ok(self.store.events(&filter).await?.into_iter().map(Into::into).collect())
-    }
-
-    /// Ends a job in the ledger without a result.
-    pub(super) async fn end(&self, job: &Job, state: State, why: &Trouble, by: &str) -> Result<Job, Trouble> {
-        let change = JobChange { failure: Some(why.into()), ..JobChange::by(by) };
-        let ended = self.store.finish(job.id, &state.previous(), state.name(), change, JobResult::Nothing).await?;
-        tracing::info!(job = %job.id, state = state.name(), code = why.code.name, "over");
-        self.record_end(&ended).await;
-        self.desk.bump();
-        Ok(ended)
     }
 
     pub(super) async fn find(&self, id: &str) -> Result<Job, Trouble> {
@@ -573,12 +567,14 @@ impl Jobs {
     }
 
     pub(super) fn view(&self, job: &Job) -> Result<JobView, Trouble> {
-        let live = self.desk.find(job.id).map(|work| {
-            let mut live = work.live();
-            // Whatever an attempt is at, it will need the peer.
-            let cut_off = work.attempt > 0 && self.link_up_since(job.peer).is_none();
-            if cut_off && !live.stage.starts_with("link down") {
-                live.stage = format!("link down: waiting for {}", job.peer);
+        let live = self.running.live(job.id).map(|(mut live, computes)| {
+            // Whatever an attempt is at, it will need the others.
+            let others = job.parties.iter().map(|party| party.party).filter(|party| *party != self.settings.me);
+            let cut_off = others.filter(|_| computes).find(|party| self.link_up_since(*party).is_none());
+            if let Some(party) = cut_off
+                && !live.stage.starts_with("link down")
+            {
+                live.stage = format!("link down: waiting for {party}");
             }
             live
         });
@@ -587,7 +583,7 @@ impl Jobs {
 
     async fn awaiting_decision(&self, id: &str) -> Result<Job, Trouble> {
         let job = self.find(id).await?;
-        if job.role == Role::Approver && job.state == State::Proposed.name() {
+        if job.leader != self.settings.me && job.state == State::Proposed.name() {
             return Ok(job);
         }
         Err(Trouble::new(codes::JOB_STATE, format!("the job is {} and does not wait for our decision", job.state)))

@@ -24,10 +24,10 @@ use tacitly_attestation::note::{KeyRing, KeyUse, NoteSignature, VerifierKey};
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
+use super::asking::Gone;
 use super::message::{Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
-use super::run::{Gone, ended_here};
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
@@ -142,6 +142,7 @@ impl Jobs {
         ready: &pb::Ready,
     ) -> Result<(), Gone> {
         let (me, ours) = (self.settings.me, self.dataset_leaf(terms).await?);
+        let peer = terms.peer_of(me);
         let body = agreement(job, terms, learners, |party| if party == me { ours } else { theirs })?;
         let known = self.recorded(&about(job), "agreement").await?;
         if known.is_some_and(|known| matches!(known.entry.entry().body(), Body::Agreement(known) if *known == body)) {
@@ -151,26 +152,24 @@ impl Jobs {
         let entry = self.sign_entry(self.header(rel.into_iter().collect())?, body)?;
         let ask = Ask::Countersign(pb::Countersign { job: job.id.to_string(), entry: entry.encode().into() });
         let line = loop {
-            match self.ask_within_window(job.peer, ask.clone()).await? {
+            match self.ask_within_window(peer, ask.clone()).await? {
                 Answer::Countersigned(signed) => break signed.signature,
-                Answer::Ended(ended) => {
-                    self.note_ended(job.peer, &ended).await;
-                    return Err(Gone::Stopped);
+                answer @ (Answer::Standing(_) | Answer::Unknown(_)) => {
+                    return Err(self.hear_in_attempt(job, peer, answer).await);
                 }
                 _ => tokio::time::sleep(SOON).await,
             }
             // A process that began since knows nothing of this attempt, and would never sign.
-            if let Answer::Pending(_) = self.ask_within_window(job.peer, Ask::Ready(ready.clone())).await? {
+            if let Answer::Pending(_) = self.ask_within_window(peer, Ask::Ready(ready.clone())).await? {
                 return Err(Gone::Restarted);
             }
         };
         let wrong = || {
-            Trouble::new(codes::PROTOCOL_VIOLATION, "the signature under the agreement is not the peer's")
-                .with(job.peer)
+            Trouble::new(codes::PROTOCOL_VIOLATION, "the signature under the agreement is not the peer's").with(peer)
         };
         let signature = NoteSignature::parse(&line).map_err(|_| wrong())?;
         let entry = entry.with(signature).map_err(|_| wrong())?;
-        entry.verify(&self.ring_with(job.peer).await?).map_err(|_| wrong())?;
+        entry.verify(&self.ring_with(peer).await?).map_err(|_| wrong())?;
         self.record(&about(job), entry).await?;
         Ok(())
     }
@@ -178,8 +177,8 @@ impl Jobs {
     /// The peer asks for our signature under the agreement in its log. It gets it if that is what we agreed.
     pub(super) async fn take_countersign(&self, from: PartyId, asked: &pb::Countersign) -> Result<Answer, Trouble> {
         let job = self.find_with(&asked.job, from).await?;
-        if let Some(ended) = ended_here(&job) {
-            return Ok(ended);
+        if let Some(over) = self.over_here(&job)? {
+            return Ok(over);
         }
         if job.state == State::Proposed.name() {
             return Ok(Answer::Busy(pb::Busy {}));
@@ -193,10 +192,10 @@ impl Jobs {
         let ours = self.dataset_leaf(&terms).await?;
         let claimed = body.parties.iter().find(|party| party.party == from).and_then(|party| party.dataset);
         // Who learns the size first follows from our rule and from what the peer has said of its own.
-        let Some(theirs) = self.desk.find(job.id).and_then(|work| *work.peer_ready.borrow()) else {
+        let Some(theirs) = self.running.find(job.id).and_then(|work| *work.peer_ready.borrow()) else {
             return Ok(Answer::Busy(pb::Busy {}));
         };
-        let wants_size = self.standing_rule(&job, &terms).await?.min_intersection > 1;
+        let wants_size = self.standing_rule(&terms).await?.min_intersection > 1;
         let learners = learners((self.settings.me, wants_size), (from, theirs.wants_size));
         let agreed = agreement(&job, &terms, &learners, |party| if party == from { claimed } else { ours })?;
         if header.by != from || *body != agreed {
@@ -227,7 +226,8 @@ impl Jobs {
             return Ok(());
         }
         let Some(agreement) = self.recorded(&about(job), "agreement").await? else { return Ok(()) };
-        let peers = exchanged.map(|exchanged| exchanged.with(job.peer)).transpose()?;
+        let peer = Self::terms(job)?.peer_of(self.settings.me);
+        let peers = exchanged.map(|exchanged| exchanged.with(peer)).transpose()?;
         let known = self.recorded(&about(job), "result").await?;
         if let Some(Body::Result(known)) = known.as_ref().map(|known| known.entry.entry().body())
             && known.status == status

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tacitly_core::PartyId;
 
 use super::datasets::RuleChange;
+use super::machine::Event;
 use super::office::Jobs;
 use super::state::State;
 use super::terms::JobTerms;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Asked, Decision, Rule};
-use crate::store::{Job, Role, check_dataset_name};
+use crate::store::check_dataset_name;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -35,13 +36,13 @@ impl Jobs {
     pub(super) async fn decide(&self, terms: &JobTerms, dataset: &str) -> Result<Decision, Trouble> {
         let peer = terms.peer_of(self.settings.me);
         let rule = self.datasets.rule(dataset, peer).await?;
-        let jobs_today = self.store.jobs_since(self.store.now() - DAY, peer, Some(dataset), None).await?;
+        let jobs_today = self.store.jobs_since(self.store.now() - DAY, peer, Some(dataset), false).await?;
         self.judge_by(rule.as_ref(), terms, jobs_today)
     }
 
     /// Our rule for a job that was approved: the one of this moment, which must still allow it.
-    pub(super) async fn standing_rule(&self, job: &Job, terms: &JobTerms) -> Result<Rule, Trouble> {
-        let rule = self.datasets.rule(terms.dataset_of(self.settings.me), job.peer).await?;
+    pub(super) async fn standing_rule(&self, terms: &JobTerms) -> Result<Rule, Trouble> {
+        let rule = self.datasets.rule(terms.dataset_of(self.settings.me), terms.peer_of(self.settings.me)).await?;
         // The job itself is among those of the day.
         self.judge_by(rule.as_ref(), terms, 0)?;
         rule.ok_or_else(|| internal("without a rule nothing is allowed"))
@@ -62,23 +63,18 @@ impl Jobs {
         let stored = self.datasets.set_rule(dataset, peer, json, by).await?;
         for job in self.store.unfinished().await? {
             let terms = Self::terms(&job)?;
-            let concerned = job.peer.as_str() == peer && terms.dataset_of(self.settings.me) == dataset;
+            let concerned =
+                terms.peer_of(self.settings.me).as_str() == peer && terms.dataset_of(self.settings.me) == dataset;
             if !concerned {
                 continue;
             }
-            if let Err(refusal) = self.standing_rule(&job, &terms).await
+            if let Err(refusal) = self.standing_rule(&terms).await
                 && [codes::REFUSED_BY_RULE, codes::REFUSED_NO_RULE].contains(&refusal.code)
             {
-                let state = if job.state == State::Proposed.name() && job.role == Role::Approver {
-                    State::Refused
-                } else {
-                    State::Failed
-                };
+                let ours_to_decide = job.state == State::Proposed.name() && job.leader != self.settings.me;
+                let state = if ours_to_decide { State::Refused } else { State::Failed };
                 // A job that has come to its end meanwhile is left as it is.
-                if let Ok(ended) = self.end(&job, state, &refusal, "rule").await {
-                    self.desk.stop(ended.id);
-                    self.tell_ended(&ended, Some(&refusal));
-                }
+                self.happen(job.id, Event::Ended { state, why: refusal, by: "rule".to_owned() }).await?;
             }
         }
         Ok(stored)
@@ -103,7 +99,7 @@ impl Jobs {
     /// Whether one more job with `peer` is within the limit.
     pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
         let limit = self.settings.jobs_per_peer;
-        let open = self.store.unfinished().await?.iter().filter(|job| job.peer == peer).count();
+        let open = self.store.unfinished().await?.iter().filter(|job| job.party(peer).is_some()).count();
         if open >= limit {
             let text =
                 format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
@@ -115,7 +111,7 @@ impl Jobs {
     /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
     pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Trouble> {
         let limit = self.settings.proposals_per_hour;
-        let recent = self.store.jobs_since(self.store.now() - HOUR, peer, None, Some(Role::Approver)).await?;
+        let recent = self.store.jobs_since(self.store.now() - HOUR, peer, None, true).await?;
         if recent >= limit {
             let text = format!("{} takes {limit} proposals of one party within an hour", self.settings.me);
             return Err(Trouble::new(codes::LIMIT, text));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tacitly_core::PartyId;
 
+use super::machine::Event;
 use super::office::Jobs;
 use super::state::State;
 use crate::codes::{self, Trouble};
@@ -54,7 +55,7 @@ impl Jobs {
         let links = self.peers.list().await?.into_iter().map(|peer| (peer.party, peer.link_up));
         Ok(Figures {
             jobs: State::ALL.into_iter().map(count).collect(),
-            at_work: self.desk.len() as u64,
+            at_work: self.places.held() as u64,
             links: links.collect(),
             certificate_expires: self.transport.identity().not_after().as_second(),
         })
@@ -96,8 +97,7 @@ impl Jobs {
             let made_before = self.store.events(&first).await?.first().is_none_or(|event| event.seq < restored);
             if made_before {
                 let why = Trouble::new(codes::RESTORED, codes::RESTORED.cause);
-                let ended = self.end(&job, State::Failed, &why, "daemon").await?;
-                self.tell_ended(&ended, Some(&why));
+                self.happen(job.id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() }).await?;
             }
         }
         Ok(())

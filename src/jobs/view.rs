@@ -2,7 +2,7 @@
 
 use tacitly_core::PartyId;
 
-use super::desk::Live;
+use super::running::Live;
 use super::state::State;
 use super::terms::JobTerms;
 use super::trouble;
@@ -77,13 +77,14 @@ impl JobView {
     pub(super) fn of(job: &Job, me: PartyId, live: Option<Live>) -> Result<Self, Trouble> {
         let terms = JobTerms::from_terms(&job.terms).map_err(|error| trouble::internal(&error.to_string()))?;
         let state: State = job.state.parse().map_err(|_| trouble::internal("the ledger holds an unknown state"))?;
-        let receiver = match (terms.receives(me), terms.receives(job.peer)) {
+        let peer = terms.peer_of(me);
+        let receiver = match (terms.receives(me), terms.receives(peer)) {
             (true, true) => "both",
             (true, false) => "us",
             _ => "peer",
         };
         let buckets = job.transcripts.as_ref().and_then(|report| report["buckets"].as_u64()).unwrap_or_default();
-        // What the job's report kept of its last attempt stands in for progress once the job is off the desk.
+        // What the job's report kept of its last attempt stands in for progress once the job is not at work.
         let bytes = |side: &str| job.transcripts.as_ref().and_then(|report| report[side]["bytes"].as_u64());
         let kept = || Live {
             bytes_out: bytes("sent").unwrap_or_default(),
@@ -93,10 +94,10 @@ impl JobView {
         Ok(Self {
             id: job.id.to_string(),
             kind: job.kind.clone(),
-            role: job.role.to_string(),
-            peer: job.peer.to_string(),
+            role: if job.leader == me { "proposer" } else { "approver" }.to_owned(),
+            peer: peer.to_string(),
             dataset: terms.dataset_of(me).to_owned(),
-            peer_dataset: terms.dataset_of(job.peer).to_owned(),
+            peer_dataset: terms.dataset_of(peer).to_owned(),
             receiver: receiver.to_owned(),
             purpose: terms.purpose.clone(),
             state,

@@ -154,11 +154,8 @@ impl Store {
         let sql = "SELECT count(*) AS jobs FROM jobs WHERE created_at > $2
             AND id IN (SELECT job FROM job_parties WHERE party = $1)
             AND ($3 IS NULL OR dataset = $3) AND (NOT $4 OR leader = $1)";
-        let query = statement(sql)
-            .bind(party.to_string())
-            .bind(moment(since))
-            .bind(dataset.map(str::to_owned))
-            .bind(led);
+        let query =
+            statement(sql).bind(party.to_string()).bind(moment(since)).bind(dataset.map(str::to_owned)).bind(led);
         match self.rows(query).await?.first() {
             Some(row) => row.count("jobs"),
             None => Ok(0),

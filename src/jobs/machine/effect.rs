@@ -15,33 +15,72 @@ use crate::store::{Consent, Signature};
 pub(crate) enum Event {
     /// This process takes the job up: it is new, or the daemon has just started.
     Started,
+    /// The leader's proposal was written down here and is answered.
+    Noted,
     /// The daemon begins nothing more.
     Draining,
     /// A person approves; `consent` is our signature.
-    Approved { consent: Box<Consent>, by: String },
+    Approved {
+        consent: Box<Consent>,
+        by: String,
+    },
     /// A person, or a rule that has changed, ends the job.
-    Ended { state: State, why: Trouble, by: String },
+    Ended {
+        state: State,
+        why: Trouble,
+        by: String,
+    },
     /// A person resumes a suspended job.
-    Resumed { by: String },
+    Resumed {
+        by: String,
+    },
     /// A party has decided.
-    Decided { from: PartyId, decision: Decided },
+    Decided {
+        from: PartyId,
+        decision: Decided,
+    },
     /// The leader asks whether there is room for an attempt, or tells us to begin it.
-    Begin { attempt: u32 },
-    Start { attempt: u32, with: BTreeSet<PartyId>, place: bool },
+    Begin {
+        attempt: u32,
+    },
+    Start {
+        attempt: u32,
+        with: BTreeSet<PartyId>,
+        place: bool,
+    },
     /// The leader gives an attempt up.
-    Stop { attempt: u32 },
+    Stop {
+        attempt: u32,
+    },
     /// How the job stands at another party, as it says itself or as it answers a word of ours.
-    Standing { from: PartyId, standing: Standing, answers: Option<Message> },
+    Standing {
+        from: PartyId,
+        standing: Standing,
+        answers: Option<Message>,
+    },
     /// Another party does not know the job.
-    Unknown { from: PartyId },
+    Unknown {
+        from: PartyId,
+    },
     /// The link to a party was given up.
-    Lost { who: PartyId, why: Trouble },
+    Lost {
+        who: PartyId,
+        why: Trouble,
+    },
     /// It is our turn in the queue of this turn: the place is ours.
-    Place { turn: u64 },
+    Place {
+        turn: u64,
+    },
     /// The task of an attempt has ended.
-    Finished { attempt: u32, how: Finish, quick: bool },
+    Finished {
+        attempt: u32,
+        how: Finish,
+        quick: bool,
+    },
     /// A timer of ours.
-    Woke { turn: u64 },
+    Woke {
+        turn: u64,
+    },
 }
 
 /// What a party answers to a proposal.
@@ -108,15 +147,33 @@ pub(crate) enum Pause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
     /// The state; `by` stands in the audit trail.
-    State { state: State, failure: Option<Trouble>, by: String },
+    State {
+        state: State,
+        failure: Option<Trouble>,
+        by: String,
+    },
     /// The job ends here; secrets are wiped, and a result is released if it ends well.
-    End { state: State, failure: Option<Trouble>, by: String },
+    End {
+        state: State,
+        failure: Option<Trouble>,
+        by: String,
+    },
     /// An attempt begins.
     Attempt(u32),
-    Consent { party: PartyId, consent: Box<Consent> },
-    Refused { party: PartyId },
-    LeftOut { party: PartyId },
-    Receipt { party: PartyId, receipt: Signature },
+    Consent {
+        party: PartyId,
+        consent: Box<Consent>,
+    },
+    Refused {
+        party: PartyId,
+    },
+    LeftOut {
+        party: PartyId,
+    },
+    Receipt {
+        party: PartyId,
+        receipt: Signature,
+    },
 }
 
 /// What one party says to another about a job.
@@ -134,6 +191,26 @@ pub(crate) enum Message {
     Stop { attempt: u32 },
     /// How the job stands here.
     Standing,
+}
+
+/// What kind of word it is: a later one of the same kind takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Slot {
+    Terms,
+    Decision,
+    Attempt,
+    Standing,
+}
+
+impl Message {
+    pub(crate) fn slot(&self) -> Slot {
+        match self {
+            Self::Propose => Slot::Terms,
+            Self::Decided => Slot::Decision,
+            Self::Begin { .. } | Self::Start { .. } | Self::Stop { .. } => Slot::Attempt,
+            Self::Standing => Slot::Standing,
+        }
+    }
 }
 
 impl Pause {

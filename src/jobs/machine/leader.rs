@@ -223,7 +223,9 @@ pub(super) fn woke(step: &mut Step) {
             step.job.work.silent = with.into_iter().filter(|id| *id != me && !started.contains(id)).collect();
             again(step, true);
         }
-        Activity::Idle | Activity::Queued { .. } | Activity::Computing { .. } => {}
+        // The step with our place could not be made: a full disk, say.
+        Activity::Queued { .. } => pause(step),
+        Activity::Idle | Activity::Computing { .. } => {}
     }
 }
 
@@ -275,9 +277,8 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
             }
         }
         Activity::Idle if step.may_run() => {
-            let owes_receipt = step.job.ledger.parties.get(&from).is_some_and(|member| {
-                member.receives && member.receipt.is_none()
-            });
+            let owes_receipt =
+                step.job.ledger.parties.get(&from).is_some_and(|member| member.receives && member.receipt.is_none());
             if !step.job.work.computed || (owes_receipt && standing.task == Task::None) {
                 gather(step);
             }

@@ -32,6 +32,11 @@ fn tell_decision(step: &mut Step) {
     step.tell(leader, Message::Decided);
 }
 
+/// Waits for the leader's word, and asks when it does not come.
+pub(super) fn wait(step: &mut Step) {
+    step.wake(if step.may_run() { Pause::Glance } else { Pause::Rarely });
+}
+
 /// We sign.
 pub(super) fn approve(step: &mut Step, consent: Box<Consent>, by: &str) {
     if !step.is(State::Proposed) {

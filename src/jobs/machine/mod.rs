@@ -20,7 +20,7 @@ mod tests;
 
 pub use job::Quorum;
 
-pub(crate) use effect::{Decided, Effect, Event, Finish, Message, Pause, Write};
+pub(crate) use effect::{Decided, Effect, Event, Finish, Message, Slot, Write};
 pub(crate) use job::{Activity, Decision, Job, Ledger, Member, Standing, Task};
 
 use self::step::Step;
@@ -33,6 +33,7 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
     let leads = step.job.ledger.leads();
     match event {
         Event::Started => take_up(&mut step),
+        Event::Noted => member::wait(&mut step),
         Event::Draining => drain(&mut step),
         Event::Approved { consent, by } if !leads => member::approve(&mut step, consent, &by),
         Event::Approved { .. } => {}
@@ -43,7 +44,11 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
         }
         Event::Ended { state, why, by } => step.end(state, why, &by),
         Event::Resumed { by } if step.is(State::Suspended) => {
-            if leads { leader::resumed(&mut step, &by) } else { member::resumed(&mut step, &by) }
+            if leads {
+                leader::resumed(&mut step, &by)
+            } else {
+                member::resumed(&mut step, &by)
+            }
         }
         Event::Resumed { .. } => {}
         Event::Decided { from, decision } => {
@@ -69,9 +74,15 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
         Event::Place { .. } if step.job.holds_place() => {}
         Event::Place { .. } => step.effects.push(Effect::LeavePlace),
         Event::Finished { attempt, how, quick } => finished(&mut step, attempt, how, quick),
-        Event::Woke { turn } if turn == step.job.work.turn && step.job.computing().is_some() => step.end_complete("daemon"),
+        Event::Woke { turn } if turn == step.job.work.turn && step.job.computing().is_some() => {
+            step.end_complete("daemon")
+        }
         Event::Woke { turn } if turn == step.job.work.turn => {
-            if leads { leader::woke(&mut step) } else { member::woke(&mut step) }
+            if leads {
+                leader::woke(&mut step)
+            } else {
+                member::woke(&mut step)
+            }
         }
         Event::Woke { .. } => {}
     }

@@ -33,7 +33,10 @@ fn judge(world: &World, seed: u64) {
         }
         let Some(ledger) = &process.ledger else {
             // What came to its end before this party heard of it has nothing for it.
-            assert!(world.ended_by_somebody || world.weather.quorum != Quorum::All, "seed {seed}: {name} never heard of the job");
+            assert!(
+                world.ended_by_somebody || world.weather.quorum != Quorum::All,
+                "seed {seed}: {name} never heard of the job"
+            );
             continue;
         };
         assert!(ledger.state.is_over(), "seed {seed}: {name} is {} after {:?}", ledger.state, world.story());

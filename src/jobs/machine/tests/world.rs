@@ -39,7 +39,7 @@ pub(super) struct Process {
     pub(super) task: Option<u32>,
     /// The last attempt whose task came to its end.
     ended_task: u32,
-    telling: BTreeMap<(PartyId, u8), Message>,
+    telling: BTreeMap<(PartyId, Slot), Message>,
     timers: BTreeSet<u64>,
     queue: Option<u64>,
     holds_place: bool,
@@ -64,15 +64,6 @@ fn signature() -> Signature {
 
 pub(super) fn consent() -> Box<Consent> {
     Box::new(Consent { contribution: Vec::new(), signature: signature() })
-}
-
-fn slot(message: &Message) -> u8 {
-    match message {
-        Message::Propose => 0,
-        Message::Decided => 1,
-        Message::Begin { .. } | Message::Start { .. } | Message::Stop { .. } => 2,
-        Message::Standing => 3,
-    }
 }
 
 impl World {
@@ -104,9 +95,8 @@ impl World {
     }
 
     fn ledger(&self, me: PartyId, first_receiver: usize) -> Ledger {
-        let receives = |at: usize| {
-            (at + self.weather.parties - first_receiver) % self.weather.parties < self.weather.receivers
-        };
+        let receives =
+            |at: usize| (at + self.weather.parties - first_receiver) % self.weather.parties < self.weather.receivers;
         let member = |(at, name): (usize, &PartyId)| {
             let signed = *name == self.names[0];
             let decision = if signed { Decision::Signed(consent()) } else { Decision::Open };
@@ -189,7 +179,7 @@ impl World {
     fn take_effect(&mut self, party: PartyId, effect: Effect) {
         let process = self.all.get_mut(&party).unwrap();
         match effect {
-            Effect::Tell { to, message } => drop(process.telling.insert((to, slot(&message)), message)),
+            Effect::Tell { to, message } => drop(process.telling.insert((to, message.slot()), message)),
             Effect::SeekPlace { turn } => process.queue = Some(turn),
             Effect::LeavePlace => (process.queue, process.holds_place) = (None, false),
             Effect::Run { attempt, .. } => {
@@ -246,7 +236,9 @@ impl World {
                 let why = answering.ledger.failure.clone().unwrap();
                 Event::Decided { from: to, decision: Decided::Refused(why) }
             }
-            (Message::Propose, Decision::Open) if !answering.ledger.state.is_over() => Event::Decided { from: to, decision: Decided::Pending },
+            (Message::Propose, Decision::Open) if !answering.ledger.state.is_over() => {
+                Event::Decided { from: to, decision: Decided::Pending }
+            }
             _ => {
                 let free = matches!(message, Message::Begin { .. })
                     && answering.ledger.attempt < attempt_of(&message)
@@ -263,7 +255,7 @@ impl World {
             self.late.push((from, event.clone()));
         }
         // Answered: it is not said again, unless something newer took its place meanwhile.
-        let key = (to, slot(&message));
+        let key = (to, message.slot());
         let process = self.all.get_mut(&from).unwrap();
         if process.telling.get(&key) == Some(&message) {
             process.telling.remove(&key);
@@ -434,7 +426,9 @@ impl World {
             }
             // A session waits for those who are a little behind.
             Some(who) if self.calm && !self.all[&who].gone && self.rng.random_range(0..40) > 0 => return,
-            Some(who) if self.all[&who].gone || (self.weather.losses && !self.calm && self.rng.random_range(0..4) == 0) => {
+            Some(who)
+                if self.all[&who].gone || (self.weather.losses && !self.calm && self.rng.random_range(0..4) == 0) =>
+            {
                 let why = Trouble::new(codes::PEER_LOST, "lost").with(who);
                 Finish::Lost { who, why }
             }
@@ -463,7 +457,10 @@ impl World {
     pub(super) fn story(&self) -> Vec<String> {
         let told = |(name, process): (&PartyId, &Process)| {
             let job = process.job.as_ref().map(|job| (&job.work, job.ledger.attempt, &job.ledger.state));
-            format!("\n{name}: {job:?} timers {:?} telling {:?} task {:?} queue {:?}", process.timers, process.telling, process.task, process.queue)
+            format!(
+                "\n{name}: {job:?} timers {:?} telling {:?} task {:?} queue {:?}",
+                process.timers, process.telling, process.task, process.queue
+            )
         };
         self.all.iter().map(told).collect()
     }

@@ -1,4 +1,4 @@
-//! The jobs at work in this process: where each stands, how to stop it, and what its peer said last.
+//! The jobs at work in this process: the machine of each, one step at a time, and where its attempt stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,18 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tacitly_attestation::entry::LeafHash;
+use tacitly_core::PartyId;
 use tacitly_psi::PsiParty;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::machine::{self, Slot};
+use super::places::Place;
 use super::plan::Wish;
 use crate::session::{Status, Traffic};
-use crate::store::JobId;
+use crate::store::{Job, JobId};
 
-/// An attempt that ends sooner has brought nothing; the longest pause between such attempts.
+/// An attempt that ends sooner has brought nothing.
 pub(super) const IN_VAIN: Duration = Duration::from_secs(10);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause between such attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where a job stands this moment; what outlives the process is in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,13 +71,11 @@ pub(super) struct Work {
     stage: Arc<Mutex<Stage>>,
     course: Arc<Mutex<Option<Course>>>,
     pub(super) peer_ready: Arc<watch::Sender<Option<PeerReady>>>,
-    /// The peer has stored its result while ours is still to come.
-    pub(super) peer_done: Arc<watch::Sender<bool>>,
     /// What went over in this attempt stands in the ledger.
     reported: Arc<AtomicBool>,
     /// Ends the attempt that runs, without a word about why: whoever stops it says why in the ledger.
     pub(super) stop: CancellationToken,
-    /// The attempt that runs; 0 while the job only waits.
+    /// The attempt that runs.
     pub(super) attempt: u32,
     /// When it must be over.
     pub(super) until: Instant,
@@ -85,101 +87,78 @@ enum Stage {
     Session(watch::Receiver<Status>),
 }
 
-/// All jobs at work, by number.
+/// A job in this process.
 #[derive(Default)]
-pub(super) struct Desk {
-    works: Mutex<BTreeMap<JobId, Work>>,
-    /// Jobs that a task of ours leads.
-    led: Mutex<BTreeSet<JobId>>,
-    changed: watch::Sender<u64>,
-    /// When the peer last had us begin an attempt at a job, and how many in a row were over soon after.
-    begun: Mutex<BTreeMap<JobId, (Instant, u32)>>,
+pub(super) struct Running {
+    /// Its machine; whoever makes a step holds it.
+    pub(super) machine: tokio::sync::Mutex<Option<Machine>>,
+    /// What its attempt is at.
+    work: Mutex<Option<Work>>,
+    /// What it waits for, where there is no attempt.
+    waits: Mutex<&'static str>,
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Work>> {
-        self.works.lock().unwrap_or_else(PoisonError::into_inner)
+/// The machine of a job, with all that its effects have begun. Dropped, they end.
+pub(super) struct Machine {
+    /// The job as the ledger has it.
+    pub(super) row: Job,
+    pub(super) job: machine::Job,
+    /// The place that it holds.
+    pub(super) place: Option<Place>,
+    /// Its turn in the queue for one.
+    pub(super) queue: Option<DropGuard>,
+    /// What is being said, to whom.
+    pub(super) telling: BTreeMap<(PartyId, Slot), (u64, DropGuard)>,
+    /// The next number of a word that is being said.
+    pub(super) words: u64,
+    /// Whose links are watched, because the job waits for them.
+    pub(super) watched: BTreeSet<PartyId>,
+    pub(super) watching: Vec<DropGuard>,
+    /// Ends the job when its time is over: since when it runs without a pause.
+    pub(super) deadline: Option<(Instant, DropGuard)>,
+    /// When the leader last had us begin an attempt, and how many in a row were over soon after.
+    begun: Option<(Instant, u32)>,
+}
+
+/// All jobs at work, by number.
+#[derive(Default)]
+pub(super) struct RunningJobs {
+    jobs: Mutex<BTreeMap<JobId, Arc<Running>>>,
+    changed: watch::Sender<u64>,
+}
+
+impl RunningJobs {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Arc<Running>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a job on the desk for an attempt, ending any earlier one.
-    pub(super) fn begin(&self, job: JobId, attempt: u32, until: Instant) -> Work {
-        let mut works = self.lock();
-        if let Some(earlier) = works.remove(&job) {
-            earlier.stop.cancel();
-        }
-        let work = Work {
-            stage: Arc::new(Mutex::new(Stage::Words("starting"))),
-            course: Arc::default(),
-            peer_ready: Arc::new(watch::Sender::new(None)),
-            peer_done: Arc::new(watch::Sender::new(false)),
-            reported: Arc::default(),
-            stop: CancellationToken::new(),
-            attempt,
-            until,
-        };
-        works.insert(job, work.clone());
-        drop(works);
-        self.bump();
-        work
+    /// The job, at work from now on.
+    pub(super) fn of(&self, job: JobId) -> Arc<Running> {
+        self.lock().entry(job).or_default().clone()
     }
 
-    /// The job, if it is on the desk.
+    /// What the attempt at a job is at, if there is one.
     pub(super) fn find(&self, job: JobId) -> Option<Work> {
-        self.lock().get(&job).cloned()
+        self.lock().get(&job)?.work()
     }
 
-    /// Whether another attempt at a job may begin now that the peer asks for.
-    pub(super) fn may_begin(&self, job: JobId) -> bool {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.get(&job).is_none_or(|(last, in_vain)| {
-            last.elapsed() >= LONGEST_PAUSE.min(Duration::from_millis(10 << (*in_vain).min(10)))
-        })
-    }
-
-    /// Notes that the peer had us begin an attempt.
-    pub(super) fn note_begun(&self, job: JobId) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        // Jobs that nobody has begun for long are forgotten.
-        begun.retain(|_, (last, _)| last.elapsed() < IN_VAIN);
-        let in_vain = begun.get(&job).map_or(0, |(_, in_vain)| in_vain.saturating_add(1));
-        begun.insert(job, (Instant::now(), in_vain));
-    }
-
-    /// Claims the lead of a job. Returns whether nobody had it.
-    pub(super) fn claim(&self, job: JobId) -> bool {
-        self.led.lock().unwrap_or_else(PoisonError::into_inner).insert(job)
-    }
-
-    /// Gives the lead of a job back.
-    pub(super) fn release(&self, job: JobId) {
-        self.led.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-    }
-
-    /// Takes a job off the desk, unless a later attempt has taken its place.
-    pub(super) fn end(&self, job: JobId, attempt: u32) {
-        let mut works = self.lock();
-        if works.get(&job).is_some_and(|work| work.attempt == attempt) {
-            works.remove(&job);
+    /// What the job is at or waits for, in words and numbers.
+    pub(super) fn live(&self, job: JobId) -> Option<(Live, bool)> {
+        let running = self.lock().get(&job)?.clone();
+        match running.work() {
+            Some(work) => Some((work.live(), true)),
+            None => Some((Live { stage: running.waits().to_owned(), ..Live::default() }, false)),
         }
-        drop(works);
-        self.bump();
     }
 
-    /// Takes a job off the desk and ends its attempt.
-    pub(super) fn stop(&self, job: JobId) {
-        if let Some(work) = self.lock().remove(&job) {
-            work.stop.cancel();
-        }
-        self.bump();
+    /// Forgets a job that is over and has nothing left to say.
+    pub(super) fn forget(&self, job: JobId) {
+        self.lock().remove(&job);
     }
 
-    /// Ends the work of every job that only waits for its peer.
-    pub(super) fn stop_waiting(&self) {
-        for work in self.lock().values() {
-            if matches!(&*work.stage.lock().unwrap_or_else(PoisonError::into_inner), Stage::Words(_)) {
-                work.stop.cancel();
-            }
-        }
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<JobId> {
+        self.lock().keys().copied().collect()
     }
 
     /// Notes what the peer has read. Returns whether our side is at the same attempt.
@@ -193,11 +172,6 @@ impl Desk {
         }
     }
 
-    /// How many jobs are on the desk.
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     /// Wakes those who watch jobs.
     pub(super) fn bump(&self) {
         self.changed.send_modify(|count| *count += 1);
@@ -209,7 +183,97 @@ impl Desk {
     }
 }
 
+impl Running {
+    fn work(&self) -> Option<Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An attempt begins; an earlier one ends.
+    pub(super) fn begin(&self, attempt: u32, until: Instant) -> Work {
+        let work = Work::new(attempt, until);
+        if let Some(earlier) = self.work.lock().unwrap_or_else(PoisonError::into_inner).replace(work.clone()) {
+            earlier.stop.cancel();
+        }
+        work
+    }
+
+    /// The attempt is over; `attempt` tells it from a later one.
+    pub(super) fn end(&self, attempt: u32) {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if work.as_ref().is_some_and(|work| work.attempt == attempt) {
+            *work = None;
+        }
+    }
+
+    /// Ends the attempt without a word.
+    pub(super) fn stop(&self) {
+        if let Some(work) = self.work.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            work.stop.cancel();
+        }
+    }
+
+    /// What the attempt is at, or what the job waits for.
+    pub(super) fn stage(&self) -> String {
+        self.work().map_or_else(|| self.waits().to_owned(), |work| work.live().stage)
+    }
+
+    fn waits(&self) -> &'static str {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what the job waits for.
+    pub(super) fn wait_for(&self, words: &'static str) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    }
+}
+
+impl Machine {
+    pub(super) fn of(row: Job, job: machine::Job) -> Self {
+        Self {
+            row,
+            job,
+            place: None,
+            queue: None,
+            telling: BTreeMap::new(),
+            words: 0,
+            watched: BTreeSet::new(),
+            watching: Vec::new(),
+            deadline: None,
+            begun: None,
+        }
+    }
+
+    /// Whether an attempt may begin that the leader asks for: those that end as soon as they begin come slower and slower,
+    /// however fast they are asked for.
+    pub(super) fn may_begin(&self) -> bool {
+        self.begun.is_none_or(|(last, in_vain)| {
+            last.elapsed() >= LONGEST_PAUSE.min(Duration::from_millis(10 << in_vain.min(10)))
+        })
+    }
+
+    /// Notes that the leader had us begin an attempt.
+    pub(super) fn note_begun(&mut self) {
+        let in_vain = match self.begun {
+            Some((last, in_vain)) if last.elapsed() < IN_VAIN => in_vain.saturating_add(1),
+            _ => 0,
+        };
+        self.begun = Some((Instant::now(), in_vain));
+    }
+}
+
 impl Work {
+    fn new(attempt: u32, until: Instant) -> Self {
+        Self {
+            stage: Arc::new(Mutex::new(Stage::Words("starting"))),
+            course: Arc::default(),
+            peer_ready: Arc::new(watch::Sender::new(None)),
+            reported: Arc::default(),
+            stop: CancellationToken::new(),
+            attempt,
+            until,
+        }
+    }
+
     /// Notes that what went over in this attempt stands in the ledger.
     pub(super) fn note_reported(&self) {
         self.reported.store(true, Ordering::Release);
