@@ -13,7 +13,9 @@
 //! | [`Party`] | the one shape of every protocol |
 //! | [`Fault`], [`Stall`] | the endings that are not an answer, each naming someone |
 //! | [`Seed`] | the only randomness a party gets |
+//! | [`Dyadic`] | fractions in terms, without floats |
 
+mod dyadic;
 mod fault;
 mod frame;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
@@ -25,6 +27,7 @@ mod seed;
 pub mod simulate;
 mod terms;
 
+pub use dyadic::{Dyadic, MalformedDyadic};
 pub use fault::{Fault, Misuse, Stall, Violation, code};
 pub use frame::{Channel, Frame, SessionTag};
 pub use party::{Checkpoint, Party, Progress};
