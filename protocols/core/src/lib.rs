@@ -11,7 +11,7 @@
 //! | [`Terms`] | what all sides agree before round 1, as canonical bytes with one hash |
 //! | [`Frame`], [`Channel`] | numbered messages bound to one session |
 //! | [`Party`] | the one shape of every protocol |
-//! | [`Fault`], [`Stall`] | the endings that are not an answer, each naming someone |
+//! | [`Fault`], [`Stall`], [`Halt`] | the endings that are not an answer, each naming someone |
 //! | [`Seed`] | the only randomness a party gets |
 //! | [`Dyadic`] | fractions in terms, without floats |
 
@@ -28,7 +28,7 @@ pub mod simulate;
 mod terms;
 
 pub use dyadic::{Dyadic, MalformedDyadic};
-pub use fault::{Fault, Misuse, Stall, Violation, code};
+pub use fault::{Fault, Halt, Misuse, Stall, Violation, code};
 pub use frame::{Channel, Frame, SessionTag};
 pub use party::{Checkpoint, Party, Progress};
 pub use party_id::{MalformedPartyId, PartyId};
