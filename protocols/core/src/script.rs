@@ -67,10 +67,12 @@ impl Roles {
     }
 }
 
+type Running<T> = Pin<Box<dyn Future<Output = Result<T, Halt>> + Send>>;
+
 /// A script as a [`Party`].
 pub struct Script<T> {
     mailbox: Mailbox,
-    running: Option<Pin<Box<dyn Future<Output = Result<T, Halt>> + Send>>>,
+    running: Option<Running<T>>,
     output: Option<T>,
     halt: Option<Halt>,
     /// It has ended without an answer.
