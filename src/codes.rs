@@ -34,6 +34,8 @@ codes! {
         "Ask the peer's operators; their log and `tacitly job list` hold the reason under the same job number.";
     PROTOCOL_VIOLATION "protocol-violation" "The peer broke the rules of the protocol; its answer cannot be trusted."
         "Do not repeat the job before the peer has explained itself; the violation, round and place are in the job.";
+    PROTOCOL_DISPUTE "protocol-dispute" "What two parties say excludes each other, and it cannot be told which of them broke the protocol."
+        "Ask both; the two names and the code of the rule are in the job.";
     DEADLINE "deadline" "The job took longer than it may."
         "Raise limits.job_deadline_hours in party.toml, or find out from `tacitly job list` which stage stood still.";
     LEFT_OUT "left-out" "The other parties finished the job without this one, which they could not reach in time."

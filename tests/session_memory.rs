@@ -411,7 +411,7 @@ async fn a_checkpoint_is_durable_before_anything_is_acknowledged_or_sent_beyond_
     let sink: tacitly::session::CheckpointSink = Box::new(move |checkpoint| {
         let (sent_by_a, sent_by_b) = (sent_by_a.clone(), sent_by_b.clone());
         Box::pin(async move {
-            assert_eq!(checkpoint.0, 20u64.to_be_bytes());
+            assert_eq!(checkpoint.bytes, 20u64.to_be_bytes());
             let before = sent_by_b.sent.load(Ordering::SeqCst);
             sleep(Duration::from_secs(100)).await;
             assert_eq!(sent_by_b.sent.load(Ordering::SeqCst), before, "something was sent while it was being stored");

@@ -68,6 +68,12 @@ class ProtocolViolation(PeerError):
     code = "protocol-violation"
 
 
+class ProtocolDispute(PeerError):
+    """What two parties say excludes each other, and it cannot be told which of them broke the protocol."""
+
+    code = "protocol-dispute"
+
+
 class LinkDown(PeerError):
     """There is no connection to the peer at the moment."""
 

@@ -341,11 +341,11 @@ impl Session<'_> {
         let terms = terms.map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
         let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| internal("a running job has a seed"))?;
         let resume = jobs.store.get_checkpoint(self.job.id, &purpose).await?;
-        let resume = resume.map(|bytes| Checkpoint(bytes.to_vec()));
+        let resume = resume.map(|bytes| Checkpoint::new(PsiParty::CHECKPOINT_SLOT, bytes.to_vec()));
         let hash = terms.to_terms().hash();
         let inside = SessionTag::of(&hash, &purpose);
         let outside = SessionTag::of(&hash, &attempt_label(&purpose, self.number));
-        let (label, seed) = (purpose.clone(), seed.derive(&purpose));
+        let (label, seed) = (purpose.clone(), seed.same(&purpose));
         let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
             .map_err(|_| internal("preparing the set ended unexpectedly"))?
@@ -366,7 +366,7 @@ impl Session<'_> {
         let (store, id) = (jobs.store.clone(), self.job.id);
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
             let (store, purpose) = (store.clone(), purpose.clone());
-            Box::pin(async move { store.put_checkpoint(id, &purpose, &checkpoint.0).await.map_err(local) })
+            Box::pin(async move { store.put_checkpoint(id, &purpose, &checkpoint.bytes).await.map_err(local) })
         });
         let options = Options {
             deadline: Some(self.work.until),
@@ -483,6 +483,7 @@ fn of_ended(ended: Ended) -> Gone {
 fn of_fault(fault: &Fault, stage: &str) -> Trouble {
     let trouble = match fault {
         Fault::Peer { who, .. } => Trouble::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
+        Fault::Dispute { .. } => Trouble::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
         Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
         Fault::Misuse(Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
         Fault::Misuse(_) => internal(&fault.to_string()),

@@ -82,6 +82,7 @@ impl Ended {
     pub fn code(&self) -> &str {
         match self {
             Self::Fault(Fault::Peer { violation, .. }) => violation.code,
+            Self::Fault(Fault::Dispute { code, .. }) => code,
             Self::Fault(Fault::Terms(_)) => "terms",
             Self::Fault(Fault::Misuse(_)) => "misuse",
             Self::Stalled { cause: Absence::PeerLost, .. } => Notice::PEER_LOST,

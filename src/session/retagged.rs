@@ -1,6 +1,6 @@
 //! One session of a protocol, carried by several sessions of the links.
 
-use tacitly_core::{Checkpoint, Fault, Frame, Party, PartyId, Progress, SessionTag, Stall};
+use tacitly_core::{Checkpoint, Fault, Frame, Halt, Party, PartyId, Progress, SessionTag, Stall};
 
 /// A party whose frames go over the links under another tag than its protocol gives them.
 ///
@@ -54,6 +54,10 @@ impl<P: Party> Party for Retagged<P> {
 
     fn stored(&mut self) {
         self.party.stored();
+    }
+
+    fn poll_halt(&mut self) -> Option<Halt> {
+        self.party.poll_halt()
     }
 
     fn progress(&self) -> Progress {

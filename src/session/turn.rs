@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tacitly_core::{Checkpoint, Fault, Party, PartyId, Stall, Violation};
+use tacitly_core::{Checkpoint, Fault, Halt, Party, PartyId, Stall, Violation};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -110,8 +110,15 @@ impl<P: Party + ?Sized> Table<P> {
         }
     }
 
-    /// The checkpoint or the answer that the party has come to.
+    /// The checkpoint, the answer or the end without one that the party has come to.
     fn raised(&mut self) -> Option<Next<P::Output>> {
+        if let Some(halt) = self.party.poll_halt() {
+            return Some(Next::Over(match halt {
+                Halt::Fault(fault) => fault.into(),
+                // Whom it needs now was lost before.
+                Halt::Stalled(Stall { who, stage }) => Ended::Stalled { who, cause: Absence::PeerLost, stage },
+            }));
+        }
         if let Some(checkpoint) = self.party.poll_checkpoint() {
             return Some(Next::Store(checkpoint));
         }

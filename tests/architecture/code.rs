@@ -13,7 +13,7 @@ const PANICS: [(&[&str], &str); 3] =
     [(&[".", "unwrap", "(", ")"], "unwrap()"), (&[".", "expect", "("], "expect("), (&["panic", "!"], "panic!")];
 
 /// Files of a protocol crate that only its tests, fuzz targets and benches compile; they may fail loudly.
-const TEST_TOOLS: [&str; 4] = ["fuzzing.rs", "ideal.rs", "oracle.rs", "simulate.rs"];
+const TEST_TOOLS: [&str; 3] = ["fuzzing.rs", "ideal.rs", "oracle.rs"];
 
 /// Parts of the standard library that touch the world.
 const WORLD: [&str; 6] = ["env", "fs", "net", "process", "thread", "time"];

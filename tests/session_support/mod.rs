@@ -139,7 +139,7 @@ impl Party for Bulk {
             return Err(Fault::Peer { who: from, violation });
         }
         if self.checkpoint_at == Some(self.received) {
-            self.checkpoint = Some(Checkpoint(self.received.to_be_bytes().to_vec()));
+            self.checkpoint = Some(Checkpoint::new("received", self.received.to_be_bytes()));
             self.waits_for_storage = true;
         }
         self.digest.update(&body);

@@ -18,6 +18,8 @@ pub mod code {
     pub const MALFORMED: &str = "malformed";
     /// A well-formed message in the wrong round, or after the last one.
     pub const UNEXPECTED: &str = "unexpected";
+    /// More messages ahead of their round than are held.
+    pub const BACKLOG: &str = "backlog";
 }
 
 /// How a peer broke the rules. It prints without secrets: a code, a round and a place, never the bytes.
@@ -26,7 +28,7 @@ pub struct Violation {
     /// Which rule; stable across versions.
     pub code: &'static str,
     /// The round in which it was seen, from 1; 0 where both sides show their terms before the first round.
-    pub round: u8,
+    pub round: u32,
     /// The place within the message or list, where there is one.
     pub index: Option<u64>,
 }
@@ -49,7 +51,7 @@ pub enum Misuse {
         /// Rows allowed.
         limit: u64,
     },
-    /// The input does not match the agreed terms.
+    /// Our caller's input does not fit the agreed terms, or the session.
     #[error("the input does not match the agreed terms: {0}")]
     Input(&'static str),
     /// The machine has already ended.
@@ -68,6 +70,16 @@ pub enum Fault {
         /// Which rule, where.
         violation: Violation,
     },
+    /// What two parties say excludes each other, and it cannot be told from here which of them broke the rules.
+    #[error("{a} and {b} contradict each other ({code}), and it cannot be told which of them broke the protocol")]
+    Dispute {
+        /// One of them.
+        a: PartyId,
+        /// The other.
+        b: PartyId,
+        /// Which rule one of them broke; stable across versions.
+        code: &'static str,
+    },
     /// Both sides are honest and disagree; caught before round 1.
     #[error(transparent)]
     Terms(#[from] TermsMismatch),
@@ -82,13 +94,14 @@ impl Fault {
         move |violation| Self::Peer { who, violation }
     }
 
-    /// Who is to blame, if it is a peer.
+    /// Who is to blame, if it is one peer and no other. Of a dispute it is nobody: whoever asks must not take one of
+    /// the two for the culprit.
     #[must_use]
     pub fn culprit(&self) -> Option<PartyId> {
         // Exhaustive on purpose: a new kind of fault must decide whom it blames.
         match self {
             Self::Peer { who, .. } => Some(*who),
-            Self::Terms(_) | Self::Misuse(_) => None,
+            Self::Dispute { .. } | Self::Terms(_) | Self::Misuse(_) => None,
         }
     }
 }
@@ -101,4 +114,41 @@ pub struct Stall {
     pub who: PartyId,
     /// What it was doing, as in [`Progress::stage`](crate::Progress::stage).
     pub stage: &'static str,
+}
+
+/// Why a party ended without its answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// Somebody broke the rules, or two honest sides disagree.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// Somebody it cannot do without is lost.
+    #[error(transparent)]
+    Stalled(#[from] Stall),
+}
+
+impl From<Misuse> for Halt {
+    fn from(misuse: Misuse) -> Self {
+        Self::Fault(misuse.into())
+    }
+}
+
+impl From<TermsMismatch> for Halt {
+    fn from(mismatch: TermsMismatch) -> Self {
+        Self::Fault(mismatch.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dispute_names_both_and_blames_neither() {
+        let [a, b] = ["bank", "shop"].map(|name| name.parse().unwrap());
+        let fault = Fault::Dispute { a, b, code: "share-digest" };
+        assert_eq!(fault.culprit(), None);
+        let text = fault.to_string();
+        assert!(text.starts_with("bank and shop contradict each other (share-digest)"), "{text}");
+    }
 }

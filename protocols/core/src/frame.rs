@@ -67,7 +67,7 @@ impl Channel {
     /// # Errors
     /// A [`Violation`] with [`code::FRAME_SESSION`], [`code::FRAME_ORDER`] or [`code::FRAME_SIZE`], `round` as
     /// given and the frame's sequence number as index.
-    pub fn unpack(&mut self, frame: Frame, round: u8) -> Result<Bytes, Violation> {
+    pub fn unpack(&mut self, frame: Frame, round: u32) -> Result<Bytes, Violation> {
         let refuse = |code| Err(Violation { code, round, index: Some(frame.sequence) });
         if frame.session != self.session {
             return refuse(code::FRAME_SESSION);

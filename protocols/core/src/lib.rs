@@ -11,23 +11,29 @@
 //! | [`Terms`] | what all sides agree before round 1, as canonical bytes with one hash |
 //! | [`Frame`], [`Channel`] | numbered messages bound to one session |
 //! | [`Party`] | the one shape of every protocol |
-//! | [`Fault`], [`Stall`] | the endings that are not an answer, each naming someone |
+//! | [`Script`], [`Mailbox`] | a party written as an async function, resumed by hand |
+//! | [`Fault`], [`Stall`], [`Halt`] | the endings that are not an answer, each naming someone |
 //! | [`Seed`] | the only randomness a party gets |
+//! | [`Dyadic`] | fractions in terms, without floats |
 
+mod dyadic;
 mod fault;
 mod frame;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
 mod party;
 mod party_id;
+mod script;
 mod seed;
 #[cfg(any(test, doc, feature = "simulate"))]
 pub mod simulate;
 mod terms;
 
-pub use fault::{Fault, Misuse, Stall, Violation, code};
+pub use dyadic::{Dyadic, MalformedDyadic};
+pub use fault::{Fault, Halt, Misuse, Stall, Violation, code};
 pub use frame::{Channel, Frame, SessionTag};
 pub use party::{Checkpoint, Party, Progress};
 pub use party_id::{MalformedPartyId, PartyId};
+pub use script::{Mailbox, Roles, Script};
 pub use seed::Seed;
 pub use terms::{MalformedTerms, Terms, TermsHash, TermsMismatch, Value};

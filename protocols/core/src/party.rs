@@ -1,6 +1,8 @@
 //! The one shape of every protocol.
 
-use crate::{Fault, Frame, PartyId, Stall};
+use std::fmt;
+
+use crate::{Fault, Frame, Halt, PartyId, Stall};
 
 /// A protocol role as a deterministic state machine, polled by a driver.
 ///
@@ -42,6 +44,13 @@ pub trait Party: Send {
     /// The last checkpoint is durable.
     fn stored(&mut self) {}
 
+    /// An ending without an answer that came up elsewhere than in [`Party::receive`] and [`Party::lost`], once: after a
+    /// checkpoint, while making a frame, or because a party lost long ago is needed now. Whoever drives asks whenever it
+    /// asks for the answer.
+    fn poll_halt(&mut self) -> Option<Halt> {
+        None
+    }
+
     /// Where the session stands.
     fn progress(&self) -> Progress;
 
@@ -50,9 +59,32 @@ pub trait Party: Send {
     fn output(&mut self) -> Option<Self::Output>;
 }
 
-/// What a party asks its driver to make durable: opaque bytes, for the party that resumes after a crash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint(pub Vec<u8>);
+/// What a party asks its driver to make durable: opaque bytes in a slot, for the party that resumes after a crash.
+///
+/// A later checkpoint takes the place of an earlier one in the same slot and touches no other: a coordinator has a slot
+/// for every party it talks to, a protocol that keeps one thing has one slot. A party that resumes gets the last of
+/// every slot.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which of the party's checkpoints this is; a name that the protocol chose.
+    pub slot: String,
+    /// What to keep.
+    pub bytes: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// The bytes to keep in a slot.
+    pub fn new(slot: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { slot: slot.into(), bytes: bytes.into() }
+    }
+}
+
+/// The slot and the length, for the bytes may be secret.
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checkpoint({:?}, {} bytes)", self.slot, self.bytes.len())
+    }
+}
 
 /// How far a session is, in units that a person can follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

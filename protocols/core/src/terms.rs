@@ -1,21 +1,29 @@
 //! What all sides agree before round 1.
 //!
 //! Terms are a map of named values with one canonical encoding: JSON with sorted keys, no white space, integers,
-//! texts, lists and maps only. Equal terms have equal bytes and so an equal hash; unequal terms can say in which
-//! field they differ, with both values.
+//! fractions, texts, lists and maps only. Equal terms have equal bytes and so an equal hash; unequal terms can say in
+//! which field they differ, with both values.
+//!
+//! A fraction is [`Dyadic`], written `{"neg":false,"num":3,"shift":2}`. No map looks like it: booleans stand nowhere
+//! else. JSON numbers with a point or an exponent are refused, so no float decides what two parties have agreed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// One value in [`Terms`]. There are no floats, booleans or nulls, so every value has one encoding.
+use crate::Dyadic;
+
+/// One value in [`Terms`]. There are no floats, free booleans or nulls, so every value has one encoding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
     /// A whole number.
     Integer(u64),
+    /// A signed number with binary places. It is another value than an integer, also where both are whole.
+    Dyadic(Dyadic),
     /// A text.
     Text(String),
     /// Values in an order that carries meaning.
@@ -29,6 +37,12 @@ impl Value {
     #[must_use]
     pub fn as_integer(&self) -> Option<u64> {
         if let Self::Integer(number) = self { Some(*number) } else { None }
+    }
+
+    /// The signed number with binary places, if it is one.
+    #[must_use]
+    pub fn as_dyadic(&self) -> Option<Dyadic> {
+        if let Self::Dyadic(number) = self { Some(*number) } else { None }
     }
 
     /// The text, if it is one.
@@ -54,6 +68,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(number) => write!(f, "{number}"),
+            Self::Dyadic(number) => write!(f, "{number}"),
             Self::Text(text) => write!(f, "{text:?}"),
             Self::List(values) => {
                 f.write_str("[")?;
@@ -65,7 +80,7 @@ impl fmt::Display for Value {
             Self::Map(values) => {
                 f.write_str("{")?;
                 for (at, (name, value)) in values.iter().enumerate() {
-                    write!(f, "{}{name}: {value}", if at == 0 { "" } else { ", " })?;
+                    write!(f, "{}{}: {value}", if at == 0 { "" } else { ", " }, shown_name(name))?;
                 }
                 f.write_str("}")
             }
@@ -73,9 +88,21 @@ impl fmt::Display for Value {
     }
 }
 
+/// A name as it stands in a text for people: quoted and escaped unless it is plain, for it may be a peer's.
+fn shown_name(name: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if !name.is_empty() && name.bytes().all(is_plain) { name.into() } else { format!("{name:?}").into() }
+}
+
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
         Self::Integer(number)
+    }
+}
+
+impl From<Dyadic> for Value {
+    fn from(number: Dyadic) -> Self {
+        Self::Dyadic(number)
     }
 }
 
@@ -119,8 +146,9 @@ pub enum MalformedTerms {
         /// Bytes allowed.
         limit: usize,
     },
-    /// Not JSON, or JSON with values that terms do not have (floats, booleans, nulls, negative numbers).
-    #[error("terms are not JSON of whole numbers, texts, lists and maps")]
+    /// Not JSON, or JSON with values that terms do not have (floats, booleans, nulls, negative integers, a [`Dyadic`]
+    /// that is not in its one form).
+    #[error("terms are not JSON of whole numbers, fractions in their one form, texts, lists and maps")]
     NotTerms,
     /// JSON, but not in the one canonical form.
     #[error("terms are not in canonical form (sorted keys, no white space, no repeated key)")]
@@ -138,7 +166,7 @@ pub struct TermsHash(pub [u8; 32]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the terms differ in {field}: ours {ours}, theirs {theirs}")]
 pub struct TermsMismatch {
-    /// The field, nested names joined by dots.
+    /// The field, nested names joined by dots; a name that is not plain is quoted.
     pub field: String,
     /// Our value, or `(absent)`.
     pub ours: String,
@@ -175,6 +203,14 @@ impl Terms {
     /// [`MalformedTerms::Field`] if it is absent or not a number.
     pub fn integer(&self, field: &'static str) -> Result<u64, MalformedTerms> {
         self.get(field).and_then(Value::as_integer).ok_or(MalformedTerms::Field(field))
+    }
+
+    /// The signed number with binary places in a field.
+    ///
+    /// # Errors
+    /// [`MalformedTerms::Field`] if it is absent or not such a number.
+    pub fn dyadic(&self, field: &'static str) -> Result<Dyadic, MalformedTerms> {
+        self.get(field).and_then(Value::as_dyadic).ok_or(MalformedTerms::Field(field))
     }
 
     /// The text in a field.
@@ -243,7 +279,8 @@ fn first_difference(
 ) -> Option<TermsMismatch> {
     let names: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     names.into_iter().find_map(|name| {
-        let field = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let own = shown_name(name);
+        let field = if path.is_empty() { own.into_owned() } else { format!("{path}.{own}") };
         match (ours.get(name), theirs.get(name)) {
             (Some(a), Some(b)) if a == b => None,
             (Some(Value::Map(a)), Some(Value::Map(b))) => first_difference(&field, a, b),
@@ -295,6 +332,14 @@ mod tests {
             (br#"{"a":null}"#, MalformedTerms::NotTerms),
             (br#"{"a":true}"#, MalformedTerms::NotTerms),
             (br#"{"a":-1}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":false,"num":2,"shift":1}}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":true,"num":0,"shift":0}}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":false,"num":0,"shift":1}}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":false,"num":1,"shift":1075}}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":false,"num":1}}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":0,"num":1,"shift":1,"x":true}}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"num":3,"neg":false,"shift":1}}"#, MalformedTerms::NotCanonical),
+            (br#"{"a":[false,3,1]}"#, MalformedTerms::NotCanonical),
             (b"\xff", MalformedTerms::NotTerms),
             (b"", MalformedTerms::NotTerms),
         ] {
@@ -311,7 +356,28 @@ mod tests {
         let theirs = sample().with("key", BTreeMap::from([("profile".to_owned(), Value::from("raw"))]));
         let mismatch = ours.agree_with(&theirs).unwrap_err();
         assert_eq!(mismatch.to_string(), r#"the terms differ in key.profile: ours "cn-mobile", theirs "raw""#);
+        let rates = [3, 5].map(|num| sample().with("rate", Dyadic::new(true, num, 2).unwrap()));
+        let mismatch = rates[0].agree_with(&rates[1]).unwrap_err();
+        assert_eq!(mismatch.to_string(), "the terms differ in rate: ours -0.75, theirs -1.25");
         assert_eq!(ours.agree_with(&ours), Ok(()));
         assert_eq!(sample().agree_with(&theirs).unwrap_err().ours, "(absent)");
+    }
+
+    #[test]
+    fn what_a_peer_put_into_a_name_is_quoted_and_never_makes_two_values_look_alike() {
+        let theirs = sample().with("\u{1b}[2J", 1);
+        assert_eq!(sample().agree_with(&theirs).unwrap_err().field, r#""\u{1b}[2J""#);
+        let inside = |fields: &[(&str, u64)]| {
+            let map = fields.iter().map(|(name, number)| ((*name).to_owned(), Value::from(*number)));
+            Terms::new().with("x", vec![Value::from(map.collect::<BTreeMap<_, _>>())])
+        };
+        let mismatch = inside(&[("a", 1), ("b", 2)]).agree_with(&inside(&[("a: 1, b", 2)])).unwrap_err();
+        assert_ne!(mismatch.ours, mismatch.theirs);
+        let whole = Terms::new().with("x", Dyadic::from(3));
+        assert_ne!(whole.hash(), Terms::new().with("x", 3).hash());
+        assert_eq!(
+            whole.agree_with(&Terms::new().with("x", 3)).unwrap_err().to_string(),
+            "the terms differ in x: ours 3.0, theirs 3"
+        );
     }
 }

@@ -16,7 +16,7 @@ use crate::violation;
 use crate::wire::Due;
 
 /// The round in which the peer's list comes.
-const SETS: u8 = 1;
+const SETS: u32 = 1;
 
 /// One party and the peer's set.
 ///

@@ -17,7 +17,7 @@ use crate::violation;
 use crate::wire::Due;
 
 /// The round in which answers come.
-const ANSWERS: u8 = 2;
+const ANSWERS: u32 = 2;
 
 /// One party and its own set.
 ///

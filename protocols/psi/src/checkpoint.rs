@@ -7,6 +7,9 @@ use crate::items::Items;
 use crate::message::ListDigest;
 use crate::session::Session;
 
+/// The slot of the one thing that a party of an intersection keeps.
+pub(crate) const SLOT: &str = "peer-set";
+
 const FORMAT: &[u8] = b"tacitly-psi-checkpoint-1\n";
 
 /// A fingerprint of our own items. It is keyed with the seed, so it says nothing to whoever lacks that.
@@ -29,7 +32,7 @@ impl Fingerprint {
 
 /// Format, session, fingerprint of our items, digest of the peer's list.
 pub(crate) fn write(session: &Session, own: Fingerprint, peer: ListDigest) -> Checkpoint {
-    Checkpoint([FORMAT, &session.tag().0, &own.0, &peer.0].concat())
+    Checkpoint::new(SLOT, [FORMAT, &session.tag().0, &own.0, &peer.0].concat())
 }
 
 /// The digest of the peer's list for which answers may have left.
@@ -37,10 +40,11 @@ pub(crate) fn write(session: &Session, own: Fingerprint, peer: ListDigest) -> Ch
 /// # Errors
 /// [`Misuse::Input`] if it is not a checkpoint, or one of another session or of other items.
 pub(crate) fn read(checkpoint: &Checkpoint, session: &Session, own: Fingerprint) -> Result<ListDigest, Misuse> {
-    let rest = checkpoint.0.strip_prefix(FORMAT).ok_or(Misuse::Input("this is not a checkpoint of an intersection"))?;
+    let other = Misuse::Input("this is not a checkpoint of an intersection");
+    let rest = checkpoint.bytes.strip_prefix(FORMAT).filter(|_| checkpoint.slot == SLOT).ok_or(other.clone())?;
     let rest = rest.strip_prefix(&session.tag().0).ok_or(Misuse::Input("the checkpoint is of another session"))?;
     let rest = rest.strip_prefix(&own.0).ok_or(Misuse::Input("the checkpoint was made with other items or seed"))?;
-    rest.try_into().map(ListDigest).map_err(|_| Misuse::Input("this is not a checkpoint of an intersection"))
+    rest.try_into().map(ListDigest).map_err(|_| other)
 }
 
 #[cfg(test)]

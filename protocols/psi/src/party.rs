@@ -91,6 +91,9 @@ enum Release {
 }
 
 impl PsiParty {
+    /// The slot of the one checkpoint that a party gives.
+    pub const CHECKPOINT_SLOT: &str = checkpoint::SLOT;
+
     /// The stage in which our own list leaves, as [`Party::progress`] names it.
     pub const BLINDING: &str = "blinding our items";
 
@@ -299,7 +302,7 @@ impl PsiParty {
     }
 
     /// The round in which the next frame is expected, or the last one.
-    fn round(&self) -> u8 {
+    fn round(&self) -> u32 {
         match self.receiving {
             Receiving::Opening(_) => 0,
             Receiving::Set(_) => 1,

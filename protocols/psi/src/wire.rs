@@ -20,7 +20,7 @@ mod generated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     /// The round, for naming a violation.
-    pub round: u8,
+    pub round: u32,
     /// The place of the first entry in the list.
     pub at: usize,
     /// How many entries.
@@ -72,7 +72,7 @@ pub(crate) fn read_points(body: Bytes, due: Due) -> Result<BlindedPoints, Violat
     }
 }
 
-pub(crate) fn read_set_digest(body: Bytes, round: u8) -> Result<ListDigest, Violation> {
+pub(crate) fn read_set_digest(body: Bytes, round: u32) -> Result<ListDigest, Violation> {
     match read(body, round)? {
         Body::SetDigest(bytes) => Ok(ListDigest(exactly(&bytes, round)?)),
         _ => Err(refused(code::UNEXPECTED, round)),
@@ -85,21 +85,21 @@ pub(crate) fn read_tags(body: Bytes, tag_bytes: usize, due: Due) -> Result<Tags,
     Ok(Tags { bytes, tag_bytes })
 }
 
-pub(crate) fn read_tags_digest(body: Bytes, round: u8) -> Result<ListDigest, Violation> {
+pub(crate) fn read_tags_digest(body: Bytes, round: u32) -> Result<ListDigest, Violation> {
     match read(body, round)? {
         Body::TagsDigest(bytes) => Ok(ListDigest(exactly(&bytes, round)?)),
         _ => Err(refused(code::UNEXPECTED, round)),
     }
 }
 
-pub(crate) fn read_order(body: Bytes, round: u8) -> Result<OrderDigest, Violation> {
+pub(crate) fn read_order(body: Bytes, round: u32) -> Result<OrderDigest, Violation> {
     let Body::Order(bytes) = read(body, round)? else { return Err(refused(code::UNEXPECTED, round)) };
     let (count, digest) = bytes.split_first_chunk().ok_or(refused(code::MALFORMED, round))?;
     Ok(OrderDigest { count: u64::from_be_bytes(*count), digest: exactly(digest, round)? })
 }
 
 /// The one field of a message. It shares the frame's memory: nothing is allocated.
-fn read(body: Bytes, round: u8) -> Result<Body, Violation> {
+fn read(body: Bytes, round: u32) -> Result<Body, Violation> {
     let length = body.len();
     let message = Message::decode(body).map_err(|_| refused(code::MALFORMED, round))?;
     // One field in its shortest encoding is the shortest of all encodings of a message, so whatever has this length is
@@ -122,7 +122,7 @@ fn check_count(bytes: &[u8], entry_bytes: usize, due: Due) -> Result<(), Violati
     }
 }
 
-fn exactly<const N: usize>(bytes: &[u8], round: u8) -> Result<[u8; N], Violation> {
+fn exactly<const N: usize>(bytes: &[u8], round: u32) -> Result<[u8; N], Violation> {
     bytes.try_into().map_err(|_| refused(code::MALFORMED, round))
 }
 
@@ -132,7 +132,7 @@ fn is_canonical(point: &[u8; POINT_BYTES]) -> bool {
     *highest < 0x7f || (*highest == 0x7f && (middle.iter().any(|byte| *byte != 0xff) || *lowest < 0xed))
 }
 
-fn refused(code: &'static str, round: u8) -> Violation {
+fn refused(code: &'static str, round: u32) -> Violation {
     Violation { code, round, index: None }
 }
 

@@ -17,6 +17,7 @@ fn assert_legal(job: &Job, id: PartyId, ending: &Ending<PsiOutcome>, culprit: Op
         Ending::Fault(fault) => {
             assert!(culprit.is_some() && fault.culprit() == culprit, "{case}: {id} says {fault}");
         }
+        Ending::Crashed | Ending::Stuck(_) => panic!("{case}: {id} {ending:?}"),
     }
 }
 
@@ -139,13 +140,13 @@ fn after_a_crash_at_any_frame_both_resume_send_the_same_bytes_again_and_get_the_
         let frames = job.network().run(job.schedule()).sent.len();
         for at in 0..=frames {
             let before = job.network().crashing(bank(), at).run(job.schedule());
-            let party = |id| boxed(id, job.try_party(id, before.checkpoints.get(&id).cloned()).unwrap());
+            let party = |id| boxed(id, job.try_party(id, before.kept(id).first().cloned()).unwrap());
             let after = Network::new(vec![party(bank()), party(shop())]).run(job.schedule());
             assert_ideal(&job, &after, &format!("resumed after {at} frames"));
             for id in [bank(), shop()] {
                 let (earlier, later) = (frames_of(&before, id), frames_of(&after, id));
                 assert_eq!(earlier, later[..earlier.len()], "{id} after {at} frames");
-                assert!(!after.checkpoints.contains_key(&id) || !before.checkpoints.contains_key(&id));
+                assert!(after.kept(id).is_empty() || before.kept(id).is_empty());
             }
         }
     }
@@ -155,7 +156,7 @@ fn after_a_crash_at_any_frame_both_resume_send_the_same_bytes_again_and_get_the_
 fn after_a_resumption_another_set_is_refused_before_any_answer_leaves() {
     for job in Job::all_flows_and_receivers().into_iter().filter(|job| job.receivers.contains(&bank())) {
         let before = job.network().run(job.schedule());
-        let checkpoint = before.checkpoints[&shop()].clone();
+        let checkpoint = before.kept(shop())[0].clone();
         let mut changed = job.clone();
         changed.banks[0] = 1000;
         let bank_again = boxed(bank(), changed.party(bank()));
@@ -173,7 +174,7 @@ fn after_a_resumption_another_set_is_refused_before_any_answer_leaves() {
 #[test]
 fn a_checkpoint_is_refused_with_other_items_another_seed_another_session_or_other_bytes() {
     let job = Job::new(Flow::Intersect, &[bank()]);
-    let checkpoint = job.network().run(job.schedule()).checkpoints[&shop()].clone();
+    let checkpoint = job.network().run(job.schedule()).kept(shop())[0].clone();
     let refusal = |job: &Job, id, checkpoint: &Checkpoint| match job.try_party(id, Some(checkpoint.clone())) {
         Err(Fault::Misuse(Misuse::Input(why))) => why,
         other => panic!("{:?}", other.err()),
@@ -185,11 +186,14 @@ fn a_checkpoint_is_refused_with_other_items_another_seed_another_session_or_othe
     assert!(refusal(&Job { name: "job-2".to_owned(), ..job.clone() }, shop(), &checkpoint).contains("another session"));
     assert!(refusal(&Job { label: "b".to_owned(), ..job.clone() }, shop(), &checkpoint).contains("another session"));
     assert!(refusal(&job, bank(), &checkpoint).contains("answers nothing"));
-    for length in 0..checkpoint.0.len() {
-        assert!(job.try_party(shop(), Some(Checkpoint(checkpoint.0[..length].to_vec()))).is_err());
+    let (slot, bytes) = (&checkpoint.slot, &checkpoint.bytes);
+    for length in 0..bytes.len() {
+        assert!(job.try_party(shop(), Some(Checkpoint::new(slot, &bytes[..length]))).is_err());
     }
-    let longer = Checkpoint([&checkpoint.0[..], &[0]].concat());
+    let longer = Checkpoint::new(slot, [&bytes[..], &[0]].concat());
     assert!(refusal(&job, shop(), &longer).contains("not a checkpoint"));
+    let elsewhere = Checkpoint::new("other", bytes.clone());
+    assert!(refusal(&job, shop(), &elsewhere).contains("not a checkpoint"));
     assert!(job.try_party(shop(), Some(checkpoint)).is_ok());
 }
 
@@ -247,7 +251,7 @@ fn losing_a_party_that_is_not_in_the_session_or_no_longer_needed_ends_nothing() 
 
 /// Feeds the bank what the shop sends in an honest run and returns where and how it was refused. The bank sends its set
 /// if `sends_set`, and no answers.
-fn refused_at(job: &Job, sends_set: bool) -> (u64, &'static str, u8) {
+fn refused_at(job: &Job, sends_set: bool) -> (u64, &'static str, u32) {
     let mut party = job.party(bank());
     for frame in frames_of(&job.network().run(job.schedule()), shop()) {
         if sends_set {

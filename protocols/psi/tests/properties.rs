@@ -49,6 +49,7 @@ proptest! {
                     let stranger = (tamper == Tamper::WrongSender).then(|| "stranger".parse().unwrap());
                     prop_assert_eq!(fault.culprit(), Some(stranger.unwrap_or(sent.from)));
                 }
+                ending @ (Ending::Crashed | Ending::Stuck(_)) => prop_assert!(false, "{}: {:?}", id, ending),
             }
         }
     }
