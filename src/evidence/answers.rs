@@ -256,3 +256,33 @@ fn milliseconds(time: u64) -> String {
     let beijing = moment.to_zoned(TimeZone::fixed(tz::offset(8)));
     format!("{} 北京时间 (UTC {})", beijing.strftime("%Y-%m-%d %H:%M:%S%.3f"), moment.strftime("%Y-%m-%d %H:%M:%S%.3f"))
 }
+
+#[cfg(test)]
+mod tests {
+    use tacitly_attestation::entry::{Code, Count, StatementFields, StatementSubject, Time};
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_shown_in_quotation_marks_and_its_words_are_not_explained() {
+        let code = |text: &str| Code::parse(text).unwrap();
+        let statement = StatementEntry {
+            topic: code("model-deployed"),
+            subject: StatementSubject::Code(code("credit-model")),
+            signers: vec![],
+            fields: StatementFields::new()
+                .with(code("rounds"), StatementValue::Count(Count::new(12).unwrap()))
+                .with(code("status"), StatementValue::Code(code("done")))
+                .with(code("until"), StatementValue::Time(Time::new(1_795_000_000_000).unwrap())),
+        };
+        let mut html = Html::default();
+        quote(&mut html, &statement);
+        let page = html.into_string();
+        for shown in ["“model-deployed”", "“code:credit-model”", "States “rounds”", ">12<", "“done”", "UTC 2026-11-18"]
+        {
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
+        // Words of ours would say what a field of that name means in another kind of entry.
+        assert!(!page.contains("完成") && !page.contains("状态"), "{page}");
+    }
+}
