@@ -8,9 +8,10 @@ use std::path::Path;
 type Target = (&'static str, fn(&[u8]));
 
 /// A new target gets a line here.
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("attestation_certificate", tacitly_attestation::fuzzing::certificate),
     ("attestation_entry", tacitly_attestation::fuzzing::entry),
+    ("attestation_roster", tacitly_attestation::fuzzing::roster),
     ("curve_mul_encode", tacitly_curve25519_batch::fuzzing::mul_encode),
     ("psi_ops", tacitly_psi::fuzzing::ops),
     ("psi_receive", tacitly_psi::fuzzing::receive),

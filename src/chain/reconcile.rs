@@ -49,7 +49,8 @@ pub struct Reconciled {
 #[must_use]
 pub fn concerns(entry: &SignedEntry, with: PartyId) -> bool {
     match entry.entry().body() {
-        Body::Agreement(agreement) => agreement.parties.iter().any(|party| party.party == with),
+        // Who was absent has nothing of it in its log.
+        Body::Agreement(agreement) => agreement.is_signed_by(with),
         Body::Result(result) => result.peers.iter().any(|peer| peer.peer == with),
         Body::Query(query) => query.responder == with,
         Body::Serve(serve) => serve.asker == with,
@@ -64,17 +65,22 @@ pub fn concerns(entry: &SignedEntry, with: PartyId) -> bool {
 pub fn reconcile(me: PartyId, ours: &[Placed], peer: PartyId, theirs: &[Placed], settled: u64) -> Reconciled {
     let (our, their) = (Side::of(ours, peer), Side::of(theirs, me));
     let mut found = Found { settled, mismatches: Vec::new() };
-    found.pairs("agreement", &our.agreements, &their.agreements, |a, b| {
+    found.pairs("agreement", &our.agreements, &their.agreements, |(here, a), (there, b)| {
+        // One agreement stands byte for byte in the logs of all its parties; where each records its own, what it says is
+        // compared.
+        let (ours, theirs) = (here.entry.entry().header(), there.entry.entry().header());
+        let one_note = ours.by == theirs.by && ours.log == theirs.log;
         let same = (&a.protocol, a.version, &a.terms, &a.purpose) == (&b.protocol, b.version, &b.terms, &b.purpose);
         let fields = [
             (!same, "protocol, terms or purpose differ"),
             (a.parties != b.parties, "the parties, their roles or their data sets differ"),
             (a.limits != b.limits || a.expires != b.expires, "the limits differ"),
             (a.price != b.price, "the price differs"),
+            (one_note && here.entry.leaf() != there.entry.leaf(), "the leader had each of us sign another note"),
         ];
         fields.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what.to_owned())
     });
-    found.pairs("result", &our.results, &their.results, |a, b| results(me, a, peer, b));
+    found.pairs("result", &our.results, &their.results, |(_, a), (_, b)| results(me, a, peer, b));
     found.questions(&our.queries, &their.serves, Direction::WeAsked);
     found.questions(&their.queries, &our.serves, Direction::TheyAsked);
     found.mismatches.sort_by_key(|mismatch| (mismatch.job.0, mismatch.kind));
@@ -151,12 +157,12 @@ impl Found {
         kind: &'static str,
         ours: &BTreeMap<Id, (&Placed, &T)>,
         theirs: &BTreeMap<Id, (&Placed, &T)>,
-        differ: impl Fn(&T, &T) -> Option<String>,
+        differ: impl Fn((&Placed, &T), (&Placed, &T)) -> Option<String>,
     ) {
         for (job, (our, entry)) in ours {
             match theirs.get(job) {
                 Some((their, other)) => {
-                    if let Some(what) = differ(entry, other) {
+                    if let Some(what) = differ((our, entry), (their, other)) {
                         let (ours, theirs) = (Some(our.index), Some(their.index));
                         self.mismatches.push(Mismatch { kind, job: *job, ours, theirs, what });
                     }

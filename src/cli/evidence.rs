@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use tacitly_attestation::certificate::{Trust, Verdict};
+use tacitly_attestation::certificate::{Gap, Trust, Verdict};
 use tacitly_attestation::commitment::MAX_BASIS_BYTES;
 use tacitly_attestation::policy::Policy;
 
@@ -315,6 +315,17 @@ fn words(file: &Path, verdict: &Verdict) -> String {
         let (kind, at) = (proven.entry.kind(), i64::try_from(proven.entry.header().t.get()).unwrap_or(i64::MAX));
         let at = Timestamp::from_millisecond(at).map(|at| at.strftime("%F %T UTC").to_string()).unwrap_or_default();
         lines.push(format!("  {kind} of {at} signed by {} · {}", signed.join(", "), proven.leaf));
+    }
+    let gaps = verdict.gaps();
+    if !gaps.is_empty() {
+        let leaves: Vec<String> = gaps
+            .iter()
+            .map(|gap| match gap {
+                Gap::Agreement(leaf) => format!("the agreement {leaf}"),
+                Gap::Dataset { party, leaf } => format!("the dataset of {party} {leaf}"),
+            })
+            .collect();
+        lines.push(format!("  named and not attached, so not shown: {}", leaves.join(", ")));
     }
     lines.push(whose_keys(verdict.trust).to_owned());
     lines.join("\n")

@@ -4,13 +4,16 @@ use jiff::Timestamp;
 use jiff::tz::{self, TimeZone};
 use serde_json::Value;
 use tacitly_attestation::certificate::{Anchoring, Proven, Verdict};
-use tacitly_attestation::entry::{Body, Entry, Time, TimeUnit};
+use tacitly_attestation::entry::{Body, Entry, StatementEntry, StatementValue, Time, TimeUnit};
 
 use super::html::Html;
 use super::words;
 
 /// Fields that stand in every entry and are answered elsewhere on the page.
 const COMMON: [&str; 7] = ["kind", "id", "log", "by", "t", "nonce", "rel"];
+
+/// Fields of a statement that are shown in quotation marks.
+const QUOTED: [&str; 3] = ["topic", "subject", "fields"];
 
 /// Fields of the type time.
 const TIMES: [&str; 4] = ["t", "from", "until", "expires"];
@@ -151,14 +154,50 @@ fn entry(html: &mut Html, proven: &Proven) {
     let signed: Vec<&str> = proven.signed.iter().map(|party| party.as_str()).collect();
     html.row(("签名", "Signed by"), &signed.join(", "));
     html.row(("条目哈希", "Leaf hash"), &proven.leaf.to_string());
+    let is_quoted = if let Body::Statement(statement) = proven.entry.body() {
+        quote(html, statement);
+        true
+    } else {
+        false
+    };
     for (name, value) in fields(&proven.entry) {
-        if COMMON.contains(&name.as_str()) {
+        if COMMON.contains(&name.as_str()) || is_quoted && QUOTED.contains(&name.as_str()) {
             continue;
         }
         let label = words::field(&name).unwrap_or(("", &name));
         html.row_with(label, |cell| show(cell, &name, &value));
     }
     html.tag("</table>\n");
+}
+
+/// What a statement says, in quotation marks: the words are those of its kind of job, and none of ours explains them.
+fn quote(html: &mut Html, statement: &StatementEntry) {
+    html.row(("陈述事项", "What is stated"), &quoted(&statement.topic.to_string()));
+    html.row(("陈述对象", "About"), &quoted(&statement.subject.to_string()));
+    for (name, value) in statement.fields.iter() {
+        let name = quoted(name.as_str());
+        html.row_with((&format!("陈述内容 {name}"), &format!("States {name}")), |cell| {
+            cell.text(&match value {
+                StatementValue::Time(time) => milliseconds(time.get()),
+                StatementValue::Count(count) => count.to_string(),
+                StatementValue::Bytes(bytes) => format!("{bytes} 字节 bytes"),
+                StatementValue::Code(code) => quoted(code.as_str()),
+                StatementValue::Codes(codes) => {
+                    codes.iter().map(|code| quoted(code.as_str())).collect::<Vec<_>>().join(", ")
+                }
+                StatementValue::Party(party) => quoted(party.as_str()),
+                StatementValue::Id(id) => id.to_string(),
+                StatementValue::Digest(digest) => digest.to_string(),
+                StatementValue::Commitment(commitment) => commitment.to_string(),
+                StatementValue::Entry(leaf) => leaf.to_string(),
+                StatementValue::Dataset(fingerprint) => fingerprint.to_string(),
+            });
+        });
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("“{text}”")
 }
 
 /// The fields of an entry, as they stand on its one line of JSON.
@@ -216,4 +255,34 @@ fn milliseconds(time: u64) -> String {
     let Some(moment) = moment else { return format!("{time} ms") };
     let beijing = moment.to_zoned(TimeZone::fixed(tz::offset(8)));
     format!("{} 北京时间 (UTC {})", beijing.strftime("%Y-%m-%d %H:%M:%S%.3f"), moment.strftime("%Y-%m-%d %H:%M:%S%.3f"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tacitly_attestation::entry::{Code, Count, StatementFields, StatementSubject, Time};
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_shown_in_quotation_marks_and_its_words_are_not_explained() {
+        let code = |text: &str| Code::parse(text).unwrap();
+        let statement = StatementEntry {
+            topic: code("model-deployed"),
+            subject: StatementSubject::Code(code("credit-model")),
+            signers: vec![],
+            fields: StatementFields::new()
+                .with(code("rounds"), StatementValue::Count(Count::new(12).unwrap()))
+                .with(code("status"), StatementValue::Code(code("done")))
+                .with(code("until"), StatementValue::Time(Time::new(1_795_000_000_000).unwrap())),
+        };
+        let mut html = Html::default();
+        quote(&mut html, &statement);
+        let page = html.into_string();
+        for shown in ["“model-deployed”", "“code:credit-model”", "States “rounds”", ">12<", "“done”", "UTC 2026-11-18"]
+        {
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
+        // Words of ours would say what a field of that name means in another kind of entry.
+        assert!(!page.contains("完成") && !page.contains("状态"), "{page}");
+    }
 }

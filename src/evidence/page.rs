@@ -5,7 +5,8 @@
 //! scripts and loads nothing.
 
 use sha2::{Digest as _, Sha256};
-use tacitly_attestation::certificate::{Anchoring, Finality, Trust, Verdict};
+use tacitly_attestation::certificate::{Anchoring, Finality, Gap, Trust, Verdict};
+use tacitly_attestation::entry::{Attendance, Participant};
 use tacitly_attestation::policy::{Policy, Quorum};
 
 use super::html::Html;
@@ -64,7 +65,7 @@ fn render(verdict: &Verdict, digest: &str) -> String {
     answers::before(&mut html, verdict);
     answers::during(&mut html, verdict);
     answers::after(&mut html, verdict);
-    limits(&mut html);
+    limits(&mut html, verdict);
     method(&mut html);
     html.tag("</body>\n</html>\n");
     html.into_string()
@@ -124,13 +125,51 @@ fn levels(html: &mut Html, verdict: &Verdict) {
     html.tag("</table>\n");
 }
 
-fn limits(html: &mut Html) {
+fn limits(html: &mut Html, verdict: &Verdict) {
     html.heading(("证明范围", "What this proves")).both((
         "证明：上列机构签署了上述内容，最迟于见证时间已经形成，此后未被更改。不证明：输入数据真实、未记录的往来不存在、\
          计算实际使用了所登记的数据集。",
         "It proves that these institutions stated these bytes, no later than the cosignatures' times, unchanged since. It \
          does not prove that inputs were true, that nothing went unrecorded, or that the dataset on record is the one \
          that was computed on.",
+    ));
+    job_limits(html, verdict);
+}
+
+/// What a certificate of a job leaves open, in its own names.
+fn job_limits(html: &mut Html, verdict: &Verdict) {
+    let gaps = verdict.gaps();
+    let agreement = verdict.agreement();
+    if agreement.is_none() && gaps.is_empty() {
+        return;
+    }
+    html.tag("<table>\n");
+    if let Some(agreement) = agreement {
+        let (signed, absent): (Vec<_>, Vec<_>) =
+            agreement.parties.iter().partition(|party| party.attendance == Attendance::Signs);
+        let names = |parties: &[&Participant]| match parties {
+            [] => "无 none".to_owned(),
+            parties => parties.iter().map(|party| party.party.as_str()).collect::<Vec<_>>().join(", "),
+        };
+        html.row(("签署约定的参与方", "Parties that signed the agreement"), &names(&signed));
+        html.row(("缺席、未签署的参与方", "Absent parties, which did not sign"), &names(&absent));
+    }
+    for gap in gaps {
+        match gap {
+            Gap::Agreement(leaf) => {
+                html.row(("约定条目未附，内容未证明", "Agreement not attached, not shown"), &leaf.to_string());
+            }
+            Gap::Dataset { party, leaf } => {
+                let shown = format!("{party} · {leaf}");
+                html.row(("数据集条目未附，内容未证明", "Data set's entry not attached, not shown"), &shown);
+            }
+        }
+    }
+    html.tag("</table>\n");
+    html.both((
+        "各附件条目由其记录方签名；它们在各自日志中的位置未在此证明。结果条目只陈述其记录方所见，其他参与方的结果不在其中。",
+        "Each attached entry is signed by its recorder; where it stands in that party's log is not shown here. A result \
+         states what its recorder saw; what the other parties received is not in it.",
     ));
 }
 

@@ -1,8 +1,8 @@
 //! A verdict for programs.
 
 use serde_json::{Value, json};
-use tacitly_attestation::certificate::{Anchoring, Finality, Trust, Verdict};
-use tacitly_attestation::entry::{Body, Id};
+use tacitly_attestation::certificate::{Anchoring, Finality, Gap, Trust, Verdict};
+use tacitly_attestation::entry::Id;
 use tacitly_attestation::policy::Quorum;
 
 /// The job that a certificate is about, as its agreement states it.
@@ -18,17 +18,15 @@ pub struct About {
     pub parties: Vec<String>,
 }
 
-/// The job that a certificate is about, if it holds the agreement on one.
+/// The job that a certificate is about: that of the agreement which its entry is, or which its result names. An agreement
+/// that is attached for another reason says nothing of what the certificate is about.
 #[must_use]
 pub fn about(verdict: &Verdict) -> Option<About> {
-    verdict.entries.iter().find_map(|proven| match proven.entry.body() {
-        Body::Agreement(agreement) => Some(About {
-            job: job_number(agreement.job),
-            protocol: agreement.protocol.to_string(),
-            purpose: agreement.purpose.to_string(),
-            parties: agreement.parties.iter().map(|party| party.party.to_string()).collect(),
-        }),
-        _ => None,
+    verdict.agreement().map(|agreement| About {
+        job: job_number(agreement.job),
+        protocol: agreement.protocol.to_string(),
+        purpose: agreement.purpose.to_string(),
+        parties: agreement.parties.iter().map(|party| party.party.to_string()).collect(),
     })
 }
 
@@ -48,7 +46,7 @@ pub fn trust(trust: Trust) -> &'static str {
 }
 
 /// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job it is about, the levels it
-/// reaches, its entries.
+/// reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing them.
 #[must_use]
 pub fn summary(verdict: &Verdict) -> Value {
     let levels = &verdict.levels;
@@ -82,6 +80,12 @@ pub fn summary(verdict: &Verdict) -> Value {
             "signed": proven.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     });
+    let not_attached = verdict.gaps().into_iter().map(|gap| match gap {
+        Gap::Agreement(leaf) => json!({ "kind": "agreement", "leaf": leaf.to_string() }),
+        Gap::Dataset { party, leaf } => {
+            json!({ "kind": "dataset", "leaf": leaf.to_string(), "of": party.to_string() })
+        }
+    });
     json!({
         "holds": true,
         "trust": trust(verdict.trust),
@@ -107,5 +111,9 @@ pub fn summary(verdict: &Verdict) -> Value {
             },
         },
         "entries": entries.collect::<Vec<_>>(),
+        "absent": verdict.agreement().map(|agreement| {
+            agreement.absent().map(|party| party.to_string()).collect::<Vec<_>>()
+        }).unwrap_or_default(),
+        "not_attached": not_attached.collect::<Vec<_>>(),
     })
 }

@@ -103,6 +103,9 @@ impl Jobs {
                 }
                 let entry = concerning(&shown.entry, self.settings.me);
                 let entry = entry.ok_or_else(|| lie("it shows an entry that is not about a job with us"))?;
+                if !entry.entry().belongs_in(&stated.origin, peer) {
+                    return Err(lie("it shows an entry that belongs into another log"));
+                }
                 bytes += shown.entry.len();
                 brought += shown.entry.len() + shown.path.len();
                 entries.push(Placed { index: shown.index, entry });

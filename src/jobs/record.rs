@@ -16,8 +16,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit};
 use tacitly_attestation::entry::{
-    self, AgreementEntry, Body, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, MalformedEntry, Nonce,
-    Origin, Participant, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, Time, TranscriptDigest,
+    self, AgreementEntry, Attendance, Body, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash,
+    MalformedEntry, Nonce, Origin, Participant, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, Time,
+    TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyRing, KeyUse, NoteSignature, VerifierKey};
@@ -383,7 +384,15 @@ fn agreement(
                 Kind::Cardinality => "intersection-size",
             })?);
         }
-        parties.push(Participant { party, role: code(role)?, dataset: dataset(party), learns });
+        parties.push(Participant {
+            party,
+            role: code(role)?,
+            dataset: dataset(party),
+            contribution: None,
+            offer: None,
+            learns,
+            attendance: Attendance::Signs,
+        });
     }
     parties.sort_unstable_by_key(|participant| participant.party);
     Ok(AgreementEntry {

@@ -9,8 +9,9 @@ use tacitly::store::NoteSigner;
 use tacitly::trial::Party;
 use tacitly_attestation::commitment::{Salt, Subject, commit};
 use tacitly_attestation::entry::{
-    AgreementEntry, Body, Bucket, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, Nonce, Origin,
-    Participant, PeerTranscript, QueryEntry, ResultEntry, ResultStatus, ServeEntry, ServeStatus, SignedEntry, Time,
+    AgreementEntry, Attendance, Body, Bucket, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, Nonce,
+    Origin, Participant, PeerTranscript, QueryEntry, ResultEntry, ResultStatus, ServeEntry, ServeStatus, SignedEntry,
+    Time,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -57,7 +58,10 @@ fn agreement(job: &str, purpose: &str) -> AgreementEntry {
         party: party.parse().unwrap(),
         role: Code::parse(role).unwrap(),
         dataset: None,
+        contribution: None,
+        offer: None,
         learns: vec![],
+        attendance: Attendance::Signs,
     };
     AgreementEntry {
         job: Id(half(job)),
@@ -149,6 +153,10 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
         of("shop", "good result", result("good", "bank", b"in", b"out").into(), &["shop"]),
         of("shop", "good serve", serve("good", &asked).into(), &both),
     ];
+    // One note that the bank led, in both logs.
+    let joint = of("bank", "joint", agreement("joint", "marketing").into(), &both);
+    ours.push(joint.clone());
+    theirs.push(joint);
     record(&open_log(&bank, "bank"), &ours).await;
     record(&open_log(&shop, "shop"), &theirs).await;
     pair.bank.serve().unwrap();
@@ -170,6 +178,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
         of("bank", "other purpose", agreement("purpose", "marketing").into(), &both),
         of("bank", "other bytes", result("bytes", "shop", b"out", b"in").into(), &["bank"]),
         unanswered,
+        of("bank", "one note", agreement("two-notes", "marketing").into(), &both),
         entry(&homes, "bank", now, "a moment ago", agreement("moment", "marketing"), &both),
     ];
     theirs = vec![
@@ -177,6 +186,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
         of("shop", "other bytes", result("bytes", "bank", b"in", b"OUT").into(), &["shop"]),
         of("shop", "invented", serve("invented", &never_asked).into(), &both),
         of("shop", "secret", agreement("secret", "marketing").into(), &both),
+        of("bank", "another note", agreement("two-notes", "marketing").into(), &both),
     ];
     record(&open_log(&bank, "bank"), &ours).await;
     record(&open_log(&shop, "shop"), &theirs).await;
@@ -187,6 +197,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     let expected = [
         ("agreement", "left-out", "in our log and not in theirs"),
         ("agreement", "purpose", "purpose"),
+        ("agreement", "two-notes", "sign another note"),
         ("result", "bytes", "what we sent is not what they received"),
         ("query", "unanswered", "recorded by the asker alone"),
         ("serve", "invented", "has no such question"),

@@ -10,6 +10,7 @@ use crate::entry::SignedEntry;
 use crate::note::{Note, VerifierKey};
 use crate::policy::Policy;
 use crate::proof::LogProof;
+use crate::roster::{RosterFingerprint, SignedRoster};
 use crate::tree::{Tile, decode_bundle, encode_bundle};
 use crate::witness::{AddCheckpoint, ForkEvidence};
 
@@ -30,6 +31,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("opening", opening),
     ("tile", tile),
     ("bundle", bundle),
+    ("roster", roster),
 ];
 
 /// A signed note.
@@ -119,6 +121,18 @@ pub fn tile(bytes: &[u8]) {
 pub fn bundle(bytes: &[u8]) {
     if let Ok(entries) = decode_bundle(bytes) {
         assert_eq!(encode_bundle(entries).as_deref(), Ok(bytes));
+    }
+}
+
+/// A roster, and the same bytes as a fingerprint that a person types.
+pub fn roster(bytes: &[u8]) {
+    if let Ok(read) = SignedRoster::parse(bytes) {
+        assert_eq!(read.encode(), bytes);
+        assert_eq!(RosterFingerprint::parse(&read.fingerprint().to_string()), Ok(read.fingerprint()));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(read) = RosterFingerprint::parse(text) {
+        assert_eq!(RosterFingerprint::parse(&read.to_string()), Ok(read));
     }
 }
 

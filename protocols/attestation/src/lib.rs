@@ -10,6 +10,8 @@
 //! | block | [`tree`], [`checkpoint`], [`witness`], [`mirror`] | entries are leaves of an RFC 6962 tree; its signed root is cosigned by others who let no second history pass, and by those who keep the entries, too |
 //! | certificate | [`proof`], [`policy`], [`mod@certificate`] | one text file with all of it, verified offline under a policy that says whom to trust |
 //!
+//! A [`roster`] says whose keys a consortium's members sign with.
+//!
 //! The formats are those of C2SP (signed-note, tlog-checkpoint, tlog-tiles, tlog-cosignature, tlog-witness, tlog-proof,
 //! tlog-policy), so that tools in other languages read the same files.
 //!
@@ -31,6 +33,7 @@ pub mod mirror;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod roster;
 mod sections;
 pub mod transcript;
 pub mod tree;

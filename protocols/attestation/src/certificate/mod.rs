@@ -22,7 +22,13 @@
 //! A certificate says which levels it reaches: *signed* by the parties that its entry needs; *included* in a log's
 //! signed tree; *witnessed* by enough others; *anchored* on a chain. One that is issued at once may reach the first
 //! only.
+//!
+//! Of a job of many parties it holds the agreement with the signatures of all that it needs, and the other parties' data
+//! set entries, each with its owner's signature; where those stand in their owners' logs it does not show. Entries that
+//! name each other must fit: a result with another job's agreement is refused. What is named and not attached is told as
+//! a [`Gap`].
 
+mod coherence;
 mod create;
 mod refusal;
 mod verdict;
@@ -30,20 +36,23 @@ mod verify;
 
 pub use create::{CreateFault, Draft, create};
 pub use refusal::{Refusal, RefusalCode};
-pub use verdict::{Anchoring, Finality, Included, Levels, Proven, Trust, Verdict};
+pub use verdict::{Anchoring, Finality, Gap, Included, Levels, Proven, Trust, Verdict};
 pub use verify::{AnchorVerifier, verify, verify_with_anchor};
 
 use std::collections::BTreeMap;
 
 use tacitly_core::PartyId;
 
-use crate::entry::{Id, Kind, LeafHash, MalformedEntry, Record, Software, Time, read_line, record, write_line};
+use crate::entry::{
+    Id, Kind, LeafHash, MAX_PARTIES, MalformedEntry, Record, Software, Time, read_line, record, write_line,
+};
 
 /// The first line of every certificate.
 const SCHEMA: &str = "tacitly-evidence@v1";
 
-/// The most earlier entries that a certificate carries.
-pub const MAX_RELATED: usize = 16;
+/// The most earlier entries that a certificate carries: an agreement, and of each of its parties the data set and who it
+/// is. The whole stays within [`Note::MAX_BYTES`](crate::note::Note::MAX_BYTES).
+pub const MAX_RELATED: usize = 1 + 2 * MAX_PARTIES;
 
 record! {
     /// What a certificate says about itself.

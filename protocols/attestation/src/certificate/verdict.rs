@@ -6,7 +6,7 @@ use std::fmt;
 use tacitly_core::PartyId;
 
 use super::Manifest;
-use crate::entry::{AnchorEntry, Body, Entry, LeafHash, Origin, PartyEntry, Phase, Time};
+use crate::entry::{AgreementEntry, AnchorEntry, Body, Entry, LeafHash, Origin, PartyEntry, Phase, Time};
 use crate::hash::Hash;
 use crate::policy::{Policy, Quorum, Standing};
 
@@ -97,7 +97,50 @@ pub struct Proven {
     pub signed: BTreeSet<PartyId>,
 }
 
+/// Something that the entry of a certificate rests on and that the certificate does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The agreement that the result names is not attached.
+    Agreement(LeafHash),
+    /// The agreement names a data set of this party by its entry, which is not attached.
+    Dataset {
+        /// Whose.
+        party: PartyId,
+        /// Which.
+        leaf: LeafHash,
+    },
+}
+
 impl Verdict {
+    /// The agreement on the job that the certificate is about: its entry itself, or the one that its result names.
+    #[must_use]
+    pub fn agreement(&self) -> Option<&AgreementEntry> {
+        let named = match self.entries.first()?.entry.body() {
+            Body::Agreement(agreement) => return Some(agreement),
+            Body::Result(result) => result.agreement,
+            _ => return None,
+        };
+        self.entries.iter().find(|proven| proven.leaf == named).and_then(|proven| match proven.entry.body() {
+            Body::Agreement(agreement) => Some(agreement),
+            _ => None,
+        })
+    }
+
+    /// What the entry rests on and the certificate does not show: there are names for it, and no word of what it says.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let Some(agreement) = self.agreement() else {
+            return match self.entries.first().map(|proven| proven.entry.body()) {
+                Some(Body::Result(result)) => vec![Gap::Agreement(result.agreement)],
+                _ => Vec::new(),
+            };
+        };
+        let shown: BTreeSet<LeafHash> = self.entries.iter().map(|proven| proven.leaf).collect();
+        let named = agreement.parties.iter().filter_map(|party| Some((party.party, party.dataset?)));
+        let missing = named.filter(|(_, leaf)| !shown.contains(leaf));
+        missing.map(|(party, leaf)| Gap::Dataset { party, leaf }).collect()
+    }
+
     /// *Time*, as the recorder, the witnesses and the issuer state it: the recorder's in milliseconds, the witnesses'
     /// by name in seconds since 1970. Witnesses give the latest time at which the entry can have been made.
     #[must_use]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::coherence::coherent;
 use super::refusal::RefusalCode as Code;
 use super::verdict::{Anchoring, Finality, Included, Levels, Proven, Trust, Verdict};
 use super::{MAX_RELATED, Manifest, Refusal, SCHEMA};
 use crate::checkpoint::Checkpoint;
-use crate::entry::{AnchorEntry, LeafHash, SignedEntry};
+use crate::entry::{AnchorEntry, Kind, LeafHash, Origin, SignedEntry};
 use crate::note::Note;
 use crate::policy::{CheckpointFault, Policy, Quorum, Standing};
 use crate::proof::LogProof;
@@ -75,6 +76,7 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
         entries.push(Proven { leaf: related.leaf(), entry: related.entry().clone(), signed });
     }
     chained(&entries)?;
+    coherent(&entries)?;
 
     if let Some(proof) = &parts.proof {
         let (included, standing) = logged(&entries[0], proof, policy)?;
@@ -148,13 +150,15 @@ fn chained(entries: &[Proven]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks that the entry stands in its log, and how that log's tree stands with its witnesses.
+/// Checks that the entry stands in its log, and how that log's tree stands with its witnesses. An agreement stands in the
+/// logs of all who signed it: any log that the policy knows will do.
 fn logged(main: &Proven, proof: &LogProof, policy: &Policy) -> Result<(Included, Standing), Refusal> {
-    let log = &main.entry.header().log;
     let Checkpoint { origin, size, root, .. } = proof.checkpoint.checkpoint();
-    if origin != log.as_str() {
-        return Err(Refusal::new(Code::Proof, "the proof is of another log than the one that the entry names"));
-    }
+    let named = &main.entry.header().log;
+    let log = match Origin::parse(origin) {
+        Ok(log) if log == *named || main.entry.kind() == Kind::Agreement => log,
+        _ => return Err(Refusal::new(Code::Proof, "the proof is of another log than the one that the entry names")),
+    };
     proof.verify(&main.leaf.0).map_err(Refusal::of(Code::Inclusion))?;
     let standing = policy.judge(&proof.checkpoint).map_err(|fault| {
         let code = match fault {
@@ -164,7 +168,7 @@ fn logged(main: &Proven, proof: &LogProof, policy: &Policy) -> Result<(Included,
         };
         Refusal::new(code, fault)
     })?;
-    Ok((Included { log: log.clone(), index: proof.index, size: *size, root: *root }, standing))
+    Ok((Included { log, index: proof.index, size: *size, root: *root }, standing))
 }
 
 fn anchored(

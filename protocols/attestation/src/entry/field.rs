@@ -8,8 +8,8 @@ use super::refusal::{EntryRefusal, Place, Reason};
 use crate::lint;
 use crate::note::VerifierKey;
 
-/// The most items in one list.
-pub const MAX_ITEMS: usize = 256;
+/// The most items in one list: one for each party that a job can have.
+pub const MAX_ITEMS: usize = 128;
 
 /// A value of a declared form.
 pub(crate) trait Field: Sized {

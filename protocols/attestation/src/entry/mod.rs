@@ -33,14 +33,16 @@ use field::put;
 use refusal::Place;
 
 pub(crate) use field::{Record, record};
+pub(crate) use kinds::ensure;
 pub(crate) use line::{read_line, write_line};
 
 pub use digest::{ChainValue, Commitment, Digest, Fingerprint, LeafHash, TranscriptDigest, TreeRoot};
 pub use kinds::{
-    AgreementEntry, AnchorEntry, AnchorRule, Body, ContributionEntry, DatasetEntry, DisputeEntry, Erased, ErasureEntry,
-    Kind, Limit, LogRange, MIN_BATCH_FOR_HITS, OpeningEntry, PadEntry, Participant, PartyEntry, PartyKey, Payment,
-    PeerTranscript, Phase, PolicyEntry, PriceRule, QueryEntry, ResultEntry, ResultStatus, ServeEntry, ServeStatus,
-    SettlementEntry, Sharing, Signers, TickEntry, TimeUnit, UnitRow,
+    AgreementEntry, AnchorEntry, AnchorRule, Attendance, Body, ContributionEntry, DatasetEntry, DisputeEntry, Erased,
+    ErasureEntry, Kind, Limit, LogRange, MAX_PARTIES, MAX_STATEMENT_FIELDS, MIN_BATCH_FOR_HITS, OpeningEntry, PadEntry,
+    Participant, PartyEntry, PartyKey, Payment, PeerTranscript, Phase, PolicyEntry, PriceRule, QueryEntry, ResultEntry,
+    ResultStatus, ServeEntry, ServeStatus, SettlementEntry, Sharing, Signers, StatementEntry, StatementFields,
+    StatementSubject, StatementValue, TickEntry, TimeUnit, UnitRow,
 };
 pub use number::{Amount, Bucket, ByteCount, ChainNumber, Count, LogSize, Milliseconds, Time};
 pub use refusal::{EntryRefusal, Reason};
@@ -50,8 +52,9 @@ pub use text::{Code, Currency, Id, LegalName, Nonce, Origin, Period, Region, Reg
 /// The first line of every entry.
 pub const SCHEMA: &str = "tacitly-entry@v1";
 
-/// The longest text of an entry: with 64 signatures of parties under it, it still fits a log.
-pub const MAX_TEXT_BYTES: usize = 56_000;
+/// The longest text of an entry: with the signatures of 128 parties under it, 130 bytes each at the most, it still fits a
+/// log, whose format has room for entries of 65,535 bytes.
+pub const MAX_TEXT_BYTES: usize = 48_800;
 
 /// What every entry says, whatever its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +88,11 @@ pub enum MalformedEntry {
     #[error(transparent)]
     Note(#[from] MalformedNote),
     /// Longer than a log can hold.
-    #[error("an entry of {0} bytes: its text may have 56,000, with its signatures 65,535")]
+    #[error("an entry of {0} bytes: its text may have 48,800, with its signatures 65,535")]
     TooLong(usize),
+    /// More signatures than any entry needs.
+    #[error("more than 128 signatures, one for each party that a job can have")]
+    TooManySignatures,
     /// The first line names another schema.
     #[error("the first line of an entry is \"{SCHEMA}\"")]
     Schema,
@@ -145,7 +151,10 @@ impl Entry {
                 rel: fields.take("rel")?,
             };
             let body = Body::read(kind, fields)?;
-            body.check().or_else(|reason| Place::Entry.refuse(reason))?;
+            body.check(header.by).or_else(|reason| Place::Entry.refuse(reason))?;
+            if body.signers(header.by).fewest() > MAX_PARTIES {
+                return Place::Entry.refuse(Reason::Inconsistent("more than 128 parties would have to sign"));
+            }
             Ok(Self { header, body, text: text.to_owned() })
         })
     }
@@ -178,6 +187,18 @@ impl Entry {
     #[must_use]
     pub fn signers(&self) -> Signers {
         self.body.signers(self.header.by)
+    }
+
+    /// Whether it belongs into this log of `owner`: its header says so, or it is an agreement that `owner` signs and
+    /// another party leads.
+    #[must_use]
+    pub fn belongs_in(&self, log: &str, owner: PartyId) -> bool {
+        let own_log = self.header.log.as_str() == log;
+        match &self.body {
+            _ if self.header.by == owner => own_log,
+            Body::Agreement(agreement) => !own_log && agreement.is_signed_by(owner),
+            _ => false,
+        }
     }
 
     /// The earlier entries that it names, in its header and in its body.

@@ -49,6 +49,13 @@ pub(crate) enum Place<'p> {
     Item(&'p Place<'p>, usize),
 }
 
+impl From<Reason> for EntryRefusal {
+    /// What is wrong with the whole.
+    fn from(reason: Reason) -> Self {
+        Self { field: Place::Entry.to_string(), reason }
+    }
+}
+
 impl Place<'_> {
     pub(crate) fn refuse<T>(&self, reason: Reason) -> Result<T, EntryRefusal> {
         Err(EntryRefusal { field: self.to_string(), reason })

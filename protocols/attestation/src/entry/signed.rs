@@ -5,7 +5,7 @@ use std::fmt;
 
 use tacitly_core::PartyId;
 
-use super::{Entry, LeafHash, MalformedEntry};
+use super::{Body, Entry, LeafHash, MAX_PARTIES, MalformedEntry};
 use crate::hash::leaf_hash;
 use crate::note::{BadSignature, KeyRing, Note, NoteSignature, Signer, VerifierKey};
 use crate::tree::MAX_ENTRY_BYTES;
@@ -29,6 +29,12 @@ pub enum EntryFault {
         /// The parties whose signatures are missing; of a quorum, all that have not signed.
         missing: String,
     },
+    /// An agreement bears a signature of somebody who is not to sign it, or two in one name.
+    #[error("signature {line} under the agreement is in the name of nobody who signs it, or of one who signed above")]
+    Stray {
+        /// Its line, from 1.
+        line: usize,
+    },
 }
 
 impl SignedEntry {
@@ -48,6 +54,9 @@ impl SignedEntry {
             return Err(MalformedEntry::TooLong(bytes.len()));
         }
         let note = Note::parse(bytes)?;
+        if note.signatures().len() > MAX_PARTIES {
+            return Err(MalformedEntry::TooManySignatures);
+        }
         Ok(Self { entry: Entry::parse(note.text())?, note })
     }
 
@@ -64,9 +73,12 @@ impl SignedEntry {
     /// Adds a signature that somebody else made.
     ///
     /// # Errors
-    /// [`MalformedEntry::TooLong`] if the entry would outgrow what a log can hold.
+    /// [`MalformedEntry::TooLong`] or [`MalformedEntry::TooManySignatures`] if the entry would outgrow what a log can hold.
     pub fn with(mut self, signature: NoteSignature) -> Result<Self, MalformedEntry> {
         self.note.add(signature);
+        if self.note.signatures().len() > MAX_PARTIES {
+            return Err(MalformedEntry::TooManySignatures);
+        }
         let length = self.encode().len();
         if length > MAX_ENTRY_BYTES { Err(MalformedEntry::TooLong(length)) } else { Ok(self) }
     }
@@ -95,21 +107,33 @@ impl SignedEntry {
         LeafHash(leaf_hash(&self.encode()))
     }
 
-    /// Verifies the signatures and returns who signed. A party signs with a key that bears its name.
+    /// Verifies the signatures and returns who signed. A party signs with a key that bears its name. Under an agreement
+    /// stand the signatures of those who sign it and no others, as it stands in the logs of all of them.
     ///
     /// # Errors
-    /// [`EntryFault`] if a signature of a trusted key does not verify, or one that this kind needs is missing.
+    /// [`EntryFault`] if a signature of a trusted key does not verify, one that this kind needs is missing, or an
+    /// agreement bears one too many.
     pub fn verify(&self, trusted: &KeyRing) -> Result<BTreeSet<PartyId>, EntryFault> {
         let verified = self.note.verify(trusted)?;
         let text_keys = verified.iter().filter(|verified| verified.time.is_none());
         let signed: BTreeSet<PartyId> = text_keys.filter_map(|verified| verified.key.name().parse().ok()).collect();
         let needed = self.entry.signers();
+        if let Body::Agreement(_) = self.entry.body() {
+            self.none_astray(&needed.all)?;
+        }
         if needed.satisfied_by(&signed) {
             return Ok(signed);
         }
         let missing: Vec<&PartyId> = needed.all.union(&needed.among).filter(|party| !signed.contains(party)).collect();
         let missing = missing.iter().map(|party| party.as_str()).collect::<Vec<_>>().join(", ");
         Err(EntryFault::Unsigned { missing })
+    }
+
+    /// Refuses signatures in the name of somebody who is not among `signers`, and a second one in the same name.
+    fn none_astray(&self, signers: &BTreeSet<PartyId>) -> Result<(), EntryFault> {
+        let mut awaited: BTreeSet<&str> = signers.iter().map(PartyId::as_str).collect();
+        let stray = self.signatures().iter().position(|signature| !awaited.remove(signature.name()));
+        stray.map_or(Ok(()), |at| Err(EntryFault::Stray { line: at + 1 }))
     }
 }
 

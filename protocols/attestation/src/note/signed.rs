@@ -56,8 +56,8 @@ impl Note {
     /// The longest note that is read, in bytes.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// The most signature lines that are read.
-    pub const MAX_SIGNATURES: usize = 64;
+    /// The most signature lines that are read: of 128 witnesses, of the log itself, and of 63 outside witnesses.
+    pub const MAX_SIGNATURES: usize = 192;
 
     /// A note of this text that nobody has signed yet.
     ///

@@ -91,11 +91,12 @@ pub enum CheckpointFault {
 }
 
 impl Policy {
-    /// The longest text that is read, in bytes.
-    pub const MAX_BYTES: usize = 64 << 10;
+    /// The longest text that is read, in bytes: of 128 parties each a signer, a log and a witness with the longest names.
+    pub const MAX_BYTES: usize = 128 << 10;
 
-    /// The most lines that are read, comments and empty lines not counted.
-    pub const MAX_LINES: usize = 256;
+    /// The most lines that are read, comments and empty lines not counted. Each of 128 parties may have two keys of every
+    /// kind, such as before and after a rotation.
+    pub const MAX_LINES: usize = 1024;
 
     /// Reads a policy's text.
     ///

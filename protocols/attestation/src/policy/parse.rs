@@ -23,7 +23,7 @@ pub struct MalformedPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyFault {
     /// More text or more lines than are read.
-    #[error("the policy is too long: 64 KiB, or 256 lines without comments")]
+    #[error("the policy is too long: 128 KiB, or 1,024 lines without comments")]
     TooLong,
     /// A control character.
     #[error("control characters other than tab and line feed are not allowed")]

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod commitments;
+mod consortium;
 mod datasets;
 mod entries;
 mod golden;
@@ -9,6 +10,8 @@ mod notes;
 mod oracles;
 mod policies;
 mod properties;
+mod rosters;
+mod statements;
 mod support;
 mod tiles;
 mod trees;

@@ -86,7 +86,7 @@ fn what_is_not_a_note_is_refused_with_its_reason() {
         (format!("{TEXT}\n{}\n", line.replace("bank-a ", "")), MalformedNote::Signature(1)),
         (format!("{TEXT}\n{}\n", line.replace('—', "-")), MalformedNote::Signature(1)),
         (format!("{TEXT}\n— bank-a AAAAAA==\n"), MalformedNote::Signature(1)),
-        (format!("{TEXT}\n{}\n", format!("{line}\n").repeat(65).trim_end()), MalformedNote::TooManySignatures),
+        (format!("{TEXT}\n{}\n", format!("{line}\n").repeat(193).trim_end()), MalformedNote::TooManySignatures),
     ] {
         assert_eq!(Note::parse(bytes.as_bytes()), Err(why), "{bytes}");
     }

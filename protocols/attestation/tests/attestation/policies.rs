@@ -1,8 +1,8 @@
 //! Policies: what their text may say, and when witnesses suffice.
 
 use tacitly_attestation::hash::Hash;
-use tacitly_attestation::note::MalformedKey;
-use tacitly_attestation::policy::{CheckpointFault, MalformedPolicy, Policy, PolicyFault, Quorum};
+use tacitly_attestation::note::{KeyUse, MalformedKey, VerifierKey};
+use tacitly_attestation::policy::{CheckpointFault, MalformedPolicy, Policy, PolicyFault, Quorum, Witness};
 
 use super::support::{NOW, checkpoint, cosign, log_key, policy, signer, witness_key};
 
@@ -90,9 +90,28 @@ fn what_is_not_a_policy_is_refused_by_line_and_reason() {
     }
     let names: Vec<String> = (0..=Policy::MAX_LINES).map(|at| format!("w{at}")).collect();
     let many: String = names.iter().map(|name| format!("witness {name} {}\n", witness_key(name).public)).collect();
-    assert_eq!(Policy::parse(&many), Err(MalformedPolicy { line: 257, fault: PolicyFault::TooLong }));
-    let long = "# long\n".repeat(10_000);
+    assert_eq!(Policy::parse(&many), Err(MalformedPolicy { line: 1025, fault: PolicyFault::TooLong }));
+    let long = "# long\n".repeat(20_000);
     assert_eq!(Policy::parse(&long), Err(MalformedPolicy { line: 0, fault: PolicyFault::TooLong }));
+}
+
+#[test]
+fn a_policy_holds_128_parties_with_the_longest_names_each_a_signer_a_log_and_a_witness() {
+    let names: Vec<String> = (0..128).map(|at| format!("the-longest-names-of-members-{at:03}")).collect();
+    let named = |tail: &str, key_use| -> Vec<VerifierKey> {
+        let of = |name: &String| VerifierKey::new(&format!("{name}{tail}"), key_use, signer(name).public.public());
+        names.iter().map(|name| of(name).unwrap()).collect()
+    };
+    let signers = named("", KeyUse::Text);
+    let logs = named(&format!("/{}", "l".repeat(95)), KeyUse::Text);
+    let keys = named("/witness", KeyUse::Cosignature);
+    let watching = names.iter().zip(keys).map(|(name, key)| Witness { name: name.clone(), key });
+    let policy = Policy::consortium(&signers, &logs, &watching.collect::<Vec<_>>(), 100).unwrap();
+    println!("{} bytes", policy.canonical().len());
+    assert_eq!(Policy::parse(policy.canonical()).unwrap(), policy);
+    assert_eq!(policy.signers().iter().count(), 128);
+    assert_eq!(policy.quorum(names[..100].iter().map(String::as_str)), Quorum::Met);
+    assert_eq!(policy.quorum(names[..99].iter().map(String::as_str)), Quorum::Missed);
 }
 
 #[test]

@@ -6,12 +6,13 @@ use ed25519_dalek::SigningKey;
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
 use tacitly_attestation::commitment::{Salt, Subject, commit};
 use tacitly_attestation::entry::{
-    AgreementEntry, Amount, AnchorEntry, AnchorRule, Body, Bucket, ByteCount, ChainNumber, ChainValue, Code,
-    Commitment, ContributionEntry, Count, Currency, DatasetEntry, Digest, DisputeEntry, Entry, Erased, ErasureEntry,
-    Fingerprint, Header, Id, Kind, LeafHash, LegalName, Limit, LogRange, LogSize, Milliseconds, Nonce, OpeningEntry,
-    Origin, PadEntry, Participant, PartyEntry, PartyKey, Payment, PeerTranscript, Period, PolicyEntry, PriceRule,
-    QueryEntry, Region, Registration, ResultEntry, ResultStatus, ServeEntry, ServeStatus, SettlementEntry, Sharing,
-    SignedEntry, Software, TickEntry, Time, TimeUnit, TreeRoot, UnitRow,
+    AgreementEntry, Amount, AnchorEntry, AnchorRule, Attendance, Body, Bucket, ByteCount, ChainNumber, ChainValue,
+    Code, Commitment, ContributionEntry, Count, Currency, DatasetEntry, Digest, DisputeEntry, Entry, Erased,
+    ErasureEntry, Fingerprint, Header, Id, Kind, LeafHash, LegalName, Limit, LogRange, LogSize, Milliseconds, Nonce,
+    OpeningEntry, Origin, PadEntry, Participant, PartyEntry, PartyKey, Payment, PeerTranscript, Period, PolicyEntry,
+    PriceRule, QueryEntry, Region, Registration, ResultEntry, ResultStatus, ServeEntry, ServeStatus, SettlementEntry,
+    Sharing, SignedEntry, Software, StatementEntry, StatementFields, StatementSubject, StatementValue, TickEntry, Time,
+    TimeUnit, TreeRoot, UnitRow,
 };
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -166,6 +167,24 @@ pub(crate) fn body(kind: Kind) -> Body {
             hits_commitment: None,
         }
         .into(),
+        Kind::Statement => StatementEntry {
+            topic: code("model-deployed"),
+            subject: StatementSubject::Job(id("job")),
+            signers: vec![party("shop-b")],
+            fields: StatementFields::new()
+                .with(code("at"), StatementValue::Time(Time::new(NOW_MS).unwrap()))
+                .with(code("base"), StatementValue::Dataset(Fingerprint(Hash::of(b"fingerprint"))))
+                .with(code("coefficients"), StatementValue::Commitment(commitment("coefficients")))
+                .with(code("dealer"), StatementValue::Party(party("regulator")))
+                .with(code("features"), StatementValue::Codes([code("age"), code("income")].into()))
+                .with(code("method"), StatementValue::Code(code("newton")))
+                .with(code("model"), StatementValue::Id(id("model")))
+                .with(code("replaces"), StatementValue::Entry(leaf("statement")))
+                .with(code("rounds"), StatementValue::Count(count(12)))
+                .with(code("size"), StatementValue::Bytes(ByteCount::new(64_000_123).unwrap()))
+                .with(code("weights"), StatementValue::Digest(digest("weights"))),
+        }
+        .into(),
         Kind::Result => result(leaf("agreement")).into(),
         Kind::Contribution => ContributionEntry {
             period: Period::parse("2026-10-01/2026-10-31").unwrap(),
@@ -242,9 +261,20 @@ fn agreement(a: Option<LeafHash>, b: Option<LeafHash>) -> AgreementEntry {
                 party: party("bank-a"),
                 role: code("receiver"),
                 dataset: a,
+                contribution: None,
+                offer: None,
                 learns: vec![code("intersection")],
+                attendance: Attendance::Signs,
             },
-            Participant { party: party("shop-b"), role: code("holder"), dataset: b, learns: vec![code("size")] },
+            Participant {
+                party: party("shop-b"),
+                role: code("holder"),
+                dataset: b,
+                contribution: None,
+                offer: None,
+                learns: vec![code("size")],
+                attendance: Attendance::Signs,
+            },
         ],
         limits: vec![Limit { of: code("runs"), most: count(1) }],
         expires: Some(Time::new(NOW_MS + 86_400_000).unwrap()),

@@ -2,7 +2,7 @@
 
 use tacitly_core::PartyId;
 
-use super::{Signers, Statement, distinct, ensure};
+use super::{MAX_PARTIES, Meaning, Signers, distinct, ensure};
 use crate::entry::digest::{Commitment, Digest, LeafHash, TranscriptDigest, TreeRoot};
 use crate::entry::field::{choice, record};
 use crate::entry::number::{Amount, ByteCount, Count, LogSize};
@@ -22,7 +22,8 @@ record! {
         output: Option<Commitment>,
         /// Whose salt that is.
         sharing: Option<Sharing>,
-        /// What went over each link; what one side sent is what the other received.
+        /// What went over the link with each peer, of which a job has at most 127; what one side sent is what the other
+        /// received.
         peers: Vec<PeerTranscript>,
         /// A commitment to an agreed measure of the result's worth.
         metric: Option<Commitment>,
@@ -192,7 +193,8 @@ fn output_has_salt(entry: &ResultEntry) -> Result<(), Reason> {
         entry.output.is_some() == entry.sharing.is_some(),
         "an output says whose salt it has, and nothing else does",
     )?;
-    ensure(distinct(entry.peers.iter().map(|peer| peer.peer)), "a peer stands twice")
+    ensure(distinct(entry.peers.iter().map(|peer| peer.peer)), "a peer stands twice")?;
+    ensure(entry.peers.len() < MAX_PARTIES, "a job has at most 128 parties, so 127 peers")
 }
 
 fn ranges_in_order(entry: &ContributionEntry) -> Result<(), Reason> {
@@ -210,19 +212,23 @@ fn something_erased(entry: &ErasureEntry) -> Result<(), Reason> {
     ensure(!entry.targets.is_empty(), "an erasure names at least one entry")
 }
 
-impl Statement for ResultEntry {
+impl Meaning for ResultEntry {
+    fn check_recorder(&self, by: PartyId) -> Result<(), Reason> {
+        ensure(self.peers.iter().all(|peer| peer.peer != by), "a party has no link with itself")
+    }
+
     fn references(&self) -> Vec<LeafHash> {
         vec![self.agreement]
     }
 }
 
-impl Statement for ContributionEntry {
+impl Meaning for ContributionEntry {
     fn references(&self) -> Vec<LeafHash> {
         self.units.iter().filter_map(|row| row.dataset).collect()
     }
 }
 
-impl Statement for SettlementEntry {
+impl Meaning for SettlementEntry {
     fn signers(&self, by: PartyId) -> Signers {
         Signers::all(self.payments.iter().flat_map(|payment| [payment.payer, payment.payee]).chain([by]))
     }
@@ -232,19 +238,19 @@ impl Statement for SettlementEntry {
     }
 }
 
-impl Statement for DisputeEntry {
+impl Meaning for DisputeEntry {
     fn references(&self) -> Vec<LeafHash> {
         vec![self.target]
     }
 }
 
-impl Statement for OpeningEntry {
+impl Meaning for OpeningEntry {
     fn references(&self) -> Vec<LeafHash> {
         vec![self.target]
     }
 }
 
-impl Statement for ErasureEntry {
+impl Meaning for ErasureEntry {
     fn references(&self) -> Vec<LeafHash> {
         self.targets.clone()
     }

@@ -3,7 +3,7 @@
 
 use tacitly_core::PartyId;
 
-use super::{Signers, Statement, ensure};
+use super::{Meaning, Signers, ensure};
 use crate::entry::digest::{Commitment, LeafHash};
 use crate::entry::field::{choice, record};
 use crate::entry::number::{Bucket, Count};
@@ -80,9 +80,9 @@ fn billable(entry: &ServeEntry) -> Result<(), Reason> {
     ensure(entry.hits.is_none_or(|hits| hits.get() <= entry.batch.get()), "more hits than questions")
 }
 
-impl Statement for QueryEntry {}
+impl Meaning for QueryEntry {}
 
-impl Statement for ServeEntry {
+impl Meaning for ServeEntry {
     fn signers(&self, by: PartyId) -> Signers {
         Signers::all([by, self.asker])
     }

@@ -4,6 +4,7 @@ mod after;
 mod before;
 mod during;
 mod setup;
+mod statement;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +19,14 @@ pub use after::{
     ContributionEntry, DisputeEntry, Erased, ErasureEntry, LogRange, OpeningEntry, Payment, PeerTranscript,
     ResultEntry, ResultStatus, SettlementEntry, Sharing, UnitRow,
 };
-pub use before::{AgreementEntry, DatasetEntry, Limit, Participant, PriceRule};
+pub use before::{AgreementEntry, Attendance, DatasetEntry, Limit, Participant, PriceRule};
 pub use during::{MIN_BATCH_FOR_HITS, QueryEntry, ServeEntry, ServeStatus};
 pub use setup::{AnchorRule, PartyEntry, PartyKey, PolicyEntry};
+pub use statement::{MAX_STATEMENT_FIELDS, StatementEntry, StatementFields, StatementSubject, StatementValue};
 pub use upkeep::{AnchorEntry, PadEntry, TickEntry, TimeUnit};
+
+/// The most parties of a job, and so the most signatures under an entry.
+pub const MAX_PARTIES: usize = 128;
 
 /// When in the life of a job an entry is made: three of the six questions that a court asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +64,22 @@ impl Signers {
     pub fn satisfied_by(&self, signed: &BTreeSet<PartyId>) -> bool {
         self.all.is_subset(signed) && self.among.intersection(signed).count() >= self.needed
     }
+
+    /// The fewest signatures that suffice.
+    #[must_use]
+    pub fn fewest(&self) -> usize {
+        let counted_twice = self.all.intersection(&self.among).count();
+        self.all.len() + self.needed.saturating_sub(counted_twice)
+    }
 }
 
-/// What a kind of entry says about itself, beside its fields.
-trait Statement: Record {
+/// What a kind of entry means, beside its fields.
+trait Meaning: Record {
+    /// What its fields cannot say, given who recorded it.
+    fn check_recorder(&self, _by: PartyId) -> Result<(), Reason> {
+        Ok(())
+    }
+
     /// Whose signatures it needs, given who recorded it.
     fn signers(&self, by: PartyId) -> Signers {
         Signers::all([by])
@@ -76,7 +93,7 @@ trait Statement: Record {
 
 /// Declares the kinds: one line each, so that none can be forgotten anywhere.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident($statement:ty) = $text:literal, $phase:ident;)*) => {
+    ($($(#[$doc:meta])* $kind:ident($body:ty) = $text:literal, $phase:ident;)*) => {
         choice! {
             /// The kind of an entry.
             pub enum Kind: "a kind of entry that this version knows" { $($(#[$doc])* $kind = $text,)* }
@@ -95,7 +112,7 @@ macro_rules! kinds {
 
         /// What an entry says beside its header.
         #[derive(Clone, Debug, PartialEq, Eq)]
-        pub enum Body { $($(#[$doc])* $kind($statement),)* }
+        pub enum Body { $($(#[$doc])* $kind($body),)* }
 
         impl Body {
             /// Its kind.
@@ -105,29 +122,29 @@ macro_rules! kinds {
             }
 
             pub(super) fn read(kind: Kind, fields: &mut Fields<'_>) -> Result<Self, EntryRefusal> {
-                match kind { $(Kind::$kind => <$statement>::read_fields(fields).map(Self::$kind),)* }
+                match kind { $(Kind::$kind => <$body>::read_fields(fields).map(Self::$kind),)* }
             }
 
             pub(super) fn write(&self, map: &mut BTreeMap<String, Value>) {
-                match self { $(Self::$kind(statement) => statement.write_fields(map),)* }
+                match self { $(Self::$kind(body) => body.write_fields(map),)* }
             }
 
-            pub(super) fn check(&self) -> Result<(), Reason> {
-                match self { $(Self::$kind(statement) => statement.check(),)* }
+            pub(super) fn check(&self, by: PartyId) -> Result<(), Reason> {
+                match self { $(Self::$kind(body) => body.check().and_then(|()| body.check_recorder(by)),)* }
             }
 
             pub(super) fn signers(&self, by: PartyId) -> Signers {
-                match self { $(Self::$kind(statement) => statement.signers(by),)* }
+                match self { $(Self::$kind(body) => body.signers(by),)* }
             }
 
             pub(super) fn references(&self) -> Vec<LeafHash> {
-                match self { $(Self::$kind(statement) => statement.references(),)* }
+                match self { $(Self::$kind(body) => body.references(),)* }
             }
         }
 
-        $(impl From<$statement> for Body {
-            fn from(statement: $statement) -> Self {
-                Self::$kind(statement)
+        $(impl From<$body> for Body {
+            fn from(body: $body) -> Self {
+                Self::$kind(body)
             }
         })*
     };
@@ -146,6 +163,8 @@ kinds! {
     Query(QueryEntry) = "query", During;
     /// The answer to it, by the one who answers and the one who asked.
     Serve(ServeEntry) = "serve", During;
+    /// What a kind of job states in words of its own.
+    Statement(StatementEntry) = "statement", During;
     /// What came out of a job, as one party saw it.
     Result(ResultEntry) = "result", After;
     /// How much each party contributed over a period.
@@ -172,6 +191,7 @@ fn distinct<T: Ord>(items: impl IntoIterator<Item = T>) -> bool {
     items.into_iter().all(|item| seen.insert(item))
 }
 
-fn ensure(holds: bool, why: &'static str) -> Result<(), Reason> {
+/// Refuses what does not hold.
+pub(crate) fn ensure(holds: bool, why: &'static str) -> Result<(), Reason> {
     if holds { Ok(()) } else { Err(Reason::Inconsistent(why)) }
 }

@@ -2,7 +2,7 @@
 
 use tacitly_core::PartyId;
 
-use super::{Signers, Statement, distinct, ensure};
+use super::{Meaning, Signers, distinct, ensure};
 use crate::entry::digest::{ChainValue, Digest};
 use crate::entry::field::record;
 use crate::entry::number::{ChainNumber, Count, Milliseconds, Time};
@@ -89,9 +89,9 @@ fn quorum_possible(entry: &PolicyEntry) -> Result<(), Reason> {
     ensure((1..=members).contains(&entry.needed.get()), "from 1 to all members must sign")
 }
 
-impl Statement for PartyEntry {}
+impl Meaning for PartyEntry {}
 
-impl Statement for PolicyEntry {
+impl Meaning for PolicyEntry {
     fn signers(&self, by: PartyId) -> Signers {
         let needed = usize::try_from(self.needed.get()).unwrap_or(usize::MAX);
         Signers { among: self.members.iter().copied().collect(), needed, ..Signers::all([by]) }

@@ -1,6 +1,6 @@
 //! What a log writes for its own sake.
 
-use super::Statement;
+use super::Meaning;
 use crate::entry::digest::{ChainValue, TreeRoot};
 use crate::entry::field::{choice, record};
 use crate::entry::number::{ChainNumber, LogSize, Milliseconds};
@@ -52,8 +52,8 @@ record! {
     pub struct PadEntry {}
 }
 
-impl Statement for AnchorEntry {}
+impl Meaning for AnchorEntry {}
 
-impl Statement for TickEntry {}
+impl Meaning for TickEntry {}
 
-impl Statement for PadEntry {}
+impl Meaning for PadEntry {}
