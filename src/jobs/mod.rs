@@ -40,6 +40,7 @@ mod explain;
 mod fingerprints;
 mod frames;
 mod inbox;
+mod limits;
 mod links;
 mod meet;
 mod message;

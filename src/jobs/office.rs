@@ -517,13 +517,7 @@ impl Jobs {
             return Err(Trouble::new(codes::RESULT_NONE, text));
         }
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
-        let rule = self.datasets.rule(&dataset.name, job.peer).await?.unwrap_or_default();
-        if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column))
-        {
-            let text = format!("the rule for {} withholds column {withheld:?} from results", job.peer);
-            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
-        }
-        let columns = if columns.is_empty() { rule.columns } else { columns };
+        let columns = self.datasets.columns_out(&dataset, job.peer, columns).await?;
         self.datasets.write(dataset, job.id, columns, format).await
     }
 
