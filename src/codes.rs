@@ -47,7 +47,7 @@ codes! {
         "Change the request as the text says, or the owner widens the rule with `tacitly dataset allow`.";
     REFUSED_BY_PERSON "refused-by-person" "An approver refused the job." "Ask the approver.";
     BELOW_MINIMUM "below-minimum" "The intersection is smaller than a rule demands; nothing was released."
-        "Use larger datasets, or the owner lowers min_intersection.";
+        "Use larger datasets, or the owner lowers the limit min_intersection.";
     PEER_UNKNOWN "peer-unknown" "No peer of this name is pinned here."
         "`tacitly peer list` shows who is; `tacitly peer invite` and `tacitly peer join` add one.";
     PEER_IN_USE "peer-in-use" "The peer has jobs that are not over." "Cancel them or wait, then remove the peer.";

@@ -128,11 +128,11 @@ fn the_side_with_less_memory_decides_and_both_come_to_the_same_buckets() {
 fn a_minimum_is_checked_over_all_buckets_before_anything_is_released() {
     let mut pair = Pair::with(small(), small());
     pair.datasets(&mobiles(0..4_000), &mobiles(3_900..8_000));
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--min-intersection", "101"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "min_intersection=101"]).unwrap();
     let psi = ["psi", "--dataset", "ids", "--with", "shop/ids"];
     assert_eq!(pair.bank.tacitly(&psi).unwrap_err().code(), "below-minimum");
     assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "below-minimum");
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--min-intersection", "100"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "min_intersection=100"]).unwrap();
     let job = pair.bank.tacitly(&psi).unwrap();
     assert_eq!((&job["result_items"], &job["buckets"]), (&100.into(), &5.into()));
 }

@@ -52,7 +52,7 @@ fn a_rule_that_still_allows_a_job_leaves_it_alone_and_one_that_does_not_ends_wha
     let submit = || pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
     let (kept, ended) = (submit(), submit());
     until(|| (pair.shop.tacitly(&["job", "list"]).ok()?.as_array()?.len() == 2).then_some(())).unwrap();
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual", "--jobs-per-day", "1"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual", "--per-day", "1"]).unwrap();
     let id = kept["id"].as_str().unwrap();
     pair.shop.tacitly(&["approve", id]).unwrap();
     let done = until(|| {

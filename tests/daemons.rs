@@ -103,7 +103,12 @@ fn a_rule_that_could_never_allow_anything_is_refused_and_a_rule_is_listed_in_wor
     pair.datasets(&mobiles(0..3), &mobiles(0..3));
     for (option, value, told) in [
         ("--kinds", "intersect,cardinalty", "there is no kind of job \"cardinalty\"; the kinds are intersect, align"),
-        ("--columns", "n,nosuch", "ids has no column \"nosuch\"; its columns are mobile, n"),
+        ("--columns", "n,nosuch", "there is no column \"nosuch\"; the columns are mobile, n"),
+        (
+            "--limit",
+            "min_intersecton=5",
+            "a rule has no limit \"min_intersecton\"; its limits are min_intersection, max",
+        ),
         ("--expires", "2020-01-01T00:00:00Z", "the rule would have ended at 2020-01-01T00:00:00Z"),
     ] {
         let error = pair.bank.tacitly(&["dataset", "allow", "ids", "shop", option, value]).unwrap_err();
@@ -114,21 +119,15 @@ fn a_rule_that_could_never_allow_anything_is_refused_and_a_rule_is_listed_in_wor
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
         String::from_utf8(command.args(words).arg("--home").arg(&pair.bank.home).output().unwrap().stdout).unwrap()
     };
-    let allowed = words(&[
-        "dataset",
-        "allow",
-        "ids",
-        "shop",
-        "--kinds",
-        "cardinality",
-        "--jobs-per-day",
-        "1",
-        "--receivers",
-        "us",
-    ]);
-    assert_eq!(allowed, "shop may use ids: cardinality; only we receive results; 1 job a day\n");
+    let allowed =
+        words(&["dataset", "allow", "ids", "shop", "--kinds", "cardinality", "--per-day", "1", "--receivers", "us"]);
+    let rule = "cardinality; only we receive results; of our columns only mobile, n; 1 job a day";
+    let changes = "  kinds: - intersect, - align\n  receivers: any → us\n  per_day: no limit → 1\n";
+    assert_eq!(allowed, format!("shop may use ids: {rule}\n{changes}"));
     let listed = words(&["dataset", "list"]);
-    assert!(listed.ends_with("\n  shop: cardinality; only we receive results; 1 job a day\n"), "{listed}");
+    assert!(listed.ends_with(&format!("\n  shop: {rule}\n")), "{listed}");
+    let wider = words(&["dataset", "allow", "ids", "shop", "--per-day", "2"]);
+    assert_eq!(wider, format!("shop may use ids: {}\n  per_day: 1 → 2 (wider)\n", rule.replace("1 job", "2 jobs")));
 
     // A rule ends while we look.
     let soon = jiff::Timestamp::now() + std::time::Duration::from_millis(1500);

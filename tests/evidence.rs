@@ -200,7 +200,7 @@ fn a_peer_that_only_serves_learns_the_size_where_our_rule_lets_it_and_the_agreem
     let mut pair = Pair::start();
     let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
     pair.datasets(&ours, &theirs);
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--min-intersection", "5"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "min_intersection=5"]).unwrap();
     let (job, rows) = pair.intersect().unwrap();
     assert_eq!(rows, semi_join(&ours, &theirs));
     let (verdict, _) = verdict(&pair, &pair.bank, job["id"].as_str().unwrap());

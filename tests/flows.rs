@@ -198,12 +198,12 @@ fn a_minimum_is_checked_before_anything_is_released() {
     let pair = Pair::start();
     register(&pair, "bank", "ids", &one_column(mobiles(0..1000)), "cn-mobile", "error");
     register(&pair, "shop", "ids", &one_column(mobiles(990..2000)), "cn-mobile", "error");
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--min-intersection", "11"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "min_intersection=11"]).unwrap();
     let psi = ["psi", "--dataset", "ids", "--with", "shop/ids"];
     let refused = pair.bank.tacitly(&psi).unwrap_err();
     assert_eq!(refused.code(), "below-minimum");
     assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "below-minimum");
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--min-intersection", "10"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "min_intersection=10"]).unwrap();
     assert_eq!(pair.bank.tacitly(&psi).unwrap()["result_items"], 10);
 }
 
@@ -212,7 +212,7 @@ fn whoever_is_refused_in_the_middle_of_a_job_always_hears_the_rule_that_refused(
     let pair = Pair::start();
     register(&pair, "bank", "ids", &one_column(mobiles(0..300)), "cn-mobile", "error");
     register(&pair, "shop", "ids", &one_column(mobiles(200..400)), "cn-mobile", "error");
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--max-peer-items", "100"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "max_peer_items=100"]).unwrap();
     // Which message brings the news differs from run to run.
     for _ in 0..6 {
         let refused = pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap_err();

@@ -76,7 +76,7 @@ fn proposals_beyond_the_hours_limit_are_refused_with_the_limit_and_leave_no_trac
 #[test]
 fn proposals_that_come_at_once_are_counted_one_by_one() {
     let stage = Stage::set();
-    stage.bank.tacitly(&["dataset", "allow", "ids", NAME, "--jobs-per-day", "3"]).unwrap();
+    stage.bank.tacitly(&["dataset", "allow", "ids", NAME, "--per-day", "3"]).unwrap();
     let answers = stage.liar.ask_at_once((0..20).map(|_| stage.liar.proposal("ids")).collect());
     let approved = |answer: &&Answer| matches!(answer, Answer::Decided(pb::Decided { refused: None, .. }));
     assert_eq!(answers.iter().filter(approved).count(), 3);

@@ -201,10 +201,10 @@ class Party:
         """Forgets a dataset; its file stays."""
         self._client.remove_dataset(name)
 
-    def allow(self, dataset: str, peer: str, **limits: Any) -> dict[str, Any]:
-        """Gives a peer a rule for a dataset; ``limits`` as in docs/datasets.md, such as ``min_intersection=1000``.
-        Returns the rule in full."""
-        rule: dict[str, Any] = json.loads(self._client.set_rule(dataset, peer, json.dumps(limits)))
+    def allow(self, dataset: str, peer: str, **fields: Any) -> dict[str, Any]:
+        """Gives a peer a rule for a dataset, or changes the one it has: fields as in docs/datasets.md, such as
+        ``per_day=3`` or ``limits={"min_intersection": 1000}``. What is not named stays. Returns the rule in full."""
+        rule: dict[str, Any] = json.loads(self._client.set_rule(dataset, peer, json.dumps(fields)))
         return rule
 
     def disallow(self, dataset: str, peer: str) -> None:

@@ -71,7 +71,7 @@ pub(crate) struct Add {
     /// Replace the dataset of this name. Its rules stay; the report lists the peers that have one.
     #[arg(long)]
     replace: bool,
-    /// A peer that may run any kind of job with this dataset; for narrower rules use `dataset allow`.
+    /// A peer that may run every kind of job there is now with this dataset; for narrower rules use `dataset allow`.
     #[arg(long, value_name = "PEER")]
     allow: Vec<String>,
     /// The days that the data describe, first and last: 2026-01-01/2026-03-31. They go on record with the fingerprint.
@@ -133,43 +133,51 @@ struct Reader {
     purpose: String,
 }
 
-/// Give a peer a rule for a dataset. What is not given is not limited.
+/// Give a peer a rule for a dataset, or change the one it has: what is not named stays as it was. A first rule allows
+/// every kind of job and column there is now, but for what is named.
 #[derive(Args)]
 pub(crate) struct Allow {
     /// The dataset's name.
     name: String,
     /// The peer.
     peer: String,
-    /// Kinds of job, with commas between them: intersect, align, cardinality.
+    /// Kinds of job, with commas between them: intersect, align, cardinality; all for those there are now.
     #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
-    kinds: Vec<String>,
-    /// Who may receive results: any (either side or both), us, peer.
-    #[arg(long, default_value = "any", hide_possible_values = true, value_parser = ["any", "us", "peer"])]
-    receivers: String,
+    kinds: Option<Vec<String>>,
+    /// Who may receive results: any (any party of the job), us, peer.
+    #[arg(long, hide_possible_values = true, value_parser = ["any", "us", "peer"])]
+    receivers: Option<String>,
     /// A person decides each job with `tacitly approve`.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "automatic")]
     manual: bool,
+    /// The rule itself decides.
+    #[arg(long)]
+    automatic: bool,
     /// Purposes that may be stated, with commas between them.
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
-    purposes: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "A,B", conflicts_with = "any_purpose")]
+    purposes: Option<Vec<String>>,
+    /// Any purpose may be stated.
+    #[arg(long)]
+    any_purpose: bool,
     /// Columns that may leave in results of jobs with this peer, with commas between them.
     #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
-    columns: Vec<String>,
-    /// The smallest intersection that may be released.
-    #[arg(long, default_value_t = 0)]
-    min_intersection: u64,
-    /// The largest set the peer may bring.
-    #[arg(long, default_value_t = 0)]
-    max_peer_items: u64,
-    /// How many times larger than ours the peer's set may be.
-    #[arg(long, default_value_t = 0)]
-    max_ratio: u64,
-    /// Jobs per 24 hours.
-    #[arg(long, default_value_t = 0)]
-    jobs_per_day: u64,
-    /// The moment the rule ends, such as 2027-01-01T00:00:00Z.
+    columns: Option<Vec<String>>,
+    /// The columns that the dataset has now may leave.
+    #[arg(long, conflicts_with_all = ["columns", "no_columns"])]
+    all_columns: bool,
+    /// No column may leave.
+    #[arg(long, conflicts_with = "columns")]
+    no_columns: bool,
+    /// A limit of a kind of job, such as min_intersection=1000; a list of words has commas, and 0 or none takes a limit
+    /// away. May be given several times.
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
+    limits: Vec<(String, Value)>,
+    /// Jobs per 24 hours; 0 for no limit.
+    #[arg(long, value_name = "N")]
+    per_day: Option<u64>,
+    /// The moment the rule ends, such as 2027-01-01T00:00:00Z, or never.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
-    expires: Option<jiff::Timestamp>,
+    expires: Option<Value>,
 }
 
 impl Dataset {
@@ -204,12 +212,18 @@ impl Dataset {
             }
             Self::Allow(allow) => {
                 let (dataset, peer) = (allow.name.clone(), allow.peer.clone());
-                let request =
-                    control::SetRuleRequest { dataset: dataset.clone(), peer: peer.clone(), json: allow.into_rule() };
-                let rule = daemon.set_rule(request).await?.into_inner().json;
+                let json = allow.into_change();
+                let request = control::SetRuleRequest { dataset: dataset.clone(), peer: peer.clone(), json };
+                let control::SetRuleReply { json: rule, difference, .. } = daemon.set_rule(request).await?.into_inner();
                 output.say(
-                    || serde_json::from_str::<serde_json::Value>(&rule).unwrap_or_default(),
-                    || format!("{peer} may use {dataset}: {}", rule_in_words(&rule)),
+                    || {
+                        let rule: Value = serde_json::from_str(&rule).unwrap_or_default();
+                        serde_json::json!({ "rule": rule, "difference": difference })
+                    },
+                    || {
+                        let lines = difference.iter().map(|line| format!("\n  {line}"));
+                        format!("{peer} may use {dataset}: {}{}", rule_in_words(&rule), lines.collect::<String>())
+                    },
                 )?;
             }
             Self::Open(open) => open.run(&mut daemon, output).await?,
@@ -362,20 +376,34 @@ fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {
 }
 
 impl Allow {
-    fn into_rule(self) -> String {
-        serde_json::json!({
-            "kinds": self.kinds,
-            "receivers": self.receivers,
-            "approval": if self.manual { "manual" } else { "automatic" },
-            "purposes": self.purposes,
-            "columns": self.columns,
-            "min_intersection": self.min_intersection,
-            "max_peer_items": self.max_peer_items,
-            "max_ratio": self.max_ratio,
-            "jobs_per_day": self.jobs_per_day,
-            "expires": self.expires,
-        })
-        .to_string()
+    /// The change of the rule: only what the command line names.
+    fn into_change(self) -> String {
+        let all = || Value::from("all");
+        let kinds = self.kinds.map(|kinds| if kinds == ["all"] { all() } else { kinds.into() });
+        let columns = match self.columns {
+            _ if self.all_columns => Some(all()),
+            _ if self.no_columns => Some(Value::Array(Vec::new())),
+            columns => columns.map(Value::from),
+        };
+        let purposes = if self.any_purpose { Some(Value::Null) } else { self.purposes.map(Value::from) };
+        let approval = match (self.manual, self.automatic) {
+            (true, _) => Some("manual".into()),
+            (_, true) => Some("automatic".into()),
+            _ => None,
+        };
+        let limits = (!self.limits.is_empty()).then(|| Value::Object(self.limits.into_iter().collect()));
+        let named = [
+            ("kinds", kinds),
+            ("receivers", self.receivers.map(Value::from)),
+            ("approval", approval),
+            ("purposes", purposes),
+            ("columns", columns),
+            ("per_day", self.per_day.map(Value::from)),
+            ("expires", self.expires),
+            ("limits", limits),
+        ];
+        let fields = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Object(fields.collect()).to_string()
     }
 }
 
@@ -420,6 +448,78 @@ fn rule_in_words(json: &str) -> String {
     }
 }
 
-fn moment(text: &str) -> Result<jiff::Timestamp, &'static str> {
-    text.parse().map_err(|_| "write date, time and zone as in 2027-01-01T00:00:00Z or 2027-01-01T08:00:00+08:00")
+fn moment(text: &str) -> Result<Value, &'static str> {
+    if text == "never" {
+        return Ok(Value::Null);
+    }
+    let moment: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| "write date, time and zone as in 2027-01-01T00:00:00Z or 2027-01-01T08:00:00+08:00, or never")?;
+    Ok(moment.to_string().into())
+}
+
+fn limit(text: &str) -> Result<(String, Value), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, for example min_intersection=1000")?;
+    let value = match (value, value.parse::<u64>()) {
+        ("", _) => return Err("write a number or words after the '=', or none for no limit"),
+        ("none", _) => Value::Null,
+        ("all", _) => value.into(),
+        (_, Ok(number)) => number.into(),
+        _ => value.split(',').filter(|word| !word.is_empty()).collect::<Vec<_>>().into(),
+    };
+    Ok((name.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        allow: Allow,
+    }
+
+    fn change(words: &str) -> Value {
+        let words = ["allow", "ids", "shop"].into_iter().chain(words.split_whitespace());
+        serde_json::from_str(&Line::try_parse_from(words).unwrap().allow.into_change()).unwrap()
+    }
+
+    #[test]
+    fn a_change_holds_what_the_command_line_names_and_nothing_else() {
+        for (words, json) in [
+            ("", "{}"),
+            ("--kinds all --all-columns", r#"{"kinds":"all","columns":"all"}"#),
+            ("--kinds a,all --columns all", r#"{"kinds":["a","all"],"columns":["all"]}"#),
+            ("--no-columns --automatic", r#"{"columns":[],"approval":"automatic"}"#),
+            ("--manual --any-purpose", r#"{"approval":"manual","purposes":null}"#),
+            ("--purposes a,b --receivers us", r#"{"purposes":["a","b"],"receivers":"us"}"#),
+            ("--expires never --per-day 0", r#"{"expires":null,"per_day":0}"#),
+            ("--expires 2027-01-01T08:00:00+08:00", r#"{"expires":"2027-01-01T00:00:00Z"}"#),
+            (
+                "--limit a=5 --limit b=x,y --limit c=none --limit d=7, --limit e=all",
+                r#"{"limits":{"a":5,"b":["x","y"],"c":null,"d":["7"],"e":"all"}}"#,
+            ),
+        ] {
+            assert_eq!(change(words), serde_json::from_str::<Value>(json).unwrap(), "{words}");
+        }
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        for words in [
+            "--manual --automatic",
+            "--columns n --all-columns",
+            "--columns n --no-columns",
+            "--all-columns --no-columns",
+            "--purposes a --any-purpose",
+            "--limit a",
+            "--limit a=",
+        ] {
+            let words = ["allow", "ids", "shop"].into_iter().chain(words.split_whitespace());
+            assert!(Line::try_parse_from(words).is_err());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::asking::Gone;
+use super::limits;
 use super::message::{Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
@@ -23,7 +24,7 @@ use super::tally::TALLY;
 use super::terms::{JobTerms, Kind};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::policy::{self, Receivers, Rule};
+use crate::policy::{Receivers, Rule};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
     Transcript,
@@ -71,7 +72,7 @@ impl Jobs {
             job: job.id.to_string(),
             attempt: number,
             items: set.items(),
-            wants_size: rule.min_intersection > 1,
+            wants_size: limits::minimum(&rule.limits).is_some(),
             whole: wish.whole,
             bucket: wish.bucket,
             settled: wish.settled,
@@ -83,11 +84,11 @@ impl Jobs {
         let theirs = self.meet(job, peer, ready.clone(), work, |_| true).await?;
         // Reading may have taken long; the rule of this moment counts.
         let rule = self.standing_rule(&terms).await?;
-        if (rule.min_intersection > 1) != ready.wants_size {
+        if limits::minimum(&rule.limits).is_some() != ready.wants_size {
             return Err(Gone::Restarted);
         }
         self.check_learner(&rule, &terms, peer, theirs.wants_size)?;
-        policy::check_sizes(&rule, set.items(), theirs.items)?;
+        limits::check_sizes(&rule.limits, set.items(), theirs.items)?;
         let way = plan::agree(peer, (set.items(), wish), (theirs.items, theirs.wish))?;
         self.note_sizes(job, set.items(), theirs.items).await?;
         work.show("putting the agreement on record");
@@ -185,7 +186,7 @@ impl Jobs {
 
     /// Refuses to go on if our rule demands that more keys are shared.
     pub(super) fn check_minimum(&self, rule: &Rule, size: u64) -> Result<(), Trouble> {
-        if rule.min_intersection > 1 && size < rule.min_intersection {
+        if limits::minimum(&rule.limits).is_some_and(|minimum| size < minimum) {
             let text = format!("fewer keys are shared than the rule of {} demands", self.settings.me);
             return Err(Trouble::new(codes::BELOW_MINIMUM, text));
         }

@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::fingerprints;
 use super::frames::Frames;
+use super::limits::LIMITS;
 use super::plan::Room;
 use super::sets::{Input, Progress, Set};
 use super::stored::StoredRows;
@@ -24,7 +25,7 @@ use crate::intake::{
     self, Budget, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, OutputFormat,
     Profile, Report, Selection, Source,
 };
-use crate::policy::Rule;
+use crate::policy::{Change, Known, Rule, difference};
 use crate::store::{
     Dataset, DatasetKey, JobId, NewDataset as StoredDataset, NewFingerprint, Store, StoreError, check_dataset_name,
 };
@@ -39,6 +40,7 @@ pub struct Datasets {
     pub(super) frames: Arc<Frames>,
     room: Room,
     recording: Mutex<()>,
+    ruling: Mutex<()>,
 }
 
 /// A dataset to register.
@@ -75,8 +77,13 @@ pub struct NewDataset {
 /// What became of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleChange {
-    /// It is this one now, in full.
-    Set(String),
+    /// It is another one now.
+    Set {
+        /// The rule in full.
+        json: String,
+        /// What the change did to the rule there was, field by field; empty for a first rule.
+        difference: Vec<String>,
+    },
     /// It was taken away.
     Removed,
     /// There was none to take away.
@@ -125,7 +132,13 @@ struct Settings {
 
 impl Datasets {
     pub(super) fn new(store: Arc<Store>, room: Room, frame_memory: usize) -> Self {
-        Self { store, frames: Arc::new(Frames::new(frame_memory)), room, recording: Mutex::default() }
+        Self {
+            store,
+            frames: Arc::new(Frames::new(frame_memory)),
+            room,
+            recording: Mutex::default(),
+            ruling: Mutex::default(),
+        }
     }
 
     /// What one job may use for its rows.
@@ -167,14 +180,13 @@ impl Datasets {
         let format = json(&source.format)?;
         let stored = stored(new.name, source.path, format, &inspected, &spec)?;
         let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
-        for peer in &peers {
-            self.store.set_rule(&dataset.name, *peer, json(&Rule::default())?, None, by).await?;
-        }
+        let changed = self.open_to(&dataset, &peers, by).await?;
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         let mut told = report.to_string();
         if let Some(warning) = nobody(&report) {
             told += &format!("\nwarning: {warning}");
         }
+        told += &changed;
         if let Some(before) = before {
             told += &self.what_stays(&before, &dataset, &peers).await?;
         }
@@ -241,10 +253,28 @@ impl Datasets {
         Ok(views)
     }
 
-    /// Gives a peer a rule, as JSON, or takes its rule away if `json` is empty.
+    /// Gives each peer the widest rule of this moment. Returns what that changes of the rules there were.
+    async fn open_to(&self, dataset: &Dataset, peers: &[PartyId], by: &str) -> Result<String, Trouble> {
+        let _one_change_at_a_time = self.ruling.lock().await;
+        let (columns, kinds) = (columns_of(dataset), Kind::ALL.map(Kind::name));
+        let rule = Rule::open(&Known { kinds: &kinds, columns: &columns, limits: &LIMITS });
+        let mut told = String::new();
+        for peer in peers {
+            if let Some(old) = self.rule(&dataset.name, *peer).await? {
+                for line in difference(&old, &rule, &LIMITS) {
+                    told += &format!("\nnote: the rule for {peer} changes: {line}");
+                }
+            }
+            self.store.set_rule(&dataset.name, *peer, json(&rule)?, None, by).await?;
+        }
+        Ok(told)
+    }
+
+    /// Changes the rule for a peer as JSON says, or takes it away if `json` is empty. What the JSON omits stays as it
+    /// was; a first rule begins as the widest one of this moment.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for a rule that cannot be read or that could never allow anything, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
+    /// [`codes::BAD_REQUEST`] for a change that cannot be read or that could never allow anything, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
     /// trouble of the store.
     pub(super) async fn set_rule(
         &self,
@@ -256,6 +286,7 @@ impl Datasets {
         let peer = self.peer(peer)?;
         let known = self.store.dataset(dataset).await?;
         self.store.peer(peer).await?;
+        let _one_change_at_a_time = self.ruling.lock().await;
         if json.is_empty() {
             return match self.store.remove_rule(dataset, peer, by).await {
                 Ok(()) => Ok(RuleChange::Removed),
@@ -263,30 +294,46 @@ impl Datasets {
                 Err(error) => Err(error.into()),
             };
         }
-        let rule = Rule::read(json).map_err(|why| Trouble::new(codes::BAD_REQUEST, why))?;
-        self.check_rule(&rule, &known)?;
+        let (columns, kinds) = (columns_of(&known), Kind::ALL.map(Kind::name));
+        let known = Known { kinds: &kinds, columns: &columns, limits: &LIMITS };
+        let change = Change::read(json, &known).map_err(|why| Trouble::new(codes::BAD_REQUEST, why))?;
+        if let Some(moment) = change.expires().filter(|moment| *moment <= self.store.now()) {
+            let text = format!("the rule would have ended at {moment}, which is over; name a later moment, or none");
+            return Err(Trouble::new(codes::BAD_REQUEST, text));
+        }
+        let old = self.rule(dataset, peer).await?;
+        let rule = change.merge(old.as_ref().unwrap_or(&Rule::open(&known)));
         let stored = self.store.set_rule(dataset, peer, self::json(&rule)?, rule.expires, by).await?;
-        Ok(RuleChange::Set(stored.rule.to_string()))
+        let difference = old.map_or_else(Vec::new, |old| difference(&old, &rule, &LIMITS));
+        Ok(RuleChange::Set { json: stored.rule.to_string(), difference })
     }
 
-    /// Refuses a rule with a limit that nothing can keep to: a misspelt name would forbid silently.
-    fn check_rule(&self, rule: &Rule, dataset: &Dataset) -> Result<(), Trouble> {
-        let bad = |text: String| Err(Trouble::new(codes::BAD_REQUEST, text));
-        if let Some(kind) = rule.kinds.iter().find(|kind| Kind::of(kind).is_none()) {
-            let known = Kind::ALL.map(Kind::name).join(", ");
-            return bad(format!("there is no kind of job {kind:?}; the kinds are {known}"));
+    /// The columns of a result of a job with a peer: those asked for, or all that our rule for the peer lets out and the
+    /// file still has. Without a rule there are none.
+    ///
+    /// # Errors
+    /// [`codes::REFUSED_BY_RULE`] with the first column that the rule withholds, or if it withholds every column.
+    pub(super) async fn columns_out(
+        &self,
+        dataset: &Dataset,
+        peer: PartyId,
+        asked: Vec<String>,
+    ) -> Result<Vec<String>, Trouble> {
+        let allowed = self.rule(&dataset.name, peer).await?.unwrap_or_default().columns;
+        if let Some(withheld) = asked.iter().find(|column| !allowed.contains(column)) {
+            let text = format!("the rule for {peer} withholds column {withheld:?} from results");
+            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
         }
-        let columns: Vec<_> =
-            dataset.columns.as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
-        if let Some(column) = rule.columns.iter().find(|column| !columns.contains(&column.as_str())) {
-            return bad(format!("{} has no column {column:?}; its columns are {}", dataset.name, columns.join(", ")));
+        if !asked.is_empty() {
+            return Ok(asked);
         }
-        match rule.expires {
-            Some(moment) if moment <= self.store.now() => {
-                bad(format!("the rule would have ended at {moment}, which is over; name a later moment, or none"))
-            }
-            _ => Ok(()),
+        let there = columns_of(dataset);
+        let columns: Vec<_> = allowed.into_iter().filter(|column| there.contains(&column.as_str())).collect();
+        if columns.is_empty() {
+            let text = format!("no rule for {peer} lets a column of {} into results", dataset.name);
+            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
         }
+        Ok(columns)
     }
 
     /// Our rule for a peer, if it has one.
@@ -393,6 +440,10 @@ impl Datasets {
             basis: basis.unwrap_or_default(),
         })
     }
+}
+
+fn columns_of(dataset: &Dataset) -> Vec<&str> {
+    dataset.columns.as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect()
 }
 
 /// A writer whose pieces go to a stream; a reader that is gone ends the writing.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tacitly_core::PartyId;
 use tacitly_psi::Buckets;
 
+use super::limits;
 use super::terms::{JobTerms, Kind};
 use crate::policy::Rule;
 
@@ -38,8 +39,8 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
     // Before the approver has read its file only the proposer's rows are in the terms.
     let peer_rows = if facts.me == terms.approver { Some(terms.proposer_rows) } else { None };
     let assumed = peer_rows.unwrap_or(facts.our_rows);
-    let size_phase = facts.rule.is_some_and(|rule| rule.min_intersection > 1);
-    let phases = if size_phase { 2 } else { 1 };
+    let minimum = facts.rule.and_then(|rule| limits::minimum(&rule.limits));
+    let phases = if minimum.is_some() { 2 } else { 1 };
     let items = facts.our_rows.max(assumed) * phases;
     // In buckets as far as we are concerned; the peer may want them smaller.
     let largest = facts.our_rows.max(assumed);
@@ -79,11 +80,10 @@ pub fn explain(terms: &JobTerms, facts: &Facts<'_>) -> String {
             (facts.our_rows * DISK_BYTES) as f64 / f64::from(1 << 20)
         ));
     }
-    if let Some(rule) = facts.rule.filter(|rule| rule.min_intersection > 1) {
+    if let Some(minimum) = minimum {
         line(format!(
-            "minimum  our rule demands {} shared keys: a size phase runs first and we learn the size{}; below the \
+            "minimum  our rule demands {minimum} shared keys: a size phase runs first and we learn the size{}; below the \
              minimum nothing else is released, and {peer} learns that it was below",
-            rule.min_intersection,
             if buckets.is_some() { " of each bucket" } else { "" },
         ));
     }
@@ -134,6 +134,7 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{Limit, Limits};
 
     #[test]
     fn the_explanation_tells_cost_and_what_each_side_learns() {
@@ -151,7 +152,8 @@ mod tests {
             receivers: vec![bank],
             purpose: "pilot".to_owned(),
         };
-        let rule = Rule { min_intersection: 100, ..Rule::default() };
+        let limits = Limits::default().with("min_intersection", Limit::Number(100));
+        let rule = Rule { limits, ..Rule::default() };
         let per_item = Duration::from_micros(60);
         let facts = Facts {
             me: shop,

@@ -128,7 +128,9 @@ impl Jobs {
         let name = format!("frame-{}", JobId::fresh().to_string().to_lowercase());
         let stored = stored(name.clone(), Frame::label(), json!({ "kind": KIND }), &inspected, &spec)?;
         self.datasets.frames.lock().insert(name.clone(), (frame, Instant::now()));
-        let added = self.note_frame(stored, &fingerprint, peer, self.rule_of_one_job(kind, &receivers)).await;
+        let columns = inspected.columns.iter().map(|column| column.name.clone()).collect();
+        let rule = self.rule_of_one_job(kind, &receivers, columns);
+        let added = self.note_frame(stored, &fingerprint, peer, rule).await;
         if added.is_err() {
             self.datasets.frames.forget(&name);
         }
@@ -149,13 +151,13 @@ impl Jobs {
         self.datasets.view(&dataset).await
     }
 
-    fn rule_of_one_job(&self, kind: Kind, receivers: &[PartyId]) -> Rule {
+    fn rule_of_one_job(&self, kind: Kind, receivers: &[PartyId], columns: Vec<String>) -> Rule {
         let receivers = match receivers {
             [one] if *one == self.settings.me => Receivers::Us,
             [_] => Receivers::Peer,
             _ => Receivers::Any,
         };
-        Rule { kinds: vec![kind.name().to_owned()], receivers, jobs_per_day: 1, ..Rule::default() }
+        Rule { kinds: vec![kind.name().to_owned()], receivers, columns, per_day: 1, ..Rule::default() }
     }
 
     /// Whether a dataset is a frame.

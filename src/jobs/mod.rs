@@ -41,6 +41,7 @@ mod explain;
 mod fingerprints;
 mod frames;
 mod inbox;
+mod limits;
 mod links;
 mod machine;
 mod meet;

@@ -517,13 +517,7 @@ impl Jobs {
         }
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let peer = terms.peer_of(self.settings.me);
-        let rule = self.datasets.rule(&dataset.name, peer).await?.unwrap_or_default();
-        if let Some(withheld) = columns.iter().find(|column| !rule.columns.is_empty() && !rule.columns.contains(column))
-        {
-            let text = format!("the rule for {peer} withholds column {withheld:?} from results");
-            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
-        }
-        let columns = if columns.is_empty() { rule.columns } else { columns };
+        let columns = self.datasets.columns_out(&dataset, peer, columns).await?;
         self.datasets.write(dataset, job.id, columns, format).await
     }
 

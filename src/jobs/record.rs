@@ -26,6 +26,7 @@ use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
 use super::asking::Gone;
+use super::limits;
 use super::message::{Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
@@ -196,7 +197,7 @@ impl Jobs {
         let Some(theirs) = self.running.find(job.id).and_then(|work| *work.peer_ready.borrow()) else {
             return Ok(Answer::Busy(pb::Busy {}));
         };
-        let wants_size = self.standing_rule(&terms).await?.min_intersection > 1;
+        let wants_size = limits::minimum(&self.standing_rule(&terms).await?.limits).is_some();
         let learners = learners((self.settings.me, wants_size), (from, theirs.wants_size));
         let agreed = agreement(&job, &terms, &learners, |party| if party == from { claimed } else { ours })?;
         if header.by != from || *body != agreed {

@@ -1,5 +1,6 @@
 //! Our rules and limits, asked before a job is written down, before each attempt, and when a rule changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::state::State;
 use super::terms::JobTerms;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::policy::{self, Asked, Decision, Rule};
+use crate::policy::{self, Asked, Decision, Other, Rule};
 use crate::store::check_dataset_name;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -82,17 +83,19 @@ impl Jobs {
 
     fn judge_by(&self, rule: Option<&Rule>, terms: &JobTerms, jobs_today: u64) -> Result<Decision, Trouble> {
         let me = self.settings.me;
+        let receivers: BTreeSet<PartyId> = terms.receivers.iter().copied().collect();
         let asked = Asked {
             kind: terms.kind.name(),
-            we_receive: terms.receives(me),
-            peer_receives: terms.receives(terms.peer_of(me)),
             purpose: &terms.purpose,
-            jobs_today,
+            receivers: &receivers,
+            me,
             now: self.store.now(),
         };
-        policy::decide(rule, &asked).map_err(|refusal| match refusal.code {
-            codes::REFUSED_NO_RULE => no_rule(me, terms.peer_of(me), terms.dataset_of(me)),
-            _ => refusal,
+        policy::decide_all(&[Other { party: terms.peer_of(me), rule, jobs_today }], &asked).map_err(|refusal| {
+            match refusal.code {
+                codes::REFUSED_NO_RULE => no_rule(me, terms.peer_of(me), terms.dataset_of(me)),
+                _ => refusal,
+            }
         })
     }
 

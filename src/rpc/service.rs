@@ -195,12 +195,12 @@ impl Control for Service {
         let by = actor(&request);
         let asked = request.into_inner();
         let rule = self.jobs.set_rule(&asked.dataset, &asked.peer, &asked.json, &by).await;
-        let (json, removed) = match rule.map_err(|trouble| status::of(&trouble))? {
-            RuleChange::Set(json) => (json, false),
-            RuleChange::Removed => (String::new(), true),
-            RuleChange::None => (String::new(), false),
+        let reply = match rule.map_err(|trouble| status::of(&trouble))? {
+            RuleChange::Set { json, difference } => control::SetRuleReply { json, difference, removed: false },
+            RuleChange::Removed => control::SetRuleReply { removed: true, ..Default::default() },
+            RuleChange::None => control::SetRuleReply::default(),
         };
-        Ok(Response::new(control::SetRuleReply { json, removed }))
+        Ok(Response::new(reply))
     }
 
     async fn submit_job(&self, request: Request<control::SubmitJobRequest>) -> Answer<control::Job> {

@@ -342,15 +342,21 @@ pub struct SetRuleRequest {
     pub dataset: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub peer: ::prost::alloc::string::String,
+    /// what it omits stays as it was; empty: take the rule away
     #[prost(string, tag = "3")]
     pub json: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetRuleReply {
+    /// the rule in full
     #[prost(string, tag = "1")]
     pub json: ::prost::alloc::string::String,
+    /// there was one to take away
     #[prost(bool, tag = "2")]
     pub removed: bool,
+    /// per field that changed, such as "per_day: 5 → 10 (wider)"
+    #[prost(string, repeated, tag = "3")]
+    pub difference: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmitJobRequest {
