@@ -1,7 +1,5 @@
 //! What an operations team does with a real daemon: check it, renew its identity, back it up, fill its disk.
 
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,10 +9,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use serde_json::Value;
-use support::liar::Script;
-use support::stage::Stage;
-use support::{Pair, brisk, init, mobiles, numbers, run, semi_join, setup, tacitly};
 use tacitly::trial::{Party, await_link, free_address, until};
+
+use crate::support::liar::Script;
+use crate::support::stage::Stage;
+use crate::support::{Pair, brisk, init, mobiles, numbers, run, semi_join, setup, tacitly};
 
 #[test]
 fn an_invitation_is_read_from_standard_input_so_that_no_list_of_processes_shows_it() {

@@ -1,6 +1,6 @@
 //! What code may not contain: panics on a peer's bytes, the world below `src/`, unfinished work, endless files.
 
-use crate::tree::{Source, made_up, production_tokens, sources, starts_with};
+use super::tree::{Source, made_up, production_tokens, sources, starts_with};
 
 /// No hand-written file is longer, unless it stands in [`LONG_FILES`].
 const LONGEST: usize = 700;
@@ -115,7 +115,7 @@ fn complaints(sources: &[Source], rule: impl Fn(&Source) -> Vec<String>) -> Vec<
 
 #[test]
 fn peer_facing_code_never_panics_by_choice() {
-    crate::assert_none(&complaints(&peer_facing(), panics));
+    super::assert_none(&complaints(&peer_facing(), panics));
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn a_panic_is_seen_with_its_line_and_a_test_may_panic() {
 
 #[test]
 fn nothing_below_src_touches_the_world() {
-    crate::assert_none(&complaints(&below_src(), touches_the_world));
-    crate::assert_none(&complaints(&below_src(), wire_types_outside_the_wire));
+    super::assert_none(&complaints(&below_src(), touches_the_world));
+    super::assert_none(&complaints(&below_src(), wire_types_outside_the_wire));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_file_or_a_wire_type_below_src_is_seen() {
 
 #[test]
 fn no_work_is_left_open_in_the_tree() {
-    crate::assert_none(&complaints(&written_by_hand(), unfinished));
+    super::assert_none(&complaints(&written_by_hand(), unfinished));
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn a_mark_of_open_work_is_seen_in_comments_and_code() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
-    crate::assert_none(&complaints(&written_by_hand(), |source| too_long(source, &LONG_FILES)));
-    let missing = LONG_FILES.iter().find(|(path, _)| !crate::tree::root().join(path).is_file());
+    super::assert_none(&complaints(&written_by_hand(), |source| too_long(source, &LONG_FILES)));
+    let missing = LONG_FILES.iter().find(|(path, _)| !super::tree::root().join(path).is_file());
     assert_eq!(missing, None, "an excuse for a file that is gone");
 }
 

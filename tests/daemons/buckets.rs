@@ -1,8 +1,6 @@
 //! Sets larger than the memory allowed, worked off in buckets on real daemons: exact in every flow, whatever is killed,
 //! and nothing that is over is sent again.
 
-mod support;
-
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,8 +9,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use support::{Pair, mobiles, numbers, semi_join, setup, tacitly};
 use tacitly::trial::{PATIENCE, Party, Setup, until};
+
+use crate::support::{Pair, mobiles, numbers, semi_join, setup, tacitly};
 
 /// Ten buckets for ten thousand keys.
 fn small() -> Setup {

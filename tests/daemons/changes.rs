@@ -1,16 +1,11 @@
 //! What changes under running work: a rule, a certificate, a peer's key.
 
-mod support;
-
 use std::fs;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use support::liar::{Liar, NAME, fresh_identity};
-use support::stage::Stage;
-use support::{Pair, mobiles, numbers, semi_join, setup};
 use tacitly::jobs::read_invitation;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer};
 use tacitly::store::{FileSigner, Signer};
@@ -19,6 +14,10 @@ use tacitly::transport::{
 };
 use tacitly::trial::{Party, await_link, until};
 use tacitly_core::PartyId;
+
+use crate::support::liar::{Liar, NAME, fresh_identity};
+use crate::support::stage::Stage;
+use crate::support::{Pair, mobiles, numbers, semi_join, setup};
 
 #[test]
 fn a_rule_taken_away_in_the_middle_of_a_job_ends_it_on_both_sides_and_nothing_is_received() {

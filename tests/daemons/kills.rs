@@ -1,13 +1,12 @@
 //! SIGKILL of either daemon at any moment: the answer is exact after the restart, and nothing is released twice.
 
-mod support;
-
 use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use support::{Pair, mobiles, numbers, semi_join, tacitly};
 use tacitly::trial::until;
+
+use crate::support::{Pair, mobiles, numbers, semi_join, tacitly};
 
 /// Kills in one run of the test; every one is at another moment of a job.
 const KILLS: u64 = 30;

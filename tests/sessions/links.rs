@@ -1,13 +1,12 @@
 //! Links between parties in one process, on a virtual clock: connections, questions, peers that come and go, the end.
 
-mod session_support;
-
 use std::time::Duration;
 
-use session_support::{Bulk, bulk, down, id, join, link_is, pair, run, tag, tight, up};
 use tacitly::session::{Ended, LinkState, Network, Options, Settings, StartError};
 use tacitly::transport::{LinkError, MemoryHub};
 use tokio::time::{Instant, sleep};
+
+use crate::support::{Bulk, bulk, down, id, join, link_is, pair, run, tag, tight, up};
 
 #[tokio::test(start_paused = true)]
 async fn links_that_both_sides_dial_at_the_same_moment_settle_on_one_connection() {
@@ -62,9 +61,9 @@ async fn requests_are_answered_or_fail_with_a_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_removed_is_cut_and_one_that_is_added_is_dialled_without_restart() {
     let hub = MemoryHub::new();
-    let known = session_support::roster(&["b"]);
+    let known = crate::support::roster(&["b"]);
     let transport = std::sync::Arc::new(hub.join(id("a")));
-    let inbox = std::sync::Arc::new(session_support::Echo::default());
+    let inbox = std::sync::Arc::new(crate::support::Echo::default());
     let a = Network::start(transport, known.clone(), inbox, tight()).unwrap();
     let b = join(&hub, "b", &["a"], tight());
     let c = join(&hub, "c", &["a"], tight());
@@ -83,8 +82,8 @@ fn a_network_starts_on_a_runtime_only_and_is_used_from_any_thread() {
     let hub = MemoryHub::new();
     let start = || {
         let transport = std::sync::Arc::new(hub.join(id("a")));
-        let inbox = std::sync::Arc::new(session_support::Echo::default());
-        Network::start(transport, session_support::roster(&["b"]), inbox, Settings::default())
+        let inbox = std::sync::Arc::new(crate::support::Echo::default());
+        Network::start(transport, crate::support::roster(&["b"]), inbox, Settings::default())
     };
     assert_eq!(start().err(), Some(StartError::NoRuntime));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,15 +1,14 @@
 //! What is wrong with a party's folder or its settings is told before its daemon starts, and by `serve` in the same words.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Pair, init, run, setup, tacitly};
 use tacitly::trial::{Party, until};
+
+use crate::support::{Pair, init, run, setup, tacitly};
 
 /// What a command prints as JSON, and whether it succeeded.
 fn findings(home: &Path, words: &[&str]) -> (Vec<Value>, bool) {

@@ -1,11 +1,10 @@
 //! What a network does to two honest daemons: every fault ends in the exact answer or in a stall that can be resumed.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 use tacitly::trial::{PATIENCE, Party, Setup, introduce, until, until_within};
+
+use crate::support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 
 fn patient(setup: Setup) -> Setup {
     setup.set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60)

@@ -1,8 +1,6 @@
 //! What an owner states about a dataset beside its rows goes on record with its fingerprint, and so does every opening,
 //! before it is handed out, and every destruction.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,7 +8,6 @@ use std::process::Command;
 
 use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use support::{Pair, mobiles, setup, tacitly};
 use tacitly::attestation::commitment::{MAX_BASIS_BYTES, Salt, Subject, commit, opens};
 use tacitly::attestation::entry::{
     Body, DatasetEntry, Erased, ErasureEntry, Kind, LeafHash, OpeningEntry, ResultEntry, SignedEntry,
@@ -18,6 +15,8 @@ use tacitly::attestation::entry::{
 use tacitly::chain::View;
 use tacitly::evidence::{check_basis, page};
 use tacitly::trial::{Party, TrialError, until};
+
+use crate::support::{Pair, mobiles, setup, tacitly};
 
 const FIRST_QUARTER: &str = "2026-01-01/2026-03-31";
 const CONSENT: &[u8] = b"I agree that my number is compared with the shop's.\n";

@@ -1,5 +1,4 @@
 //! What the session tests share: small protocols, and parties that run them.
-#![allow(dead_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,5 @@
 //! What one peer may use of a daemon: its patience, its messages, its line; and clocks that disagree.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,13 +7,14 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 use prost::Message as _;
 use serde_json::Value;
-use support::liar::{NAME, Script, Seen};
-use support::stage::Stage;
-use support::{Pair, mobiles, semi_join, setup};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::transport::{Envelope, Notice};
 use tacitly::trial::{Setup, until};
 use tacitly_core::SessionTag;
+
+use crate::support::liar::{NAME, Script, Seen};
+use crate::support::stage::Stage;
+use crate::support::{Pair, mobiles, semi_join, setup};
 
 fn stage(setup: Setup) -> Stage {
     Stage::with(setup, mobiles(0..40), mobiles(20..60))

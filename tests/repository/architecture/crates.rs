@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::tree::root;
+use super::tree::root;
 
 /// The crates below every protocol, lowest first; each may use those before it.
 const FOUNDATION: [&str; 3] = ["tacitly-core", "tacitly-curve25519-batch", "tacitly-algebra"];
@@ -172,7 +172,7 @@ fn graph(metadata: &Value) -> Graph {
 
 #[test]
 fn arrows_between_crates_point_down() {
-    crate::assert_none(&arrows(&members(&metadata())));
+    super::assert_none(&arrows(&members(&metadata())));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn nothing_below_src_reaches_a_runtime_a_socket_or_a_database() {
         .into_iter()
         .filter(|member| member.folder.starts_with("protocols/") && member.name != "tacitly-codegen");
     let complaints: Vec<String> = below.flat_map(|member| reaches_the_world(&graph, &member.name)).collect();
-    crate::assert_none(&complaints);
+    super::assert_none(&complaints);
     assert!(!reaches_the_world(&graph, "tacitly").is_empty(), "the root package does reach it: the graph is not empty");
 }
 
@@ -240,8 +240,8 @@ fn every_dependency_has_a_licence_on_the_list_and_none_is_banned() {
         .iter()
         .map(|package| (text(&package["name"]), package["license"].as_str().map(str::to_owned)))
         .collect();
-    crate::assert_none(&refused_licences(&texts(&deny["licenses"]["allow"], "name"), &packages));
-    crate::assert_none(&banned(&texts(&deny["bans"]["deny"], "name"), &packages));
+    super::assert_none(&refused_licences(&texts(&deny["licenses"]["allow"], "name"), &packages));
+    super::assert_none(&banned(&texts(&deny["bans"]["deny"], "name"), &packages));
 }
 
 #[test]

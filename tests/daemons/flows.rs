@@ -1,10 +1,8 @@
 //! Every flow, receiver, duplicate policy and shape of set on real daemons, against the join in the clear.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::{Pair, mobiles, numbers};
+use crate::support::{Pair, mobiles, numbers};
 
 /// One side's rows: the cells of its key columns, one tuple a row.
 type Table = Vec<Vec<String>>;

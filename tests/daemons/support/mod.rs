@@ -1,6 +1,6 @@
 //! What the tests with real daemons share: two parties, files of known content, and a cable that can be cut.
 
-#![allow(dead_code, unreachable_pub)] // Each test program uses its part of this module.
+#![allow(dead_code, unreachable_pub)] // The tests of the log use a part of this module.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Read, Write};

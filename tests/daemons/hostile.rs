@@ -1,8 +1,6 @@
 //! A real daemon against a peer that lies: every lie ends the job with the liar's name and the rule it broke, costs
 //! bounded memory, and leaves a daemon that does the next job as if nothing had been.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,9 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
-use support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
-use support::stage::Stage;
-use support::{brisk, mobiles, setup};
 use tacitly::jobs::wire as pb;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::transport::{Complaint, Envelope, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
@@ -24,6 +19,10 @@ use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::tree::CompactRange;
 use tacitly_core::{Frame, PartyId, SessionTag};
+
+use crate::support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
+use crate::support::stage::Stage;
+use crate::support::{brisk, mobiles, setup};
 
 /// The message of a list with other entries in it.
 fn entries(body: Bytes, size: usize, edit: impl Fn(&mut Vec<Vec<u8>>)) -> Bytes {

@@ -1,12 +1,9 @@
 //! Sessions between parties in one process, on a virtual clock: honest runs first, then everything that can go wrong.
 
-mod session_support;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::RngExt;
-use session_support::{Bulk, bulk, down, id, join, pair, reaches, run, start, tag, tight, up};
 use tacitly::session::{
     Absence, CancellationToken, Completed, Ended, LinkState, LocalFailure, Network, Options, Status, drive,
 };
@@ -15,6 +12,8 @@ use tacitly_core::{Channel, Fault, Frame, Party, PartyId, Progress, Seed, Stall,
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Bulk, bulk, down, id, join, pair, reaches, run, start, tag, tight, up};
 
 fn slowly() -> Option<Box<dyn FnMut(u64) + Send>> {
     Some(Box::new(|_| std::thread::sleep(Duration::from_millis(1))))

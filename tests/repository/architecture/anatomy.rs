@@ -1,6 +1,6 @@
 //! Protocol crates look alike, so that who has read one can read all.
 
-use crate::tree::root;
+use super::tree::root;
 
 /// What a folder below `protocols/` is.
 #[derive(Clone, Copy)]
@@ -100,7 +100,7 @@ fn every_crate_below_protocols_has_its_anatomy() {
     let mut found = Vec::new();
     for name in present() {
         let Some((_, kind)) = CRATES.iter().find(|(known, _)| *known == name) else {
-            found.push(format!("protocols/{name} has no line in tests/architecture/anatomy.rs"));
+            found.push(format!("protocols/{name} has no line in tests/repository/architecture/anatomy.rs"));
             continue;
         };
         let complaints = complaints(&name, *kind);
@@ -110,7 +110,7 @@ fn every_crate_below_protocols_has_its_anatomy() {
             found.push(format!("protocols/{name} is whole: take it out of UNDER_CONSTRUCTION"));
         }
     }
-    crate::assert_none(&found);
+    super::assert_none(&found);
 }
 
 #[test]

@@ -1,21 +1,20 @@
 //! Every job leaves evidence that anybody can verify, and nothing is released before it is on record.
 
-mod support;
-
 use std::fs;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::liar::{NAME, Script, Seen};
-use support::stage::Stage;
-use support::{Pair, mobiles, semi_join, setup};
 use tacitly::chain::View;
 use tacitly::trial::{Party, until};
 use tacitly_attestation::certificate::{Verdict, verify};
 use tacitly_attestation::entry::{Body, Kind, PeerTranscript, ResultStatus, SignedEntry};
 use tacitly_core::Frame;
+
+use crate::support::liar::{NAME, Script, Seen};
+use crate::support::stage::Stage;
+use crate::support::{Pair, mobiles, semi_join, setup};
 
 fn verdict(pair: &Pair, party: &Party, job: &str) -> (Verdict, Vec<u8>) {
     let file = pair.file(&format!("{}.evidence", party.name));
@@ -261,7 +260,7 @@ fn a_daemon_killed_at_any_moment_has_an_agreement_and_a_result_for_every_job_tha
         }
         let out = pair.file("out.csv").display().to_string();
         pair.bank.tacitly(&["job", "result", &id, "--out", &out, "--force"]).unwrap();
-        assert_eq!(support::numbers(&pair.file("out.csv")), semi_join(&ours, &theirs));
+        assert_eq!(crate::support::numbers(&pair.file("out.csv")), semi_join(&ours, &theirs));
     }
     for party in [&pair.bank, &pair.shop] {
         party.tacitly(&["log", "fsck", "--signatures"]).unwrap();

@@ -1,11 +1,10 @@
 //! Two real daemons over loopback TLS: right answers, and the right ending when something is wrong.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 use tacitly::trial::{Party, introduce, until};
+
+use crate::support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 
 /// Bytes that are over the cable long before an exchange of forty thousand keys is.
 const A_PART: u64 = 200_000;

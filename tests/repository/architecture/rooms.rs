@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tree::{Source, Token, made_up, production_tokens, sources, starts_with};
+use super::tree::{Source, Token, made_up, production_tokens, sources, starts_with};
 
 /// What each room may use. A new room gets a line here, and with it a place.
 const ROOMS: [(&str, &[&str]); 17] = [
@@ -88,7 +88,7 @@ fn wrong_arrows(source: &Source) -> Vec<String> {
         return Vec::new();
     }
     let Some(below) = may_use(room) else {
-        return vec![format!("{}: the room {room} has no line in tests/architecture/rooms.rs", source.path)];
+        return vec![format!("{}: the room {room} has no line in tests/repository/architecture/rooms.rs", source.path)];
     };
     let tokens = production_tokens(source);
     names_below_the_root(&tokens, modules.len())
@@ -108,7 +108,7 @@ fn rooms_know_only_the_rooms_below_them() {
         .filter(|source| !source.is_generated() && !source.is_test())
         .flat_map(wrong_arrows)
         .collect();
-    crate::assert_none(&complaints);
+    super::assert_none(&complaints);
 }
 
 #[test]

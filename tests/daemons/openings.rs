@@ -1,15 +1,12 @@
 //! A dataset is on record before anybody uses it; one record opens to an arbiter and no other; whoever has a certificate
 //! checks and reads it without us.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Pair, mobiles, setup};
 use tacitly::attestation::certificate::{Draft, RefusalCode, create};
 use tacitly::attestation::dataset::{DatasetSeed, Opener};
 use tacitly::attestation::entry::{
@@ -25,8 +22,10 @@ use tacitly::intake::{Budget, Encoding, Format, Output, OutputFormat, Selection,
 use tacitly::store::{FileSigner, NoteSigner, Signer};
 use tacitly::trial::Party;
 
-const GOLDEN: &str = include_str!("../protocols/attestation/vectors/golden.json");
-const BAD: &str = include_str!("../protocols/attestation/vectors/bad_certificates.json");
+use crate::support::{Pair, mobiles, setup};
+
+const GOLDEN: &str = include_str!("../../protocols/attestation/vectors/golden.json");
+const BAD: &str = include_str!("../../protocols/attestation/vectors/bad_certificates.json");
 
 fn golden(part: &str) -> String {
     serde_json::from_str::<Value>(GOLDEN).unwrap()["log"][part].as_str().unwrap().to_owned()

@@ -1,11 +1,8 @@
 //! A peer that has proved who it is and then does as it likes: every trick ends with its name, and costs bounded memory.
 
-mod session_support;
-
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_support::{Bulk, down, id, join, link_is, tag, tight, up};
 use tacitly::session::{Ended, LinkState, Network, Options, SessionLink, Settings, drive};
 use tacitly::transport::{
     BootId, Connection, Envelope, Farewell, Hello, LinkError, MemoryHub, MemoryTransport, Notice, Transport, Window,
@@ -13,6 +10,8 @@ use tacitly::transport::{
 };
 use tacitly_core::{Frame, SessionTag, code};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Bulk, down, id, join, link_is, tag, tight, up};
 
 /// How `mallory` introduces itself.
 fn hello() -> Hello {
@@ -196,7 +195,7 @@ async fn a_peer_that_asks_without_reading_the_answers_is_bounded() {
     for id in 1.. {
         let asked = connection.send(Envelope::Request { id, body: Bytes::from_static(b"?") });
         if timeout(Duration::from_secs(1), asked).await.is_err()
-            || !a.links().borrow()[&session_support::id("mallory")].is_up()
+            || !a.links().borrow()[&crate::support::id("mallory")].is_up()
         {
             break;
         }

@@ -1,13 +1,10 @@
 //! Parties on loopback, with certificates, over real sockets: who may connect, and what becomes of those who may not.
 
-mod session_support;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use session_support::{Bulk, Echo, id, link_is, tag, up};
 use tacitly::session::{Absence, Ended, LinkError, LinkState, Network, Options, Settings, drive};
 use tacitly::transport::{
     Application, BootId, Complaint, EnrolError, Enroller, Entry, Envelope, Grpc, Hello, Inviter, Pending, Pin, Refusal,
@@ -19,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
+
+use crate::support::{Bulk, Echo, id, link_is, tag, up};
 
 /// How long something may take that a machine with nothing else to do does at once.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,7 @@
+//! Sessions between parties in one process: in memory on a virtual clock, and over real sockets.
+
+mod hostile;
+mod links;
+mod memory;
+mod support;
+mod tls;
