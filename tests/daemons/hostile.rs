@@ -20,38 +20,10 @@ use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::tree::CompactRange;
 use tacitly_core::{Frame, PartyId, SessionTag};
 
-use crate::support::liar::{Liar, NAME, POINTS, Script, Seen, content, fresh_identity, is_answers, message};
+use crate::support::body::{content, entries, is_answers, message, points, prime_plus, small};
+use crate::support::liar::{Liar, NAME, Script, Seen, fresh_identity};
 use crate::support::stage::Stage;
 use crate::support::{brisk, mobiles, setup};
-
-/// The message of a list with other entries in it.
-fn entries(body: Bytes, size: usize, edit: impl Fn(&mut Vec<Vec<u8>>)) -> Bytes {
-    let (field, bytes) = content(body);
-    let mut list: Vec<Vec<u8>> = bytes.chunks(size).map(<[u8]>::to_vec).collect();
-    edit(&mut list);
-    message(field, &list.concat())
-}
-
-fn points(edit: impl Fn(&mut Vec<Vec<u8>>) + Send + 'static) -> impl Fn(Bytes) -> Bytes + Send + 'static {
-    move |body| {
-        assert_eq!(content(body.clone()).0, POINTS);
-        entries(body, 32, &edit)
-    }
-}
-
-/// The number `2^255 - 19 + offset`, least significant byte first.
-fn prime_plus(offset: i8) -> [u8; 32] {
-    let mut bytes = [0xff; 32];
-    bytes[0] = 0xed_u8.wrapping_add_signed(offset);
-    bytes[31] = 0x7f;
-    bytes
-}
-
-fn small(number: u8) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[0] = number;
-    bytes
-}
 
 fn hex(text: &str) -> [u8; 32] {
     HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()

@@ -34,6 +34,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
+use super::body::is_answers;
+
 /// Much faster than the daemon of a stage expects to hear something.
 const BEAT: Duration = Duration::from_millis(200);
 
@@ -588,30 +590,4 @@ fn canonical(mobiles: &[String]) -> Items {
         items.push(&id);
     }
     items
-}
-
-/// The fields of the protocol's messages.
-pub(crate) const POINTS: u32 = 2;
-const TAGS: u32 = 4;
-
-/// A message of the protocol with one field.
-pub(crate) fn message(field: u32, content: &[u8]) -> Bytes {
-    let mut body = Vec::new();
-    prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, &mut body);
-    prost::encoding::encode_varint(content.len() as u64, &mut body);
-    body.extend_from_slice(content);
-    body.into()
-}
-
-/// The field of a message of the protocol, and what it holds.
-pub(crate) fn content(mut body: Bytes) -> (u32, Vec<u8>) {
-    let (field, _) = prost::encoding::decode_key(&mut body).unwrap();
-    let length = prost::encoding::decode_varint(&mut body).unwrap();
-    assert_eq!(length, body.len() as u64);
-    (field, body.to_vec())
-}
-
-/// Whether a message holds answers: what an honest party releases once.
-pub(crate) fn is_answers(body: &Bytes) -> bool {
-    content(body.clone()).0 == TAGS
 }

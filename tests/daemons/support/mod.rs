@@ -15,6 +15,7 @@ use serde_json::Value;
 use tacitly::trial::{Party, Setup, TrialError, introduce, until};
 use tempfile::TempDir;
 
+pub(crate) mod body;
 pub(crate) mod liar;
 pub(crate) mod stage;
 

@@ -84,8 +84,14 @@ fn complaints(name: &str, kind: Kind) -> Vec<String> {
     found.into_iter().map(|complaint| format!("protocols/{name}: {complaint}")).collect()
 }
 
+/// The names of the crates that hold a kind's protocol, whether this tree has them yet or not.
+pub(super) fn protocol_crates() -> Vec<String> {
+    let protocols = CRATES.iter().filter(|(_, kind)| matches!(kind, Kind::Protocol));
+    protocols.map(|(name, _)| format!("tacitly_{}", name.replace('-', "_"))).collect()
+}
+
 /// The crates below `protocols/` that this tree has.
-fn present() -> Vec<String> {
+pub(super) fn present() -> Vec<String> {
     let entries = std::fs::read_dir(root().join("protocols")).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<String> = entries
         .filter(|path| path.join("Cargo.toml").is_file())

@@ -5,8 +5,12 @@
 //! rule, on a small made-up piece that breaks it. A rule that cannot fail is no rule.
 
 mod anatomy;
+mod circles;
 mod code;
 mod crates;
+mod map;
+mod methods;
+mod paths;
 mod rooms;
 mod tree;
 

@@ -52,6 +52,14 @@ pub(crate) fn sources(folder: &str, extensions: &[&str]) -> Vec<Source> {
         .collect()
 }
 
+/// The Rust sources below `folder` that reach production and were written by hand.
+pub(crate) fn production_sources(folder: &str) -> Vec<Source> {
+    let mut found = sources(folder, &["rs"]);
+    found.retain(|source| !source.is_generated() && !source.is_test());
+    assert!(!found.is_empty(), "a rule that reads nothing of {folder} cannot fail");
+    found
+}
+
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
