@@ -39,6 +39,8 @@ mod erasures;
 mod explain;
 mod fingerprints;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inbox;
 mod links;
 mod meet;

@@ -3,6 +3,9 @@
 //! Deny by default: without a rule nothing is allowed. Everything here is a pure function of the rule and the facts;
 //! storing rules and recording decisions is the business of those who ask.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

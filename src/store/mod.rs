@@ -35,6 +35,7 @@ mod files;
 mod fingerprints;
 mod invites;
 mod job;
+mod job_id;
 mod jobs;
 mod key;
 mod lock;
@@ -55,9 +56,8 @@ pub use error::{InviteRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
 pub use fingerprints::{NewBasis, NewFingerprint, StoredFingerprint};
 pub use invites::{Invite, InviteToken};
-pub use job::{
-    Created, Failure, Job, JobChange, JobFilter, JobId, JobResult, MalformedJobId, MalformedRole, NewJob, Role,
-};
+pub use job::{Created, Failure, Job, JobChange, JobFilter, JobResult, MalformedRole, NewJob, Role};
+pub use job_id::{JobId, MalformedJobId};
 pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
 pub use rules::Rule;

@@ -8,13 +8,17 @@ use std::path::Path;
 type Target = (&'static str, fn(&[u8]));
 
 /// A new target gets a line here.
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 11] = [
     ("attestation_certificate", tacitly_attestation::fuzzing::certificate),
     ("attestation_entry", tacitly_attestation::fuzzing::entry),
     ("curve_mul_encode", tacitly_curve25519_batch::fuzzing::mul_encode),
+    ("envelope", tacitly::transport::fuzzing::envelope),
+    ("job_message", tacitly::jobs::fuzzing::message),
+    ("job_terms", tacitly::jobs::fuzzing::terms),
     ("psi_ops", tacitly_psi::fuzzing::ops),
     ("psi_receive", tacitly_psi::fuzzing::receive),
     ("psi_wire", tacitly_psi::fuzzing::wire),
+    ("rule", tacitly::policy::fuzzing::rule),
     ("terms", tacitly_core::fuzzing::terms),
 ];
 
