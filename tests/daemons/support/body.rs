@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// The fields of the protocol's messages.
-const POINTS: u32 = 2;
+pub(crate) const POINTS: u32 = 2;
 const TAGS: u32 = 4;
 
 /// A message of the protocol with one field.
