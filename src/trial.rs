@@ -20,8 +20,9 @@ const TIMED_OUT: i32 = 124;
 /// Ports that a system, unless set up otherwise, gives to nobody who does not ask for them by number: they lie below
 /// those of outgoing connections.
 const PORTS: std::ops::Range<u32> = 12_000..32_000;
-/// How many of them lie between what two processes with neighbouring numbers try first.
-const PORTS_OF_A_PROCESS: u32 = 131;
+/// How many of them lie between what two processes with neighbouring numbers try first: more than the largest test
+/// program asks for. Prime, so that few processes begin at the same port.
+const PORTS_OF_A_PROCESS: u32 = 613;
 
 /// A trial could not be set up, or a command of it failed.
 #[derive(Debug, thiserror::Error)]

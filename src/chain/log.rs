@@ -20,7 +20,7 @@ use super::recover::{self, Found};
 use super::scribe::Scribe;
 use super::segment::{Records, Step};
 use super::shelf::Shelf;
-use super::state::{Core, Signed, Standing, State, Waiting};
+use super::state::{Core, Head, Leaf, Signed, Standing, State, Waiting};
 use super::tiles::{Tiles, WIDTH, damaged};
 use super::{ChainError, Cosigned, Kept, NoteKey, files, index, writer};
 
@@ -35,24 +35,6 @@ struct Handle {
     cosigned: Mutex<Cosigned>,
     kept: Mutex<Kept>,
     _lock: Lock,
-}
-
-/// Where the log has put an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    /// Its index, from 0.
-    pub index: u64,
-    /// The hash of its bytes as a leaf.
-    pub hash: Hash,
-}
-
-/// The durable log: its size and the root of its tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Entries.
-    pub size: u64,
-    /// The root over them.
-    pub root: Hash,
 }
 
 /// Entries by the first half of their leaf hash, as far as anybody has asked.

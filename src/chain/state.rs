@@ -11,7 +11,25 @@ use tacitly_attestation::hash::Hash;
 use tacitly_attestation::tree::CompactRange;
 use tokio::sync::{oneshot, watch};
 
-use super::{ChainError, Head, Leaf, NoteKey};
+use super::{ChainError, NoteKey};
+
+/// Where the log has put an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its index, from 0.
+    pub index: u64,
+    /// The hash of its bytes as a leaf.
+    pub hash: Hash,
+}
+
+/// The durable log: its size and the root of its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Entries.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+}
 
 /// An entry that waits to become durable, and whoever waits for it.
 pub(super) struct Waiting {

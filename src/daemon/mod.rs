@@ -3,6 +3,7 @@
 pub mod attestation;
 mod config;
 pub mod doctor;
+mod finding;
 pub mod home;
 mod malformed;
 mod metrics;

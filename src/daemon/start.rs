@@ -10,7 +10,7 @@ use rustix::fs::{Access, access};
 use tacitly_attestation::note::KeyRing;
 
 use super::config::Config;
-use super::doctor::Finding;
+use super::finding::Finding;
 use super::{attestation, home};
 use crate::chain::{View, fsck};
 use crate::kernel;

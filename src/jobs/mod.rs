@@ -40,6 +40,8 @@ mod erasures;
 mod explain;
 mod fingerprints;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inbox;
 mod limits;
 mod links;

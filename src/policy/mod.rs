@@ -5,6 +5,9 @@
 //! here is a pure function of rules and facts and knows no kind of job; storing rules and recording decisions is the
 //! business of those who ask.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+
 use std::collections::BTreeSet;
 
 use tacitly_core::PartyId;

@@ -35,6 +35,7 @@ mod files;
 mod fingerprints;
 mod invites;
 mod job;
+mod job_id;
 mod jobs;
 mod key;
 mod lock;
@@ -56,9 +57,9 @@ pub use events::{Event, EventFilter, NewEvent};
 pub use fingerprints::{NewBasis, NewFingerprint, StoredFingerprint};
 pub use invites::{Invite, InviteToken};
 pub use job::{
-    Consent, Created, Decision, Failure, Job, JobChange, JobFilter, JobId, JobParty, JobResult, MalformedJobId, NewJob,
-    PartyChange,
+    Consent, Created, Decision, Failure, Job, JobChange, JobFilter, JobParty, JobResult, NewJob, PartyChange,
 };
+pub use job_id::{JobId, MalformedJobId};
 pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
 pub use rules::Rule;

@@ -172,11 +172,8 @@ impl Notice {
     #[must_use]
     pub fn new(code: &str, stage: &str) -> Self {
         let code = if is_code(code) { code } else { "other" };
-        let mut end = stage.len().min(Self::MAX_STAGE);
-        while !stage.is_char_boundary(end) {
-            end -= 1;
-        }
-        let stage = stage[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let stage = stage.get(..stage.floor_char_boundary(Self::MAX_STAGE)).unwrap_or_default();
+        let stage = stage.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         Self { code: code.to_owned(), stage }
     }
 

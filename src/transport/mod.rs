@@ -15,6 +15,8 @@ mod directory;
 mod enrolment;
 mod envelope;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod generated {
     include!("generated/tacitly.exchange.v1.rs");

@@ -1,6 +1,6 @@
 //! The attestation log as operators meet it: commands beside a running daemon, witnesses, old copies, forks.
 
-#[path = "../support/mod.rs"]
+#[path = "../daemons/support/mod.rs"]
 mod support;
 
 mod commands;

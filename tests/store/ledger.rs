@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tacitly::store::{
-    Created, EventFilter, Failure, JobChange, JobFilter, JobId, JobResult, NewJob, Sealer, SealingKey, Signer, Store,
-    StoreError, restore,
+    Consent, Created, Decision, EventFilter, Failure, JobChange, JobFilter, JobId, JobResult, NewJob, PartyChange,
+    Sealer, SealingKey, Signer, Store, StoreError, restore,
 };
 use tacitly_core::Seed;
 use zeroize::Zeroizing;
@@ -66,11 +66,9 @@ async fn of_submissions_that_race_with_one_key_one_makes_the_job() {
 }
 
 #[tokio::test]
-async fn a_job_needs_a_known_peer_and_dataset() {
+async fn a_job_needs_a_known_dataset() {
     let world = World::new();
     let store = world.furnished().await;
-    let strange = NewJob { peer: party("stranger"), ..new_job() };
-    assert!(matches!(store.create_job(strange).await, Err(StoreError::NotFound { what: "peer", .. })));
     let absent = NewJob { dataset: Some("nothing".to_owned()), ..new_job() };
     assert!(matches!(store.create_job(absent).await, Err(StoreError::NotFound { what: "dataset", .. })));
     assert_eq!(store.events(&EventFilter::default()).await.unwrap().len(), 2, "the peer and the dataset, no more");
@@ -103,30 +101,25 @@ async fn of_changes_that_race_for_a_state_one_wins() {
 }
 
 #[tokio::test]
-async fn a_change_about_an_attempt_does_not_touch_another_one() {
-    let world = World::new();
-    let store = world.furnished().await;
-    let job = a_job(&store).await.id;
-    let begin = |number| JobChange { attempt: Some(number), ..JobChange::by("daemon") };
-    store.advance(job, &["proposed"], "running", begin(1)).await.unwrap();
-    store.advance(job, &["running"], "running", begin(2)).await.unwrap();
-    let lost = |number| JobChange { of_attempt: Some(number), ..JobChange::by("daemon") };
-    let late = store.advance(job, &["running"], "suspended", lost(1)).await.unwrap_err();
-    assert!(matches!(&late, StoreError::Conflict { found, .. } if found == "running in attempt 2"), "{late}");
-    assert_eq!(store.job(job).await.unwrap().state, "running");
-    assert_eq!(store.advance(job, &["running"], "suspended", lost(2)).await.unwrap().state, "suspended");
-}
-
-#[tokio::test]
 async fn a_change_keeps_what_it_does_not_name_and_tells_the_audit_trail() {
     let world = World::new();
     let store = world.furnished().await;
     let job = a_job(&store).await;
     let signature = world.signer("shop").sign("terms", b"hash").unwrap();
-    let change = JobChange { their_signature: Some(signature), their_items: Some(500), ..JobChange::by("shop") };
+    let consent = Decision::Signed(Box::new(Consent { contribution: b"a key".to_vec(), signature }));
+    let signed = PartyChange { decision: Some(consent.clone()), ..PartyChange::of(party("shop")) };
+    let received = PartyChange { receipt: Some(signature), ..PartyChange::of(party("bank")) };
+    let change = JobChange {
+        parties: vec![signed, received],
+        our_items: Some(1000),
+        their_items: Some(500),
+        ..JobChange::by("shop")
+    };
     let approved = store.advance(job.id, &["proposed"], "approved", change).await.unwrap();
-    assert_eq!(approved.our_items, Some(1000));
-    assert_eq!(approved.their_signature, Some(signature));
+    let (bank, shop) = (approved.party(party("bank")).unwrap(), approved.party(party("shop")).unwrap());
+    assert_eq!((&shop.decision, shop.receipt, shop.left_out), (&consent, None, false));
+    assert_eq!((&bank.decision, bank.receipt), (&Decision::Open, Some(signature)));
+    assert_eq!(store.job(job.id).await.unwrap(), approved);
     assert!(approved.updated_at > job.updated_at);
 
     let failure = Failure {
@@ -167,7 +160,7 @@ async fn a_change_that_fails_changes_nothing() {
     let job = a_job(&store).await;
     let seed = || Some(Seed::from_bytes([7; 32]));
     for change in [
-        JobChange { dataset: Some("nothing".to_owned()), seed: seed(), ..JobChange::by("daemon") },
+        JobChange { parties: vec![PartyChange::of(party("stranger"))], seed: seed(), ..JobChange::by("daemon") },
         JobChange {
             checkpoint: Some((String::new(), Zeroizing::new(vec![1]))),
             seed: seed(),

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tacitly::store::{
-    Clock, DatasetKey, FileSigner, Job, JobId, NewDataset, NewFingerprint, NewJob, NewPeer, Role, Sealer, SealingKey,
-    Signer, Store, StoreError,
+    Clock, DatasetKey, Decision, FileSigner, Job, JobId, JobParty, NewDataset, NewFingerprint, NewJob, NewPeer, Sealer,
+    SealingKey, Signer, Store, StoreError,
 };
 use tacitly_core::{PartyId, Terms};
 use tempfile::TempDir;
@@ -127,21 +127,29 @@ pub(crate) fn terms(purpose: &str) -> Terms {
     Terms::new().with("protocol", "tacitly.psi").with("purpose", purpose)
 }
 
+/// A party that has not decided.
+pub(crate) fn a_party(name: &str) -> JobParty {
+    JobParty {
+        party: party(name),
+        dataset: None,
+        receives: name == "bank",
+        decision: Decision::Open,
+        left_out: false,
+        receipt: None,
+    }
+}
+
 pub(crate) fn new_job() -> NewJob {
     NewJob {
         id: JobId::fresh(),
         kind: "intersect".to_owned(),
-        role: Role::Proposer,
-        peer: party("shop"),
+        leader: party("bank"),
+        parties: ["bank", "shop"].map(a_party).to_vec(),
         dataset: Some("customers".to_owned()),
-        peer_dataset: Some("members".to_owned()),
         state: "proposed".to_owned(),
         terms: terms("joint marketing"),
-        our_signature: None,
-        their_signature: None,
+        failure: None,
         request_key: None,
-        our_items: Some(1000),
-        their_items: None,
         by: "operator".to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -93,8 +93,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         if !self.ahead.is_empty() {
             let taken = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead[..taken]);
-            self.ahead.advance(taken);
+            buffer.put_slice(&self.ahead.split_to(taken));
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

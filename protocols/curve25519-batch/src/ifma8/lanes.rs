@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::{__m512i, _mm512_loadu_si512, _mm512_storeu_si512};
 
-use super::LANES;
+/// Points in a register.
+pub(super) const LANES: usize = 8;
 
 /// One 64-bit number per point.
 pub(super) type Lanes = __m512i;

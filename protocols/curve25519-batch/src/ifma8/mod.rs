@@ -17,9 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::secret_scalar::Multiplier;
 use field::Digits;
-
-/// Points in a register.
-const LANES: usize = 8;
+use lanes::LANES;
 
 /// The proof that this CPU has AVX-512 F, DQ, VL and IFMA. [`Self::detect`] alone makes one.
 #[derive(Clone, Copy)]

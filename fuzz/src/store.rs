@@ -1,0 +1,6 @@
+//! The names of jobs.
+
+#[path = "../../src/store/job_id.rs"]
+mod job_id;
+
+pub use job_id::JobId;

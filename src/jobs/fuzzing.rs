@@ -1,0 +1,56 @@
+//! What the fuzz targets of this room call.
+
+use bytes::Bytes;
+use tacitly_core::{PartyId, Terms};
+
+use super::message::{
+    Answer, Ask, decode_answer, decode_ask, encode_answer, encode_ask, generated as pb, read_hashes, trouble,
+    write_hashes,
+};
+use super::terms::JobTerms;
+
+/// Bytes of a peer as a question and as an answer: what is read means the same when it is written and read again, its
+/// words can be shown, and its hashes are whole or none.
+///
+/// # Panics
+/// If that is not so: never, if this room is right.
+pub fn message(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    if let Some(ask) = decode_ask(&bytes) {
+        if let Ask::Standing(pb::Standing { reason, .. }) = &ask {
+            can_be_shown(reason.as_ref());
+        }
+        assert_eq!(decode_ask(&encode_ask(ask.clone())), Some(ask), "a question is not written as it was read");
+    }
+    if let Some(answer) = decode_answer(&bytes) {
+        if let Answer::Standing(pb::Standing { reason, .. }) = &answer {
+            can_be_shown(reason.as_ref());
+        }
+        let again = decode_answer(&encode_answer(answer.clone()));
+        assert_eq!(again, Some(answer), "an answer is not written as it was read");
+    }
+    if let Some(hashes) = read_hashes(data) {
+        assert_eq!(write_hashes(&hashes), bytes);
+    }
+}
+
+/// A peer's reason has become ours: short, and nothing in it speaks to a terminal.
+fn can_be_shown(reason: Option<&pb::Reason>) {
+    let peer: PartyId = "peer".parse().expect("a fixed, valid name");
+    let shown = trouble(peer, reason).to_string();
+    assert!(!shown.contains(char::is_control), "{shown:?}");
+    assert!(shown.chars().count() < 1_000, "{shown:?}");
+}
+
+/// Terms that are read as those of a job are written as the same bytes, and have two parties that each receive or not.
+///
+/// # Panics
+/// If that is not so: never, if this room is right.
+pub fn terms(data: &[u8]) {
+    let Ok(terms) = Terms::parse(data) else { return };
+    let Ok(read) = JobTerms::from_terms(&terms) else { return };
+    assert_eq!(read.to_terms().canonical(), data, "terms are signed as they were read");
+    assert_ne!(read.proposer, read.approver);
+    assert_eq!(read.peer_of(read.peer_of(read.proposer)), read.proposer);
+    assert!(read.receives(read.proposer) || read.receives(read.approver), "somebody receives a result");
+}

@@ -1,0 +1,574 @@
+//! A real daemon against a peer that lies: every lie ends the job with the liar's name and the rule it broke, costs
+//! bounded memory, and leaves a daemon that does the next job as if nothing had been.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use ed25519_dalek::SigningKey;
+use tacitly::jobs::wire as pb;
+use tacitly::session::{LinkError, LinkState, Network};
+use tacitly::transport::{Complaint, Envelope, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
+use tacitly::trial::{PATIENCE, until};
+use tacitly_attestation::entry::{AgreementEntry, Body, Code, Digest, Milliseconds, SignedEntry, TickEntry};
+use tacitly_attestation::hash::{Hash, leaf_hash};
+use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_attestation::tree::CompactRange;
+use tacitly_core::{Frame, PartyId, SessionTag};
+
+use crate::support::body::{POINTS, content, entries, is_answers, message, points, prime_plus, small};
+use crate::support::liar::{Liar, NAME, Script, Seen, fresh_identity};
+use crate::support::stage::Stage;
+use crate::support::{brisk, mobiles, setup};
+
+fn hex(text: &str) -> [u8; 32] {
+    HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
+}
+
+// What the liar sends: opening (0), points (1), digest of the set (2), answers (3), digest of the answers (4).
+
+#[test]
+fn a_message_that_cannot_be_decoded_names_the_liar_in_every_round() {
+    let stage = Stage::set();
+    for sequence in 0..5 {
+        for (case, bytes) in [("nothing", &b""[..]), ("noise", &[0xff; 40]), ("an unknown field", &[0x7a, 1, 0])] {
+            let script = stage.honest().body(sequence, |_| Bytes::from_static(bytes));
+            stage.accuses(&format!("{case} as frame {sequence}"), script, "malformed");
+        }
+    }
+    let script = stage.honest().body(1, |body| message(4, &content(body).1));
+    stage.accuses("answers in place of points", script, "unexpected in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn a_truncated_frame_names_the_liar_in_every_round() {
+    let stage = Stage::set();
+    for sequence in 0..5 {
+        let script = stage.honest().body(sequence, |body| body.slice(..body.len() - 1));
+        stage.accuses(&format!("frame {sequence}"), script, "malformed");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_point_of_low_order_names_the_liar_and_its_place() {
+    let stage = Stage::set();
+    for (case, bad) in [
+        ("u = 0", small(0)),
+        ("u = 1", small(1)),
+        ("u = -1", prime_plus(-1)),
+        ("order 8", hex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")),
+        ("the other of order 8", hex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157")),
+    ] {
+        let script = stage.honest().body(1, points(move |list| list[7] = bad.to_vec()));
+        stage.accuses(case, script, "low-order-point in round 1 at index 7");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_point_that_is_not_canonical_names_the_liar_and_its_place() {
+    let stage = Stage::set();
+    let mut bit_255 = small(9);
+    bit_255[31] = 0x80;
+    for (case, bad) in
+        [("p", prime_plus(0)), ("p + 1", prime_plus(1)), ("p + 18", prime_plus(18)), ("bit 255", bit_255)]
+    {
+        let script = stage.honest().body(1, points(move |list| list[39] = bad.to_vec()));
+        stage.accuses(case, script, "point-encoding in round 1 at index 39");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_list_of_the_wrong_length_names_the_liar() {
+    // A little more than one frame holds.
+    let stage = Stage::with(setup(), mobiles(0..40), mobiles(20..4126));
+    let longer = points(|list| list.push(list[0].clone()));
+    stage.accuses("one point too many", stage.honest().body(1, longer), "count in round 1 at index 4097");
+    let shorter = points(|list| drop(list.pop()));
+    stage.accuses("one point too few", stage.honest().body(1, shorter), "count in round 1 at index 4095");
+    let last = points(|list| drop(list.pop()));
+    stage.accuses("the last frame short", stage.honest().body(2, last), "count in round 1 at index 9");
+    let early = stage.honest().body(2, |_| message(3, &[0; 32]));
+    stage.accuses("the digest before the last frame", early, "unexpected in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn answers_of_the_wrong_number_or_content_name_the_liar() {
+    let stage = Stage::set();
+    let tags = |edit: fn(&mut Vec<Vec<u8>>)| {
+        move |body: Bytes| {
+            assert!(is_answers(&body));
+            let size = content(body.clone()).1.len() / 40;
+            entries(body, size, edit)
+        }
+    };
+    let more = tags(|list| list.push(list[0].clone()));
+    stage.accuses("one answer too many", stage.honest().body(3, more), "count in round 2 at index 41");
+    let fewer = tags(|list| drop(list.pop()));
+    stage.accuses("one answer too few", stage.honest().body(3, fewer), "count in round 2 at index 39");
+    let none = tags(Vec::clear);
+    stage.accuses("no answers", stage.honest().body(3, none), "count in round 2 at index 0");
+    let other = tags(|list| list[0][0] ^= 1);
+    stage.accuses("another answer", stage.honest().body(3, other), "tags-digest in round 2");
+    stage.goes_on();
+}
+
+#[test]
+fn a_frame_repeated_skipped_or_out_of_order_names_the_liar() {
+    let stage = Stage::set();
+    for sequence in 0..5 {
+        let twice = stage.honest().instead_of(sequence, |frame| vec![frame.clone(), frame]);
+        stage.accuses(&format!("frame {sequence} twice"), twice, "frame-order");
+    }
+    let skipped = stage.honest().instead_of(1, |_| Vec::new());
+    stage.accuses("frame 1 left out", skipped, "frame-order");
+    let mut held = None;
+    let swapped = Script {
+        lie: Box::new(move |_, frame| match frame.sequence {
+            1 => {
+                held = Some(frame);
+                Vec::new()
+            }
+            2 => [Some(frame), held.take()].into_iter().flatten().collect(),
+            _ => vec![frame],
+        }),
+        ..stage.honest()
+    };
+    stage.accuses("frames 1 and 2 swapped", swapped, "frame-order");
+    stage.goes_on();
+}
+
+#[test]
+fn frames_of_another_session_name_the_liar() {
+    let stage = Stage::set();
+    let (job, recorded) = stage.run(stage.honest());
+    assert_eq!(job["state"], "done", "{job}");
+    let recorded = recorded.sent[&1].clone();
+    for (sequence, old) in (0..).zip(recorded.clone()) {
+        let replayed = stage.honest().instead_of(sequence, move |_| vec![old.clone()]);
+        stage.accuses(&format!("frame {sequence} with its tag"), replayed, "frame-session in round");
+    }
+    let [opening, points, digest] = [0, 1, 2].map(|at| recorded[at].body.clone());
+    stage.accuses("the opening's body", stage.honest().body(0, move |_| opening.clone()), "malformed in round 0");
+    let list = points.clone();
+    stage.accuses("the points' body", stage.honest().body(1, move |_| list.clone()), "set-digest in round 1");
+    let both = Script {
+        lie: Box::new(move |_, frame| {
+            let body = match frame.sequence {
+                1 => points.clone(),
+                2 => digest.clone(),
+                _ => frame.body,
+            };
+            vec![Frame { body, ..frame }]
+        }),
+        ..stage.honest()
+    };
+    stage.accuses("the whole list with its digest", both, "set-digest in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn frames_of_an_earlier_attempt_name_the_liar() {
+    let stage = Stage::set();
+    let mut earlier: BTreeMap<u64, SessionTag> = BTreeMap::new();
+    let script = Script {
+        hangs_up: true,
+        lie: Box::new(move |attempt, frame| {
+            if attempt == 1 {
+                earlier.insert(frame.sequence, frame.session);
+                return vec![frame];
+            }
+            let session = if frame.sequence == 1 { earlier[&1] } else { frame.session };
+            vec![Frame { session, ..frame }]
+        }),
+        ..stage.honest()
+    };
+    stage.accuses("the points of attempt 1 in attempt 2", script, "frame-session in round 1");
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_comes_back_with_another_set_is_named_and_gets_nothing_released_a_second_time() {
+    let stage = Stage::set();
+    // Once the daemon has all it needs when the liar leaves, once it has not.
+    for withholds in [false, true] {
+        let (first, second) = (stage.theirs.clone(), mobiles(0..40));
+        let script = Script {
+            hangs_up: true,
+            items: Box::new(move |attempt| if attempt == 1 { first.clone() } else { second.clone() }),
+            lie: Box::new(
+                move |attempt, frame| {
+                    if withholds && attempt == 1 && frame.sequence > 2 { Vec::new() } else { vec![frame] }
+                },
+            ),
+            ..stage.honest()
+        };
+        let seen = stage.accuses("another set of the same size", script, "set-changed in round 1");
+        let released = |attempt| seen.received[&attempt].iter().filter(|frame| is_answers(&frame.body)).count();
+        assert_eq!((released(1), released(2)), (1, 0), "answers left for two sets");
+        assert_eq!(seen.outcome, None);
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_comes_back_with_a_set_of_another_size_is_named() {
+    let stage = Stage::set();
+    let (first, second) = (stage.theirs.clone(), mobiles(0..41));
+    let script = Script {
+        hangs_up: true,
+        items: Box::new(move |attempt| if attempt == 1 { first.clone() } else { second.clone() }),
+        ..stage.honest()
+    };
+    let seen = stage.accuses("another size", script, "size of the peer's set changed");
+    assert!(!seen.received.contains_key(&2), "a second session began");
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_comes_back_with_the_same_set_gets_the_same_answers_and_the_job_its_end() {
+    let stage = Stage::set();
+    let (job, seen) = stage.run(Script { hangs_up: true, ..stage.honest() });
+    assert_eq!((&job["state"], &job["attempt"]), (&"done".into(), &2.into()), "{job}");
+    stage.is_exact(&seen);
+    let answers = |attempt| {
+        let frames = seen.received[&attempt].iter().map(|frame| &frame.body);
+        frames.filter(|body| is_answers(body)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(answers(1), answers(2));
+    assert_eq!(answers(1).len(), 1);
+}
+
+#[test]
+fn a_daemon_killed_between_two_attempts_sends_the_same_answers_again_byte_for_byte() {
+    let mut stage = Stage::with(brisk(), mobiles(0..40), mobiles(20..60));
+    let script = Script { hangs_up: true, stays_away: true, ..stage.honest() };
+    let (job, first) = stage.run_until(script, &["suspended"]);
+    stage.bank.kill();
+    stage.bank.serve().unwrap();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let play = stage.liar.play(stage.honest(), seen.clone());
+    let id = job["id"].as_str().unwrap();
+    stage.bank.tacitly(&["job", "resume", id]).unwrap();
+    let done = until(|| (stage.bank.tacitly(&["job", "show", id]).ok()?["state"] == "done").then_some(()));
+    assert!(done.is_some(), "{}", stage.bank.tacitly(&["job", "show", id]).unwrap());
+    play.abort();
+    let answers = |seen: &Seen| {
+        let frames = seen.received.values().flatten().map(|frame| &frame.body);
+        frames.filter(|body| is_answers(body)).cloned().collect::<Vec<_>>()
+    };
+    let again = seen.lock().unwrap();
+    assert_eq!(answers(&first), answers(&again));
+    assert_eq!(answers(&again).len(), 1);
+    drop(again);
+    stage.goes_on();
+}
+
+#[test]
+fn a_signature_for_something_else_than_the_terms_names_the_liar() {
+    let stage = Stage::set();
+    let script = Script { context: "something else", ..stage.honest() };
+    let seen = stage.accuses("a signature for another context", script, "signature");
+    assert!(seen.received.is_empty());
+    stage.goes_on();
+}
+
+fn agreed(note: &SignedEntry) -> AgreementEntry {
+    let Body::Agreement(body) = note.entry().body() else { panic!("{note:?}") };
+    body.clone()
+}
+
+#[test]
+fn who_asks_us_to_sign_another_agreement_than_ours_is_named() {
+    let stage = Stage::set();
+    type Lie = fn(&Liar, &SignedEntry) -> Vec<u8>;
+    let cases: [(&str, Lie, &str); 7] = [
+        ("noise", |_, _| vec![0xff; 300], "cannot be read"),
+        ("nothing", |_, _| Vec::new(), "cannot be read"),
+        (
+            "a sign of life",
+            |liar, ours| {
+                let body = TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() };
+                liar.entry(ours.entry().header(), body)
+            },
+            "no agreement",
+        ),
+        (
+            "other terms",
+            |liar, ours| {
+                let body = AgreementEntry { terms: Digest(Hash::of(b"other terms")), ..agreed(ours) };
+                liar.entry(ours.entry().header(), body)
+            },
+            "not the one we agreed",
+        ),
+        (
+            "that it learns the size first",
+            |liar, ours| {
+                let mut body = agreed(ours);
+                let me = body.parties.iter_mut().find(|party| party.party == liar.me).unwrap();
+                me.learns.push(Code::parse("intersection-size").unwrap());
+                liar.entry(ours.entry().header(), body)
+            },
+            "not the one we agreed",
+        ),
+        ("our own", |_, ours| ours.encode(), "not the one we agreed"),
+        (
+            "one that somebody else has signed in its name",
+            |liar, ours| {
+                let note = SignedEntry::parse(&liar.entry(ours.entry().header(), agreed(ours))).unwrap();
+                let mut forged = SignedEntry::new(note.entry().clone());
+                let stranger = SigningKey::from_bytes(&[9; 32]);
+                let key = VerifierKey::of(NAME, KeyUse::Text, &stranger).unwrap();
+                forged.sign(&key, &stranger).unwrap();
+                forged.encode()
+            },
+            "not signed by the peer",
+        ),
+    ];
+    for (case, lie, rule) in cases {
+        let seen = stage.accuses(case, Script { has_signed: Some(lie), ..stage.honest() }, rule);
+        assert!(seen.received.is_empty(), "{case}: something of our set went out");
+    }
+    stage.goes_on();
+}
+
+#[test]
+fn who_shows_its_mirror_another_log_than_it_has_signed_is_named_and_nothing_of_it_is_kept() {
+    type Lie = fn(pb::CopyFrom) -> pb::Copied;
+    let entries = || (0..3).map(|number| Bytes::from(format!("entry {number}\n")));
+    let cases: [(&str, Lie, &str); 5] = [
+        ("nothing", |_| pb::Copied::default(), "fewer entries than it has signed"),
+        (
+            "another entry",
+            |_| {
+                let entries = vec!["entry 0\n".into(), "another 1\n".into(), "entry 2\n".into()];
+                pb::Copied { entries, proof: Bytes::new() }
+            },
+            "not its continuation",
+        ),
+        (
+            "more than it has signed",
+            |_| pb::Copied { entries: vec!["entry\n".into(); 4], proof: Bytes::new() },
+            "beyond the signed tree",
+        ),
+        (
+            "an entry without bytes",
+            |_| pb::Copied { entries: vec![Bytes::new(); 3], proof: Bytes::new() },
+            "an entry has 0 bytes",
+        ),
+        (
+            "half a proof",
+            |_| pb::Copied { entries: vec!["entry 0\n".into()], proof: vec![7; 33].into() },
+            "proof cannot be read",
+        ),
+    ];
+    for (case, lie, rule) in cases {
+        let stage = Stage::with(
+            setup().set("TACITLY_ATTESTATION__MIRROR_OF", format!("[{NAME}]")),
+            mobiles(0..40),
+            mobiles(20..60),
+        );
+        let mut tree = CompactRange::new();
+        entries().for_each(|entry| tree.push(leaf_hash(&entry)));
+        stage.liar.is_witnessed(3, tree.root());
+        let script = Script { copied: lie, ..stage.honest() };
+        let play = stage.liar.play(script, Arc::default());
+        stage.logs(rule);
+        stage.logs("protocol-violation");
+        play.abort();
+        let copies = stage.bank.tacitly(&["log", "mirrors"]).unwrap();
+        let nothing = "tacitly-log@v1 tacitly/mallory\n".len();
+        assert_eq!((&copies[0]["size"], &copies[0]["bytes"]), (&0.into(), &nothing.into()), "{case}: {copies}");
+        stage.goes_on();
+    }
+}
+
+#[test]
+fn a_stranger_is_refused_by_name_also_while_an_invitation_is_open() {
+    let stage = Stage::set();
+    let stranger: PartyId = "stranger".parse().unwrap();
+    for claimed in [stranger, stage.liar.me] {
+        let transport = stage.liar.transport(fresh_identity(claimed));
+        let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
+        let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::UnknownPin };
+        assert_eq!(refused, complaint);
+        stage.logs(&format!("is not pinned for {claimed}"));
+    }
+    // Whoever holds an invitation may enrol, and do nothing else.
+    stage.bank.tacitly(&["peer", "invite"]).unwrap();
+    let transport = stage.liar.transport(fresh_identity(stranger));
+    stage.liar.runtime.block_on(async {
+        match transport.dial(stage.liar.victim).await {
+            Err(_) => {}
+            Ok(mut connection) => assert!(connection.receive().await.is_err(), "a stranger was let in"),
+        }
+    });
+    assert_eq!(stage.bank.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().len(), 1);
+    stage.goes_on();
+}
+
+#[test]
+fn an_expired_certificate_of_a_pinned_key_is_refused_by_name_and_date() {
+    let stage = Stage::set();
+    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
+    let transport = stage.liar.transport(expired(&stage.liar, yesterday));
+    let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
+    let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::OutOfTime };
+    assert_eq!(refused, complaint);
+    let on = jiff::Timestamp::from_second(yesterday.as_second()).unwrap();
+    let words = Refusal::Expired { party: stage.liar.me, on }.to_string();
+    assert!(words.contains("expired on") && words.contains(NAME), "{words}");
+    assert_eq!(stage.link_detail("expired"), words);
+    stage.logs(&words);
+    stage.goes_on();
+}
+
+/// A certificate over the liar's pinned key whose time is over.
+fn expired(liar: &Liar, not_after: jiff::Timestamp) -> TlsIdentity {
+    let key = rcgen::KeyPair::from_pem(&liar.key).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![format!("{NAME}.party.tacitly")]).unwrap();
+    let at = |second: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(second).unwrap());
+    params.not_before = at(not_after.as_second() - 86_400);
+    params.not_after = at(not_after.as_second());
+    let certificate = params.self_signed(&key).unwrap().pem();
+    TlsIdentity::from_pem(&certificate, &liar.key).unwrap()
+}
+
+/// An inbox that nobody needs.
+struct Nobody;
+
+impl Inbox for Nobody {
+    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+        Box::pin(async { Bytes::new() })
+    }
+}
+
+#[test]
+fn a_wire_version_that_is_not_ours_is_named_with_both_versions_on_both_sides() {
+    let stage = Stage::set();
+    let (network, theirs) = stage.liar.runtime.block_on(async {
+        let settings = Settings {
+            wire: WireRange { oldest: 9, newest: 9 },
+            software: "mallory 9.0.0".to_owned(),
+            ..Settings::default()
+        };
+        let transport = Arc::new(stage.liar.transport(stage.liar.identity()));
+        let network = Network::start(transport, stage.liar.roster.clone(), Arc::new(Nobody), settings).unwrap();
+        let mut links = network.links();
+        let refused = |state: &LinkState| matches!(state, LinkState::Down { reason: LinkError::Version { .. }, .. });
+        let down = links.wait_for(|links| links.get(&stage.liar.victim).is_some_and(refused));
+        let links = tokio::time::timeout(PATIENCE, down).await.expect("no word of versions").unwrap();
+        let LinkState::Down { reason, .. } = links[&stage.liar.victim].clone() else { unreachable!() };
+        drop(links);
+        (network, reason.to_string())
+    });
+    assert!(theirs.contains("speaks wire version 1, we") && theirs.contains("speak 9;"), "{theirs}");
+    let ours = stage.link_detail("wire version");
+    assert!(ours.contains("speaks wire version 9, we") && ours.contains("speak 1;"), "{ours}");
+    assert!(ours.contains("mallory 9.0.0"), "{ours}");
+    // Not earlier: a call that is broken off would be shown in its place.
+    stage.liar.runtime.block_on(network.shutdown(Duration::ZERO));
+    stage.goes_on();
+}
+
+#[test]
+fn a_caller_with_tls_1_2_is_refused() {
+    let stage = Stage::set();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "bank.party.tacitly".try_into().unwrap();
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut tcp = TcpStream::connect(stage.liar.address).unwrap();
+    let error = tls.complete_io(&mut tcp).unwrap_err();
+    assert!(error.to_string().contains("ProtocolVersion"), "{error}");
+    stage.logs("it offers no TLS 1.3");
+    stage.goes_on();
+}
+
+#[test]
+fn garbage_on_the_port_is_sent_away() {
+    let stage = Stage::set();
+    let noise: Vec<u8> = (0..100_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    // A record of TLS that announces more than it holds.
+    let torn = [&[0x16, 3, 1, 0x3f, 0xff, 1][..], &[0; 64]].concat();
+    for garbage in [&noise[..], b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n", &[0; 5000], &torn] {
+        for _ in 0..10 {
+            let mut stream = TcpStream::connect(stage.liar.address).unwrap();
+            // It may hang up before it has all of it.
+            let _sent = stream.write_all(garbage).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut rest = Vec::new();
+            if let Err(error) = stream.read_to_end(&mut rest) {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it was not sent away: {error}");
+            }
+        }
+    }
+    stage.logs("it does not speak TLS");
+    stage.goes_on();
+}
+
+#[test]
+fn a_flood_of_frames_in_a_session_names_the_flooder_and_takes_no_memory() {
+    let stage = Stage::set();
+    let before = stage.peak_kib();
+    let flood = stage.honest().instead_of(1, |frame| {
+        let body = message(POINTS, &vec![9; 900_000]);
+        (0..300).map(|at| Frame { sequence: frame.sequence + at, body: body.clone(), ..frame }).collect()
+    });
+    // Whether the window or the protocol is first to notice is a matter of time.
+    stage.accuses("270 MB of points", flood, "broke the protocol: ");
+    stage.took_little(before);
+    stage.goes_on();
+}
+
+#[test]
+fn a_rule_of_the_stream_that_is_broken_is_shown_with_the_liars_name() {
+    let stage = Stage::set();
+    stage.liar.runtime.block_on(async {
+        let mut connection = stage.liar.call().await.unwrap();
+        let frame = Frame { session: SessionTag([1; 16]), sequence: 0, body: Bytes::new() };
+        connection.send(Envelope::SessionFrame { channel: 99, frame }).await.unwrap();
+        while connection.receive().await.is_ok() {}
+    });
+    let shown = stage.link_detail("broke the rules");
+    assert_eq!(shown, format!("{NAME} broke the rules of the stream: channel-number"));
+    stage.logs("the peer broke the rules of the stream");
+    stage.goes_on();
+}
+
+#[test]
+fn impossible_buckets_name_the_liar_and_a_later_draw_is_followed() {
+    const BUCKET: u64 = 1 << 20;
+    let stage = Stage::set();
+    let says = |ready| Script { ready, ..stage.honest() };
+    stage.accuses("no draw", says(|ready| pb::Ready { bucket: BUCKET, draw: Some(99), ..ready }), "no way to sort");
+    let huge = says(|ready| pb::Ready { bucket: 1 << 40, settled: true, ..ready });
+    stage.accuses("huge buckets", huge, "impossible size");
+    let (job, _) = stage.run(says(|ready| pb::Ready { bucket: 1, ..ready }));
+    assert_eq!(job["failure"]["code"], "limit", "{job}");
+    let (job, _) = stage.run(says(|ready| pb::Ready { items: u64::MAX, bucket: BUCKET, ..ready }));
+    assert_eq!(job["failure"]["code"], "too-many-rows", "{job}");
+
+    // A peer whose set overflows under the first draw says so, and the daemon sorts its own again.
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let play = stage.liar.play(says(|ready| pb::Ready { bucket: BUCKET, draw: Some(1), ..ready }), seen.clone());
+    let mut submitted = stage.submit();
+    until(|| seen.lock().unwrap().draws.contains(&1).then_some(())).expect("the daemon stayed with its draw");
+    stage.bank.tacitly(&["job", "cancel", stage.jobs().last().unwrap()["id"].as_str().unwrap()]).unwrap();
+    submitted.wait().unwrap();
+    play.abort();
+    let _aborted = stage.liar.runtime.block_on(play);
+    stage.goes_on();
+}

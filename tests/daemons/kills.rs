@@ -1,0 +1,70 @@
+//! SIGKILL of either daemon at any moment: the answer is exact after the restart, and nothing is released twice.
+
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tacitly::trial::until;
+
+use crate::support::{Pair, mobiles, numbers, semi_join, tacitly};
+
+/// Kills in one run of the test; every one is at another moment of a job.
+const KILLS: u64 = 30;
+/// Jobs over which they are spread.
+const JOBS: u64 = 10;
+
+#[test]
+fn thirty_kills_at_random_moments_leave_every_job_exact() {
+    let mut rng = ChaCha8Rng::seed_from_u64(20_261_122);
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..50_000), mobiles(25_000..75_000));
+    pair.datasets(&ours, &theirs);
+    let expected = semi_join(&ours, &theirs);
+    let mut killed_at_work = 0;
+    for job_number in 0..JOBS {
+        let receiver = if job_number % 3 == 2 { "both" } else { "us" };
+        let mut submit = tacitly();
+        submit.args(["psi", "--json", "--dataset", "ids", "--with", "shop/ids", "--receiver", receiver, "--home"]);
+        let submitted =
+            submit.arg(&pair.bank.home).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut submitted = submitted.spawn().unwrap();
+        // The job is in the ledger before the first kill; a proposal that was never acknowledged may be lost.
+        let id = until(|| {
+            let jobs = pair.bank.tacitly(&["job", "list"]).ok()?;
+            let jobs = jobs.as_array()?;
+            (jobs.len() as u64 == job_number + 1).then(|| jobs[job_number as usize]["id"].as_str().unwrap().to_owned())
+        });
+        let id = id.expect("the job was not taken");
+        for _ in 0..KILLS / JOBS {
+            std::thread::sleep(Duration::from_millis(rng.random_range(0..700)));
+            let victim = if rng.random() { &mut pair.bank } else { &mut pair.shop };
+            let at_work = victim.tacitly(&["job", "show", &id]).is_ok_and(|job| job["state"] != "done");
+            killed_at_work += u64::from(at_work);
+            victim.kill();
+            victim.serve().unwrap();
+        }
+        submitted.wait().unwrap();
+        for party in [&pair.bank, &pair.shop] {
+            let done = until(|| {
+                let job = party.tacitly(&["job", "show", &id]).ok()?;
+                match job["state"].as_str()? {
+                    "done" => Some(Ok(job)),
+                    "suspended" => {
+                        let _another_side_may_have_resumed = party.tacitly(&["job", "resume", &id]);
+                        None
+                    }
+                    "running" | "approved" | "proposed" => None,
+                    _ => Some(Err(job)),
+                }
+            });
+            match done {
+                Some(Ok(_)) => {}
+                other => panic!("job {job_number} of {}: {other:?}\n{}", party.name, party.log()),
+            }
+        }
+        let out = pair.file("out.csv").display().to_string();
+        pair.bank.tacitly(&["job", "result", &id, "--out", &out, "--force"]).unwrap();
+        assert_eq!(numbers(&pair.file("out.csv")), expected, "job {job_number}");
+    }
+    assert!(killed_at_work >= KILLS / 3, "only {killed_at_work} kills met a job at work");
+}

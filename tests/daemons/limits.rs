@@ -1,0 +1,256 @@
+//! What one peer may use of a daemon: its patience, its messages, its line; and clocks that disagree.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+use prost::Message as _;
+use serde_json::Value;
+use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
+use tacitly::transport::{Envelope, Notice};
+use tacitly::trial::{Setup, until};
+use tacitly_core::SessionTag;
+
+use crate::support::liar::{NAME, Script, Seen};
+use crate::support::stage::Stage;
+use crate::support::{Pair, mobiles, semi_join, setup};
+
+fn stage(setup: Setup) -> Stage {
+    Stage::with(setup, mobiles(0..40), mobiles(20..60))
+}
+
+#[test]
+fn a_peer_that_says_yes_and_then_nothing_does_not_hold_a_job_beyond_its_deadline() {
+    // 10.8 s, which an honest job has as well.
+    let stage = stage(setup().set("TACITLY_LIMITS__JOB_DEADLINE_HOURS", 0.003));
+    let (job, seen) = stage.run(Script { dawdles: true, ..stage.honest() });
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&"failed".into(), &"deadline".into()), "{job}");
+    assert!(job["failure"]["text"].as_str().unwrap().contains("waiting for the peer to read its data"), "{job}");
+    assert!(seen.received.is_empty(), "something of our set went out");
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_abandons_every_attempt_at_once_leaves_the_job_waiting_for_a_person() {
+    let stage = Stage::set();
+    let script = || Script { abandons: true, ..stage.honest() };
+    let (job, _) = stage.run_until(script(), &["suspended", "failed"]);
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&"suspended".into(), &"peer-lost".into()), "{job}");
+    assert_eq!(job["failure"]["who"], NAME);
+    assert!(job["failure"]["text"].as_str().unwrap().contains("attempts in a row"), "{job}");
+    stage.bank.tacitly(&["job", "cancel", job["id"].as_str().unwrap()]).unwrap();
+    stage.goes_on();
+}
+
+#[test]
+fn a_witness_that_tells_another_size_every_time_is_not_asked_without_a_pause() {
+    let stage = Stage::set();
+    let seen = Arc::<Mutex<Seen>>::default();
+    let play = stage.liar.play(Script { contradicts: true, ..stage.honest() }, seen.clone());
+    let asked = || seen.lock().unwrap().asked_to_cosign;
+    assert!(until(|| (asked() > 0).then_some(())).is_some(), "the log is to be witnessed");
+    std::thread::sleep(Duration::from_secs(3));
+    // Two words of a size, and then it is left alone for longer than this.
+    assert!(asked() <= 4, "asked {} times", asked());
+    play.abort();
+    stage.goes_on();
+}
+
+#[test]
+fn proposals_beyond_the_hours_limit_are_refused_with_the_limit_and_leave_no_trace() {
+    let stage = stage(setup().set("TACITLY_LIMITS__PROPOSALS_PER_HOUR", 3));
+    let refusals: Vec<String> = (0..5)
+        .map(|_| match stage.liar.ask(stage.liar.proposal("nothing-here")) {
+            Answer::Decided(pb::Decided { refused: Some(reason), .. }) => reason.code,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(refusals, ["refused-no-rule", "refused-no-rule", "refused-no-rule", "limit", "limit"]);
+    assert_eq!(stage.jobs().len(), 3);
+    // What we ask of the peer is not counted against it.
+    stage.goes_on();
+}
+
+#[test]
+fn proposals_that_come_at_once_are_counted_one_by_one() {
+    let stage = Stage::set();
+    stage.bank.tacitly(&["dataset", "allow", "ids", NAME, "--per-day", "3"]).unwrap();
+    let answers = stage.liar.ask_at_once((0..20).map(|_| stage.liar.proposal("ids")).collect());
+    let approved = |answer: &&Answer| matches!(answer, Answer::Decided(pb::Decided { refused: None, .. }));
+    assert_eq!(answers.iter().filter(approved).count(), 3);
+    let states: Vec<_> = stage.jobs().iter().map(|job| job["state"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(states.iter().filter(|state| *state == "refused").count(), 17, "{states:?}");
+}
+
+#[test]
+fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
+    let stage = stage(setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 20).set("TACITLY_LOG__LEVEL", "info"));
+    let before = stage.bank.log().lines().count();
+    let nudge = pb::Request { what: Some(Ask::Nudge(pb::Nudge { job: "01J00000000000000000000000".to_owned() })) };
+    let body: Bytes = nudge.encode_to_vec().into();
+    let answered = stage.liar.runtime.block_on(async {
+        let mut connection = stage.liar.call().await.unwrap();
+        let end = tokio::time::Instant::now() + Duration::from_secs(4);
+        let mut answered = 0;
+        for id in 1.. {
+            let envelope = Envelope::Request { id, body: body.clone() };
+            match tokio::time::timeout_at(end, connection.send(envelope)).await {
+                Ok(sent) => sent.expect("a peer that asks too fast is held back, not cut off"),
+                Err(_) => break,
+            }
+            if tokio::time::Instant::now() > end {
+                break;
+            }
+            while let Ok(Ok(heard)) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
+                answered += u64::from(matches!(heard, Envelope::Response { .. }));
+            }
+        }
+        answered
+    });
+    // 20 a second, and a second's worth at once; a slow machine may be late in noticing the end.
+    assert!((20..=20 * 8).contains(&answered), "{answered} requests were answered");
+    let lines = stage.bank.log().lines().count() - before;
+    assert!(lines <= 20 * 8, "{lines} lines of log about one peer's nonsense");
+    stage.goes_on();
+}
+
+/// What became of a flood.
+#[derive(Debug, PartialEq)]
+enum Flooded {
+    /// Nothing more was taken for a while.
+    Throttled,
+    /// The daemon hung up.
+    HungUp,
+    /// Everything was taken, as long as it lasted.
+    Taken,
+}
+
+/// How long a flood lasts if nobody stops it.
+enum Lasts {
+    Seconds(u64),
+    /// More than the windows of a connection hold at both ends, 9 MiB each, with what a daemon reads at its pace.
+    BeyondAllWindows,
+}
+
+impl Lasts {
+    fn is_over(&self, begun: Instant, bytes: usize) -> bool {
+        match self {
+            Self::Seconds(seconds) => begun.elapsed() > Duration::from_secs(*seconds),
+            Self::BeyondAllWindows => bytes > 32 << 20,
+        }
+    }
+}
+
+/// What an envelope weighs on the wire, or a little less.
+fn weight(envelope: &Envelope) -> usize {
+    24 + if let Envelope::Request { body, .. } = envelope { body.len() } else { 0 }
+}
+
+/// Sends as fast as it can. What comes back is read or not.
+fn flood(stage: &Stage, lasts: Lasts, reads: bool, envelope: impl Fn(u64) -> Envelope) -> Flooded {
+    stage.liar.runtime.block_on(async {
+        let mut connection = stage.liar.call().await.unwrap();
+        let (begun, mut bytes) = (Instant::now(), 0);
+        for number in 1.. {
+            let envelope = envelope(number);
+            bytes += weight(&envelope);
+            match tokio::time::timeout(Duration::from_millis(500), connection.send(envelope)).await {
+                Err(_) => return Flooded::Throttled,
+                Ok(Err(_)) => return Flooded::HungUp,
+                Ok(Ok(())) => {}
+            }
+            if reads {
+                while let Ok(heard) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
+                    if matches!(heard, Ok(Envelope::Bye(_)) | Err(_)) {
+                        return Flooded::HungUp;
+                    }
+                }
+            }
+            if lasts.is_over(begun, bytes) {
+                break;
+            }
+        }
+        Flooded::Taken
+    })
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_or_cut_off_and_takes_no_memory() {
+    // One large request uses up more than a second of this.
+    let slow = setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 50);
+    let stage = Stage::with(slow, mobiles(0..40), mobiles(20..60));
+    let before = stage.peak_kib();
+    let [small, large] = [10, 900_000].map(|size| Bytes::from(vec![0xff; size]));
+    for body in [small, large.clone()] {
+        flood(&stage, Lasts::Seconds(2), true, |id| Envelope::Request { id, body: body.clone() });
+        stage.took_little(before);
+    }
+    let unread = flood(&stage, Lasts::BeyondAllWindows, false, |id| Envelope::Request { id, body: large.clone() });
+    assert_ne!(unread, Flooded::Taken, "a peer that reads no answer may ask without end");
+    stage.took_little(before);
+    stage.goes_on();
+}
+
+#[test]
+fn a_flood_of_session_openings_and_endings_is_cut_off_and_takes_no_memory() {
+    let stage = Stage::set();
+    let before = stage.peak_kib();
+    let session = |number: u64| {
+        let mut tag = [0; 16];
+        tag[..8].copy_from_slice(&number.to_be_bytes());
+        SessionTag(tag)
+    };
+    let open = |channel| Envelope::SessionOpen { session: session(channel), channel };
+    let notice = Notice::new(Notice::ABANDONED, "");
+    let end = |channel| Envelope::SessionEnd { session: session(channel), channel, notice: notice.clone() };
+    flood(&stage, Lasts::Seconds(2), true, open);
+    flood(&stage, Lasts::Seconds(2), false, end);
+    let unread = flood(&stage, Lasts::BeyondAllWindows, false, open);
+    assert_ne!(unread, Flooded::Taken, "a peer that reads no refusal may open without end");
+    stage.took_little(before);
+    stage.goes_on();
+}
+
+#[test]
+fn a_limited_line_slows_a_job_and_changes_nothing_else() {
+    // 1 MB a second each way, for 3 MB one way: the first second's worth goes at once.
+    let slow = || setup().set("TACITLY_LIMITS__MEGABITS_PER_SECOND", 8);
+    let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
+    for (bank, shop) in [(slow(), setup()), (setup(), slow())] {
+        let mut pair = Pair::with(bank, shop);
+        pair.datasets(&ours, &theirs);
+        let began = Instant::now();
+        let (job, rows) = pair.intersect().unwrap();
+        assert_eq!(rows, semi_join(&ours, &theirs));
+        assert_eq!(job["attempt"], 1, "the link stayed up");
+        assert!(began.elapsed() > Duration::from_secs(1), "the limit was not kept: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_peer_whose_clock_is_wrong_is_named_by_doctor_and_the_link_holds() {
+    let stage = Stage::set();
+    for (hours, words) in [(2, "s ahead of ours"), (-2, "s behind ours")] {
+        let connected = stage.liar.stays(SignedDuration::from_hours(hours));
+        let found = until(|| {
+            let found = stage.bank.tacitly(&["doctor"]).ok()?;
+            let clock = |found: &&Value| found["what"] == "clock" && found["level"] == "warn";
+            found
+                .as_array()?
+                .iter()
+                .filter(clock)
+                .find(|found| found["text"].as_str().unwrap().contains(words))
+                .cloned()
+        });
+        let found = found.expect("doctor did not see the clock");
+        let text = found["text"].as_str().unwrap();
+        let seconds = text.split(' ').find_map(|word| word.parse::<u64>().ok());
+        // The greeting takes a moment.
+        assert!(text.contains(NAME) && seconds.is_some_and(|seconds| (7190..=7210).contains(&seconds)), "{found}");
+        assert!(!found["mend"].as_str().unwrap().is_empty());
+        assert_eq!(stage.bank.tacitly(&["peer", "list"]).unwrap()[0]["link_up"], true);
+        connected.abort();
+    }
+    stage.goes_on();
+}

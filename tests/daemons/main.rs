@@ -1,0 +1,18 @@
+//! Real daemons: processes over loopback TLS, with honest peers, peers that a test plays, and everything that may befall
+//! either.
+
+mod buckets;
+mod changes;
+mod configuration;
+mod endings;
+mod evidence;
+mod faults;
+mod flows;
+mod frames;
+mod hostile;
+mod kills;
+mod limits;
+mod openings;
+mod operations;
+mod stated;
+mod support;

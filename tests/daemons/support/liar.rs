@@ -1,0 +1,593 @@
+//! A peer that lies. It has a certificate, a signing key and a connection like any other, follows jobs as it should, and
+//! says what its script says in place of what an honest party would.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use prost::Message as _;
+use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
+use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
+use tacitly::jobs::{
+    ENROLMENT_CONTEXT, JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, enrolment_words, read_invitation,
+};
+use tacitly::session::Retagged;
+use tacitly::store::{FileSigner, JobId, NoteSigner, Signer};
+use tacitly::transport::{
+    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Notice, Pin, Roster, Settings,
+    TlsIdentity, Transport, Window, WireRange,
+};
+use tacitly::trial::Party as Daemon;
+use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
+use tacitly_attestation::entry::{self, Body, Header, Origin, SignedEntry};
+use tacitly_attestation::hash::Hash;
+use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_attestation::witness::AddCheckpoint;
+use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
+use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+
+use super::body::is_answers;
+
+/// Much faster than the daemon of a stage expects to hear something.
+const BEAT: Duration = Duration::from_millis(200);
+
+/// Our number for every session: there is one at a time.
+const CHANNEL: u64 = 1;
+
+/// The name under which the liar is pinned.
+pub(crate) const NAME: &str = "mallory";
+
+/// A peer of one daemon, played by the test.
+pub(crate) struct Liar {
+    pub(crate) me: PartyId,
+    /// The daemon.
+    pub(crate) victim: PartyId,
+    /// Where the daemon listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) runtime: Runtime,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    signer: Arc<FileSigner>,
+    calls: AtomicU64,
+    /// The terms that it signed last.
+    terms: Mutex<Option<JobTerms>>,
+}
+
+/// What the liar does in one job.
+pub(crate) struct Script {
+    /// Its set, by attempt.
+    pub(crate) items: Box<dyn Fn(u32) -> Vec<String> + Send>,
+    /// What leaves in place of each frame of an honest party, by attempt.
+    pub(crate) lie: Box<dyn FnMut(u32, Frame) -> Vec<Frame> + Send>,
+    /// What its signature under the terms is made for.
+    pub(crate) context: &'static str,
+    /// Whether it signs what goes into the daemon's log.
+    pub(crate) signs_agreements: bool,
+    /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
+    pub(crate) hangs_up: bool,
+    /// Having hung up, it does not call again.
+    pub(crate) stays_away: bool,
+    /// It says yes to everything and never that it has read its data.
+    pub(crate) dawdles: bool,
+    /// It ends every session as soon as it is open.
+    pub(crate) abandons: bool,
+    /// Asked to sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
+    pub(crate) forgets: bool,
+    /// It acknowledges nothing, and says neither that its session is over nor that the job is.
+    pub(crate) never_ends: bool,
+    /// As a witness it says every time that it knows another size of the log than the time before.
+    pub(crate) contradicts: bool,
+    /// It begins by asking the daemon to go on with this job.
+    pub(crate) nudges: Option<String>,
+    /// What it says of its set and its memory.
+    pub(crate) ready: fn(pb::Ready) -> pb::Ready,
+    /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
+    /// then waits for the signature and opens no session.
+    pub(crate) has_signed: Option<fn(&Liar, &SignedEntry) -> Vec<u8>>,
+    /// What it shows of its log to a mirror.
+    pub(crate) copied: fn(pb::CopyFrom) -> pb::Copied,
+}
+
+impl Script {
+    /// An honest party with this set.
+    pub(crate) fn honest(items: &[String]) -> Self {
+        let items = items.to_vec();
+        Self {
+            items: Box::new(move |_| items.clone()),
+            lie: Box::new(|_, frame| vec![frame]),
+            context: TERMS_CONTEXT,
+            signs_agreements: true,
+            hangs_up: false,
+            stays_away: false,
+            dawdles: false,
+            abandons: false,
+            forgets: false,
+            never_ends: false,
+            contradicts: false,
+            nudges: None,
+            ready: |ready| ready,
+            has_signed: None,
+            copied: |_| pb::Copied::default(),
+        }
+    }
+
+    /// The same, with other frames in place of the one with this number.
+    pub(crate) fn instead_of(self, sequence: u64, mut lie: impl FnMut(Frame) -> Vec<Frame> + Send + 'static) -> Self {
+        let lie = move |_, frame: Frame| if frame.sequence == sequence { lie(frame) } else { vec![frame] };
+        Self { lie: Box::new(lie), ..self }
+    }
+
+    /// The same, with another body in the frame with this number.
+    pub(crate) fn body(self, sequence: u64, edit: impl Fn(Bytes) -> Bytes + Send + 'static) -> Self {
+        self.instead_of(sequence, move |frame| vec![Frame { body: edit(frame.body), ..frame }])
+    }
+}
+
+/// What the liar has seen in one job.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// The frames of the daemon, by attempt.
+    pub(crate) received: BTreeMap<u32, Vec<Frame>>,
+    /// The frames that were sent, by attempt.
+    pub(crate) sent: BTreeMap<u32, Vec<Frame>>,
+    /// Its own answer.
+    pub(crate) outcome: Option<PsiOutcome>,
+    /// The stable code with which the daemon ended the session or the job.
+    pub(crate) told: Vec<String>,
+    /// How often it was asked to cosign the daemon's log.
+    pub(crate) asked_to_cosign: u64,
+    /// The draws under which the daemon's set fits its buckets, as it said.
+    pub(crate) draws: Vec<u32>,
+}
+
+impl Liar {
+    /// Joins a daemon by one of its invitations.
+    pub(crate) fn join(daemon: &Daemon, folder: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let me: PartyId = NAME.parse().unwrap();
+        let identity = fresh_identity(me);
+        let signer = Arc::new(FileSigner::create(&folder.join("mallory.key")).unwrap());
+        let invitation = daemon.tacitly(&["peer", "invite"]).unwrap();
+        let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
+        let roster = Arc::new(Roster::new());
+        let address = Some(inviter.address.clone());
+        roster.set(inviter.party, Entry { pins: vec![inviter.pin], address, proxy: None });
+        let liar = Self {
+            me,
+            victim: inviter.party,
+            address: inviter.address.parse().unwrap(),
+            roster,
+            runtime,
+            certificate: identity.certificate_pem().to_owned(),
+            key: identity.key_pem().to_string(),
+            signer,
+            calls: AtomicU64::new(0),
+            terms: Mutex::default(),
+        };
+        let application = liar.application(me, token, identity.pin());
+        liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap();
+        liar
+    }
+
+    /// A well-signed application to join the daemon under this name.
+    pub(crate) fn application(&self, name: PartyId, token: Bytes, pin: Pin) -> Application {
+        let signature = self.signer.sign(ENROLMENT_CONTEXT, &enrolment_words(name, self.victim, pin)).unwrap();
+        let identity_key = self.signer.public_key().to_string().into();
+        Application { token, identity_key, address: None, signature: signature.to_string().into() }
+    }
+
+    /// The identity that the daemon has pinned.
+    pub(crate) fn identity(&self) -> TlsIdentity {
+        TlsIdentity::from_pem(&self.certificate, &self.key).unwrap()
+    }
+
+    /// A transport that shows this identity and knows the daemon.
+    pub(crate) fn transport(&self, identity: TlsIdentity) -> Grpc {
+        Grpc::new(identity, self.roster.clone(), None, Settings::default())
+    }
+
+    /// A connection on which both sides have introduced themselves, this one as a fresh process.
+    pub(crate) async fn call(&self) -> Result<Connection, LinkError> {
+        self.call_as(self.identity(), SignedDuration::ZERO).await
+    }
+
+    /// The same, with this certificate, and with its clock so far ahead.
+    pub(crate) async fn call_as(&self, identity: TlsIdentity, ahead: SignedDuration) -> Result<Connection, LinkError> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut connection = self.transport(identity).dial(self.victim).await?;
+        let mut boot = [0; 16];
+        boot[..8].copy_from_slice(&number.to_be_bytes());
+        let hello = Hello {
+            wire: WireRange::OURS,
+            features: [].into(),
+            software: "mallory 6.6.6".to_owned(),
+            party: self.me,
+            boot: BootId(boot),
+            connection: number,
+            lost: 0,
+            window: Window { frames: 64, bytes: 8 << 20 },
+            clock: Some(Timestamp::now() + ahead),
+        };
+        connection.send(Envelope::Hello(hello)).await?;
+        match connection.receive().await? {
+            Envelope::Hello(_) => Ok(connection),
+            other => panic!("no greeting but {other:?}"),
+        }
+    }
+
+    /// Calls with its clock so far ahead, and keeps the connection until the returned task is aborted.
+    pub(crate) fn stays(&self, ahead: SignedDuration) -> JoinHandle<()> {
+        let mut connection = self.runtime.block_on(self.call_as(self.identity(), ahead)).unwrap();
+        self.runtime.spawn(async move { while hear_alive(&mut connection).await.is_ok() {} })
+    }
+
+    /// Asks the daemon one thing, on a connection of its own.
+    pub(crate) fn ask(&self, ask: Ask) -> Answer {
+        self.ask_as(self.identity(), [ask]).remove(0)
+    }
+
+    /// Asks the daemon one thing after the other, with this certificate.
+    pub(crate) fn ask_as(&self, identity: TlsIdentity, asks: impl IntoIterator<Item = Ask>) -> Vec<Answer> {
+        self.runtime.block_on(async {
+            let mut connection = self.call_as(identity, SignedDuration::ZERO).await.unwrap();
+            let mut answers = Vec::new();
+            for (id, ask) in (1..).zip(asks) {
+                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+                connection.send(Envelope::Request { id, body }).await.unwrap();
+                answers.push(await_answer(&mut connection).await);
+            }
+            answers
+        })
+    }
+
+    /// Asks the daemon all of this at once.
+    pub(crate) fn ask_at_once(&self, asks: Vec<Ask>) -> Vec<Answer> {
+        self.runtime.block_on(async {
+            let mut connection = self.call().await.unwrap();
+            let count = asks.len();
+            for (id, ask) in (1..).zip(asks) {
+                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+                connection.send(Envelope::Request { id, body }).await.unwrap();
+            }
+            let mut answers = Vec::new();
+            while answers.len() < count {
+                answers.push(await_answer(&mut connection).await);
+            }
+            answers
+        })
+    }
+
+    /// A word that this pin is ours, signed for this purpose; it replaces older ones at once or stands beside them.
+    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Ask {
+        let mut rotate = pb::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
+        let words = format!("{}\n{}\n{pin}\n{replaces}\n0", self.me, self.victim);
+        rotate.signature = self.signer.sign(context, words.as_bytes()).unwrap().to_string();
+        Ask::Rotate(rotate)
+    }
+
+    /// An entry of its log with this body, well signed.
+    pub(crate) fn entry(&self, like: &Header, body: impl Into<Body>) -> Vec<u8> {
+        let log = Origin::parse("tacitly/mallory").unwrap();
+        let mut note = SignedEntry::new(entry::Entry::new(Header { by: self.me, log, ..like.clone() }, body).unwrap());
+        let key = VerifierKey::new(NAME, KeyUse::Text, self.signer.public_key().as_bytes()).unwrap();
+        note.sign(&key, &NoteSigner(self.signer.clone())).unwrap();
+        note.encode()
+    }
+
+    /// Has the daemon, as witness, cosign that its log has this tree.
+    pub(crate) fn is_witnessed(&self, size: u64, root: Hash) {
+        let origin = "tacitly/mallory".to_owned();
+        let key = VerifierKey::new(&origin, KeyUse::Text, self.signer.public_key().as_bytes()).unwrap();
+        let mut checkpoint = SignedCheckpoint::new(&Checkpoint { origin, size, root, extensions: Vec::new() }).unwrap();
+        checkpoint.sign(&key, &NoteSigner(self.signer.clone())).unwrap();
+        let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint }.encode().into();
+        match self.ask(Ask::AddCheckpoint(pb::AddCheckpoint { request })) {
+            Answer::Witnessed(pb::Witnessed { status: 200, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A well-signed proposal for this dataset of the daemon's.
+    pub(crate) fn proposal(&self, dataset: &str) -> Ask {
+        let job = JobId::fresh().to_string();
+        let mut receivers = vec![self.me, self.victim];
+        receivers.sort_unstable();
+        let terms = JobTerms {
+            job: job.clone(),
+            kind: Kind::Intersect,
+            proposer: self.me,
+            approver: self.victim,
+            proposer_dataset: "ids".to_owned(),
+            approver_dataset: dataset.to_owned(),
+            proposer_rows: 40,
+            key: vec!["cn-mobile".to_owned()],
+            receivers,
+            purpose: String::new(),
+        };
+        let terms = terms.to_terms();
+        let signature = self.signer.sign(TERMS_CONTEXT, &terms.hash().0).unwrap().to_string();
+        Ask::Propose(pb::Propose { job, terms: terms.canonical().into(), signature })
+    }
+
+    /// Follows the daemon's next job by this script, until the returned task is aborted.
+    pub(crate) fn play(self: &Arc<Self>, script: Script, seen: Arc<Mutex<Seen>>) -> JoinHandle<()> {
+        let actor = Actor {
+            liar: self.clone(),
+            script,
+            seen,
+            terms: self.terms.lock().unwrap().clone(),
+            attempt: 0,
+            session: None,
+            out: VecDeque::new(),
+            requests: 0,
+        };
+        self.runtime.spawn(actor.play())
+    }
+}
+
+/// What the daemon says next; it hears of us meanwhile.
+async fn hear_alive(connection: &mut Connection) -> Result<Envelope, LinkError> {
+    let mut beat = interval(BEAT);
+    loop {
+        tokio::select! {
+            heard = connection.receive() => return heard,
+            _ = beat.tick() => connection.send(Envelope::Heartbeat).await?,
+        }
+    }
+}
+
+async fn await_answer(connection: &mut Connection) -> Answer {
+    loop {
+        if let Envelope::Response { outcome, .. } = hear_alive(connection).await.unwrap() {
+            return pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap();
+        }
+    }
+}
+
+/// A fresh certificate of this party.
+pub(crate) fn fresh_identity(party: PartyId) -> TlsIdentity {
+    let day = SignedDuration::from_hours(24);
+    TlsIdentity::generate(party, Timestamp::now() - day, Timestamp::now() + day).unwrap()
+}
+
+/// The session of one attempt.
+struct Session {
+    tag: SessionTag,
+    /// The daemon's number for it.
+    channel: Option<u64>,
+    party: Retagged<PsiParty>,
+    consumed: u64,
+}
+
+/// How a conversation ended.
+enum Over {
+    /// The script wants it so.
+    HungUp,
+    /// The daemon hung up, or the connection broke.
+    Gone,
+}
+
+struct Actor {
+    liar: Arc<Liar>,
+    script: Script,
+    seen: Arc<Mutex<Seen>>,
+    terms: Option<JobTerms>,
+    attempt: u32,
+    session: Option<Session>,
+    out: VecDeque<Envelope>,
+    requests: u64,
+}
+
+impl Actor {
+    async fn play(mut self) {
+        loop {
+            let Ok(connection) = self.liar.clone().call().await else { return };
+            self.session = None;
+            self.out.clear();
+            if let Some(job) = self.script.nudges.take() {
+                self.ask(Ask::Nudge(pb::Nudge { job }));
+            }
+            match self.converse(connection).await {
+                Over::HungUp if !self.script.stays_away => {}
+                _ => return,
+            }
+        }
+    }
+
+    async fn converse(&mut self, mut connection: Connection) -> Over {
+        let mut beat = interval(BEAT);
+        loop {
+            while let Some(envelope) = self.out.pop_front() {
+                if connection.send(envelope).await.is_err() {
+                    return Over::Gone;
+                }
+            }
+            tokio::select! {
+                _ = beat.tick() => self.out.push_back(Envelope::Heartbeat),
+                heard = connection.receive() => match heard {
+                    Ok(envelope) => if let Some(over) = self.hear(envelope) {
+                        return over;
+                    },
+                    Err(_) => return Over::Gone,
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, envelope: Envelope) -> Option<Over> {
+        match envelope {
+            Envelope::Request { id, body } => {
+                let ask = pb::Request::decode(body).unwrap().what.unwrap();
+                if self.script.forgets && self.attempt == 1 && matches!(ask, Ask::Countersign(_)) {
+                    self.attempt = 0;
+                    return Some(Over::HungUp);
+                }
+                let body = pb::Reply { what: Some(self.answer(ask)) }.encode_to_vec().into();
+                // The answer goes out before whatever the question has brought about.
+                self.out.push_front(Envelope::Response { id, outcome: Ok(body) });
+            }
+            Envelope::SessionOpen { session, channel } => {
+                if let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) {
+                    ours.channel = Some(channel);
+                    if self.script.abandons {
+                        let notice = Notice::new(Notice::ABANDONED, "");
+                        self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
+                        return None;
+                    }
+                    self.pump();
+                }
+            }
+            Envelope::SessionFrame { frame, .. } => return self.take(frame),
+            Envelope::SessionEnd { notice, .. } => self.seen.lock().unwrap().told.push(notice.code().to_owned()),
+            Envelope::Bye(_) => return Some(Over::Gone),
+            _ => {}
+        }
+        None
+    }
+
+    fn answer(&mut self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Propose(proposal) => {
+                let canonical = Terms::parse(&proposal.terms).unwrap();
+                self.terms = Some(JobTerms::from_terms(&canonical).unwrap());
+                self.liar.terms.lock().unwrap().clone_from(&self.terms);
+                let signature = self.liar.signer.sign(self.script.context, &canonical.hash().0).unwrap().to_string();
+                return Answer::Decided(pb::Decided { job: proposal.job, signature, refused: None });
+            }
+            Ask::Begin(_) if self.script.dawdles => {}
+            Ask::Begin(begin) if begin.attempt != self.attempt => {
+                (self.attempt, self.session) = (begin.attempt, None);
+                let items = (self.script.items)(self.attempt).len() as u64;
+                let (job, attempt) = (begin.job, begin.attempt);
+                let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
+                self.ask(Ask::Ready((self.script.ready)(ready)));
+            }
+            Ask::LastCosigned(_) if self.script.contradicts => return Answer::Cosigned(pb::Cosigned::default()),
+            Ask::AddCheckpoint(_) if self.script.contradicts => {
+                let mut seen = self.seen.lock().unwrap();
+                seen.asked_to_cosign += 1;
+                let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
+                return Answer::Witnessed(pb::Witnessed { status: 409, body });
+            }
+            Ask::Ready(_) if self.script.forgets && self.attempt == 0 => return Answer::Pending(pb::Pending {}),
+            Ask::Countersign(_) if self.script.forgets && self.attempt == 0 => return Answer::Busy(pb::Busy {}),
+            Ask::Ready(_) if self.script.has_signed.is_some() => {}
+            Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
+            Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
+            Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
+            // Another process than the one that began: it waits for the daemon to begin again.
+            Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
+            Ask::Copy(asked) => return Answer::Copied((self.script.copied)(asked)),
+            Ask::Countersign(asked) => {
+                if let Some(lie) = self.script.has_signed {
+                    let entry = lie(&self.liar, &SignedEntry::parse(&asked.entry).unwrap()).into();
+                    self.ask(Ask::Countersign(pb::Countersign { job: asked.job, entry }));
+                }
+                return self.countersign(&asked.entry);
+            }
+            Ask::Ended(ended) => {
+                let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
+                self.seen.lock().unwrap().told.push(code);
+            }
+            _ => {}
+        }
+        Answer::Ack(pb::Ack {})
+    }
+
+    fn countersign(&self, entry: &[u8]) -> Answer {
+        let mut note = SignedEntry::parse(entry).unwrap();
+        let name = if self.script.signs_agreements { NAME } else { "somebody-else" };
+        let key = VerifierKey::new(name, KeyUse::Text, self.liar.signer.public_key().as_bytes()).unwrap();
+        note.sign(&key, &NoteSigner(self.liar.signer.clone())).unwrap();
+        let signature = note.signatures().last().unwrap().to_string();
+        Answer::Countersigned(pb::Countersigned { signature })
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.requests += 1;
+        let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+        self.out.push_back(Envelope::Request { id: self.requests, body });
+    }
+
+    /// Opens this attempt's session with a party that is honest about its set.
+    fn open(&mut self, theirs: u64) {
+        let job = self.terms.as_ref().unwrap();
+        let items = canonical(&(self.script.items)(self.attempt));
+        let (me, victim) = (self.liar.me, self.liar.victim);
+        let members = [Member::new(me, items.len() as u64), Member::new(victim, theirs)];
+        let key: Vec<&str> = job.key.iter().map(String::as_str).collect();
+        let terms = PsiTerms::new(Flow::Intersect, members, &job.receivers, &key, &job.job).unwrap();
+        let hash = terms.to_terms().hash();
+        let tag = SessionTag::of(&hash, &attempt_label(WHOLE, self.attempt));
+        let party = PsiParty::new(terms, me, WHOLE, items, Seed::from_bytes([6; 32]), None).unwrap();
+        let party = Retagged::new(party, SessionTag::of(&hash, WHOLE), tag);
+        self.session = Some(Session { tag, channel: None, party, consumed: 0 });
+        self.out.push_back(Envelope::SessionOpen { session: tag, channel: CHANNEL });
+    }
+
+    fn take(&mut self, frame: Frame) -> Option<Over> {
+        self.seen.lock().unwrap().received.entry(self.attempt).or_default().push(frame.clone());
+        if self.script.hangs_up && self.attempt == 1 && is_answers(&frame.body) {
+            return Some(Over::HungUp);
+        }
+        let session = self.session.as_mut()?;
+        // The daemon is honest; what it sends before it hears of a lie is fit for an honest party.
+        session.party.receive(self.liar.victim, frame).unwrap();
+        session.consumed += 1;
+        let (channel, consumed) = (session.channel.unwrap(), session.consumed);
+        if !self.script.never_ends {
+            self.out.push_back(Envelope::SessionAcknowledgement { channel, consumed });
+        }
+        self.pump();
+        None
+    }
+
+    /// Sends what there is to send, as the script wants it.
+    fn pump(&mut self) {
+        let Some(session) = self.session.as_mut() else { return };
+        let Some(channel) = session.channel else { return };
+        if session.party.poll_checkpoint().is_some() {
+            session.party.stored();
+        }
+        let mut seen = self.seen.lock().unwrap();
+        while let Some(frame) = session.party.poll_send(self.liar.victim) {
+            for frame in (self.script.lie)(self.attempt, frame) {
+                seen.sent.entry(self.attempt).or_default().push(frame.clone());
+                self.out.push_back(Envelope::SessionFrame { channel, frame });
+            }
+        }
+        let Some(outcome) = session.party.output() else { return };
+        seen.outcome = Some(outcome);
+        drop(seen);
+        if self.script.never_ends {
+            return;
+        }
+        let (session, notice) = (session.tag, Notice::new(Notice::COMPLETE, ""));
+        self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
+        let job = self.terms.as_ref().unwrap().job.clone();
+        self.ask(Ask::Ended(pb::Ended { job, state: "done".to_owned(), reason: None }));
+    }
+}
+
+/// Mobile numbers as the daemon reads them.
+fn canonical(mobiles: &[String]) -> Items {
+    let profile = "cn-mobile".parse::<Profile>().unwrap();
+    let columns = vec![KeyColumn { column: "mobile".to_owned(), profile }];
+    let key = KeySpec { columns, duplicates: Duplicates::Error, invalid: Invalid::Error };
+    let mut items = Items::new();
+    for mobile in mobiles {
+        let mut id = Vec::new();
+        key.canonical_id(&[mobile.as_bytes()], &mut id).unwrap();
+        items.push(&id);
+    }
+    items
+}

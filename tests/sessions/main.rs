@@ -1,0 +1,8 @@
+//! Sessions between parties in one process: in memory on a virtual clock, and over real sockets.
+
+mod hostile;
+mod links;
+mod memory;
+mod script;
+mod support;
+mod tls;
