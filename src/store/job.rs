@@ -1,7 +1,6 @@
 //! The ledger's values: a job, what makes one, and what may change in it.
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@ use tacitly::store::{
 use tacitly_core::Seed;
 use zeroize::Zeroizing;
 
-use crate::world::{World, a_job, new_job, party, terms};
+use crate::world::{World, a_job, a_party, new_job, party, terms};
 
 #[tokio::test]
 async fn a_submission_repeated_with_its_key_returns_the_first_job() {
@@ -271,12 +271,11 @@ async fn a_purge_erases_the_result_and_keeps_the_line() {
 async fn lists_are_filtered_paged_and_newest_first() {
     let world = World::new();
     let store = world.furnished().await;
-    store.add_peer(world.new_peer("bank"), "operator").await.unwrap();
     let mut ids: Vec<JobId> = Vec::new();
     for at in 0..6 {
-        let peer = party(if at % 2 == 0 { "shop" } else { "bank" });
+        let parties = ["bank", if at % 2 == 0 { "shop" } else { "lender" }].map(a_party).to_vec();
         let dataset = (at < 4).then(|| "customers".to_owned());
-        ids.push(store.create_job(NewJob { peer, dataset, ..new_job() }).await.unwrap().into_job().id);
+        ids.push(store.create_job(NewJob { parties, dataset, ..new_job() }).await.unwrap().into_job().id);
         // Names made within one millisecond are in no particular order.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
@@ -286,7 +285,7 @@ async fn lists_are_filtered_paged_and_newest_first() {
         jobs.iter().map(|job| ids.iter().position(|id| *id == job.id).unwrap()).collect()
     };
     assert_eq!(listed(JobFilter::default()).await, [5, 4, 3, 2, 1, 0]);
-    assert_eq!(listed(JobFilter { peer: Some(party("bank")), ..Default::default() }).await, [5, 3, 1]);
+    assert_eq!(listed(JobFilter { peer: Some(party("lender")), ..Default::default() }).await, [5, 3, 1]);
     assert_eq!(listed(JobFilter { state: Some("refused".to_owned()), ..Default::default() }).await, [0]);
     assert_eq!(listed(JobFilter { dataset: Some("customers".to_owned()), ..Default::default() }).await, [3, 2, 1, 0]);
     assert_eq!(listed(JobFilter { before: Some(ids[3]), limit: Some(2), ..Default::default() }).await, [2, 1]);

@@ -130,7 +130,7 @@ impl Crate {
         let everything = module.imports.iter().filter(|import| import.name == "*");
         let defined = everything.filter_map(|import| {
             let from = self.resolve_within(at, &import.path, patience.checked_sub(1)?)?;
-            let found = self.follow(&from.module, &[first.clone()], patience.checked_sub(1)?)?;
+            let found = self.follow(&from.module, std::slice::from_ref(first), patience.checked_sub(1)?)?;
             let module = self.modules.get(&found.module)?;
             found.item.as_ref().is_some_and(|item| module.items.contains(item)).then_some(found)
         });
