@@ -9,19 +9,9 @@ use super::ordered::{Reading, write_ordered};
 use super::parquet_sink::ParquetSink;
 use super::pass::Pass;
 use super::row::{Row, Schema, Visitor};
+use super::selection::{InOrder, Selection};
 use super::source::Delimiter;
-use super::{Budget, FileDigest, IntakeError, Problem, RowSet, Source};
-
-/// Which rows of a file to write. Rows count from 0, without the header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// These rows, ascending and none twice, in the order of the file.
-    InputOrder(Vec<u32>),
-    /// These rows, in the order of the file.
-    Marked(RowSet),
-    /// These rows in this order, which all parties of an alignment share.
-    Ordered(Vec<u32>),
-}
+use super::{Budget, FileDigest, IntakeError, Problem, Source};
 
 /// What to write of each row, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,36 +68,21 @@ pub fn write_rows<W: Write + Send>(
     let pass = Pass::open(source, expected, budget)?;
     let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
     let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
-    let rows = match selection {
-        Selection::InputOrder(rows) => {
-            if !rows.is_sorted_by(|a, b| a < b) {
-                return Err(pass.schema().error(Problem::UnsortedSelection));
-            }
-            let mut selected = Selected { rows, sink: &mut sink, read: 0 };
-            pass.visit(&wanted, &mut selected)?;
-            let (left, read) = (selected.rows, selected.read);
-            if let Some(&row) = left.first() {
-                return Err(no_such_row(source, row, read));
-            }
-            rows.len() as u64
-        }
-        Selection::Marked(rows) => {
-            let mut marked = Marked { rows, sink: &mut sink, read: 0, written: 0 };
-            pass.visit(&wanted, &mut marked)?;
-            let (read, written) = (marked.read, marked.written);
-            if written < rows.len()
-                && let Some(row) = rows.next(read)
-            {
-                return Err(no_such_row(source, row, read));
-            }
-            written
-        }
+    let in_order = match selection {
+        Selection::All => InOrder::all(),
+        Selection::InputOrder(rows) => InOrder::ascending(rows).map_err(|problem| pass.schema().error(problem))?,
+        Selection::Marked(rows) => InOrder::marked(rows),
         Selection::Ordered(rows) => {
             let file = Reading { source, expected, wanted: &wanted, names: names(pass.schema(), &wanted), budget };
             write_ordered(&file, &mut Some(pass), rows, &mut sink)?;
-            rows.len() as u64
+            sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
+            return Ok(rows.len() as u64);
         }
     };
+    let mut chosen = Chosen { rows: in_order, sink: &mut sink };
+    pass.visit(&wanted, &mut chosen)?;
+    chosen.rows.finish(&source.path)?;
+    let rows = chosen.rows.taken;
     sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
     Ok(rows)
 }
@@ -146,10 +121,6 @@ pub fn write_pieces<W: Write + Send, E: From<IntakeError>>(
 
 fn names(schema: &Schema, wanted: &[usize]) -> Vec<String> {
     wanted.iter().map(|&at| schema.label(at)).collect()
-}
-
-pub(super) fn no_such_row(source: &Source, row: u32, rows: u64) -> IntakeError {
-    IntakeError::of(&source.path, Problem::NoSuchRow { row: u64::from(row) + 1, rows })
 }
 
 fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, IntakeError> {
@@ -230,40 +201,14 @@ impl<W: Write + Send> Sink<W> {
     }
 }
 
-/// Passes the marked rows on as they come.
-struct Marked<'a, W: Write + Send> {
-    rows: &'a RowSet,
+/// Passes the chosen rows on as they come.
+struct Chosen<'a, W: Write + Send> {
+    rows: InOrder<'a>,
     sink: &'a mut Sink<W>,
-    read: u64,
-    written: u64,
 }
 
-impl<W: Write + Send> Visitor for Marked<'_, W> {
+impl<W: Write + Send> Visitor for Chosen<'_, W> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-        self.read += 1;
-        if self.rows.contains(row.number) {
-            self.written += 1;
-            self.sink.row(row)?;
-        }
-        Ok(())
-    }
-}
-
-/// Passes the selected rows on as they come.
-struct Selected<'a, W: Write + Send> {
-    /// Rows still to come.
-    rows: &'a [u32],
-    sink: &'a mut Sink<W>,
-    read: u64,
-}
-
-impl<W: Write + Send> Visitor for Selected<'_, W> {
-    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-        self.read += 1;
-        if self.rows.first() == Some(&row.number) {
-            self.rows = &self.rows[1..];
-            self.sink.row(row)?;
-        }
-        Ok(())
+        if self.rows.takes(row.number) { self.sink.row(row) } else { Ok(()) }
     }
 }

@@ -110,6 +110,7 @@ fn unless_changed(
         error.problem,
         Problem::Stopped
             | Problem::OverBudget { .. }
+            | Problem::ColumnsOverBudget { .. }
             | Problem::Writing(_)
             | Problem::Reading(_)
             | Problem::Spilling(_)

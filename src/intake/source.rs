@@ -10,10 +10,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::keys::key_columns;
-use super::pass::Pass;
-use super::row::{Row, Visitor};
-use super::{Budget, Frame, IntakeError, KeySpec, Problem};
+use super::{Frame, IntakeError, Problem};
 
 /// A file and how it is written. Both are declared by its owner; nothing is guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,44 +173,6 @@ pub struct Inspection {
     pub rows: u64,
     /// Size and hash.
     pub digest: FileDigest,
-}
-
-/// Reads a whole file once: its columns, rows and digest.
-///
-/// # Errors
-/// Every way in which the file cannot be read; a file that passes here can be read by all other functions.
-pub fn inspect(source: &Source, budget: &Budget<'_>) -> Result<Inspection, IntakeError> {
-    struct Count(u64);
-    impl Visitor for Count {
-        fn row(&mut self, _: &Row<'_>) -> Result<(), IntakeError> {
-            self.0 += 1;
-            Ok(())
-        }
-    }
-
-    let mut count = Count(0);
-    let (columns, digest) = visit_all(source, None, None, budget, &mut count)?;
-    Ok(Inspection { columns, rows: count.0, digest })
-}
-
-/// Shows every row of a file, whole, to `visitor`. A `key` is looked for before anything else is read.
-pub(super) fn visit_all(
-    source: &Source,
-    key: Option<&KeySpec>,
-    expected: Option<&FileDigest>,
-    budget: &Budget<'_>,
-    visitor: &mut impl Visitor,
-) -> Result<(Vec<ColumnInfo>, FileDigest), IntakeError> {
-    let mut pass = Pass::open(source, expected, budget)?;
-    if let Some(key) = key {
-        key_columns(pass.schema(), key).map_err(|error| pass.unless_changed(error))?;
-        pass.know_names();
-    }
-    let columns: Vec<_> = pass.schema().columns.iter().map(|column| column.info()).collect();
-    // Every column that can be read is read, so that damage anywhere in the file shows.
-    let readable: Vec<_> = (0..columns.len()).filter(|&at| pass.schema().columns[at].is_readable()).collect();
-    let digest = pass.visit(&readable, visitor)?;
-    Ok((columns, digest))
 }
 
 /// A regular file, opened once. Everyone reads it at positions of his own, so that two threads can.
