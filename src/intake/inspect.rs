@@ -3,8 +3,7 @@
 use super::keys::key_columns;
 use super::pass::Pass;
 use super::row::{Row, Schema, Visitor};
-use super::source::{ColumnInfo, Inspection};
-use super::{Budget, FileDigest, IntakeError, KeySpec, Source};
+use super::{Budget, ColumnInfo, FileDigest, Inspection, IntakeError, KeySpec, Source};
 
 /// Reads a whole file once: its columns, rows and digest.
 ///

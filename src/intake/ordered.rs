@@ -6,10 +6,10 @@
 
 use std::io::Write;
 
-use super::output::Sink;
 use super::pass::Pass;
 use super::row::{Row, Visitor};
 use super::selection::{Place, no_such_row, places, take_places};
+use super::sink::Sink;
 use super::{Budget, FileDigest, IntakeError, Problem, Source, error};
 
 /// A file that is read as often as it takes.

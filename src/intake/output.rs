@@ -4,13 +4,11 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv_sink::CsvSink;
 use super::ordered::{Reading, write_ordered};
-use super::parquet_sink::ParquetSink;
 use super::pass::Pass;
 use super::row::{Row, Schema, Visitor};
 use super::selection::{InOrder, Selection};
-use super::source::Delimiter;
+use super::sink::{OutputFormat, Sink};
 use super::{Budget, FileDigest, IntakeError, Problem, Source};
 
 /// What to write of each row, and how.
@@ -22,27 +20,6 @@ pub struct Output {
     pub columns: Vec<String>,
     /// The format.
     pub format: OutputFormat,
-}
-
-/// How a result is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OutputFormat {
-    /// CSV in UTF-8 with LF, cells quoted where they must be. A Parquet null is an empty cell.
-    Csv {
-        /// What stands between two cells.
-        #[serde(default)]
-        delimiter: Delimiter,
-        /// Whether the first line holds the names of the columns.
-        #[serde(default = "yes")]
-        header: bool,
-    },
-    /// Parquet with snappy. Columns of a CSV file are text; columns of a Parquet file keep their types.
-    Parquet,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Writes the selected rows of a file to `writer` and says how many.
@@ -67,7 +44,7 @@ pub fn write_rows<W: Write + Send>(
 ) -> Result<u64, IntakeError> {
     let pass = Pass::open(source, expected, budget)?;
     let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
-    let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
+    let mut sink = Sink::new(pass.schema(), &wanted, &output.format, writer)?;
     let in_order = match selection {
         Selection::All => InOrder::all(),
         Selection::InputOrder(rows) => InOrder::ascending(rows).map_err(|problem| pass.schema().error(problem))?,
@@ -102,7 +79,7 @@ pub fn write_pieces<W: Write + Send, E: From<IntakeError>>(
 ) -> Result<u64, E> {
     let pass = Pass::open(source, expected, budget)?;
     let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
-    let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
+    let mut sink = Sink::new(pass.schema(), &wanted, &output.format, writer)?;
     let file = Reading { source, expected, wanted: &wanted, names: names(pass.schema(), &wanted), budget };
     let mut first = Some(pass);
     let mut written = 0;
@@ -143,62 +120,6 @@ fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, Intake
         }
     }
     Ok(wanted)
-}
-
-/// Where rows go, in either format. Cells of a row come in the order of the columns, then the row ends.
-pub(super) enum Sink<W: Write + Send> {
-    Csv(Box<CsvSink<W>>),
-    Parquet(Box<ParquetSink<W>>),
-}
-
-impl<W: Write + Send> Sink<W> {
-    fn new(schema: &Schema, wanted: &[usize], output: &Output, writer: W) -> Result<Self, IntakeError> {
-        let columns = wanted.iter().map(|&at| &schema.columns[at]);
-        match output.format {
-            OutputFormat::Csv { delimiter, header } => {
-                CsvSink::new(columns, delimiter, header, writer).map(|sink| Self::Csv(Box::new(sink)))
-            }
-            OutputFormat::Parquet => ParquetSink::new(columns, writer).map(|sink| Self::Parquet(Box::new(sink))),
-        }
-        .map_err(|problem| schema.error(problem))
-    }
-
-    /// The next cell of the row; `None` is a null.
-    pub(super) fn cell(&mut self, cell: Option<&[u8]>) -> Result<(), Problem> {
-        match self {
-            Self::Csv(sink) => sink.cell(cell),
-            Self::Parquet(sink) => {
-                sink.cell(cell);
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn end_row(&mut self) -> Result<(), Problem> {
-        match self {
-            Self::Csv(sink) => sink.end_row(),
-            Self::Parquet(sink) => sink.end_row(),
-        }
-    }
-
-    /// A row as it comes from the file.
-    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-        for at in 0..row.wanted.len() {
-            self.cell(row.cell(at)).map_err(|problem| match problem {
-                // The disk that takes the result is not at a place of the source.
-                Problem::Writing(_) => row.schema.error(problem),
-                _ => row.cell_error(at, problem),
-            })?;
-        }
-        self.end_row().map_err(|problem| row.schema.error(problem))
-    }
-
-    fn finish(self) -> Result<(), Problem> {
-        match self {
-            Self::Csv(sink) => sink.finish(),
-            Self::Parquet(sink) => sink.finish(),
-        }
-    }
 }
 
 /// Passes the chosen rows on as they come.
