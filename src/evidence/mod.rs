@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `basis.rs` | a document against the lawful basis that a dataset states |
 //! | `opening.rs` | one record against the fingerprint in a certificate |
+//! | `output.rs` | an opened output against the commitment in a certificate |
 //! | `page.rs`, `answers.rs`, `html.rs` | the page: its frame, the six questions, escaped HTML |
 //! | `words.rs` | kinds, fields and values in Chinese and English |
 //! | `summary.rs` | a verdict for programs |
@@ -15,6 +16,7 @@ mod answers;
 mod basis;
 mod html;
 mod opening;
+mod output;
 mod page;
 mod summary;
 mod words;
@@ -26,6 +28,7 @@ pub use tacitly_attestation::policy::Policy;
 
 pub use basis::{StatedBasis, check_basis};
 pub use opening::{OpenedRow, check_opening};
+pub use output::{StatedOutput, check_output};
 pub use page::page;
 pub use summary::{About, about, job_number, summary, trust};
 
@@ -34,8 +37,8 @@ pub use summary::{About, about, job_number, summary, trust};
 #[error("{reason}: {detail}")]
 pub struct Refused {
     /// The stable reason, for programs: a code of [`certificate::RefusalCode`], or one of an opening
-    /// (`opening-malformed`, `opening-no-dataset`, `opening-mismatch`, `opening-rows`) or of a basis (`basis-salt`,
-    /// `basis-none`, `basis-mismatch`).
+    /// (`opening-malformed`, `opening-no-dataset`, `opening-mismatch`, `opening-rows`), of a basis (`basis-salt`,
+    /// `basis-none`, `basis-mismatch`) or of an output (`output-malformed`, `output-none`, `output-mismatch`).
     pub reason: &'static str,
     /// What was seen, for people; no value of any field or record.
     pub detail: String,

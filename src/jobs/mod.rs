@@ -76,7 +76,7 @@ pub use meet::Meeting;
 pub use message::generated as wire;
 pub use mirrors::{Mirrors, mirror_name};
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
-pub use openings::{OpenBasis, OpenRecord, OpenedBasis, OpenedRecord};
+pub use openings::{OpenBasis, OpenOutput, OpenRecord, OpenedBasis, OpenedOutput, OpenedRecord};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
