@@ -57,7 +57,7 @@ fn intake(criterion: &mut Criterion) {
         bencher.iter(|| read_keys(&source, &spec, Some(&digest), &budget).unwrap());
     });
     group.bench_function("survey", |bencher| {
-        bencher.iter(|| survey(&source, &spec, None, &budget, |line| drop(black_box(line))).unwrap());
+        bencher.iter(|| survey(&source, &spec, None, &budget, |line| _ = black_box(line)).unwrap());
     });
     group.bench_function("read_columns/all", |bencher| {
         bencher.iter(|| read_columns(&source, &specs, &Selection::All, Some(&digest), &budget).unwrap());
