@@ -365,6 +365,19 @@ impl Client {
         call!(self, py, open_basis(request), reply => PyBytes::new(py, &reply.salt))
     }
 
+    /// The salt under the commitment to our output of a job, and behind it the digest that is committed to.
+    #[pyo3(signature = (*, id, to, purpose))]
+    fn open_output<'py>(
+        &self,
+        py: Python<'py>,
+        id: String,
+        to: String,
+        purpose: String,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let request = control::OpenOutputRequest { job: id, to, purpose };
+        call!(self, py, open_output(request), reply => PyBytes::new(py, &[&reply.salt[..], &reply.digest[..]].concat()))
+    }
+
     fn list_events(&self, py: Python<'_>, since: u64, job: String) -> PyResult<String> {
         call!(self, py, list_events(control::ListEventsRequest { since, job }), reply => text(&reply.events))
     }

@@ -57,6 +57,12 @@ class Job:
         """Wipes the result of a job that is over; the ledger keeps that it was."""
         return self._noted(self._client.purge_job(self.id))
 
+    def open_output(self, *, to: str, purpose: str = "dispute") -> tuple[bytes, bytes]:
+        """The salt and the SHA-256 of our output with which the commitment on record opens. That they were handed to ``to``
+        goes on record first. ``tacitly evidence verify-output`` reads a file with both in hexadecimal, a line each."""
+        opened = self._client.open_output(id=self.id, to=to, purpose=purpose)
+        return opened[:32], opened[32:]
+
     def evidence(self) -> Evidence:
         """The job's evidence: what was agreed, sent, received and what came of it, for anybody to verify."""
         return Evidence(self._client.evidence(self.id))

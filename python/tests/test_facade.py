@@ -41,6 +41,7 @@ WRAPPERS = {
     "Reconcile": tt.Party.reconcile,
     "OpenRecord": tt.Party.open_record,
     "OpenBasis": tt.Party.open_basis,
+    "OpenOutput": tt.Job.open_output,
 }
 
 # A call that Python does not wrap stands here with its reason.

@@ -1,7 +1,6 @@
 //! `tacitly dataset`: files that jobs may use, and who may use them.
 
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
@@ -10,9 +9,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::connect::{Daemon, Way};
+use super::opening::{Reader, begin_private, finish};
 use super::output::{table, unfolded};
-use super::whole_file::WholeFile;
-use super::{Failure, Output, connect, destination};
+use super::{Failure, Output, connect};
 use crate::policy::Rule;
 use crate::rpc::control;
 
@@ -120,17 +119,6 @@ pub(crate) struct OpenBasis {
     fingerprint: String,
     #[command(flatten)]
     reader: Reader,
-}
-
-/// To whom something is opened.
-#[derive(Args)]
-struct Reader {
-    /// The party that it is opened to, such as an arbiter: 1 to 32 of a-z, 0-9 and '-'. It goes on record.
-    #[arg(long, value_name = "WHOM")]
-    to: String,
-    /// Why: a code of 1 to 32 of a-z, 0-9, '-', '_' and '.'. It goes on record.
-    #[arg(long, value_name = "CODE", default_value = "dispute")]
-    purpose: String,
 }
 
 /// Give a peer a rule for a dataset, or change the one it has: what is not named stays as it was. A first rule allows
@@ -343,28 +331,6 @@ impl OpenBasis {
 fn whole_path(path: Option<PathBuf>) -> Result<String, Failure> {
     let path = path.map(std::path::absolute).transpose()?.unwrap_or_default();
     path.into_os_string().into_string().map_err(|_| Failure::plain("the path is not UTF-8; rename the file"))
-}
-
-/// Begins a new file that only its owner can read, before anything is opened for it.
-fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
-    if path.as_os_str() == "-" {
-        return Err(Failure::hinted("what is opened goes into a file that only you can read", "name a new file"));
-    }
-    WholeFile::begin_new(path).map_err(|error| unwritable(path, &error))
-}
-
-fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    file.add(bytes).and_then(|()| file.finish()).map_err(|error| {
-        let text =
-            format!("cannot write {}: {error}. That it was opened is on record, and nothing was kept", path.display());
-        Failure::hinted(text, "make room and open it again, which is one more entry")
-    })
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let failure = destination::unwritable(&path.display().to_string(), error);
-    // What was opened to one arbiter never takes the place of anything.
-    if error.kind() == ErrorKind::AlreadyExists { failure.mended("name a new file") } else { failure }
 }
 
 fn parse_key(text: &str) -> Result<control::KeyColumn, Failure> {

@@ -46,6 +46,7 @@ enum EvidenceCommand {
     Html(Page),
     VerifyOpening(VerifyOpening),
     VerifyBasis(VerifyBasis),
+    VerifyOutput(VerifyOutput),
 }
 
 /// Check a certificate offline and say how far it reaches: signed, included, witnessed, anchored. Exits with 1 and the
@@ -119,6 +120,19 @@ pub(crate) struct VerifyBasis {
     trust: TrustedKeys,
 }
 
+/// Check that an opened output is the one that a party has on record for the job of a certificate. Exits with 1 and the
+/// reason if it is not.
+#[derive(Args)]
+pub(crate) struct VerifyOutput {
+    /// The opening, as `tacitly job open` writes it.
+    opening: PathBuf,
+    /// The job's certificate.
+    #[arg(long)]
+    certificate: PathBuf,
+    #[command(flatten)]
+    trust: TrustedKeys,
+}
+
 /// Whom to trust.
 #[derive(Args)]
 pub(crate) struct TrustedKeys {
@@ -145,6 +159,7 @@ impl Evidence {
             Some(EvidenceCommand::Html(command)) => command.run(output).await,
             Some(EvidenceCommand::VerifyOpening(command)) => command.run(output),
             Some(EvidenceCommand::VerifyBasis(command)) => command.run(output),
+            Some(EvidenceCommand::VerifyOutput(command)) => command.run(output),
             None => {
                 let job = self.job.unwrap_or_default();
                 let out = self.out.unwrap_or_else(|| PathBuf::from(format!("{job}.evidence")));
@@ -284,6 +299,37 @@ impl VerifyBasis {
                     self.document.display(),
                     stated.owner,
                     stated.fingerprint,
+                    stated.leaf,
+                    whose_keys(stated.trust)
+                )
+            },
+        )?;
+        Ok(())
+    }
+}
+
+impl VerifyOutput {
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let policy = self.trust.policy()?;
+        let opening = zeroize::Zeroizing::new(read(&self.opening)?);
+        let checked = evidence::check_output(&opening, &read(&self.certificate)?, policy.as_ref());
+        let stated = checked.map_err(|refused| refuse(&self.opening, &refused, output))?;
+        output.say(
+            || {
+                serde_json::json!({
+                    "holds": true,
+                    "result": stated.leaf.to_string(),
+                    "owner": stated.owner,
+                    "sha256": stated.sha256,
+                    "trust": evidence::trust(stated.trust),
+                })
+            },
+            || {
+                format!(
+                    "{} holds: the output that {} received has SHA-256 {}, on record as {}\n{}",
+                    self.opening.display(),
+                    stated.owner,
+                    stated.sha256,
                     stated.leaf,
                     whose_keys(stated.trust)
                 )

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-use super::connect::Way;
+use super::connect::{Daemon, Way};
 use super::destination::Destination;
 use super::job_words::{details, json, listing};
+use super::opening::{Reader, begin_private, finish};
 use super::output::{table, unfolded};
 use super::psi::{Request, write_result};
 use super::watch::watch;
 use super::{Failure, Output, connect};
 use crate::rpc::{control, job_states};
 
-/// Jobs: submit, list, show, watch, explain, result, cancel, resume, purge.
+/// Jobs: submit, list, show, watch, explain, result, open, cancel, resume, purge.
 #[derive(Subcommand)]
 pub(crate) enum Job {
     /// Propose a job and come back at once: `tacitly psi` without the waiting.
@@ -46,6 +49,7 @@ pub(crate) enum Job {
         #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]
         columns: Vec<String>,
     },
+    Open(Open),
     /// End a job on both sides.
     Cancel(Which),
     /// Go on with a suspended job.
@@ -54,11 +58,52 @@ pub(crate) enum Job {
     Purge(Which),
 }
 
+/// Open the commitment to our output of a job to an arbiter: writes its salt and the digest of the output to a private
+/// file. That they were opened, to whom and why goes on record first.
+#[derive(Args)]
+pub(crate) struct Open {
+    /// The job's number.
+    job: String,
+    /// The new file, which only you can read.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    reader: Reader,
+}
+
 /// One job.
 #[derive(Args)]
 pub(crate) struct Which {
     /// The job's number.
     job: String,
+}
+
+impl Open {
+    async fn run(self, daemon: &mut Daemon, output: Output) -> Result<(), Failure> {
+        let shown = self.out.display();
+        let out = begin_private(&self.out)?;
+        let Reader { to, purpose } = self.reader;
+        let asked = control::OpenOutputRequest { job: self.job.clone(), to: to.clone(), purpose };
+        let reply = daemon.open_output(asked).await?.into_inner();
+        let digest = HEXLOWER.encode(&reply.digest);
+        let lines = Zeroizing::new(format!("{}\n{digest}\n", HEXLOWER.encode(&reply.salt)));
+        finish(out, &self.out, lines.as_bytes())?;
+        output.note(|| "whoever has this salt can test guesses of the output: give it to the arbiter only".into());
+        output.say(
+            || {
+                serde_json::json!({
+                    "job": self.job, "output": reply.output, "sha256": digest, "file": self.out, "to": to,
+                    "entry": reply.entry,
+                })
+            },
+            || {
+                format!(
+                    "{shown}: the salt and the digest of our output of {}, {}\n  on record: opened to {to}, {}\n  check: tacitly evidence verify-output {shown} --certificate FILE",
+                    self.job, reply.output, reply.entry
+                )
+            },
+        )
+    }
 }
 
 /// Approve a job that waits for a person.
@@ -124,6 +169,7 @@ impl Job {
                 let job = daemon.get_job(control::JobRequest { job }).await?.into_inner();
                 return output.say(|| json(&job), || details(&job));
             }
+            Self::Open(open) => return open.run(&mut daemon, output).await,
             Self::Purge(Which { job }) => {
                 let job = daemon.purge_job(control::JobRequest { job }).await?.into_inner();
                 let words = "its result and secrets are wiped here, the ledger keeps that it was";

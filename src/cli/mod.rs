@@ -17,6 +17,7 @@ mod init;
 mod job;
 mod job_words;
 mod log;
+mod opening;
 mod output;
 mod peer;
 mod psi;

@@ -10,8 +10,8 @@ use tacitly_attestation::policy::Policy;
 #[error("{reason}: {detail}")]
 pub struct Refused {
     /// The stable reason, for programs: a code of [`certificate::RefusalCode`], or one of an opening
-    /// (`opening-malformed`, `opening-no-dataset`, `opening-mismatch`, `opening-rows`) or of a basis (`basis-salt`,
-    /// `basis-none`, `basis-mismatch`).
+    /// (`opening-malformed`, `opening-no-dataset`, `opening-mismatch`, `opening-rows`), of a basis (`basis-salt`,
+    /// `basis-none`, `basis-mismatch`) or of an output (`output-malformed`, `output-none`, `output-mismatch`).
     pub reason: &'static str,
     /// What was seen, for people; no value of any field or record.
     pub detail: String,

@@ -8,6 +8,7 @@
 //! | `check.rs` | a certificate, and why evidence does not hold |
 //! | `basis.rs` | a document against the lawful basis that a dataset states |
 //! | `opening.rs` | one record against the fingerprint in a certificate |
+//! | `output.rs` | an opened output against the commitment in a certificate |
 //! | `page.rs`, `answers.rs`, `html.rs` | the page: its frame, the six questions, escaped HTML |
 //! | `words.rs` | kinds, fields and values in Chinese and English |
 //! | `summary.rs` | a verdict for programs |
@@ -17,6 +18,7 @@ mod basis;
 mod check;
 mod html;
 mod opening;
+mod output;
 mod page;
 mod summary;
 mod words;
@@ -26,5 +28,6 @@ pub use tacitly_attestation::policy::Policy;
 pub use basis::{StatedBasis, check_basis};
 pub use check::{Refused, check};
 pub use opening::{OpenedRow, check_opening};
+pub use output::{StatedOutput, check_output};
 pub use page::page;
 pub use summary::{About, about, job_number, summary, trust};

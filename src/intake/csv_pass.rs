@@ -6,8 +6,8 @@ use super::kind::Kind;
 use super::profile::Profile;
 use super::records::{Broken, Records};
 use super::row::{Column, Lines, MAX_ROWS, Row, Schema, Visitor, positional};
-use super::source::{Delimiter, Encoding, OpenFile};
-use super::{Budget, FileDigest, IntakeError, Place, Problem};
+use super::source::OpenFile;
+use super::{Budget, Delimiter, Encoding, FileDigest, IntakeError, Place, Problem};
 
 pub(super) struct CsvPass {
     pub(super) schema: Schema,

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::Problem;
 use super::kind::{Kind, NoText};
 use super::row::Column;
-use super::source::Delimiter;
+use super::{Delimiter, Problem};
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 1 << 18;

@@ -22,6 +22,11 @@ impl Arena {
         self.ends.len()
     }
 
+    /// Bytes of all strings together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn get(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.end(index - 1) };
         &self.bytes[start..self.end(index)]

@@ -229,20 +229,67 @@ pub enum Problem {
         /// Rows read so far.
         rows: u64,
     },
-    /// Keys that do not fit into memory could not be laid aside on disk, or not be read back.
-    #[error("keys could not be laid aside here ({0}); check free space and permissions of the party's folder")]
+    /// What does not fit into memory could not be laid aside on disk, or not be read back.
+    #[error("rows could not be laid aside here ({0}); check free space and permissions of the party's folder")]
     Spilling(io::ErrorKind),
-    /// Keys that were laid aside are not what they were.
-    #[error("keys that were laid aside here came back changed; check the disk, then start again")]
+    /// What was laid aside is not what it was.
+    #[error("rows that were laid aside here came back changed; check the disk, then start again")]
     SpillDamaged,
+    /// Columns that cannot be asked for in this way.
+    #[error("{0}")]
+    BadColumns(&'static str),
+    /// A column whose type cannot be read as asked.
+    #[error("a column of type {found} cannot be read as {wanted}; choose another kind or another column")]
+    NotOfKind {
+        /// The type of the column.
+        found: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// A cell that holds nothing in a column that has to be complete.
+    #[error("the cell is missing; fill it, or allow missing cells in this column")]
+    MissingCell,
+    /// A cell that is no number.
+    #[error(
+        "the cell is no number: digits with at most one point, a sign before them and an exponent behind them, and no \
+         separator of thousands; mend it, or name its text among the words for missing cells"
+    )]
+    NotANumber,
+    /// A number beyond the range of its kind.
+    #[error("the number is too large for its kind; mend the cell, or choose another kind or fewer places")]
+    NumberTooLarge,
+    /// An amount with more decimal places than were agreed.
+    #[error("the number has more than {places} decimal places; mend the cell, or allow more places")]
+    TooManyPlaces {
+        /// Places allowed.
+        places: u8,
+    },
+    /// More categories than any column has that is used as one.
+    #[error("more than {limit} different categories; check that the column holds categories, not names or amounts")]
+    TooManyCategories {
+        /// Categories that a column may have.
+        limit: usize,
+    },
+    /// A cell too long to be the name of a category.
+    #[error("the category has more than {limit} bytes; check that the column holds categories, or shorten them")]
+    CategoryTooLong {
+        /// Bytes that a category may have.
+        limit: usize,
+    },
+    /// The columns do not fit into the memory allowed.
+    #[error("the columns need more than {budget} bytes of memory; allow more, or ask for fewer rows or columns")]
+    ColumnsOverBudget {
+        /// Bytes allowed.
+        budget: usize,
+    },
     /// Our caller stopped the reading.
     #[error("stopped on request; start again to read the file")]
     Stopped,
     /// Rows selected twice or out of order.
-    #[error("the rows to write are not in ascending order; select them from the keys of this file")]
+    #[error("the rows chosen are not in ascending order; select them from the keys of this file")]
     UnsortedSelection,
     /// A selected row that the file does not have.
-    #[error("row {row} is to be written but the file has {rows}; select rows from the keys of this file")]
+    #[error("row {row} is chosen but the file has {rows}; select rows from the keys of this file")]
     NoSuchRow {
         /// The row asked for, counted from 1.
         row: u64,
@@ -289,6 +336,15 @@ impl Problem {
             Self::OverBudget { .. } => "memory-over-budget",
             Self::Spilling(_) => "spill-writing",
             Self::SpillDamaged => "spill-damaged",
+            Self::BadColumns(_) => "columns-bad",
+            Self::NotOfKind { .. } => "column-not-of-kind",
+            Self::MissingCell => "cell-missing",
+            Self::NotANumber => "cell-not-a-number",
+            Self::NumberTooLarge => "cell-number-too-large",
+            Self::TooManyPlaces { .. } => "cell-too-many-places",
+            Self::TooManyCategories { .. } => "categories-too-many",
+            Self::CategoryTooLong { .. } => "category-too-long",
+            Self::ColumnsOverBudget { .. } => "columns-over-budget",
             Self::Stopped => "stopped",
             Self::UnsortedSelection => "selection-unsorted",
             Self::NoSuchRow { .. } => "selection-row-missing",

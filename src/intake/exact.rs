@@ -9,9 +9,9 @@
 
 use data_encoding::HEXLOWER;
 
+use super::inspect::visit_all;
 use super::kind::Kind;
 use super::row::{Row, Visitor};
-use super::source::visit_all;
 use super::{Budget, FileDigest, Inspection, IntakeError, KeySpec, Source};
 
 /// Reads a whole file once, as [`inspect`](super::inspect) does, and shows every row to `each` in the order of the file.
@@ -27,32 +27,40 @@ pub fn visit_rows(
     budget: &Budget<'_>,
     each: impl FnMut(&[u8]),
 ) -> Result<Inspection, IntakeError> {
-    struct Exact<F> {
-        each: F,
-        rows: u64,
-        line: Vec<u8>,
-        text: Vec<u8>,
-    }
-    impl<F: FnMut(&[u8])> Visitor for Exact<F> {
-        fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-            self.rows += 1;
-            self.line.clear();
-            self.line.push(b'[');
-            for at in 0..row.wanted.len() {
-                if at > 0 {
-                    self.line.push(b',');
-                }
-                push_cell(row.cell(at), &row.column(at).kind, &mut self.text, &mut self.line);
-            }
-            self.line.push(b']');
-            (self.each)(&self.line);
-            Ok(())
-        }
-    }
-
-    let mut exact = Exact { each, rows: 0, line: Vec::new(), text: Vec::new() };
+    let mut exact = Exact::new(each);
     let (columns, digest) = visit_all(source, key, expected, budget, &mut exact)?;
     Ok(Inspection { columns, rows: exact.rows, digest })
+}
+
+/// Writes rows as lines.
+pub(super) struct Exact<F> {
+    each: F,
+    pub(super) rows: u64,
+    line: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl<F: FnMut(&[u8])> Exact<F> {
+    pub(super) fn new(each: F) -> Self {
+        Self { each, rows: 0, line: Vec::new(), text: Vec::new() }
+    }
+}
+
+impl<F: FnMut(&[u8])> Visitor for Exact<F> {
+    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
+        self.rows += 1;
+        self.line.clear();
+        self.line.push(b'[');
+        for at in 0..row.wanted.len() {
+            if at > 0 {
+                self.line.push(b',');
+            }
+            push_cell(row.cell(at), &row.column(at).kind, &mut self.text, &mut self.line);
+        }
+        self.line.push(b']');
+        (self.each)(&self.line);
+        Ok(())
+    }
 }
 
 fn push_cell(cell: Option<&[u8]>, kind: &Kind, scratch: &mut Vec<u8>, line: &mut Vec<u8>) {

@@ -6,10 +6,10 @@ use std::ops::Range;
 use super::canonical::{Duplicates, Invalid, KeyColumn, KeySpec, push_cell};
 use super::distinct::{Arena, Distinct, Member, OverBudget};
 use super::kind::{Kind, NoText};
-use super::output::Selection;
 use super::pass::Pass;
 use super::report::{Report, Tally};
 use super::row::{Row, Schema, Visitor};
+use super::selection::Selection;
 use super::{Budget, FileDigest, IntakeError, Place, Problem, Rule, Source};
 
 /// The distinct canonical ids of a file, in the order in which they first occur, and the rows they came from.
@@ -197,8 +197,7 @@ pub(super) fn pass(
     let mut pass = Pass::open(source, expected, budget)?;
     let wanted = key_columns(pass.schema(), spec).map_err(|error| pass.unless_changed(error))?;
     pass.know_names();
-    let tally = Tally::new(spec.columns.len());
-    let mut rows = KeyRows { spec, tally, id: Vec::new(), number: Vec::new(), keys };
+    let mut rows = KeyRows::new(spec, (0..wanted.len()).collect(), keys);
     let digest = pass.visit(&wanted, &mut rows)?;
     Ok((rows.tally, digest))
 }
@@ -258,13 +257,21 @@ pub(super) trait KeyVisitor {
 }
 
 /// Makes canonical ids of rows.
-struct KeyRows<'a, K> {
+pub(super) struct KeyRows<'a, K> {
     spec: &'a KeySpec,
-    tally: Tally,
+    /// Where each column of the key stands among the wanted ones.
+    places: Vec<usize>,
+    pub(super) tally: Tally,
     id: Vec<u8>,
     /// A whole number of a Parquet file as text.
     number: Vec<u8>,
     keys: &'a mut K,
+}
+
+impl<'a, K: KeyVisitor> KeyRows<'a, K> {
+    pub(super) fn new(spec: &'a KeySpec, places: Vec<usize>, keys: &'a mut K) -> Self {
+        Self { spec, places, tally: Tally::new(spec.columns.len()), id: Vec::new(), number: Vec::new(), keys }
+    }
 }
 
 impl<K: KeyVisitor> Visitor for KeyRows<'_, K> {
@@ -275,8 +282,8 @@ impl<K: KeyVisitor> Visitor for KeyRows<'_, K> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
         self.tally.rows += 1;
         self.id.clear();
-        for (at, of) in self.spec.columns.iter().enumerate() {
-            let cell = match (row.cell(at), &row.column(at).kind) {
+        for (at, (of, &place)) in self.spec.columns.iter().zip(&self.places).enumerate() {
+            let cell = match (row.cell(place), &row.column(place).kind) {
                 (None, _) => Ok(&[][..]),
                 (Some(cell), Kind::Text | Kind::Bytes) => Ok(cell),
                 (Some(cell), kind) => kind.text(cell, &mut self.number),
@@ -287,7 +294,7 @@ impl<K: KeyVisitor> Visitor for KeyRows<'_, K> {
             };
             if let Err(rule) = pushed {
                 if self.spec.invalid == Invalid::Error {
-                    return Err(row.cell_error(at, Problem::Invalid { profile: of.profile, rule }));
+                    return Err(row.cell_error(place, Problem::Invalid { profile: of.profile, rule }));
                 }
                 self.tally.refuse(at, rule);
                 return Ok(());
@@ -323,10 +330,12 @@ impl KeyVisitor for Gather<'_> {
         match kept {
             Ok(None) => Ok(()),
             Ok(Some(first)) => Err(row.error(Problem::Duplicate { first: Place::Row(u64::from(first) + 1) })),
-            Err(OverBudget) => {
-                let rows = u64::from(row.number) + 1;
-                Err(row.schema.error(Problem::OverBudget { budget: self.budget.memory(), rows }))
-            }
+            Err(OverBudget) => Err(over_budget(row, self.budget)),
         }
     }
+}
+
+/// The keys up to this row do not fit into memory.
+pub(super) fn over_budget(row: &Row<'_>, budget: &Budget<'_>) -> IntakeError {
+    row.schema.error(Problem::OverBudget { budget: budget.memory(), rows: u64::from(row.number) + 1 })
 }

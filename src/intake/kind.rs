@@ -103,6 +103,25 @@ impl Kind {
         matches!(self, Self::Text | Self::Bytes | Self::Integer { .. })
     }
 
+    /// Whether such a column can be read as numbers: if it holds numbers, or text that may be some.
+    pub(super) fn can_be_number(&self) -> bool {
+        let is_number =
+            matches!(self, Self::Boolean | Self::Integer { .. } | Self::Decimal { .. } | Self::Float | Self::Double);
+        is_number || matches!(self, Self::Text | Self::Bytes)
+    }
+
+    /// The double next to a number that is stored as one in binary; none of other kinds.
+    pub(super) fn float(&self, cell: &[u8]) -> Result<Option<f64>, NoText> {
+        Ok(match self {
+            Self::Boolean => Some(if cell == [1] { 1.0 } else { 0.0 }),
+            Self::Integer { signed: true, .. } => Some(signed(cell)? as f64),
+            Self::Integer { signed: false, bits } => Some(unsigned(cell, *bits)? as f64),
+            Self::Float => Some(f32::from_le_bytes(array(cell)?).into()),
+            Self::Double => Some(f64::from_le_bytes(array(cell)?)),
+            _ => None,
+        })
+    }
+
     /// Whether such a column can be written as text.
     pub(super) fn has_text(&self) -> bool {
         !matches!(self, Self::Other(_) | Self::Nested)
@@ -121,11 +140,7 @@ impl Kind {
             Self::Text | Self::Bytes | Self::Other(_) | Self::Nested => return Err(NoText),
             Self::Boolean => write!(scratch, "{}", cell == [1]),
             Self::Integer { signed: true, .. } => write!(scratch, "{}", signed(cell)?),
-            Self::Integer { signed: false, bits } => {
-                // Smaller types are stored in 32 bits.
-                let mask = if *bits == 64 { u64::MAX } else { u64::from(u32::MAX) };
-                write!(scratch, "{}", signed(cell)? as u64 & mask)
-            }
+            Self::Integer { signed: false, bits } => write!(scratch, "{}", unsigned(cell, *bits)?),
             Self::Decimal { scale, binary } => {
                 let unscaled = if *binary { big_endian(cell)? } else { i128::from(signed(cell)?) };
                 decimal(unscaled, *scale, scratch)
@@ -156,6 +171,12 @@ fn signed(cell: &[u8]) -> Result<i64, NoText> {
         return Ok(i32::from_le_bytes(array(cell)?).into());
     }
     Ok(i64::from_le_bytes(array(cell)?))
+}
+
+fn unsigned(cell: &[u8], bits: u8) -> Result<u64, NoText> {
+    // Smaller types are stored in 32 bits.
+    let mask = if bits == 64 { u64::MAX } else { u64::from(u32::MAX) };
+    Ok(signed(cell)? as u64 & mask)
 }
 
 /// Two's complement, big-endian, at most 16 bytes: 38 decimal places, the most that databases offer.

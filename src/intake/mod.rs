@@ -5,8 +5,10 @@
 //! | what is in this file? | [`inspect`] |
 //! | every row, word for word | [`visit_rows`] |
 //! | which rows would take part? | [`dry_run`] |
+//! | all that a registration takes, in one reading | [`survey`] |
 //! | the distinct keys of a set | [`read_keys`], or [`partition_keys`] for sets larger than memory |
 //! | why did nothing match? | [`hint`] |
+//! | columns of chosen rows as numbers and categories | [`read_columns`], or [`spool_columns`] for more than memory holds |
 //! | the rows of the result | [`write_rows`] |
 //!
 //! A [`Source`] is a CSV or Parquet file whose encoding is declared, never guessed, or a [`Frame`] in memory. A [`KeySpec`] says which columns
@@ -16,13 +18,20 @@
 mod blocks;
 mod budget;
 mod canonical;
+mod column_spec;
+mod columns;
+mod contents;
 mod csv_pass;
 mod csv_sink;
+mod decimal;
 mod distinct;
+mod encoding;
 mod error;
 mod exact;
 mod frame;
+mod gathering;
 mod hint;
+mod inspect;
 mod keys;
 mod kind;
 mod muffled;
@@ -39,22 +48,38 @@ mod records;
 mod report;
 mod row;
 mod row_set;
+mod selection;
+mod sink;
 mod source;
 mod spill;
+mod spool;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod typed;
+mod typing;
 
 pub use budget::{Budget, Watch};
 pub use canonical::{Duplicates, Invalid, KeyColumn, KeySpec, Refused};
+pub use column_spec::{ColumnKind, ColumnSpec, MAX_CATEGORIES, MAX_CATEGORY, MAX_MISSING_WORDS, MAX_PLACES, Missing};
+pub use columns::{Column, Columns, Values};
+pub use contents::{ColumnInfo, FileDigest, Inspection};
+pub use encoding::{BadDelimiter, Delimiter, Encoding};
 pub use error::{IntakeError, Place, Problem};
 pub use exact::visit_rows;
 pub use frame::{Frame, FrameBuilder, MalformedFrame};
 pub use hint::{CharacterClasses, ColumnHint, Hint, Sketch, hint};
+pub use inspect::inspect;
 pub use keys::{Keys, dry_run, read_keys, visit_keys};
-pub use output::{Output, OutputFormat, Selection, write_pieces, write_rows};
+pub use output::{Output, write_pieces, write_rows};
 pub use partition::{Cut, Partitioned, partition_keys};
 pub use profile::{Profile, Rule, UnknownProfile};
 pub use records::{MAX_COLUMNS, MAX_RECORD};
 pub use report::{InvalidRows, Report};
 pub use row_set::RowSet;
-pub use source::{BadDelimiter, ColumnInfo, Delimiter, Encoding, FileDigest, Format, Inspection, Source, inspect};
+pub use selection::Selection;
+pub use sink::OutputFormat;
+pub use source::{Format, Source};
+pub use spool::{Layout, Spool, spool_columns, spool_pieces};
+pub use survey::{Survey, survey};
+pub use typed::{TypedColumns, read_columns};

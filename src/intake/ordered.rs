@@ -6,9 +6,10 @@
 
 use std::io::Write;
 
-use super::output::{Sink, no_such_row};
 use super::pass::Pass;
 use super::row::{Row, Visitor};
+use super::selection::{Place, no_such_row, places, take_places};
+use super::sink::Sink;
 use super::{Budget, FileDigest, IntakeError, Problem, Source, error};
 
 /// A file that is read as often as it takes.
@@ -30,8 +31,7 @@ pub(super) fn write_ordered<'a, W: Write + Send>(
 ) -> Result<(), IntakeError> {
     let Reading { source, expected, wanted, names, budget } = file;
     let fail = |problem| IntakeError::of(&source.path, problem);
-    let mut places: Vec<Place> = order.iter().zip(0..).map(|(&row, position)| Place { row, position }).collect();
-    places.sort_unstable_by_key(|place| (place.row, place.position));
+    let places = places(order);
     let mut from = 0;
     loop {
         let pass = match opened.take() {
@@ -48,7 +48,7 @@ pub(super) fn write_ordered<'a, W: Write + Send>(
         };
         pass.visit(wanted, &mut held)?;
         if let Some(place) = held.places.first() {
-            return Err(no_such_row(source, place.row, held.read));
+            return Err(no_such_row(&source.path, place.row, held.read));
         }
         held.rows.sort_unstable_by_key(|row| row.position);
         for row in &held.rows {
@@ -74,12 +74,6 @@ pub(super) fn write_ordered<'a, W: Write + Send>(
     }
 }
 
-/// Where a row of the file goes in the order.
-struct Place {
-    row: u32,
-    position: u32,
-}
-
 /// A row that waits for its turn.
 struct HeldRow {
     position: u32,
@@ -101,10 +95,7 @@ struct Held<'a> {
 impl Visitor for Held<'_> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
         self.read += 1;
-        while let Some((place, rest)) = self.places.split_first()
-            && place.row == row.number
-        {
-            self.places = rest;
+        for place in take_places(&mut self.places, row.number) {
             if self.window.contains(&place.position) {
                 self.rows.push(HeldRow { position: place.position, start: self.cells.len() });
                 for at in 0..row.wanted.len() {

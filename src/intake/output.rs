@@ -4,24 +4,12 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv_sink::CsvSink;
 use super::ordered::{Reading, write_ordered};
-use super::parquet_sink::ParquetSink;
 use super::pass::Pass;
 use super::row::{Row, Schema, Visitor};
-use super::source::Delimiter;
-use super::{Budget, FileDigest, IntakeError, Problem, RowSet, Source};
-
-/// Which rows of a file to write. Rows count from 0, without the header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// These rows, ascending and none twice, in the order of the file.
-    InputOrder(Vec<u32>),
-    /// These rows, in the order of the file.
-    Marked(RowSet),
-    /// These rows in this order, which all parties of an alignment share.
-    Ordered(Vec<u32>),
-}
+use super::selection::{InOrder, Selection};
+use super::sink::{OutputFormat, Sink};
+use super::{Budget, FileDigest, IntakeError, Problem, Source};
 
 /// What to write of each row, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,27 +20,6 @@ pub struct Output {
     pub columns: Vec<String>,
     /// The format.
     pub format: OutputFormat,
-}
-
-/// How a result is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OutputFormat {
-    /// CSV in UTF-8 with LF, cells quoted where they must be. A Parquet null is an empty cell.
-    Csv {
-        /// What stands between two cells.
-        #[serde(default)]
-        delimiter: Delimiter,
-        /// Whether the first line holds the names of the columns.
-        #[serde(default = "yes")]
-        header: bool,
-    },
-    /// Parquet with snappy. Columns of a CSV file are text; columns of a Parquet file keep their types.
-    Parquet,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Writes the selected rows of a file to `writer` and says how many.
@@ -77,37 +44,22 @@ pub fn write_rows<W: Write + Send>(
 ) -> Result<u64, IntakeError> {
     let pass = Pass::open(source, expected, budget)?;
     let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
-    let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
-    let rows = match selection {
-        Selection::InputOrder(rows) => {
-            if !rows.is_sorted_by(|a, b| a < b) {
-                return Err(pass.schema().error(Problem::UnsortedSelection));
-            }
-            let mut selected = Selected { rows, sink: &mut sink, read: 0 };
-            pass.visit(&wanted, &mut selected)?;
-            let (left, read) = (selected.rows, selected.read);
-            if let Some(&row) = left.first() {
-                return Err(no_such_row(source, row, read));
-            }
-            rows.len() as u64
-        }
-        Selection::Marked(rows) => {
-            let mut marked = Marked { rows, sink: &mut sink, read: 0, written: 0 };
-            pass.visit(&wanted, &mut marked)?;
-            let (read, written) = (marked.read, marked.written);
-            if written < rows.len()
-                && let Some(row) = rows.next(read)
-            {
-                return Err(no_such_row(source, row, read));
-            }
-            written
-        }
+    let mut sink = Sink::new(pass.schema(), &wanted, &output.format, writer)?;
+    let in_order = match selection {
+        Selection::All => InOrder::all(),
+        Selection::InputOrder(rows) => InOrder::ascending(rows).map_err(|problem| pass.schema().error(problem))?,
+        Selection::Marked(rows) => InOrder::marked(rows),
         Selection::Ordered(rows) => {
             let file = Reading { source, expected, wanted: &wanted, names: names(pass.schema(), &wanted), budget };
             write_ordered(&file, &mut Some(pass), rows, &mut sink)?;
-            rows.len() as u64
+            sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
+            return Ok(rows.len() as u64);
         }
     };
+    let mut chosen = Chosen { rows: in_order, sink: &mut sink };
+    pass.visit(&wanted, &mut chosen)?;
+    chosen.rows.finish(&source.path)?;
+    let rows = chosen.rows.taken;
     sink.finish().map_err(|problem| IntakeError::of(&source.path, problem))?;
     Ok(rows)
 }
@@ -127,7 +79,7 @@ pub fn write_pieces<W: Write + Send, E: From<IntakeError>>(
 ) -> Result<u64, E> {
     let pass = Pass::open(source, expected, budget)?;
     let wanted = output_columns(pass.schema(), output).map_err(|error| pass.unless_changed(error))?;
-    let mut sink = Sink::new(pass.schema(), &wanted, output, writer)?;
+    let mut sink = Sink::new(pass.schema(), &wanted, &output.format, writer)?;
     let file = Reading { source, expected, wanted: &wanted, names: names(pass.schema(), &wanted), budget };
     let mut first = Some(pass);
     let mut written = 0;
@@ -146,10 +98,6 @@ pub fn write_pieces<W: Write + Send, E: From<IntakeError>>(
 
 fn names(schema: &Schema, wanted: &[usize]) -> Vec<String> {
     wanted.iter().map(|&at| schema.label(at)).collect()
-}
-
-pub(super) fn no_such_row(source: &Source, row: u32, rows: u64) -> IntakeError {
-    IntakeError::of(&source.path, Problem::NoSuchRow { row: u64::from(row) + 1, rows })
 }
 
 fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, IntakeError> {
@@ -174,96 +122,14 @@ fn output_columns(schema: &Schema, output: &Output) -> Result<Vec<usize>, Intake
     Ok(wanted)
 }
 
-/// Where rows go, in either format. Cells of a row come in the order of the columns, then the row ends.
-pub(super) enum Sink<W: Write + Send> {
-    Csv(Box<CsvSink<W>>),
-    Parquet(Box<ParquetSink<W>>),
-}
-
-impl<W: Write + Send> Sink<W> {
-    fn new(schema: &Schema, wanted: &[usize], output: &Output, writer: W) -> Result<Self, IntakeError> {
-        let columns = wanted.iter().map(|&at| &schema.columns[at]);
-        match output.format {
-            OutputFormat::Csv { delimiter, header } => {
-                CsvSink::new(columns, delimiter, header, writer).map(|sink| Self::Csv(Box::new(sink)))
-            }
-            OutputFormat::Parquet => ParquetSink::new(columns, writer).map(|sink| Self::Parquet(Box::new(sink))),
-        }
-        .map_err(|problem| schema.error(problem))
-    }
-
-    /// The next cell of the row; `None` is a null.
-    pub(super) fn cell(&mut self, cell: Option<&[u8]>) -> Result<(), Problem> {
-        match self {
-            Self::Csv(sink) => sink.cell(cell),
-            Self::Parquet(sink) => {
-                sink.cell(cell);
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn end_row(&mut self) -> Result<(), Problem> {
-        match self {
-            Self::Csv(sink) => sink.end_row(),
-            Self::Parquet(sink) => sink.end_row(),
-        }
-    }
-
-    /// A row as it comes from the file.
-    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-        for at in 0..row.wanted.len() {
-            self.cell(row.cell(at)).map_err(|problem| match problem {
-                // The disk that takes the result is not at a place of the source.
-                Problem::Writing(_) => row.schema.error(problem),
-                _ => row.cell_error(at, problem),
-            })?;
-        }
-        self.end_row().map_err(|problem| row.schema.error(problem))
-    }
-
-    fn finish(self) -> Result<(), Problem> {
-        match self {
-            Self::Csv(sink) => sink.finish(),
-            Self::Parquet(sink) => sink.finish(),
-        }
-    }
-}
-
-/// Passes the marked rows on as they come.
-struct Marked<'a, W: Write + Send> {
-    rows: &'a RowSet,
+/// Passes the chosen rows on as they come.
+struct Chosen<'a, W: Write + Send> {
+    rows: InOrder<'a>,
     sink: &'a mut Sink<W>,
-    read: u64,
-    written: u64,
 }
 
-impl<W: Write + Send> Visitor for Marked<'_, W> {
+impl<W: Write + Send> Visitor for Chosen<'_, W> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-        self.read += 1;
-        if self.rows.contains(row.number) {
-            self.written += 1;
-            self.sink.row(row)?;
-        }
-        Ok(())
-    }
-}
-
-/// Passes the selected rows on as they come.
-struct Selected<'a, W: Write + Send> {
-    /// Rows still to come.
-    rows: &'a [u32],
-    sink: &'a mut Sink<W>,
-    read: u64,
-}
-
-impl<W: Write + Send> Visitor for Selected<'_, W> {
-    fn row(&mut self, row: &Row<'_>) -> Result<(), IntakeError> {
-        self.read += 1;
-        if self.rows.first() == Some(&row.number) {
-            self.rows = &self.rows[1..];
-            self.sink.row(row)?;
-        }
-        Ok(())
+        if self.rows.takes(row.number) { self.sink.row(row) } else { Ok(()) }
     }
 }

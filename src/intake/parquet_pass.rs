@@ -17,7 +17,6 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReade
 use super::kind::Kind;
 use super::muffled::muffled;
 use super::parquet_kind::kind;
-use super::pass::digest_while;
 use super::row::{Column, Leaf, Lines, MAX_ROWS, Row, Schema, Visitor};
 use super::source::{OpenFile, PositionedReader};
 use super::{Budget, Encoding, FileDigest, IntakeError, Place, Problem};
@@ -290,7 +289,7 @@ impl Digesting {
     fn start(file: OpenFile) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let digest = move || digest_while(&file, || !stopped.load(Ordering::Relaxed));
+        let digest = move || file.digest_while(|| !stopped.load(Ordering::Relaxed));
         let thread = thread::Builder::new().name("intake".into()).spawn(digest)?;
         Ok(Self { stop, thread: Some(thread) })
     }

@@ -10,17 +10,12 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::canonical::{Duplicates, Invalid, KeySpec};
+use super::gathering::Gathering;
 use super::keys::{KeyVisitor, by_lines, pass};
 use super::report::Report;
 use super::row::Row;
 use super::spill::Spill;
 use super::{Budget, FileDigest, IntakeError, Place, Problem, Source};
-
-/// Bytes that one part gathers before they are sealed and written: fewer if there are many parts and little memory.
-const CHUNK: usize = 64 << 10;
-const SMALLEST_CHUNK: usize = 4 << 10;
-/// The share of the memory allowed that all gathering parts use together.
-const GATHERING: usize = 16;
 
 /// How a set is cut.
 #[derive(Clone, Copy)]
@@ -81,41 +76,28 @@ pub fn partition_keys(
     cut: Cut<'_>,
     mut counted: impl FnMut(u64),
 ) -> Result<Partitioned, IntakeError> {
-    let parts = cut.parts.next_power_of_two();
-    let mut lay = Lay {
-        place: cut.place,
-        bits: parts.trailing_zeros(),
-        chunk: (budget.memory() / GATHERING / parts).clamp(SMALLEST_CHUNK, CHUNK),
-        gathered: (0..parts).map(|_| Zeroizing::new(Vec::new())).collect(),
-        spill: Spill::create(cut.folder, parts)?,
-    };
+    let mut lay = Lay::create(cut, budget)?;
     let (tally, digest) = pass(source, spec, expected, budget, &mut lay)?;
-    for part in 0..parts {
-        lay.spill.append(part, &mut lay.gathered[part])?;
-    }
-    let Lay { spill, bits, .. } = lay;
-    let mut laid = Partitioned { spec: spec.clone(), spill, bits, report: tally.report(spec), bytes: 0 };
-    let mut repeat: Option<(u32, u32)> = None;
-    let all: Vec<usize> = (0..parts).collect();
-    for some in all.chunks(rayon::current_num_threads().max(1)) {
-        if !budget.goes_on(some[0] as u64, parts as u64) {
-            return Err(IntakeError::of(&source.path, Problem::Stopped));
-        }
-        let some: Vec<KeyPart> = some.par_iter().map(|part| laid.part(*part)).collect::<Result<_, _>>()?;
-        for part in some {
-            laid.report.distinct += part.len() as u64;
-            laid.report.duplicates += part.repeats;
-            laid.bytes += part.first.iter().map(|entry| u64::from(entry.length)).sum::<u64>();
-            repeat = repeat.into_iter().chain(part.repeat).min();
-            part.first.iter().for_each(|entry| counted(entry.place));
-        }
-    }
+    let mut laid = lay.finish(spec, tally.report(spec))?;
+    let repeat = laid.count(&source.path, budget, &mut counted)?;
+    refuse_repeat(repeat, source, spec, &digest, budget)?;
+    Ok(laid)
+}
+
+/// Refuses the file if its policy does and a row, the first of the pair, repeats the key of another, the second.
+pub(super) fn refuse_repeat(
+    repeat: Option<(u32, u32)>,
+    source: &Source,
+    spec: &KeySpec,
+    digest: &FileDigest,
+    budget: &Budget<'_>,
+) -> Result<(), IntakeError> {
     match repeat {
         Some((row, first)) if spec.duplicates == Duplicates::Error => {
             let problem = Problem::Duplicate { first: Place::Row(u64::from(first) + 1) };
-            Err(by_lines(error_at(source, spec, &digest, budget, row, problem), source, budget))
+            Err(by_lines(error_at(source, spec, digest, budget, row, problem), source, budget))
         }
-        _ => Ok(laid),
+        _ => Ok(()),
     }
 }
 
@@ -163,6 +145,33 @@ impl Partitioned {
             }
         }
         Ok(())
+    }
+
+    /// Counts distinct keys and repetitions, telling `counted` the place of each distinct key. Returns the earliest row
+    /// that repeats a key, and the row it repeats.
+    pub(super) fn count(
+        &mut self,
+        file: &Path,
+        budget: &Budget<'_>,
+        counted: &mut impl FnMut(u64),
+    ) -> Result<Option<(u32, u32)>, IntakeError> {
+        let parts = self.spill.parts();
+        let mut repeat: Option<(u32, u32)> = None;
+        let all: Vec<usize> = (0..parts).collect();
+        for some in all.chunks(rayon::current_num_threads().max(1)) {
+            if !budget.goes_on(some[0] as u64, parts as u64) {
+                return Err(IntakeError::of(file, Problem::Stopped));
+            }
+            let some: Vec<KeyPart> = some.par_iter().map(|part| self.part(*part)).collect::<Result<_, _>>()?;
+            for part in some {
+                self.report.distinct += part.len() as u64;
+                self.report.duplicates += part.repeats;
+                self.bytes += part.first.iter().map(|entry| u64::from(entry.length)).sum::<u64>();
+                repeat = repeat.into_iter().chain(part.repeat).min();
+                part.first.iter().for_each(|entry| counted(entry.place));
+            }
+        }
+        Ok(repeat)
     }
 
     fn part_of(&self, place: u64) -> usize {
@@ -247,31 +256,39 @@ fn entries(bytes: &[u8]) -> Option<Vec<Entry>> {
 }
 
 /// Gathers keys by part and lays them aside.
-struct Lay<'a> {
+pub(super) struct Lay<'a> {
     place: &'a (dyn Fn(&[u8]) -> u64 + Sync),
     bits: u32,
-    chunk: usize,
-    gathered: Vec<Zeroizing<Vec<u8>>>,
-    spill: Spill,
+    gathering: Gathering,
+}
+
+impl<'a> Lay<'a> {
+    pub(super) fn create(cut: Cut<'a>, budget: &Budget<'_>) -> Result<Self, IntakeError> {
+        let parts = cut.parts.next_power_of_two();
+        let gathering = Gathering::create(cut.folder, parts, budget.memory())?;
+        Ok(Self { place: cut.place, bits: parts.trailing_zeros(), gathering })
+    }
+
+    /// Takes the id of a row.
+    pub(super) fn push(&mut self, row: u32, id: &[u8]) -> Result<(), IntakeError> {
+        let place = (self.place)(id);
+        let gathered = self.gathering.record(part_of(place, self.bits), 24 + id.len())?;
+        gathered.extend_from_slice(&place.to_le_bytes());
+        gathered.extend_from_slice(&row.to_le_bytes());
+        encode_varint(id.len() as u64, gathered);
+        gathered.extend_from_slice(id);
+        Ok(())
+    }
+
+    /// All keys, laid aside and not yet counted.
+    pub(super) fn finish(self, spec: &KeySpec, report: Report) -> Result<Partitioned, IntakeError> {
+        Ok(Partitioned { spec: spec.clone(), spill: self.gathering.finish()?, bits: self.bits, report, bytes: 0 })
+    }
 }
 
 impl KeyVisitor for Lay<'_> {
     fn key(&mut self, row: &Row<'_>, id: &[u8]) -> Result<(), IntakeError> {
-        let place = (self.place)(id);
-        let part = part_of(place, self.bits);
-        let gathered = &mut self.gathered[part];
-        // What grows leaves copies behind that nobody wipes, so the room is there from the beginning.
-        if gathered.capacity() == 0 {
-            gathered.reserve_exact(self.chunk + 64);
-        }
-        if gathered.len() + 24 + id.len() > self.chunk {
-            self.spill.append(part, gathered)?;
-        }
-        gathered.extend_from_slice(&place.to_le_bytes());
-        gathered.extend_from_slice(&row.number.to_le_bytes());
-        encode_varint(id.len() as u64, &mut **gathered);
-        gathered.extend_from_slice(id);
-        Ok(())
+        self.push(row.number, id)
     }
 }
 

@@ -1,9 +1,5 @@
 //! One pass over a file of any format, with the check that it is still the registered file.
 
-use std::io::Read;
-
-use sha2::{Digest, Sha256};
-
 use super::csv_pass::CsvPass;
 use super::frame::FramePass;
 use super::parquet_pass::ParquetPass;
@@ -110,39 +106,18 @@ fn unless_changed(
         error.problem,
         Problem::Stopped
             | Problem::OverBudget { .. }
+            | Problem::ColumnsOverBudget { .. }
             | Problem::Writing(_)
             | Problem::Reading(_)
             | Problem::Spilling(_)
             | Problem::SpillDamaged
     );
     match (expected, file) {
-        (Some(expected), Some(file)) if is_about_content && digest(file).is_ok_and(|digest| digest != *expected) => {
+        (Some(expected), Some(file))
+            if is_about_content && file.digest_while(|| true).is_ok_and(|digest| digest != *expected) =>
+        {
             IntakeError::of(&source.path, Problem::Changed)
         }
         _ => error,
     }
-}
-
-fn digest(file: &OpenFile) -> std::io::Result<FileDigest> {
-    digest_while(file, || true)
-}
-
-/// Hashes a file from its beginning while `goes_on` says so.
-pub(super) fn digest_while(file: &OpenFile, goes_on: impl Fn() -> bool) -> std::io::Result<FileDigest> {
-    let mut reader = file.reader(0);
-    let mut buffer = vec![0; 1 << 18];
-    let mut hash = Sha256::new();
-    let mut size = 0;
-    while goes_on() {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(FileDigest::of(hash, size)),
-            Ok(read) => {
-                hash.update(&buffer[..read]);
-                size += read as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(std::io::ErrorKind::Interrupted.into())
 }

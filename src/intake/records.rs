@@ -8,8 +8,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use super::blocks::{Block, Blocks, Next};
 use super::quotes::{BadQuote, Quotes};
 use super::row::newlines;
-use super::source::{Delimiter, Encoding};
-use super::{FileDigest, Problem};
+use super::{Delimiter, Encoding, FileDigest, Problem};
 
 /// Bytes that one record may have. A longer one is a file without line ends or a wrong delimiter, and is refused
 /// before it fills the memory.

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use parquet::schema::types::TypePtr;
 
 use super::kind::Kind;
-use super::source::ColumnInfo;
-use super::{IntakeError, Place, Problem};
+use super::{ColumnInfo, IntakeError, Place, Problem};
 
 /// Row numbers have 32 bits.
 pub(super) const MAX_ROWS: u64 = u32::MAX as u64;

@@ -10,10 +10,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::keys::key_columns;
-use super::pass::Pass;
-use super::row::{Row, Visitor};
-use super::{Budget, Frame, IntakeError, KeySpec, Problem};
+use super::{Delimiter, Encoding, FileDigest, Frame, IntakeError, Problem};
 
 /// A file and how it is written. Both are declared by its owner; nothing is guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,165 +54,6 @@ fn yes() -> bool {
     true
 }
 
-/// The encoding of a text file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Encoding {
-    /// UTF-8, with or without a byte order mark.
-    #[default]
-    #[serde(rename = "utf-8")]
-    Utf8,
-    /// GBK, as older Chinese systems write it.
-    #[serde(rename = "gbk")]
-    Gbk,
-    /// GB 18030, which holds all of Unicode. It is read by the same decoder as GBK (WHATWG Encoding Standard).
-    #[serde(rename = "gb18030")]
-    Gb18030,
-}
-
-impl std::fmt::Display for Encoding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Utf8 => "UTF-8",
-            Self::Gbk => "GBK",
-            Self::Gb18030 => "GB 18030",
-        })
-    }
-}
-
-/// The one ASCII character between two cells of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "char", into = "char")]
-pub struct Delimiter(u8);
-
-impl Delimiter {
-    /// The comma.
-    pub const COMMA: Self = Self(b',');
-
-    pub(super) fn byte(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Delimiter {
-    fn default() -> Self {
-        Self::COMMA
-    }
-}
-
-/// A character that cannot stand between cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot separate cells; take one ASCII character that is no letter, digit, quote, line end or NUL")]
-pub struct BadDelimiter(pub char);
-
-impl TryFrom<char> for Delimiter {
-    type Error = BadDelimiter;
-
-    fn try_from(c: char) -> Result<Self, BadDelimiter> {
-        match u8::try_from(c) {
-            Ok(byte) if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n\0".contains(&byte) => {
-                Ok(Self(byte))
-            }
-            _ => Err(BadDelimiter(c)),
-        }
-    }
-}
-
-impl From<Delimiter> for char {
-    fn from(delimiter: Delimiter) -> Self {
-        delimiter.0.into()
-    }
-}
-
-/// Size and SHA-256 of a file: what was registered, and what every later reading must find again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct FileDigest {
-    /// Size in bytes.
-    pub size: u64,
-    /// SHA-256 of all bytes.
-    #[serde(with = "hex")]
-    pub sha256: [u8; 32],
-}
-
-impl FileDigest {
-    /// The digest of the first `size` bytes, all of which went into `hash`.
-    pub(super) fn of(hash: Sha256, size: u64) -> Self {
-        Self { size, sha256: hash.finalize().into() }
-    }
-}
-
-mod hex {
-    use data_encoding::HEXLOWER;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&HEXLOWER.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(D::Error::custom)?;
-        bytes.try_into().map_err(|_| D::Error::custom("a SHA-256 digest has 64 hexadecimal digits"))
-    }
-}
-
-/// A column of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnInfo {
-    /// Its name.
-    pub name: String,
-    /// Its type in words; always `text` in CSV.
-    pub type_name: String,
-}
-
-/// What a file holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inspection {
-    /// The columns, in order.
-    pub columns: Vec<ColumnInfo>,
-    /// Rows, without the header.
-    pub rows: u64,
-    /// Size and hash.
-    pub digest: FileDigest,
-}
-
-/// Reads a whole file once: its columns, rows and digest.
-///
-/// # Errors
-/// Every way in which the file cannot be read; a file that passes here can be read by all other functions.
-pub fn inspect(source: &Source, budget: &Budget<'_>) -> Result<Inspection, IntakeError> {
-    struct Count(u64);
-    impl Visitor for Count {
-        fn row(&mut self, _: &Row<'_>) -> Result<(), IntakeError> {
-            self.0 += 1;
-            Ok(())
-        }
-    }
-
-    let mut count = Count(0);
-    let (columns, digest) = visit_all(source, None, None, budget, &mut count)?;
-    Ok(Inspection { columns, rows: count.0, digest })
-}
-
-/// Shows every row of a file, whole, to `visitor`. A `key` is looked for before anything else is read.
-pub(super) fn visit_all(
-    source: &Source,
-    key: Option<&KeySpec>,
-    expected: Option<&FileDigest>,
-    budget: &Budget<'_>,
-    visitor: &mut impl Visitor,
-) -> Result<(Vec<ColumnInfo>, FileDigest), IntakeError> {
-    let mut pass = Pass::open(source, expected, budget)?;
-    if let Some(key) = key {
-        key_columns(pass.schema(), key).map_err(|error| pass.unless_changed(error))?;
-        pass.know_names();
-    }
-    let columns: Vec<_> = pass.schema().columns.iter().map(|column| column.info()).collect();
-    // Every column that can be read is read, so that damage anywhere in the file shows.
-    let readable: Vec<_> = (0..columns.len()).filter(|&at| pass.schema().columns[at].is_readable()).collect();
-    let digest = pass.visit(&readable, visitor)?;
-    Ok((columns, digest))
-}
-
 /// A regular file, opened once. Everyone reads it at positions of his own, so that two threads can.
 #[derive(Clone)]
 pub(super) struct OpenFile {
@@ -238,6 +76,26 @@ impl OpenFile {
     /// The file from `position` on.
     pub(super) fn reader(&self, position: u64) -> PositionedReader {
         PositionedReader { file: self.file.clone(), position }
+    }
+
+    /// Hashes the file from its beginning while `goes_on` says so.
+    pub(super) fn digest_while(&self, goes_on: impl Fn() -> bool) -> io::Result<FileDigest> {
+        let mut reader = self.reader(0);
+        let mut buffer = vec![0; 1 << 18];
+        let mut hash = Sha256::new();
+        let mut size = 0;
+        while goes_on() {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(FileDigest::of(hash, size)),
+                Ok(read) => {
+                    hash.update(&buffer[..read]);
+                    size += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::Interrupted.into())
     }
 
     /// Size and time of last change, to notice a file that changes while it is read.

@@ -23,7 +23,7 @@ pub(super) struct Spill {
     folder: PathBuf,
     file: File,
     cipher: ChaCha20Poly1305,
-    /// The chunks of each part, in the order of writing.
+    /// The chunks of each part, in the order of writing, up to the last part that has any.
     parts: Vec<Vec<Chunk>>,
     end: u64,
     chunks: u64,
@@ -38,15 +38,15 @@ struct Chunk {
 }
 
 impl Spill {
-    /// An empty file in `folder` for so many parts.
-    pub(super) fn create(folder: &Path, parts: usize) -> Result<Self, IntakeError> {
+    /// An empty file in `folder`.
+    pub(super) fn create(folder: &Path) -> Result<Self, IntakeError> {
         let mut key = Zeroizing::new([0; 32]);
         SysRng.try_fill_bytes(key.as_mut()).map_err(|error| refused(folder, &io::Error::other(error)))?;
         Ok(Self {
             file: tempfile::tempfile_in(folder).map_err(|error| refused(folder, &error))?,
             folder: folder.to_owned(),
             cipher: ChaCha20Poly1305::new((&*key).into()),
-            parts: (0..parts).map(|_| Vec::new()).collect(),
+            parts: Vec::new(),
             end: 0,
             chunks: 0,
         })
@@ -66,14 +66,22 @@ impl Spill {
         self.file.write_all(bytes).map_err(|error| self.refused(&error))?;
         self.end += bytes.len() as u64;
         self.chunks += 1;
+        if part >= self.parts.len() {
+            self.parts.resize_with(part + 1, Vec::new);
+        }
         self.parts[part].push(chunk);
         bytes.clear();
         Ok(())
     }
 
-    /// A whole part.
+    /// How many parts there are: one more than the number of the last that holds anything.
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// A whole part; nothing of one that was never appended to.
     pub(super) fn read(&self, part: usize) -> Result<Zeroizing<Vec<u8>>, IntakeError> {
-        let chunks = &self.parts[part];
+        let chunks = self.parts.get(part).map_or(&[][..], Vec::as_slice);
         let whole: usize = chunks.iter().map(|chunk| chunk.length).sum();
         let mut bytes = Zeroizing::new(vec![0; whole + TAG]);
         let mut start = 0;
@@ -120,11 +128,15 @@ mod tests {
     #[test]
     fn parts_come_back_whole_and_a_changed_byte_is_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let mut spill = Spill::create(folder.path(), 3).unwrap();
+        let mut spill = Spill::create(folder.path()).unwrap();
         for (part, bytes) in [(0, "one, "), (2, "three"), (0, "and more"), (0, "")] {
             spill.append(part, &mut bytes.as_bytes().to_vec()).unwrap();
         }
-        assert_eq!([0, 1, 2].map(|part| spill.read(part).unwrap().to_vec()), [&b"one, and more"[..], b"", b"three"]);
+        assert_eq!(
+            [0, 1, 2, 9].map(|part| spill.read(part).unwrap().to_vec()),
+            [&b"one, and more"[..], b"", b"three", b""]
+        );
+        assert_eq!(spill.parts(), 3);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
 
         let mut stored = vec![0; usize::try_from(spill.end).unwrap()];

@@ -23,7 +23,8 @@ pub const CONSENT_CONTEXT: &str = "tacitly job consent 1";
 pub const RECEIPT_CONTEXT: &str = "tacitly job receipt 1";
 
 /// What a consent signs: the hash of the terms, and the digest of what its party adds to them.
-fn consented(terms: TermsHash, contribution: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn consented(terms: TermsHash, contribution: &[u8]) -> Vec<u8> {
     let digest = Sha256::digest(contribution);
     terms.0.iter().copied().chain(digest).collect()
 }

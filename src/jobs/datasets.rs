@@ -23,7 +23,7 @@ use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{
     self, Budget, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, OutputFormat,
-    Profile, Report, Selection, Source,
+    Profile, Report, Selection, Source, Survey,
 };
 use crate::policy::{Change, Known, Rule, difference};
 use crate::store::{
@@ -168,13 +168,11 @@ impl Datasets {
             self.store.peer(*peer).await?;
         }
         let (room, folder) = (self.room, self.folder());
-        let (inspected, fingerprint, report, source, spec) = blocking(move || {
+        let (Survey { inspection: inspected, report }, fingerprint, source, spec) = blocking(move || {
             let basis = if new.basis.as_os_str().is_empty() { None } else { Some(fingerprints::basis(&new.basis)?) };
-            let (inspected, fingerprint) = fingerprints::inspect(&source, &spec, &Budget::of_bytes(room.memory))?;
-            let input = Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder };
-            let report = input.survey()?;
-            let fingerprint = NewFingerprint { period, basis, ..fingerprint };
-            Ok((inspected, fingerprint, report, input.source, input.spec))
+            let budget = Budget::of_bytes(room.memory);
+            let (survey, fingerprint) = fingerprints::survey(&source, &spec, Some(&folder), &budget)?;
+            Ok((survey, NewFingerprint { period, basis, ..fingerprint }, source, spec))
         })
         .await?;
         let format = json(&source.format)?;

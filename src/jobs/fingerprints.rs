@@ -21,7 +21,7 @@ use super::office::Jobs;
 use super::record::{Recorded, about_dataset, random};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::intake::{self, Budget, ColumnInfo, Inspection, KeySpec, Source};
+use crate::intake::{self, Budget, ColumnInfo, KeySpec, Source, Survey};
 use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
 
 /// Bytes and records that are hashed at a time, while the next ones are read.
@@ -32,23 +32,25 @@ const AHEAD: usize = 2;
 /// Records that are not worth another thread.
 const FEW: usize = 512;
 
-/// Reads a file once, if it has the columns of the key, and takes its fingerprint under a fresh seed.
-pub(super) fn inspect(
+/// Reads a file once, if it has the columns of the key: takes its fingerprint under a fresh seed, and counts its keys,
+/// which are laid aside in `folder`, if one is given, when they do not fit into memory.
+pub(super) fn survey(
     source: &Source,
     key: &KeySpec,
+    folder: Option<&Path>,
     budget: &Budget<'_>,
-) -> Result<(Inspection, NewFingerprint), Trouble> {
+) -> Result<(Survey, NewFingerprint), Trouble> {
     let seed = Zeroizing::new(random()?);
-    let (inspection, fingerprint) = fingerprint(source, key, &DatasetSeed::new(*seed), budget)?;
+    let (survey, fingerprint) = fingerprint(source, key, &DatasetSeed::new(*seed), folder, budget)?;
     let new = NewFingerprint {
         id: Id(random()?).to_string(),
         fingerprint: fingerprint.to_string(),
-        schema: schema(&inspection.columns)?.to_string(),
+        schema: schema(&survey.inspection.columns)?.to_string(),
         seed,
         period: None,
         basis: None,
     };
-    Ok((inspection, new))
+    Ok((survey, new))
 }
 
 /// The days that data describe, as their owner states them; none if nothing is stated.
@@ -89,8 +91,9 @@ fn fingerprint(
     source: &Source,
     key: &KeySpec,
     seed: &DatasetSeed,
+    folder: Option<&Path>,
     budget: &Budget<'_>,
-) -> Result<(Inspection, Fingerprint), Trouble> {
+) -> Result<(Survey, Fingerprint), Trouble> {
     let mut fingerprinter = Fingerprinter::new(seed);
     thread::scope(|scope| {
         let (full, batches) = mpsc::sync_channel::<Batch>(AHEAD);
@@ -106,7 +109,7 @@ fn fingerprint(
         });
         let hashing = hashing.map_err(|error| internal(&format!("the system gives no thread: {error}")))?;
         let mut batch = Batch::default();
-        let inspected = intake::visit_rows(source, Some(key), None, budget, |record| {
+        let surveyed = intake::survey(source, key, folder, budget, |record| {
             batch.push(record);
             if batch.is_full() {
                 let next = spares.try_recv().unwrap_or_default();
@@ -117,7 +120,7 @@ fn fingerprint(
         let _ = full.send(batch);
         drop(full);
         let fingerprint = hashing.join().map_err(|_| internal("hashing a file ended unexpectedly"))?;
-        Ok((inspected?, fingerprint))
+        Ok((surveyed?, fingerprint))
     })
 }
 

@@ -15,7 +15,7 @@ use super::outcome::Outcome;
 use super::terms::Kind;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
-use crate::intake::{self, Budget, Format, Frame, KeySpec, Source};
+use crate::intake::{Budget, Format, Frame, KeySpec, Source, Survey};
 use crate::policy::{Receivers, Rule};
 use crate::store::{Dataset, JobFilter, JobId, NewFingerprint};
 
@@ -118,11 +118,9 @@ impl Jobs {
         };
         let memory = self.settings.memory;
         let source = Source { path: Frame::label(), format: Format::Frame(frame.clone()) };
-        let (inspected, fingerprint, report, spec) = blocking(move || {
-            let budget = Budget::of_bytes(memory);
-            let keys = intake::read_keys(&source, &spec, None, &budget)?;
-            let (inspected, fingerprint) = fingerprints::inspect(&source, &spec, &budget)?;
-            Ok((inspected, fingerprint, keys.report().clone(), spec))
+        let (Survey { inspection: inspected, report }, fingerprint, spec) = blocking(move || {
+            let (survey, fingerprint) = fingerprints::survey(&source, &spec, None, &Budget::of_bytes(memory))?;
+            Ok((survey, fingerprint, spec))
         })
         .await?;
         let name = format!("frame-{}", JobId::fresh().to_string().to_lowercase());

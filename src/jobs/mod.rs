@@ -73,7 +73,7 @@ mod upkeep;
 mod view;
 mod witnesses;
 
-pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT};
+pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT, consented};
 pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset, RuleChange};
 pub use explain::{Facts, explain};
@@ -84,7 +84,7 @@ pub use meet::Meeting;
 pub use message::generated as wire;
 pub use mirrors::{Mirrors, mirror_name};
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
-pub use openings::{OpenBasis, OpenRecord, OpenedBasis, OpenedRecord};
+pub use openings::{OpenBasis, OpenOutput, OpenRecord, OpenedBasis, OpenedOutput, OpenedRecord};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
 pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};

@@ -1,22 +1,25 @@
-//! What our entries commit to, opened to an arbiter: one record of a dataset, or the salt of its lawful basis. That it was
-//! opened, to whom and why goes on record before it is handed out; what it is does not.
+//! What our entries commit to, opened to an arbiter: one record of a dataset, the salt of its lawful basis, or the salt and
+//! the digest of a job's output. That it was opened, to whom and why goes on record before it is handed out; what it is does not.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tacitly_attestation::commitment::{Salt, Subject, opens};
 use tacitly_attestation::dataset::{DatasetSeed, Opener, OpenerFault};
-use tacitly_attestation::entry::{Code, Count, LeafHash, OpeningEntry};
+use tacitly_attestation::entry::{Body, Code, Commitment, Count, Kind, LeafHash, OpeningEntry, ResultEntry};
 use tacitly_attestation::lint;
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
 use super::datasets::{Datasets, blocking};
 use super::office::Jobs;
-use super::record::{about_dataset, unfit};
+use super::outcome::Outcome;
+use super::record::{about, about_dataset, unfit};
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, FileDigest, Inspection, Source};
-use crate::store::{NewEvent, StoredFingerprint};
+use crate::store::{Job, NewEvent, StoredFingerprint};
 
 /// The purpose of an opening that states none.
 const DISPUTE: &str = "dispute";
@@ -77,6 +80,29 @@ pub struct OpenedBasis {
     pub entry: String,
 }
 
+/// Which output to open.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOutput {
+    /// The job.
+    pub job: String,
+    /// The party that it is opened to.
+    pub to: String,
+    /// A code for why; empty: `dispute`.
+    pub purpose: String,
+}
+
+/// What opens the commitment to our output of a job. Neither `Clone` nor `Debug`.
+pub struct OpenedOutput {
+    /// The salt.
+    pub salt: Zeroizing<[u8; 32]>,
+    /// The SHA-256 of the output, as the ledger keeps it. This is what is committed to.
+    pub digest: [u8; 32],
+    /// The commitment, as it stands in the entry about the job's end.
+    pub commitment: String,
+    /// Our entry about this opening.
+    pub entry: String,
+}
+
 /// To whom something is opened, and why.
 struct Reader {
     to: PartyId,
@@ -112,7 +138,7 @@ impl Jobs {
         let version = self.datasets.version(&name, &asked.fingerprint).await?;
         let (opening, inspection) = self.datasets.make_opening(asked, version.clone()).await?;
         let what = json!({ "row": row });
-        let entry = self.put_opening_on_record(&name, &version, reader, "dataset-opened", what, by).await?;
+        let entry = self.put_version_on_record(&name, &version, reader, "dataset-opened", what, by).await?;
         let columns = inspection.columns.into_iter().filter(|column| column.type_name != "nested");
         Ok(OpenedRecord {
             opening,
@@ -135,13 +161,54 @@ impl Jobs {
         let none = || Trouble::new(codes::BAD_REQUEST, format!("this version of {name} was added without a basis"));
         let commitment = version.basis.clone().ok_or_else(none)?;
         let salt = self.store.basis_salt(&name, &version.fingerprint).await?;
-        let entry = self.put_opening_on_record(&name, &version, reader, "basis-opened", json!({}), by).await?;
+        let entry = self.put_version_on_record(&name, &version, reader, "basis-opened", json!({}), by).await?;
         Ok(OpenedBasis { salt, commitment, fingerprint: version.fingerprint, entry: entry.to_string() })
     }
 
-    /// Puts on record that one value under the entry of this version is opened, and in the audit trail which. An entry
-    /// that a killed daemon had not logged yet stays out of the log: nothing was handed out.
-    async fn put_opening_on_record(
+    /// Gives out what opens the commitment to our output of a job: its salt and the digest of the output, once it is on
+    /// record that they are given out.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`], [`codes::RESULT_NONE`] if we received nothing or it was purged, [`codes::BAD_REQUEST`] for a
+    /// reader or purpose that cannot be, or trouble of the store or the log.
+    pub async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Trouble> {
+        let reader = Reader::of(&asked.to, &asked.purpose)?;
+        // Nothing is purged while it is being opened.
+        let _closing = self.closing_entries.lock().await;
+        let job = self.find(&asked.job).await?;
+        let salt = self.store.salt(job.id).await?;
+        let recorded = self.recorded(&about(&job), Kind::Result.as_str()).await?;
+        let said = recorded.as_ref().map(|recorded| (recorded.entry.leaf(), recorded.entry.entry().body()));
+        let (Some(salt), Some((target, Body::Result(ResultEntry { output: Some(commitment), .. })))) = (salt, said)
+        else {
+            return Err(self.without_result(&job));
+        };
+        let digest = self.output_digest(&job, commitment, &Salt::new(*salt)).await?;
+        let event =
+            NewEvent { job: Some(job.id), actor: by.to_owned(), kind: "output-opened".to_owned(), detail: json!({}) };
+        let entry = self.put_opening_on_record(&about(&job), target, reader, event).await?;
+        Ok(OpenedOutput { salt, digest, commitment: commitment.to_string(), entry: entry.to_string() })
+    }
+
+    /// The digest of a job's output to which this commitment opens.
+    async fn output_digest(&self, job: &Job, commitment: &Commitment, salt: &Salt) -> Result<[u8; 32], Trouble> {
+        let parts = self.store.result_parts(job.id).await?.ok_or_else(|| self.without_result(job))?;
+        // A result of one part was committed to by itself; one of several together with their number.
+        let whole = Outcome::Parts { parts, items: job.result_items.unwrap_or_default() }.encode();
+        let mut together = Sha256::new_with_prefix(whole);
+        let mut alone = None;
+        for part in 0..parts {
+            let bytes = self.store.result_part(job.id, part).await?;
+            together.update(&bytes);
+            alone = (parts == 1).then(|| Sha256::digest(&bytes).into());
+        }
+        let found = [Some(together.finalize().into()), alone].into_iter().flatten();
+        let mut found = found.filter(|digest: &[u8; 32]| opens(commitment, Subject::Output, salt, digest));
+        found.next().ok_or_else(|| internal("the stored result is not the one on record"))
+    }
+
+    /// Puts on record that one value under the entry of this version is opened, and in the audit trail which.
+    async fn put_version_on_record(
         &self,
         name: &str,
         version: &StoredFingerprint,
@@ -151,16 +218,28 @@ impl Jobs {
         by: &str,
     ) -> Result<LeafHash, Trouble> {
         let target = self.attest_version(name, version).await?.entry.leaf();
-        let Reader { to, purpose } = reader;
         detail["dataset"] = name.into();
         detail["fingerprint"] = version.fingerprint.as_str().into();
-        detail["to"] = to.as_str().into();
-        detail["purpose"] = purpose.as_str().into();
+        let event = NewEvent { job: None, actor: by.to_owned(), kind: event.to_owned(), detail };
+        self.put_opening_on_record(&about_dataset(name), target, reader, event).await
+    }
+
+    /// Puts on record that one value under an entry is opened, and in the audit trail which. An entry that a killed daemon
+    /// had not logged yet stays out of the log: nothing was handed out.
+    async fn put_opening_on_record(
+        &self,
+        subject: &str,
+        target: LeafHash,
+        reader: Reader,
+        mut event: NewEvent,
+    ) -> Result<LeafHash, Trouble> {
+        let Reader { to, purpose } = reader;
+        event.detail["to"] = to.as_str().into();
+        event.detail["purpose"] = purpose.as_str().into();
         let body = OpeningEntry { target, to, items: Count::new(1).map_err(unfit)?, purpose };
         let entry = self.sign_entry(self.header(Vec::new())?, body)?;
-        let leaf = self.record(&about_dataset(name), entry).await?.entry.leaf();
-        detail["entry"] = leaf.to_string().into();
-        let event = NewEvent { job: None, actor: by.to_owned(), kind: event.to_owned(), detail };
+        let leaf = self.record(subject, entry).await?.entry.leaf();
+        event.detail["entry"] = leaf.to_string().into();
         self.store.append_event(event).await?;
         Ok(leaf)
     }

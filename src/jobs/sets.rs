@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::plan::{Room, Wish};
 use crate::intake::{
-    self, Budget, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Problem, Report, Selection, Sketch, Source,
+    self, Budget, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Problem, Selection, Sketch, Source,
 };
 use crate::session::Status;
 
@@ -64,16 +64,6 @@ impl Input {
         let watch = |done, total| progress.see(done, total);
         let budget = Budget::of_bytes(memory).watched(&watch);
         intake::read_keys(&self.source, &self.spec, Some(&self.digest), &budget)
-    }
-
-    /// Counts what takes part, for the owner who registers the file.
-    pub(super) fn survey(&self) -> Result<Report, IntakeError> {
-        let (progress, _read_to_the_end) = Progress::of("", watch::Sender::default());
-        Ok(match self.read(&TermsHash([0; 32]), &progress)? {
-            Set::Whole(keys) => keys.report().clone(),
-            Set::Laid(Laid { keys: Kept::Memory(keys, _), .. }) => keys.report().clone(),
-            Set::Laid(Laid { keys: Kept::Aside(parts), .. }) => parts.report().clone(),
-        })
     }
 
     /// The distinct keys, in memory if they fit.
@@ -290,7 +280,7 @@ impl Rows {
 fn rows_of(selection: Selection) -> Vec<u32> {
     match selection {
         Selection::InputOrder(rows) | Selection::Ordered(rows) => rows,
-        Selection::Marked(_) => Vec::new(),
+        Selection::All | Selection::Marked(_) => Vec::new(),
     }
 }
 

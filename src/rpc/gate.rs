@@ -187,6 +187,9 @@ mod tests {
         let listed: Vec<&str> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
         assert!(listed.iter().all(|call| calls.contains(call)), "{listed:?}");
         let local: Vec<&str> = calls.into_iter().filter(|call| needed(call).is_empty()).collect();
-        assert_eq!(local, ["Shutdown", "RotateIdentity", "Backup", "OpenRecord", "OpenBasis", "AddFrame"]);
+        assert_eq!(
+            local,
+            ["Shutdown", "RotateIdentity", "Backup", "OpenRecord", "OpenBasis", "OpenOutput", "AddFrame"]
+        );
     }
 }

@@ -13,7 +13,9 @@ use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
 use crate::codes::Trouble;
-use crate::jobs::{IdentityFiles, Jobs, Meeting, NewDataset, OpenBasis, OpenRecord, RuleChange, Submission};
+use crate::jobs::{
+    IdentityFiles, Jobs, Meeting, NewDataset, OpenBasis, OpenOutput, OpenRecord, RuleChange, Submission,
+};
 
 /// The control service of one daemon.
 pub struct Service {
@@ -187,6 +189,19 @@ impl Control for Service {
             salt: opened.salt.to_vec().into(),
             basis: opened.commitment,
             fingerprint: opened.fingerprint,
+            entry: opened.entry,
+        }))
+    }
+
+    async fn open_output(&self, request: Request<control::OpenOutputRequest>) -> Answer<control::OpenOutputReply> {
+        let by = actor(&request);
+        let control::OpenOutputRequest { job, to, purpose } = request.into_inner();
+        let opened = self.jobs.open_output(OpenOutput { job, to, purpose }, &by).await;
+        let opened = opened.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::OpenOutputReply {
+            salt: opened.salt.to_vec().into(),
+            digest: opened.digest.to_vec().into(),
+            output: opened.commitment,
             entry: opened.entry,
         }))
     }

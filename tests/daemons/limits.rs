@@ -87,8 +87,8 @@ fn proposals_that_come_at_once_are_counted_one_by_one() {
 fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
     let stage = stage(setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 20).set("TACITLY_LOG__LEVEL", "info"));
     let before = stage.bank.log().lines().count();
-    let nudge = pb::Request { what: Some(Ask::Nudge(pb::Nudge { job: "01J00000000000000000000000".to_owned() })) };
-    let body: Bytes = nudge.encode_to_vec().into();
+    let stop = pb::Stop { job: "01J00000000000000000000000".to_owned(), attempt: 1 };
+    let body: Bytes = pb::Request { what: Some(Ask::Stop(stop)) }.encode_to_vec().into();
     let answered = stage.liar.runtime.block_on(async {
         let mut connection = stage.liar.call().await.unwrap();
         let end = tokio::time::Instant::now() + Duration::from_secs(4);

@@ -17,7 +17,7 @@ use tacitly::attestation::hash::Hash;
 use tacitly::attestation::note::{KeyUse, VerifierKey};
 use tacitly::attestation::policy::Policy;
 use tacitly::chain::View;
-use tacitly::evidence::{check, check_opening, page};
+use tacitly::evidence::{check, check_opening, check_output, page};
 use tacitly::intake::{Budget, Encoding, Format, Output, OutputFormat, Selection, Source, visit_rows, write_rows};
 use tacitly::store::{FileSigner, NoteSigner, Signer};
 use tacitly::trial::Party;
@@ -143,6 +143,67 @@ fn one_record_opens_to_an_arbiter_and_no_other_record_passes_for_it() {
     // What was opened is in the audit trail, and what the record says is not.
     let events = pair.bank.tacitly(&["events"]).unwrap().to_string();
     assert!(events.contains("dataset-opened") && !events.contains("13800000041"), "{events}");
+}
+
+#[test]
+fn the_output_of_a_job_opens_to_a_named_reader_and_to_nothing_else_until_it_is_purged() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..90), &mobiles(50..120));
+    let job = || {
+        let job = pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+        job["id"].as_str().unwrap().to_owned()
+    };
+    let at = |name: &str| pair.file(name).display().to_string();
+    let (first, second) = (job(), job());
+    let certify = |job: &str, name: &str| {
+        pair.bank.tacitly(&["evidence", job, "--out", &at(name)]).unwrap();
+        fs::read(pair.file(name)).unwrap()
+    };
+    let (certificate, other) = (certify(&first, "first.evidence"), certify(&second, "second.evidence"));
+    let open = |party: &Party, job: &str, name: &str| {
+        let words = ["job", "open", job, "--to", "court", "--purpose", "audit", "-o", &at(name)];
+        party.tacitly(&words).map_err(|error| error.code().to_owned())
+    };
+    let told = open(&pair.bank, &first, "opening").unwrap();
+    assert_eq!(fs::metadata(pair.file("opening")).unwrap().permissions().mode() & 0o777, 0o600);
+    let opening = fs::read(pair.file("opening")).unwrap();
+    let stated = check_output(&opening, &certificate, None).unwrap();
+    assert_eq!((stated.owner.as_str(), Some(stated.sha256.as_str())), ("bank", told["sha256"].as_str()));
+
+    // It is on record to whom, and that it is the entry about the job's end.
+    let view = View::open(&pair.bank.home.join("log")).unwrap();
+    let mut found = Vec::new();
+    view.each_from(0, |_, bytes| {
+        let entry = SignedEntry::parse(bytes).unwrap();
+        if let Body::Opening(opening) = entry.entry().body() {
+            found.push((entry.leaf().to_string(), opening.target, opening.to.to_string(), opening.purpose.to_string()));
+        }
+    })
+    .unwrap();
+    let entry = told["entry"].as_str().unwrap().to_owned();
+    assert_eq!(found, [(entry, stated.leaf, "court".to_owned(), "audit".to_owned())]);
+
+    assert_eq!(reason(check_output(&opening, &other, None)), "output-mismatch");
+    assert_eq!(reason(check_output(b"00\n", &certificate, None)), "output-malformed");
+    for at in 0..opening.len() - 1 {
+        let mut changed = opening.clone();
+        changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
+        let reason = reason(check_output(&changed, &certificate, None));
+        assert!(["output-malformed", "output-mismatch"].contains(&reason), "byte {at}: {reason}");
+    }
+    let verify = |certificate: &str| {
+        command(&["evidence", "verify-output", &at("opening"), "--certificate", &at(certificate), "--json"])
+    };
+    let (seen, code) = verify("first.evidence");
+    assert_eq!((seen["sha256"].as_str(), code), (Some(stated.sha256.as_str()), 0));
+    let (seen, code) = verify("second.evidence");
+    assert_eq!((seen["reason"].as_str(), code), (Some("output-mismatch"), 1));
+
+    // The shop receives nothing of this job, and what is purged opens to nobody.
+    assert_eq!(open(&pair.shop, &first, "theirs").unwrap_err(), "result-none");
+    pair.bank.tacitly(&["job", "purge", &first]).unwrap();
+    assert_eq!(open(&pair.bank, &first, "late").unwrap_err(), "result-none");
+    assert!(!pair.file("theirs").exists() && !pair.file("late").exists());
 }
 
 #[test]

@@ -78,7 +78,11 @@ async fn a_peer_or_dataset_of_an_unfinished_job_stays_and_goes_after_it_with_its
     store.remove_peer(shop, "operator").await.unwrap();
     assert!(store.peers().await.unwrap().is_empty());
     let line = store.job(job).await.unwrap();
-    assert_eq!((line.party(shop).is_some(), line.dataset.as_deref()), (true, Some("customers")), "the ledger remembers");
+    assert_eq!(
+        (line.party(shop).is_some(), line.dataset.as_deref()),
+        (true, Some("customers")),
+        "the ledger remembers"
+    );
     assert!(matches!(store.remove_peer(shop, "operator").await, Err(StoreError::NotFound { .. })));
     assert!(matches!(
         store.remove_dataset("customers", "operator", Vec::new()).await,

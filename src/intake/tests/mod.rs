@@ -1,5 +1,6 @@
 //! What a user of intake would notice, file by file.
 
+mod columns;
 mod csv_endings;
 mod file_endings;
 mod frames;
@@ -8,6 +9,7 @@ mod keys;
 mod output;
 mod parquet;
 mod properties;
+mod surveys;
 
 use std::io::Write;
 

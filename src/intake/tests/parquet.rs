@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 
 /// Writes row groups with `group`, which is told their number.
-fn parquet_with(
+pub(super) fn parquet_with(
     schema: &str,
     properties: WriterPropertiesBuilder,
     groups: usize,
@@ -49,8 +49,10 @@ macro_rules! column {
     }};
 }
 
+pub(super) use column;
+
 /// Four rows with a column of every type; the third row is null where it can be.
-fn every_type() -> TestFile {
+pub(super) fn every_type() -> TestFile {
     let schema = "message rows {
         optional binary name (string);
         required int64 phone;

@@ -326,6 +326,29 @@ pub struct OpenBasisReply {
     #[prost(string, tag = "4")]
     pub entry: ::prost::alloc::string::String,
 }
+/// What opens the commitment to our output of a finished job. On record as above.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenOutputRequest {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub purpose: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenOutputReply {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub salt: ::prost::bytes::Bytes,
+    /// SHA-256 of the output, which is what is committed to
+    #[prost(bytes = "bytes", tag = "2")]
+    pub digest: ::prost::bytes::Bytes,
+    /// the commitment
+    #[prost(string, tag = "3")]
+    pub output: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub entry: ::prost::alloc::string::String,
+}
 /// What a peer may do with a dataset. Without a rule it may do nothing.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -978,6 +1001,30 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "OpenBasis"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn open_output(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OpenOutputRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OpenOutputReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/OpenOutput",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "OpenOutput"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn add_frame(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::AddFrameRequest>,
@@ -1447,6 +1494,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::OpenBasisRequest>,
         ) -> std::result::Result<tonic::Response<super::OpenBasisReply>, tonic::Status>;
+        async fn open_output(
+            &self,
+            request: tonic::Request<super::OpenOutputRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenOutputReply>, tonic::Status>;
         async fn add_frame(
             &self,
             request: tonic::Request<tonic::Streaming<super::AddFrameRequest>>,
@@ -2171,6 +2222,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OpenBasisSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/OpenOutput" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenOutputSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::OpenOutputRequest>
+                    for OpenOutputSvc<T> {
+                        type Response = super::OpenOutputReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OpenOutputRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::open_output(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenOutputSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

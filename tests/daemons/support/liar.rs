@@ -14,7 +14,8 @@ use prost::Message as _;
 use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::jobs::{
-    ENROLMENT_CONTEXT, JobTerms, Kind, TERMS_CONTEXT, WHOLE, attempt_label, enrolment_words, read_invitation,
+    CONSENT_CONTEXT, ENROLMENT_CONTEXT, JobTerms, Kind, RECEIPT_CONTEXT, WHOLE, attempt_label, consented,
+    enrolment_words, read_invitation,
 };
 use tacitly::session::Retagged;
 use tacitly::store::{FileSigner, JobId, NoteSigner, Signer};
@@ -104,7 +105,7 @@ impl Script {
         Self {
             items: Box::new(move |_| items.clone()),
             lie: Box::new(|_, frame| vec![frame]),
-            context: TERMS_CONTEXT,
+            context: CONSENT_CONTEXT,
             signs_agreements: true,
             hangs_up: false,
             stays_away: false,
@@ -314,8 +315,14 @@ impl Liar {
             purpose: String::new(),
         };
         let terms = terms.to_terms();
-        let signature = self.signer.sign(TERMS_CONTEXT, &terms.hash().0).unwrap().to_string();
-        Ask::Propose(pb::Propose { job, terms: terms.canonical().into(), signature })
+        let consent = Some(self.consent(CONSENT_CONTEXT, &terms));
+        Ask::Propose(pb::Propose { job, terms: terms.canonical().into(), consent })
+    }
+
+    /// Our signature under terms, made for a context.
+    fn consent(&self, context: &str, terms: &Terms) -> pb::Consent {
+        let signature = self.signer.sign(context, &consented(terms.hash(), &[])).unwrap().to_string();
+        pb::Consent { signature, contribution: Bytes::new() }
     }
 
     /// Follows the daemon's next job by this script, until the returned task is aborted.
@@ -394,7 +401,8 @@ impl Actor {
             self.session = None;
             self.out.clear();
             if let Some(job) = self.script.nudges.take() {
-                self.ask(Ask::Nudge(pb::Nudge { job }));
+                let standing = pb::Standing { job, ..self.standing(pb::Task::None) };
+                self.ask(Ask::Standing(standing));
             }
             match self.converse(connection).await {
                 Over::HungUp if !self.script.stays_away => {}
@@ -460,16 +468,24 @@ impl Actor {
                 let canonical = Terms::parse(&proposal.terms).unwrap();
                 self.terms = Some(JobTerms::from_terms(&canonical).unwrap());
                 self.liar.terms.lock().unwrap().clone_from(&self.terms);
-                let signature = self.liar.signer.sign(self.script.context, &canonical.hash().0).unwrap().to_string();
-                return Answer::Decided(pb::Decided { job: proposal.job, signature, refused: None });
+                let consent = Some(self.liar.consent(self.script.context, &canonical));
+                return Answer::Decided(pb::Decided { job: proposal.job, consent, refused: None });
             }
-            Ask::Begin(_) if self.script.dawdles => {}
-            Ask::Begin(begin) if begin.attempt != self.attempt => {
-                (self.attempt, self.session) = (begin.attempt, None);
+            Ask::Begin(_) => return Answer::Standing(pb::Standing { free: true, ..self.standing(pb::Task::None) }),
+            Ask::Start(start) if self.script.dawdles => {
+                (self.attempt, self.session) = (start.attempt, None);
+                return Answer::Standing(self.standing(pb::Task::Computing));
+            }
+            Ask::Start(start) => {
+                if start.attempt == self.attempt {
+                    return Answer::Standing(self.standing(pb::Task::Computing));
+                }
+                (self.attempt, self.session) = (start.attempt, None);
                 let items = (self.script.items)(self.attempt).len() as u64;
-                let (job, attempt) = (begin.job, begin.attempt);
+                let (job, attempt) = (start.job, start.attempt);
                 let ready = pb::Ready { job, attempt, items, ..pb::Ready::default() };
                 self.ask(Ask::Ready((self.script.ready)(ready)));
+                return Answer::Standing(self.standing(pb::Task::Computing));
             }
             Ask::LastCosigned(_) if self.script.contradicts => return Answer::Cosigned(pb::Cosigned::default()),
             Ask::AddCheckpoint(_) if self.script.contradicts => {
@@ -484,8 +500,6 @@ impl Actor {
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
-            // Another process than the one that began: it waits for the daemon to begin again.
-            Ask::Nudge(_) if self.session.is_none() && !self.script.dawdles => return Answer::Pending(pb::Pending {}),
             Ask::Copy(asked) => return Answer::Copied((self.script.copied)(asked)),
             Ask::Countersign(asked) => {
                 if let Some(lie) = self.script.has_signed {
@@ -494,13 +508,26 @@ impl Actor {
                 }
                 return self.countersign(&asked.entry);
             }
-            Ask::Ended(ended) => {
-                let code = ended.reason.map(|reason| reason.code).unwrap_or_default();
+            Ask::Standing(standing) if standing.reason.is_none() && standing.state != "done" => {
+                // Without a session it is another process than the one that began: it waits for the daemon to begin again.
+                let forgot = self.session.is_none() && !self.script.dawdles;
+                return Answer::Standing(self.standing(if forgot { pb::Task::None } else { pb::Task::Computing }));
+            }
+            Ask::Standing(standing) => {
+                let code = standing.reason.map(|reason| reason.code).unwrap_or_default();
                 self.seen.lock().unwrap().told.push(code);
             }
+            Ask::Stop(_) => return Answer::Standing(self.standing(pb::Task::None)),
             _ => {}
         }
         Answer::Ack(pb::Ack {})
+    }
+
+    /// How the job stands here, as the daemon is told.
+    fn standing(&self, task: pb::Task) -> pb::Standing {
+        let job = self.terms.as_ref().map(|terms| terms.job.clone()).unwrap_or_default();
+        let state = "running".to_owned();
+        pb::Standing { job, state, attempt: self.attempt, task: task.into(), ..pb::Standing::default() }
     }
 
     fn countersign(&self, entry: &[u8]) -> Answer {
@@ -573,8 +600,15 @@ impl Actor {
         }
         let (session, notice) = (session.tag, Notice::new(Notice::COMPLETE, ""));
         self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
-        let job = self.terms.as_ref().unwrap().job.clone();
-        self.ask(Ask::Ended(pb::Ended { job, state: "done".to_owned(), reason: None }));
+        let terms = self.terms.as_ref().unwrap();
+        let receipts = if terms.receives(self.liar.me) {
+            let signature = self.liar.signer.sign(RECEIPT_CONTEXT, &terms.to_terms().hash().0).unwrap().to_string();
+            vec![pb::Receipt { party: NAME.to_owned(), signature }]
+        } else {
+            Vec::new()
+        };
+        let standing = pb::Standing { receipts, ..self.standing(pb::Task::Computed) };
+        self.ask(Ask::Standing(standing));
     }
 }
 

@@ -1,0 +1,43 @@
+//! What the commands that open something to an arbiter have in common: a named reader and a private file.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use clap::Args;
+
+use super::whole_file::WholeFile;
+use super::{Failure, destination};
+
+/// To whom something is opened.
+#[derive(Args)]
+pub(crate) struct Reader {
+    /// The party that it is opened to, such as an arbiter: 1 to 32 of a-z, 0-9 and '-'. It goes on record.
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) to: String,
+    /// Why: a code of 1 to 32 of a-z, 0-9, '-', '_' and '.'. It goes on record.
+    #[arg(long, value_name = "CODE", default_value = "dispute")]
+    pub(crate) purpose: String,
+}
+
+/// Begins a new file that only its owner can read, before anything is opened for it.
+pub(crate) fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
+    if path.as_os_str() == "-" {
+        return Err(Failure::hinted("what is opened goes into a file that only you can read", "name a new file"));
+    }
+    WholeFile::begin_new(path).map_err(|error| unwritable(path, &error))
+}
+
+/// Ends a file that was begun so.
+pub(crate) fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    file.add(bytes).and_then(|()| file.finish()).map_err(|error| {
+        let text =
+            format!("cannot write {}: {error}. That it was opened is on record, and nothing was kept", path.display());
+        Failure::hinted(text, "make room and open it again, which is one more entry")
+    })
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let failure = destination::unwritable(&path.display().to_string(), error);
+    // What was opened to one arbiter never takes the place of anything.
+    if error.kind() == ErrorKind::AlreadyExists { failure.mended("name a new file") } else { failure }
+}
