@@ -206,6 +206,12 @@ class Cancelled(JobError):
     code = "cancelled"
 
 
+class LeftOut(JobError):
+    """The other parties finished the job without this one, which they could not reach in time."""
+
+    code = "left-out"
+
+
 class Deadline(JobError):
     """The job took longer than it may."""
 

@@ -1,6 +1,7 @@
 //! What the peer's daemon says about jobs, and what it hears back.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tacitly_attestation::entry::LeafHash;
@@ -16,6 +17,9 @@ use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::store::Job;
 use crate::transport::{Inbox, LinkError, LinkState, Pending};
+
+/// How long a member that has begun an attempt a moment before us is kept waiting for our answer.
+const BEGINS: Duration = Duration::from_secs(2);
 
 /// Where the network delivers what peers say. It is made before the jobs, which need the network, and learns of them
 /// once they are there.
@@ -202,7 +206,19 @@ impl Jobs {
             sized: ready.sized,
             finished: ready.finished,
         };
-        let at_it = self.running.note_ready(job.id, noted);
+        let mut changes = self.running.changes();
+        let mut at_it = self.running.note_ready(job.id, noted);
+        if !at_it && job.leader == self.settings.me && ready.attempt == job.attempt {
+            // Everybody has been told to begin, and we do so ourselves once all have said that they have.
+            let begun = async {
+                while !self.running.note_ready(job.id, noted) {
+                    if changes.changed().await.is_err() {
+                        break;
+                    }
+                }
+            };
+            at_it = tokio::time::timeout(BEGINS, begun).await.is_ok();
+        }
         Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
     }
 }

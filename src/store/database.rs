@@ -14,7 +14,7 @@ use super::lock::{Lock, beside};
 use super::record::{Row, Statement, rounded, statement};
 use super::{Sealer, StoreError, files};
 
-/// Every schema there ever was. The compiler does not see a new file there by itself: touch this one when you add it.
+/// The schema, and every change of it since. The compiler does not see a new file there by itself: touch this one when you add it.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// "tacl", as the first migration writes it.
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Locked`] if a process has it open; [`StoreError::Permissions`] if others may reach its files;
     /// [`StoreError::WrongKey`] if it is sealed with another key; [`StoreError::SchemaNewer`],
-    /// [`StoreError::NotAStore`], [`StoreError::Corrupt`], [`StoreError::Unsupported`] for a file that cannot be used;
+    /// [`StoreError::SchemaOlder`], [`StoreError::NotAStore`], [`StoreError::Corrupt`], [`StoreError::Unsupported`] for a file that cannot be used;
     /// [`StoreError::DiskFull`], [`StoreError::Io`].
     pub async fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreError> {
         Self::open_with_clock(path, sealer, Arc::new(Timestamp::now)).await
@@ -264,8 +264,10 @@ pub(crate) async fn check_schema(path: &Path, connection: &mut SqliteConnection)
     }
     let found: Option<i64> =
         sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await.map_err(fault)?;
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let versions = || MIGRATIONS.iter().map(|migration| migration.version);
+    let (first, known) = (versions().min().unwrap_or_default(), versions().max().unwrap_or_default());
     match found {
+        Some(found) if found < first => Err(StoreError::SchemaOlder { path: path.to_owned(), found, known }),
         Some(found) if found > known => Err(StoreError::SchemaNewer { path: path.to_owned(), found, known }),
         _ => Ok(Schema::Known),
     }

@@ -58,6 +58,20 @@ pub enum StoreError {
         /// The newest version this software knows.
         known: i64,
     },
+    /// The store was written under a schema that this software reads no more.
+    #[error(
+        "{} has schema version {found}, this software reads version {known} only; keep the folder for an older tacitly, \
+         and begin a new one with `tacitly init`",
+        path.display()
+    )]
+    SchemaOlder {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version this software reads.
+        known: i64,
+    },
     /// The file system lacks something that durability needs.
     #[error("{} is on a file system that a store cannot use: {why}; put it on a local disk", path.display())]
     Unsupported {

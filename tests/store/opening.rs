@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use sqlx::{Connection, Executor};
 use tacitly::store::{Store, StoreError};
 
-use crate::world::{World, a_job, fingerprint, new_dataset, sealer};
+use crate::world::{World, a_job, sealer};
 
 fn mode(path: impl AsRef<std::path::Path>) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -91,23 +91,18 @@ async fn a_newer_schema_is_refused_naming_both_versions_and_nothing_is_written()
 }
 
 #[tokio::test]
-async fn a_version_that_was_added_before_periods_and_bases_has_neither() {
+async fn a_store_of_an_earlier_schema_is_refused_with_the_way_out_and_nothing_is_written() {
     let world = World::new();
-    let store = world.furnished().await;
-    let known = store.fingerprint("customers", None).await.unwrap();
-    store.close().await;
+    world.furnished().await.close().await;
     let mut raw = world.raw().await;
-    for column in ["period", "basis", "basis_salt"] {
-        raw.execute(sqlx::AssertSqlSafe(format!("ALTER TABLE fingerprints DROP COLUMN {column}"))).await.unwrap();
-    }
-    raw.execute("DELETE FROM _sqlx_migrations WHERE version = 11").await.unwrap();
+    raw.execute("UPDATE _sqlx_migrations SET version = 12").await.unwrap();
     raw.close().await.unwrap();
-
-    let store = world.open().await;
-    let found = store.fingerprint("customers", None).await.unwrap();
-    assert_eq!(found, known);
-    assert!(found.is_some_and(|found| found.period.is_none() && found.basis.is_none()));
-    store.add_dataset(new_dataset("customers"), &fingerprint(), true, "operator").await.unwrap();
+    let before = world.bytes();
+    let refused = world.try_open(1).await.err().unwrap();
+    let said = refused.to_string();
+    let StoreError::SchemaOlder { found: 12, .. } = refused else { panic!("{said}") };
+    assert!(said.contains("version 12") && said.contains("begin a new one"), "{said}");
+    assert_eq!(world.bytes(), before);
 }
 
 #[tokio::test]

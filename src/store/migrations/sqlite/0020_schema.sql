@@ -1,4 +1,4 @@
--- The first schema of a store. Texts named *_at are RFC 3339 in UTC with milliseconds, so they sort by time.
+-- The schema of a store. Texts named *_at are RFC 3339 in UTC with milliseconds, so they sort by time.
 
 -- "tacl": tells a store of ours from any other SQLite file.
 PRAGMA application_id = 1952539500;
@@ -132,3 +132,40 @@ CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
 BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
+
+-- Entries of the attestation log, by what they are about. The exact bytes stand here before they stand in the log, so
+-- that a daemon that is killed in between logs the same entry and not another one.
+CREATE TABLE entries (
+    number    INTEGER PRIMARY KEY,
+    subject   TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    note      BLOB NOT NULL,
+    log_index INTEGER,
+    -- Where it stood in a log that was lost, and one more; it goes into the log again. 0: nowhere.
+    lost      INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX entries_of ON entries (subject, kind);
+CREATE INDEX entries_by_place ON entries (log_index);
+
+-- Every fingerprint that a dataset had, newest last: what each version of its file was, and the sealed seed without which
+-- no record of it can be opened. They go with the dataset. Only an empty file has the same fingerprint twice.
+CREATE TABLE fingerprints (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset     TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
+    id          TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    schema      TEXT NOT NULL,
+    row_count   INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
+    format      TEXT NOT NULL,
+    seed        BLOB NOT NULL,
+    -- What its owner states beside the rows: the days that they describe, and a commitment to the document with the
+    -- lawful basis, with the sealed salt without which that commitment never opens. Both or neither of the last two.
+    period      TEXT,
+    basis       TEXT,
+    basis_salt  BLOB
+) STRICT;
+
+CREATE INDEX fingerprints_of ON fingerprints (dataset, fingerprint);
