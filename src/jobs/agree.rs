@@ -15,7 +15,7 @@ use super::terms::JobTerms;
 use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Decision as Verdict;
-use crate::store::{Consent, Created, Decision, Job, JobParty, NewJob, PublicKey, Signature};
+use crate::store::{Consent, Created, Decision, Job, JobId, JobParty, NewJob, PublicKey, Signature};
 
 /// What a signature under job terms is a signature for.
 pub const CONSENT_CONTEXT: &str = "tacitly job consent 1";
@@ -69,6 +69,34 @@ pub(super) fn parties(terms: &JobTerms, signed: &[(PartyId, &Consent)]) -> Vec<J
         receipt: None,
     };
     [terms.proposer, terms.approver].map(party).to_vec()
+}
+
+/// A consent, as a peer reads it.
+pub(super) fn write_consent(consent: &Consent) -> pb::Consent {
+    pb::Consent { signature: consent.signature.to_string(), contribution: consent.contribution.clone().into() }
+}
+
+/// How a job stands here, as a peer may hear it.
+pub(super) fn write_standing(job: JobId, standing: &Standing) -> pb::Standing {
+    let task = match standing.task {
+        Task::None => pb::Task::None,
+        Task::Computing => pb::Task::Computing,
+        Task::Computed => pb::Task::Computed,
+    };
+    let receipt = |(party, signature): (&PartyId, &Signature)| pb::Receipt {
+        party: party.to_string(),
+        signature: signature.to_string(),
+    };
+    pb::Standing {
+        job: job.to_string(),
+        state: standing.state.name().to_owned(),
+        attempt: standing.attempt,
+        task: task.into(),
+        free: standing.free,
+        receipts: standing.receipts.iter().map(receipt).collect(),
+        left_out: standing.left_out.iter().map(ToString::to_string).collect(),
+        reason: standing.failure.as_ref().map(message::reason),
+    }
 }
 
 impl Jobs {
@@ -254,7 +282,7 @@ impl Jobs {
                 answer(None, job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure))))
             }
             (state, _) if state.is_over() => self.standing_of(job)?,
-            (_, Some(Decision::Signed(consent))) => answer(Some(message::consent(consent)), None),
+            (_, Some(Decision::Signed(consent))) => answer(Some(write_consent(consent)), None),
             _ => Answer::Pending(pb::Pending {}),
         })
     }
@@ -262,7 +290,7 @@ impl Jobs {
     /// How a job stands by the ledger alone.
     pub(super) fn standing_of(&self, job: &Job) -> Result<Answer, Trouble> {
         let machine = machine::Job::of(ledger(job, self.settings.me)?);
-        Ok(Answer::Standing(message::standing(job.id, &machine.standing(false))))
+        Ok(Answer::Standing(write_standing(job.id, &machine.standing(false))))
     }
 
     /// What a peer hears if the job is over here.

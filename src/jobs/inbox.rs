@@ -8,6 +8,7 @@ use tacitly_attestation::entry::LeafHash;
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
+use super::agree;
 use super::machine::Event;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
@@ -144,7 +145,7 @@ impl Jobs {
             return Ok(Answer::Busy(pb::Busy {}));
         }
         let standing = self.happen(job.id, event).await?;
-        Ok(Answer::Standing(message::standing(job.id, &standing)))
+        Ok(Answer::Standing(agree::write_standing(job.id, &standing)))
     }
 
     /// The job of this number, if `party` takes part in it; other parties' jobs do not exist for it.
@@ -172,7 +173,7 @@ impl Jobs {
             let ended =
                 self.happen(known.id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() }).await;
             if let Ok(standing) = ended {
-                return Answer::Standing(message::standing(known.id, &standing));
+                return Answer::Standing(agree::write_standing(known.id, &standing));
             }
         }
         Answer::Busy(pb::Busy {})

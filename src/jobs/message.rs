@@ -5,9 +5,7 @@ use prost::Message as _;
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
-use super::machine::{Standing, Task};
 use crate::codes::{self, Trouble};
-use crate::store::{Consent, JobId};
 
 /// The generated contract.
 #[allow(missing_docs, clippy::pedantic, unreachable_pub)]
@@ -51,33 +49,6 @@ pub(super) fn write_hashes(hashes: &[Hash]) -> Bytes {
 
 pub(super) fn ack() -> Answer {
     Answer::Ack(pb::Ack {})
-}
-
-pub(super) fn consent(consent: &Consent) -> pb::Consent {
-    pb::Consent { signature: consent.signature.to_string(), contribution: consent.contribution.clone().into() }
-}
-
-/// How a job stands here, as a peer may hear it.
-pub(super) fn standing(job: JobId, standing: &Standing) -> pb::Standing {
-    let task = match standing.task {
-        Task::None => pb::Task::None,
-        Task::Computing => pb::Task::Computing,
-        Task::Computed => pb::Task::Computed,
-    };
-    let receipt = |(party, signature): (&PartyId, &crate::store::Signature)| pb::Receipt {
-        party: party.to_string(),
-        signature: signature.to_string(),
-    };
-    pb::Standing {
-        job: job.to_string(),
-        state: standing.state.name().to_owned(),
-        attempt: standing.attempt,
-        task: task.into(),
-        free: standing.free,
-        receipts: standing.receipts.iter().map(receipt).collect(),
-        left_out: standing.left_out.iter().map(ToString::to_string).collect(),
-        reason: standing.failure.as_ref().map(reason),
-    }
 }
 
 /// What a peer may hear of our trouble: always the code; the words only where they are about the request itself.

@@ -55,7 +55,9 @@ impl Jobs {
     pub(super) fn happen_at_last(self: &Arc<Self>, id: JobId, event: Event) {
         let this = self.clone();
         self.tasks.spawn(async move {
+            let mut failed = false;
             while let Err(error) = this.happen(id, event.clone()).await {
+                failed = true;
                 let may_pass = [codes::DISK_FULL, codes::STORE, codes::LOG].contains(&error.code);
                 tracing::warn!(job = %id, %error, may_pass, "a step of the job could not be made");
                 if !may_pass || this.closing.is_cancelled() {
@@ -67,6 +69,9 @@ impl Jobs {
                     () = sleep(STORE_PAUSE) => {}
                     () = this.closing.cancelled() => return,
                 }
+            }
+            if failed {
+                tracing::info!(job = %id, "the step of the job was made at last");
             }
         });
     }
@@ -329,7 +334,7 @@ impl Jobs {
         let job = id.to_string();
         let ours = machine.row.party(self.settings.me)?;
         let consent = match &ours.decision {
-            Decision::Signed(consent) => Some(message::consent(consent)),
+            Decision::Signed(consent) => Some(agree::write_consent(consent)),
             Decision::Open | Decision::Refused => None,
         };
         Some(match message {
@@ -347,7 +352,7 @@ impl Jobs {
                 Ask::Start(pb::Start { job, attempt: *attempt, with })
             }
             Message::Stop { attempt } => Ask::Stop(pb::Stop { job, attempt: *attempt }),
-            Message::Standing => Ask::Standing(message::standing(id, &machine.job.standing(false))),
+            Message::Standing => Ask::Standing(agree::write_standing(id, &machine.job.standing(false))),
         })
     }
 

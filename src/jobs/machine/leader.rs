@@ -270,11 +270,11 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
                 again(step, true);
             }
         }
-        Activity::Computing { attempt, with } if with.contains(&from) => {
-            // It has forgotten the attempt, or given it up.
-            if standing.attempt == attempt && standing.task == Task::None {
-                again(step, true);
-            }
+        // It has forgotten the attempt, or given it up.
+        Activity::Computing { attempt, with }
+            if with.contains(&from) && standing.attempt == attempt && standing.task == Task::None =>
+        {
+            again(step, true);
         }
         Activity::Idle if step.may_run() => {
             let owes_receipt =
@@ -283,7 +283,8 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
                 gather(step);
             }
         }
-        Activity::Idle if step.is(State::Suspended) && standing.state == State::Running => {
+        // Its own word, and no answer to ours: somebody has resumed the job there.
+        Activity::Idle if step.is(State::Suspended) && standing.state == State::Running && answers.is_none() => {
             step.state(State::Running, None, from.as_str());
             gather(step);
         }

@@ -401,7 +401,8 @@ impl Actor {
             self.session = None;
             self.out.clear();
             if let Some(job) = self.script.nudges.take() {
-                let standing = pb::Standing { job, ..self.standing(pb::Task::None) };
+                // The attempt that the one before us had begun.
+                let standing = pb::Standing { job, attempt: 1, ..self.standing(pb::Task::None) };
                 self.ask(Ask::Standing(standing));
             }
             match self.converse(connection).await {
@@ -507,6 +508,10 @@ impl Actor {
                     self.ask(Ask::Countersign(pb::Countersign { job: asked.job, entry }));
                 }
                 return self.countersign(&asked.entry);
+            }
+            Ask::Standing(standing) if standing.state == "suspended" => {
+                let state = standing.state;
+                return Answer::Standing(pb::Standing { state, ..self.standing(pb::Task::None) });
             }
             Ask::Standing(standing) if standing.reason.is_none() && standing.state != "done" => {
                 // Without a session it is another process than the one that began: it waits for the daemon to begin again.

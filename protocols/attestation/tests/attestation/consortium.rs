@@ -404,7 +404,7 @@ fn entries_that_cannot_mean_each_other_make_no_certificate() {
     let Body::Serve(serve) = body(Kind::Serve) else { panic!() };
     let serve = ServeEntry { query: asked.leaf(), asker: party(leader), ..serve };
     let both = |serve: ServeEntry| signed(Entry::new(header(me, "serve", vec![]), serve).unwrap(), &[me, leader]);
-    assert!(evidence.issue(&both(serve.clone()), &[asked.clone()], None).is_ok());
+    assert!(evidence.issue(&both(serve.clone()), std::slice::from_ref(&asked), None).is_ok());
     let of_another = entry_of("bank-001", "query", vec![], query.clone());
     refused(&both(ServeEntry { query: of_another.leaf(), ..serve.clone() }), &[of_another], "another asker's question");
     let other_job = entry_of(leader, "query", vec![], QueryEntry { job: id("another job"), ..query });
