@@ -15,7 +15,8 @@ use tacitly::transport::{
 use tacitly::trial::{Party, await_link, until};
 use tacitly_core::PartyId;
 
-use crate::support::liar::{Liar, NAME, fresh_identity};
+use crate::support::heard::fresh_identity;
+use crate::support::liar::{Liar, NAME};
 use crate::support::stage::Stage;
 use crate::support::{Pair, mobiles, numbers, semi_join, setup};
 

@@ -6,12 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
-use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::jobs::{
     CONSENT_CONTEXT, ENROLMENT_CONTEXT, JobTerms, Kind, RECEIPT_CONTEXT, WHOLE, attempt_label, consented,
@@ -30,15 +28,13 @@ use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::witness::AddCheckpoint;
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
-use tacitly_psi::{Flow, Items, Member, PsiOutcome, PsiParty, PsiTerms};
+use tacitly_psi::{Flow, Member, PsiOutcome, PsiParty, PsiTerms};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
 use super::body::is_answers;
-
-/// Much faster than the daemon of a stage expects to hear something.
-const BEAT: Duration = Duration::from_millis(200);
+use super::heard::{BEAT, await_answer, canonical, fresh_identity, hear_alive};
 
 /// Our number for every session: there is one at a time.
 const CHANNEL: u64 = 1;
@@ -341,31 +337,6 @@ impl Liar {
     }
 }
 
-/// What the daemon says next; it hears of us meanwhile.
-async fn hear_alive(connection: &mut Connection) -> Result<Envelope, LinkError> {
-    let mut beat = interval(BEAT);
-    loop {
-        tokio::select! {
-            heard = connection.receive() => return heard,
-            _ = beat.tick() => connection.send(Envelope::Heartbeat).await?,
-        }
-    }
-}
-
-async fn await_answer(connection: &mut Connection) -> Answer {
-    loop {
-        if let Envelope::Response { outcome, .. } = hear_alive(connection).await.unwrap() {
-            return pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap();
-        }
-    }
-}
-
-/// A fresh certificate of this party.
-pub(crate) fn fresh_identity(party: PartyId) -> TlsIdentity {
-    let day = SignedDuration::from_hours(24);
-    TlsIdentity::generate(party, Timestamp::now() - day, Timestamp::now() + day).unwrap()
-}
-
 /// The session of one attempt.
 struct Session {
     tag: SessionTag,
@@ -615,18 +586,4 @@ impl Actor {
         let standing = pb::Standing { receipts, ..self.standing(pb::Task::Computed) };
         self.ask(Ask::Standing(standing));
     }
-}
-
-/// Mobile numbers as the daemon reads them.
-fn canonical(mobiles: &[String]) -> Items {
-    let profile = "cn-mobile".parse::<Profile>().unwrap();
-    let columns = vec![KeyColumn { column: "mobile".to_owned(), profile }];
-    let key = KeySpec { columns, duplicates: Duplicates::Error, invalid: Invalid::Error };
-    let mut items = Items::new();
-    for mobile in mobiles {
-        let mut id = Vec::new();
-        key.canonical_id(&[mobile.as_bytes()], &mut id).unwrap();
-        items.push(&id);
-    }
-    items
 }

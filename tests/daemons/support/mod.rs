@@ -16,6 +16,7 @@ use tacitly::trial::{Party, Setup, TrialError, introduce, until};
 use tempfile::TempDir;
 
 pub(crate) mod body;
+pub(crate) mod heard;
 pub(crate) mod liar;
 pub(crate) mod stage;
 
