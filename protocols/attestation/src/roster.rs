@@ -1,5 +1,5 @@
 //! A consortium's roster: its members and their signing keys, signed by its founder. Who has compared the
-//! [fingerprint](Roster::fingerprint) by another way knows all members' keys without having met each of them.
+//! [fingerprint](SignedRoster::fingerprint) by another way knows all members' keys without having met each of them.
 //!
 //! ```text
 //! tacitly-roster@v1
