@@ -174,6 +174,12 @@ impl Jobs {
             receipts,
             left_out: left_out.collect::<Result<_, _>>().map_err(|_| lie("no party is named so"))?,
             failure: standing.reason.as_ref().map(|reason| match state {
+                State::Suspended => match reason.who.parse::<PartyId>() {
+                    Ok(who) if who != self.settings.me => {
+                        Trouble::new(codes::PEER_LOST, format!("{from} has lost the link to {who}")).with(who)
+                    }
+                    _ => Trouble::new(codes::PEER_LOST, format!("{from} had lost the link to us")).with(from),
+                },
                 State::Cancelled => Trouble::new(codes::CANCELLED, format!("cancelled by {from}")).with(from),
                 _ => message::trouble(from, Some(reason)),
             }),
