@@ -172,8 +172,10 @@ fn job_number(pair: &Pair, jobs: usize) -> String {
 
 /// Waits until a job is done on both sides, whoever was killed.
 fn await_done(pair: &Pair, id: &str) -> Value {
+    // A job of forty sessions on a machine that other tests keep busy: as long as a hang takes to be certain.
+    const PATIENCE: usize = 6;
     let done = |party: &Party| {
-        let done = until(|| {
+        let look = || {
             let job = party.tacitly(&["job", "show", id]).ok()?;
             match job["state"].as_str()? {
                 "done" => Some(Ok(job)),
@@ -184,7 +186,8 @@ fn await_done(pair: &Pair, id: &str) -> Value {
                 "running" | "approved" | "proposed" => None,
                 _ => Some(Err(job)),
             }
-        });
+        };
+        let done = (0..PATIENCE).find_map(|_| until(look));
         done.unwrap_or_else(|| {
             panic!("{} did not end it:\n{}\n=====\n{}", party.name, pair.bank.log(), pair.shop.log())
         })
