@@ -60,6 +60,11 @@ impl Jobs {
                 failed = true;
                 let may_pass = [codes::DISK_FULL, codes::STORE, codes::LOG].contains(&error.code);
                 tracing::warn!(job = %id, %error, may_pass, "a step of the job could not be made");
+                if !may_pass && matches!(event, Event::Finished { .. }) {
+                    // An end that cannot be noted is one, too: nothing computes any more, and no place is held for it.
+                    this.blame(id, error);
+                    return;
+                }
                 if !may_pass || this.closing.is_cancelled() {
                     return;
                 }
@@ -88,8 +93,12 @@ impl Jobs {
             let row = match self.store.job(id).await {
                 Ok(row) => row,
                 Err(error) => {
-                    self.running.forget(id);
-                    return Err(error.into());
+                    let error = Trouble::from(error);
+                    // Where the store cannot be read for the moment, whoever waits here must find the same job.
+                    if error.code == codes::JOB_UNKNOWN {
+                        self.running.forget(id);
+                    }
+                    return Err(error);
                 }
             };
             let job = machine::Job::of(agree::ledger(&row, self.settings.me)?);
@@ -98,7 +107,8 @@ impl Jobs {
         let Some(machine) = held.as_mut() else { return Err(internal("a job that was just taken up is there")) };
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
-            if machine.place.is_none() {
+            // A leader that asks for no room is held to the same pace.
+            if machine.place.is_none() && machine.may_begin() {
                 machine.place = self.places.try_take(id, others(&machine.job));
             }
             *place = machine.place.is_some();
