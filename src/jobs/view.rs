@@ -84,7 +84,9 @@ impl JobView {
             _ => "peer",
         };
         let buckets = job.transcripts.as_ref().and_then(|report| report["buckets"].as_u64()).unwrap_or_default();
-        // What the job's report kept of its last attempt stands in for progress once the job is not at work.
+        // What the job's report kept of its last attempt stands in for progress once the job is not at work. One that is
+        // over may still have a word to say to a party that is away.
+        let live = live.filter(|_| !state.is_over());
         let bytes = |side: &str| job.transcripts.as_ref().and_then(|report| report[side]["bytes"].as_u64());
         let kept = || Live {
             bytes_out: bytes("sent").unwrap_or_default(),
