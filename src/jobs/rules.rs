@@ -1,17 +1,12 @@
 //! Our rules and limits, asked before a job is written down, before each attempt, and when a rule changes.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tacitly_core::PartyId;
 
-use super::datasets::RuleChange;
-use super::machine::Event;
-use super::office::Jobs;
-use super::state::State;
+use super::core::Core;
 use super::terms::JobTerms;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Asked, Decision, Other, Rule};
 use crate::store::check_dataset_name;
@@ -32,80 +27,74 @@ pub(super) fn no_rule(owner: PartyId, peer: PartyId, dataset: &str) -> Trouble {
     Trouble::new(codes::REFUSED_NO_RULE, text)
 }
 
-impl Jobs {
-    /// Asks our rule whether a job may be. Who is asked about is the other side of `terms`.
-    pub(super) async fn decide(&self, terms: &JobTerms, dataset: &str) -> Result<Decision, Trouble> {
-        let peer = terms.peer_of(self.settings.me);
-        let rule = self.datasets.rule(dataset, peer).await?;
-        let jobs_today = self.store.jobs_since(self.store.now() - DAY, peer, Some(dataset), false).await?;
-        self.judge_by(rule.as_ref(), terms, jobs_today)
+/// Our rules for all other parties of a job: the strictest wins.
+pub(super) struct Rules<'a>(pub(super) &'a Core);
+
+impl Rules<'_> {
+    /// Asks our rules whether a job may be. A person decides a job that takes no data of ours: rules are about data.
+    pub(super) async fn decide(&self, terms: &JobTerms) -> Result<Decision, Trouble> {
+        let Some(dataset) = terms.dataset_of(self.0.me()) else { return Ok(Decision::AskAPerson) };
+        let since = self.0.store.now() - DAY;
+        let mut today = BTreeMap::new();
+        for party in terms.others(self.0.me()) {
+            today.insert(party, self.0.store.jobs_since(since, party, Some(dataset), false).await?);
+        }
+        let rules = self.of(terms, dataset).await?;
+        self.judge(&rules, terms, dataset, |party| today.get(&party).copied().unwrap_or_default())
     }
 
-    /// Our rule for a job that was approved: the one of this moment, which must still allow it.
-    pub(super) async fn standing_rule(&self, terms: &JobTerms) -> Result<Rule, Trouble> {
-        let rule = self.datasets.rule(terms.dataset_of(self.settings.me), terms.peer_of(self.settings.me)).await?;
+    /// Our rules for a job that was approved: those of this moment, which must still allow it.
+    pub(super) async fn standing(&self, terms: &JobTerms) -> Result<BTreeMap<PartyId, Rule>, Trouble> {
+        let Some(dataset) = terms.dataset_of(self.0.me()) else { return Ok(BTreeMap::new()) };
+        let rules = self.of(terms, dataset).await?;
         // The job itself is among those of the day.
-        self.judge_by(rule.as_ref(), terms, 0)?;
-        rule.ok_or_else(|| internal("without a rule nothing is allowed"))
+        self.judge(&rules, terms, dataset, |_| 0)?;
+        Ok(rules)
     }
 
-    /// Sets our rule for a peer and a dataset, or takes it away with `json` empty. A job under way that it no longer
-    /// allows ends here and there.
-    ///
-    /// # Errors
-    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
-    pub async fn set_rule(
-        self: &Arc<Self>,
-        dataset: &str,
-        peer: &str,
-        json: &str,
-        by: &str,
-    ) -> Result<RuleChange, Trouble> {
-        let stored = self.datasets.set_rule(dataset, peer, json, by).await?;
-        for job in self.store.unfinished().await? {
-            let terms = Self::terms(&job)?;
-            let concerned =
-                terms.peer_of(self.settings.me).as_str() == peer && terms.dataset_of(self.settings.me) == dataset;
-            if !concerned {
-                continue;
-            }
-            if let Err(refusal) = self.standing_rule(&terms).await
-                && [codes::REFUSED_BY_RULE, codes::REFUSED_NO_RULE].contains(&refusal.code)
-            {
-                let ours_to_decide = job.state == State::Proposed.name() && job.leader != self.settings.me;
-                let state = if ours_to_decide { State::Refused } else { State::Failed };
-                // A job that has come to its end meanwhile is left as it is.
-                self.happen(job.id, Event::Ended { state, why: refusal, by: "rule".to_owned() }).await?;
+    /// Our rules for the other parties, as far as there are any.
+    pub(super) async fn of(&self, terms: &JobTerms, dataset: &str) -> Result<BTreeMap<PartyId, Rule>, Trouble> {
+        let mut rules = BTreeMap::new();
+        for party in terms.others(self.0.me()) {
+            if let Some(rule) = self.0.datasets.rule(dataset, party).await? {
+                rules.insert(party, rule);
             }
         }
-        Ok(stored)
+        Ok(rules)
     }
 
-    fn judge_by(&self, rule: Option<&Rule>, terms: &JobTerms, jobs_today: u64) -> Result<Decision, Trouble> {
-        let me = self.settings.me;
-        let receivers: BTreeSet<PartyId> = terms.receivers.iter().copied().collect();
+    fn judge(
+        &self,
+        rules: &BTreeMap<PartyId, Rule>,
+        terms: &JobTerms,
+        dataset: &str,
+        jobs_today: impl Fn(PartyId) -> u64,
+    ) -> Result<Decision, Trouble> {
+        let (me, receivers) = (self.0.me(), terms.receivers());
         let asked = Asked {
-            kind: terms.kind.name(),
+            kind: &terms.kind,
             purpose: &terms.purpose,
             receivers: &receivers,
             me,
-            now: self.store.now(),
+            now: self.0.store.now(),
         };
-        policy::decide_all(&[Other { party: terms.peer_of(me), rule, jobs_today }], &asked).map_err(|refusal| {
-            match refusal.code {
-                codes::REFUSED_NO_RULE => no_rule(me, terms.peer_of(me), terms.dataset_of(me)),
-                _ => refusal,
+        let other = |party| Other { party, rule: rules.get(&party), jobs_today: jobs_today(party) };
+        let others: Vec<Other<'_>> = terms.others(me).map(other).collect();
+        policy::decide_all(&others, &asked).map_err(|refusal| match refusal.code {
+            codes::REFUSED_NO_RULE => {
+                let without = terms.others(me).find(|party| !rules.contains_key(party));
+                without.map_or(refusal, |party| no_rule(me, party, dataset))
             }
+            _ => refusal,
         })
     }
 
     /// Whether one more job with `peer` is within the limit.
     pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
-        let limit = self.settings.jobs_per_peer;
-        let open = self.store.unfinished().await?.iter().filter(|job| job.party(peer).is_some()).count();
+        let limit = self.0.settings.jobs_per_peer;
+        let open = self.0.store.unfinished().await?.iter().filter(|job| job.party(peer).is_some()).count();
         if open >= limit {
-            let text =
-                format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.settings.me);
+            let text = format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.0.me());
             return Err(Trouble::new(codes::LIMIT, text));
         }
         Ok(())
@@ -113,10 +102,10 @@ impl Jobs {
 
     /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
     pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Trouble> {
-        let limit = self.settings.proposals_per_hour;
-        let recent = self.store.jobs_since(self.store.now() - HOUR, peer, None, true).await?;
+        let limit = self.0.settings.proposals_per_hour;
+        let recent = self.0.store.jobs_since(self.0.store.now() - HOUR, peer, None, true).await?;
         if recent >= limit {
-            let text = format!("{} takes {limit} proposals of one party within an hour", self.settings.me);
+            let text = format!("{} takes {limit} proposals of one party within an hour", self.0.me());
             return Err(Trouble::new(codes::LIMIT, text));
         }
         self.admit(peer).await

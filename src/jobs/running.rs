@@ -1,20 +1,18 @@
 //! The jobs at work in this process: the machine of each, one step at a time, and where its attempt stands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tacitly_attestation::entry::LeafHash;
 use tacitly_core::PartyId;
-use tacitly_psi::PsiParty;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::board::Board;
 use super::machine::{self, Slot};
+use super::part::Shown;
 use super::places::Place;
-use super::plan::Wish;
 use crate::session::{Status, Traffic};
 use crate::store::{Job, JobId};
 
@@ -38,28 +36,15 @@ pub struct Live {
     pub bytes_in: u64,
 }
 
-/// The peer has read its data for an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PeerReady {
-    pub(super) attempt: u32,
-    pub(super) items: u64,
-    pub(super) wants_size: bool,
-    /// The entry of its data.
-    pub(super) dataset: Option<LeafHash>,
-    pub(super) wish: Wish,
-    pub(super) draw: Option<u32>,
-    pub(super) sized: u32,
-    pub(super) finished: u32,
-}
-
-/// Where a job in buckets stands, apart from the session of its bucket.
+/// Where an attempt of several parts stands, apart from the session of the part that runs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Course {
-    /// Which bucket of which, in words.
+    /// Which part of which, in words.
     pub(super) words: String,
-    /// Entries of our lists that are through, and in all.
+    /// How it is counted.
+    pub(super) shown: Shown,
+    /// Units that are through.
     pub(super) done: u64,
-    pub(super) total: u64,
     /// Bytes of the sessions that are over.
     pub(super) bytes_out: u64,
     pub(super) bytes_in: u64,
@@ -70,9 +55,8 @@ pub(super) struct Course {
 pub(super) struct Work {
     stage: Arc<Mutex<Stage>>,
     course: Arc<Mutex<Option<Course>>>,
-    pub(super) peer_ready: Arc<watch::Sender<Option<PeerReady>>>,
-    /// What went over in this attempt stands in the ledger.
-    reported: Arc<AtomicBool>,
+    /// What all parties have said, as far as the leader has heard.
+    pub(super) board: Arc<Board>,
     /// Ends the attempt that runs, without a word about why: whoever stops it says why in the ledger.
     pub(super) stop: CancellationToken,
     /// The attempt that runs.
@@ -161,14 +145,15 @@ impl RunningJobs {
         self.lock().keys().copied().collect()
     }
 
-    /// Notes what the peer has read. Returns whether our side is at the same attempt.
-    pub(super) fn note_ready(&self, job: JobId, ready: PeerReady) -> bool {
-        match self.find(job) {
-            Some(work) if work.attempt == ready.attempt => {
-                work.peer_ready.send_replace(Some(ready));
-                true
+    /// Waits until this attempt at a job is under way here, or a later one.
+    pub(super) async fn at_attempt(&self, job: JobId, attempt: u32) -> Option<Work> {
+        let mut changes = self.changed.subscribe();
+        loop {
+            match self.find(job) {
+                Some(work) if work.attempt == attempt => return Some(work),
+                Some(work) if work.attempt > attempt => return None,
+                _ => changes.changed().await.ok()?,
             }
-            _ => false,
         }
     }
 
@@ -266,22 +251,11 @@ impl Work {
         Self {
             stage: Arc::new(Mutex::new(Stage::Words("starting"))),
             course: Arc::default(),
-            peer_ready: Arc::new(watch::Sender::new(None)),
-            reported: Arc::default(),
+            board: Arc::default(),
             stop: CancellationToken::new(),
             attempt,
             until,
         }
-    }
-
-    /// Notes that what went over in this attempt stands in the ledger.
-    pub(super) fn note_reported(&self) {
-        self.reported.store(true, Ordering::Release);
-    }
-
-    /// Whether it does.
-    pub(super) fn is_reported(&self) -> bool {
-        self.reported.load(Ordering::Acquire)
     }
 
     /// Shows a stage that has no numbers.
@@ -305,14 +279,14 @@ impl Work {
     pub(super) fn live(&self) -> Live {
         let live = self.session();
         match &*self.course.lock().unwrap_or_else(PoisonError::into_inner) {
+            // One part is shown as it goes.
             None => live,
             Some(course) => {
-                // Our own list leaves while the peer's is multiplied; what comes behind takes little time.
-                let of_this_bucket = if live.stage == PsiParty::BLINDING { live.done } else { 0 };
+                let of_this_part = if live.stage == course.shown.stage { live.done.min(course.shown.units) } else { 0 };
                 Live {
-                    stage: format!("{}: {}", course.words, live.stage),
-                    done: course.done + of_this_bucket,
-                    total: course.total,
+                    stage: if course.words.is_empty() { live.stage } else { format!("{}: {}", course.words, live.stage) },
+                    done: course.done + of_this_part,
+                    total: course.shown.total,
                     bytes_out: course.bytes_out + live.bytes_out,
                     bytes_in: course.bytes_in + live.bytes_in,
                 }

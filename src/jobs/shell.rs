@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use tacitly_core::PartyId;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 
-use super::agree;
-use super::asking::Gone;
-use super::machine::{self, Activity, Decided, Effect, Event, Finish, Message, Standing, Write};
+use super::attempt::attempt;
+use super::consent::{Signatures, ledger, write_consent, write_standing};
+use super::core::{Core, terms_of};
+use super::ends::Ends;
+use super::kind::Kinds;
+use super::machine::{self, Activity, Decided, Effect, Event, Finish, Message, Quorum, Standing, Write};
 use super::message::{self, Answer, Ask, generated as pb};
-use super::office::Jobs;
-use super::outcome::Outcome;
+use super::part::Stop;
 use super::places::Place;
 use super::running::{IN_VAIN, Machine, Running};
 use super::state::State;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::store::{Decision, Failure, Job, JobChange, JobId, JobResult, PartyChange};
 
@@ -29,87 +30,100 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// What a protocol session gets beyond the deadline, to end by itself and say where it stood.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-impl Jobs {
-    /// Takes up every job that is not over, after a start.
-    ///
-    /// # Errors
-    /// Trouble of the store.
-    pub async fn take_up_all(self: &Arc<Self>) -> Result<(), Trouble> {
-        self.end_restored().await?;
-        self.sweep_frames().await?;
-        for job in self.store.unfinished().await? {
-            self.happen_at_last(job.id, Event::Started);
-        }
-        Ok(())
+/// Makes the steps of all jobs. A clone is the same.
+#[derive(Clone)]
+pub(super) struct Shell {
+    core: Arc<Core>,
+    kinds: Kinds,
+}
+
+impl Shell {
+    /// The shell over these rooms. Steps that must not get lost come over `events`.
+    pub(super) fn start(core: Arc<Core>, kinds: Kinds, mut events: UnboundedReceiver<(JobId, Event)>) -> Self {
+        let (weak, kinds_there) = (Arc::downgrade(&core), kinds.clone());
+        // It ends with the engine, and not with a drain: what ends meanwhile is noted.
+        tokio::spawn(async move {
+            while let Some((job, event)) = events.recv().await {
+                let Some(core) = weak.upgrade() else { return };
+                let shell = Self { core, kinds: kinds_there.clone() };
+                shell.core.tasks.clone().spawn(async move { shell.insist(job, event).await });
+            }
+        });
+        Self { core, kinds }
+    }
+
+    /// Who must sign and begin, and how many may be lost. Terms of a kind that this version does not know need everybody.
+    pub(super) fn quorum(&self, job: &Job) -> Result<Quorum, Trouble> {
+        let terms = terms_of(job)?;
+        Ok(self.kinds.find(&terms.kind).map_or(Quorum::All, |kind| kind.quorum(&terms)))
     }
 
     /// Makes one step of a job. Returns how the job stands here by then.
     ///
     /// # Errors
     /// [`codes::JOB_UNKNOWN`]; trouble of the store or the log, and then nothing has changed.
-    pub(super) async fn happen(self: &Arc<Self>, id: JobId, event: Event) -> Result<Standing, Trouble> {
+    pub(super) async fn happen(&self, id: JobId, event: Event) -> Result<Standing, Trouble> {
         self.happen_with(id, event, None).await
     }
 
-    /// The same for what must not get lost: it is tried again while the store or the log takes nothing.
-    pub(super) fn happen_at_last(self: &Arc<Self>, id: JobId, event: Event) {
-        let this = self.clone();
-        self.tasks.spawn(async move {
-            let mut failed = false;
-            while let Err(error) = this.happen(id, event.clone()).await {
-                failed = true;
-                let may_pass = [codes::DISK_FULL, codes::STORE, codes::LOG].contains(&error.code);
-                tracing::warn!(job = %id, %error, may_pass, "a step of the job could not be made");
-                if !may_pass && matches!(event, Event::Finished { .. }) {
-                    // An end that cannot be noted is one, too: nothing computes any more, and no place is held for it.
-                    this.blame(id, error);
-                    return;
-                }
-                if !may_pass || this.closing.is_cancelled() {
-                    return;
-                }
-                this.running.of(id).wait_for("waiting until the store takes writes");
-                this.running.bump();
-                tokio::select! {
-                    () = sleep(STORE_PAUSE) => {}
-                    () = this.closing.cancelled() => return,
-                }
+    /// Makes a step that must not get lost.
+    async fn insist(&self, id: JobId, event: Event) {
+        let core = &self.core;
+        let mut failed = false;
+        while let Err(error) = self.happen(id, event.clone()).await {
+            failed = true;
+            let may_pass = [codes::DISK_FULL, codes::STORE, codes::LOG].contains(&error.code);
+            tracing::warn!(job = %id, %error, may_pass, "a step of the job could not be made");
+            if !may_pass && matches!(event, Event::Finished { .. }) {
+                // An end that cannot be noted is one, too: nothing computes any more, and no place is held for it.
+                core.blame(id, error);
+                return;
             }
-            if failed {
-                tracing::info!(job = %id, "the step of the job was made at last");
+            if !may_pass || core.closing.is_cancelled() {
+                return;
             }
-        });
+            core.running.of(id).wait_for("waiting until the store takes writes");
+            core.running.bump();
+            tokio::select! {
+                () = sleep(STORE_PAUSE) => {}
+                () = core.closing.cancelled() => return,
+            }
+        }
+        if failed {
+            tracing::info!(job = %id, "the step of the job was made at last");
+        }
     }
 
     async fn happen_with(
-        self: &Arc<Self>,
+        &self,
         id: JobId,
         mut event: Event,
         place: Option<Place>,
     ) -> Result<Standing, Trouble> {
-        let running = self.running.of(id);
+        let core = &self.core;
+        let running = core.running.of(id);
         let mut held = running.machine.lock().await;
         if held.is_none() {
-            let row = match self.store.job(id).await {
+            let row = match core.store.job(id).await {
                 Ok(row) => row,
                 Err(error) => {
                     let error = Trouble::from(error);
                     // Where the store cannot be read for the moment, whoever waits here must find the same job.
                     if error.code == codes::JOB_UNKNOWN {
-                        self.running.forget(id);
+                        core.running.forget(id);
                     }
                     return Err(error);
                 }
             };
-            let job = machine::Job::of(agree::ledger(&row, self.settings.me)?);
+            let job = machine::Job::of(ledger(&row, core.me(), self.quorum(&row)?)?);
             *held = Some(Machine::of(row, job));
         }
-        let Some(machine) = held.as_mut() else { return Err(internal("a job that was just taken up is there")) };
+        let Some(machine) = held.as_mut() else { return Err(Trouble::internal("a job that was just taken up is there")) };
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
             // A leader that asks for no room is held to the same pace.
             if machine.place.is_none() && machine.may_begin() {
-                machine.place = self.places.try_take(id, others(&machine.job));
+                machine.place = core.places.try_take(id, others(&machine.job));
             }
             *place = machine.place.is_some();
         }
@@ -126,7 +140,7 @@ impl Jobs {
         let mut free = false;
         for effect in effects {
             if let Effect::Answer { free: asked } = effect {
-                free = asked && machine.may_begin() && self.places.has_room(&others(&machine.job));
+                free = asked && machine.may_begin() && core.places.has_room(&others(&machine.job));
             } else {
                 self.take_effect(&running, machine, effect).await;
             }
@@ -138,19 +152,15 @@ impl Jobs {
         }
         let standing = machine.job.standing(free);
         if standing.state.is_over() && machine.telling.is_empty() {
-            self.running.forget(id);
+            core.running.forget(id);
         }
-        self.running.bump();
+        core.running.bump();
         Ok(standing)
     }
 
     /// The rows of a step, in one transaction. What is to be on record before a result is released goes there first.
-    async fn commit(
-        self: &Arc<Self>,
-        machine: &mut Machine,
-        job: &machine::Job,
-        effects: &[Effect],
-    ) -> Result<(), Trouble> {
+    async fn commit(&self, machine: &mut Machine, job: &machine::Job, effects: &[Effect]) -> Result<(), Trouble> {
+        let store = &self.core.store;
         let found = machine.row.state.clone();
         let mut change =
             JobChange { failure: job.ledger.failure.as_ref().map(Failure::from), ..JobChange::by("daemon") };
@@ -185,22 +195,16 @@ impl Jobs {
         }
         let (id, to, from) = (machine.row.id, job.ledger.state, [found.as_str()]);
         machine.row = match end {
-            None => self.store.advance(id, &from, to.name(), change).await?,
+            None => store.advance(id, &from, to.name(), change).await?,
             Some(State::Done) => {
-                self.record_done(&machine.row, None).await?;
-                let bytes = match job.ledger.parties.get(&job.ledger.me) {
-                    Some(me) if me.receives => self.store.get_checkpoint(id, Self::OUTCOME).await?,
-                    _ => None,
-                };
-                let outcome = bytes.as_ref().map(|bytes| Outcome::decode(bytes)).transpose();
-                let outcome = outcome.map_err(|error| internal(&error.to_string()))?;
-                let result = match (&outcome, &bytes) {
-                    (Some(outcome), Some(bytes)) => outcome.to_result(bytes),
-                    _ => JobResult::Nothing,
-                };
-                self.store.finish(id, &from, to.name(), change, result).await?
+                Ends(&self.core).record_done(&machine.row).await?;
+                let (result, summary, traffic) = Ends(&self.core).result(&machine.row).await?;
+                let change = JobChange { summary, traffic: Some(traffic), ..change };
+                let receives = machine.row.party(self.core.me()).is_some_and(|me| me.receives);
+                let result = if receives { result } else { JobResult::Nothing };
+                store.finish(id, &from, to.name(), change, result).await?
             }
-            Some(_) => self.store.finish(id, &from, to.name(), change, JobResult::Nothing).await?,
+            Some(_) => store.finish(id, &from, to.name(), change, JobResult::Nothing).await?,
         };
         if found != to.name() {
             let code = job.ledger.failure.as_ref().map_or("", |failure| failure.code.name);
@@ -209,127 +213,117 @@ impl Jobs {
         Ok(())
     }
 
-    async fn take_effect(self: &Arc<Self>, running: &Arc<Running>, machine: &mut Machine, effect: Effect) {
-        let id = machine.row.id;
+    async fn take_effect(&self, running: &Arc<Running>, machine: &mut Machine, effect: Effect) {
+        let (core, id) = (&self.core, machine.row.id);
         match effect {
             Effect::Write(_) | Effect::Answer { .. } => {}
-            Effect::Tell { to, message } => self.tell_about(machine, to, message),
+            Effect::Tell { to, message } => self.tell(machine, to, message),
             Effect::SeekPlace { turn } => {
-                let (this, places, peers) = (self.clone(), self.places.clone(), others(&machine.job));
-                machine.queue = Some(self.spawn_until_dropped(async move {
+                let (this, places, peers) = (self.clone(), core.places.clone(), others(&machine.job));
+                machine.queue = Some(core.spawn_until_dropped(async move {
                     let place = places.take(id, peers).await;
                     this.take_place(id, turn, place);
                 }));
             }
             Effect::LeavePlace => machine.queue = None,
-            Effect::Run { attempt, .. } => self.run(running, machine, attempt),
+            Effect::Run { attempt, with } => self.run(running, machine, attempt, with),
             Effect::StopTask => running.stop(),
             Effect::Wake { turn, after } => {
-                let (this, time) = (self.clone(), after.time(rand::rng().random()));
-                self.tasks.spawn(async move {
-                    tokio::select! {
-                        () = sleep(time) => this.happen_at_last(id, Event::Woke { turn }),
-                        () = this.closing.cancelled() => {}
+                let (core, time) = (core.clone(), after.time(rand::rng().random()));
+                core.tasks.clone().spawn(async move {
+                    if core.closing.run_until_cancelled(sleep(time)).await.is_some() {
+                        core.happen_at_last(id, Event::Woke { turn });
                     }
                 });
             }
-            Effect::RecordEnd => self.record_end(&machine.row).await,
+            Effect::RecordEnd => Ends(core).record_end(&machine.row).await,
         }
     }
 
     /// It is our turn. The queue is left with the step that this begins, and the step does not end with it.
-    fn take_place(self: &Arc<Self>, id: JobId, turn: u64, place: Place) {
+    fn take_place(&self, id: JobId, turn: u64, place: Place) {
         let this = self.clone();
-        self.tasks.spawn(async move {
+        self.core.tasks.spawn(async move {
             if let Err(error) = this.happen_with(id, Event::Place { turn }, Some(place)).await {
                 tracing::warn!(job = %id, %error, "the attempt could not begin");
-                this.happen_at_last(id, Event::Woke { turn });
+                this.core.happen_at_last(id, Event::Woke { turn });
             }
         });
     }
 
     /// Begins the task of an attempt.
-    fn run(self: &Arc<Self>, running: &Arc<Running>, machine: &mut Machine, attempt: u32) {
+    fn run(&self, running: &Arc<Running>, machine: &mut Machine, number: u32, with: BTreeSet<PartyId>) {
         machine.note_begun();
-        let id = machine.row.id;
+        let (core, id) = (&self.core, machine.row.id);
         let until = match &machine.deadline {
             Some((until, _)) => *until,
             None => {
-                let until = Instant::now() + self.settings.deadline;
-                let (this, at_work) = (self.clone(), running.clone());
-                let late = self.spawn_until_dropped(async move {
+                let until = Instant::now() + core.settings.deadline;
+                let (inner, at_work) = (core.clone(), running.clone());
+                let late = core.spawn_until_dropped(async move {
                     sleep_until(until + LAST_WORD).await;
                     let stage = at_work.stage();
                     let why = Trouble::new(codes::DEADLINE, format!("the job's time was over: {stage}"));
-                    this.happen_at_last(id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
+                    inner.happen_at_last(id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
                 });
                 machine.deadline = Some((until, late));
                 until
             }
         };
-        let work = running.begin(attempt, until);
-        let (this, running, row) = (self.clone(), running.clone(), machine.row.clone());
-        self.tasks.spawn(async move {
+        let work = running.begin(number, until);
+        let (core, kinds, running, row) = (core.clone(), self.kinds.clone(), running.clone(), machine.row.clone());
+        core.tasks.clone().spawn(async move {
             let began = Instant::now();
-            let (inner, inner_work, inner_row) = (this.clone(), work.clone(), row.clone());
+            let (inner, inner_work, inner_row) = (core.clone(), work.clone(), row.clone());
             // On a task of its own, so that a panic in it ends this job and no other.
-            let mut task = tokio::spawn(async move { inner.attempt(&inner_row, attempt, &inner_work).await });
+            let mut task = tokio::spawn(async move {
+                attempt(&inner, &kinds, &inner_row, (number, with), &inner_work).await
+            });
             let ended = tokio::select! {
                 ended = &mut task => ended,
                 () = work.stop.cancelled() => {
                     task.abort();
                     let _ended = task.await;
-                    return running.end(attempt);
+                    return running.end(number);
                 }
             };
-            running.end(attempt);
-            let ended = ended.unwrap_or_else(|_| Err(Gone::Trouble(internal("the attempt ended unexpectedly"))));
-            let how = match ended {
-                Ok(()) => this.computed(&row),
+            running.end(number);
+            let unexpected = |_| Err(Stop::Failed(Trouble::internal("the attempt ended unexpectedly")));
+            let how = match ended.unwrap_or_else(unexpected) {
+                Ok(()) => computed(&core, &row),
                 // The daemon stops: the job is taken up at the next start.
-                Err(Gone::Stopped) if this.closing.is_cancelled() => return,
-                Err(Gone::Stopped | Gone::Restarted) => Finish::Void,
-                Err(Gone::Lost(why)) => {
+                Err(Stop::Stopped) if core.closing.is_cancelled() => return,
+                Err(Stop::Stopped | Stop::Restarted) => Finish::Void,
+                Err(Stop::Lost(why)) => {
                     tracing::warn!(job = %id, stage = why.stage, "a party is lost");
                     Finish::Lost { who: why.who.unwrap_or(row.leader), why }
                 }
-                Err(Gone::Trouble(why)) => {
+                Err(Stop::Failed(why)) => {
                     tracing::warn!(job = %id, code = why.code.name, stage = why.stage, text = why.text, "failed");
                     Finish::Failed(why)
                 }
             };
-            this.happen_at_last(id, Event::Finished { attempt, how, quick: began.elapsed() < IN_VAIN });
+            core.happen_at_last(id, Event::Finished { attempt: number, how, quick: began.elapsed() < IN_VAIN });
         });
     }
 
-    /// Our part is done; a receiver says so with its signature.
-    fn computed(&self, row: &Job) -> Finish {
-        if !row.party(self.settings.me).is_some_and(|me| me.receives) {
-            return Finish::Computed(None);
-        }
-        match self.signer.sign(super::RECEIPT_CONTEXT, &row.terms_hash.0) {
-            Ok(receipt) => Finish::Computed(Some(receipt)),
-            Err(error) => Finish::Failed(internal(&error.to_string())),
-        }
-    }
-
     /// Says something about a job until it is answered.
-    fn tell_about(self: &Arc<Self>, machine: &mut Machine, to: PartyId, message: Message) {
+    fn tell(&self, machine: &mut Machine, to: PartyId, message: Message) {
         let (id, number) = (machine.row.id, machine.words);
         machine.words += 1;
         let (this, slot) = (self.clone(), message.slot());
-        let said = self.spawn_until_dropped(async move {
+        let said = self.core.spawn_until_dropped(async move {
             loop {
-                this.link_up(to).await;
+                this.core.peers.link_up(to).await;
                 let Some(ask) = this.word(id, &message).await else { return };
-                let Some(answer) = this.ask_once(to, message::encode_ask(ask)).await else { continue };
+                let Some(answer) = message::ask_once(&this.core.peers, to, ask).await else { continue };
                 if let Answer::Busy(_) = answer {
                     sleep(BUSY_PAUSE).await;
                     continue;
                 }
                 // The word is no longer being said, and what is being said is dropped by the step that this begins.
                 let (inner, message) = (this.clone(), message.clone());
-                this.tasks.spawn(async move { inner.answered(id, to, number, message, answer).await });
+                this.core.tasks.spawn(async move { inner.answered(id, to, number, message, answer).await });
                 return;
             }
         });
@@ -338,13 +332,13 @@ impl Jobs {
 
     /// A word as it is now: what it says may have changed while its receiver was away.
     async fn word(&self, id: JobId, message: &Message) -> Option<Ask> {
-        let running = self.running.of(id);
+        let running = self.core.running.of(id);
         let held = running.machine.lock().await;
         let machine = held.as_ref()?;
         let job = id.to_string();
-        let ours = machine.row.party(self.settings.me)?;
+        let ours = machine.row.party(self.core.me())?;
         let consent = match &ours.decision {
-            Decision::Signed(consent) => Some(agree::write_consent(consent)),
+            Decision::Signed(consent) => Some(write_consent(consent)),
             Decision::Open | Decision::Refused => None,
         };
         Some(match message {
@@ -362,15 +356,16 @@ impl Jobs {
                 Ask::Start(pb::Start { job, attempt: *attempt, with })
             }
             Message::Stop { attempt } => Ask::Stop(pb::Stop { job, attempt: *attempt }),
-            Message::Standing => Ask::Standing(agree::write_standing(id, &machine.job.standing(false))),
+            Message::Standing => Ask::Standing(write_standing(id, &machine.job.standing(false))),
         })
     }
 
     /// A party has answered a word of ours.
-    async fn answered(self: &Arc<Self>, id: JobId, from: PartyId, number: u64, message: Message, answer: Answer) {
-        let running = self.running.of(id);
+    async fn answered(&self, id: JobId, from: PartyId, number: u64, message: Message, answer: Answer) {
+        let core = &self.core;
+        let running = core.running.of(id);
         let mut held = running.machine.lock().await;
-        let Some(machine) = held.as_mut() else { return self.running.forget(id) };
+        let Some(machine) = held.as_mut() else { return core.running.forget(id) };
         let slot = message.slot();
         if machine.telling.get(&(from, slot)).is_some_and(|(current, _)| *current == number) {
             machine.telling.remove(&(from, slot));
@@ -378,19 +373,20 @@ impl Jobs {
         let event = self.event_of(&machine.row, from, message, answer).await;
         drop(held);
         match event {
-            Ok(event) => self.happen_at_last(id, event),
-            Err(why) => self.blame(id, why),
+            Ok(event) => core.happen_at_last(id, event),
+            Err(why) => core.blame(id, why),
         }
     }
 
     async fn event_of(&self, row: &Job, from: PartyId, message: Message, answer: Answer) -> Result<Event, Trouble> {
+        let signatures = Signatures(&self.core);
         match answer {
             Answer::Decided(decided) if message == Message::Propose => {
-                Ok(Event::Decided { from, decision: self.read_decision(row, from, &decided).await? })
+                Ok(Event::Decided { from, decision: signatures.read_decision(row, from, &decided).await? })
             }
             Answer::Pending(_) => Ok(Event::Decided { from, decision: Decided::Pending }),
             Answer::Standing(standing) => {
-                let standing = self.read_standing(row, from, &standing).await?;
+                let standing = signatures.read_standing(row, from, &standing).await?;
                 Ok(Event::Standing { from, standing, answers: Some(message) })
             }
             Answer::Unknown(_) => Ok(Event::Unknown { from }),
@@ -398,45 +394,32 @@ impl Jobs {
         }
     }
 
-    /// Another party has broken the rules: the job ends here, and names it.
-    pub(super) fn blame(self: &Arc<Self>, id: JobId, why: Trouble) {
-        self.happen_at_last(id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
-    }
-
     /// Watches the links of those that a job waits for while it does not compute.
-    fn watch_links(self: &Arc<Self>, id: JobId, machine: &mut Machine) {
+    fn watch_links(&self, id: JobId, machine: &mut Machine) {
         let awaited = awaited(&machine.job);
         if machine.watched == awaited {
             return;
         }
-        machine.watching = awaited
-            .iter()
-            .map(|who| {
-                let (this, who) = (self.clone(), *who);
-                self.spawn_until_dropped(async move {
-                    let why = this.link_given_up(who).await;
-                    this.happen_at_last(id, Event::Lost { who, why });
-                })
+        let watch = |who: &PartyId| {
+            let (core, who) = (self.core.clone(), *who);
+            self.core.spawn_until_dropped(async move {
+                let why = core.peers.link_given_up(who).await;
+                core.happen_at_last(id, Event::Lost { who, why });
             })
-            .collect();
+        };
+        machine.watching = awaited.iter().map(watch).collect();
         machine.watched = awaited;
     }
+}
 
-    /// Work that ends when the guard is dropped, or when the daemon stops.
-    fn spawn_until_dropped(
-        self: &Arc<Self>,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) -> tokio_util::sync::DropGuard {
-        let dropped = CancellationToken::new();
-        let (until, this) = (dropped.clone(), self.clone());
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = work => {}
-                () = until.cancelled() => {}
-                () = this.closing.cancelled() => {}
-            }
-        });
-        dropped.drop_guard()
+/// Our part is done; a receiver says so with its signature.
+fn computed(core: &Core, row: &Job) -> Finish {
+    if !row.party(core.me()).is_some_and(|me| me.receives) {
+        return Finish::Computed(None);
+    }
+    match Signatures(core).receipt(row.terms_hash) {
+        Ok(receipt) => Finish::Computed(Some(receipt)),
+        Err(error) => Finish::Failed(error),
     }
 }
 

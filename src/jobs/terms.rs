@@ -1,146 +1,102 @@
-//! The terms of a job: what both sides sign before anything is read.
+//! The terms of a job: what all parties sign before anything is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use tacitly_core::{MalformedTerms, PartyId, Terms, Value};
+
+use crate::store::{JobId, PublicKey};
 
 /// The protocol that these terms belong to.
 const PROTOCOL: &str = "tacitly.job";
 /// Its version; a peer with another is refused by the value of this field.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
-/// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Receivers learn which of their rows are shared.
-    Intersect,
-    /// Both sides get the shared rows in one common order.
-    Align,
-    /// Receivers learn how many rows are shared.
-    Cardinality,
-}
+/// The most parties of a job.
+pub const MAX_PARTIES: usize = 128;
+/// The longest role, the longest name of a kind or of a dataset, and the longest purpose, in bytes.
+const MAX_NAME: usize = 64;
+const MAX_PURPOSE: usize = 200;
 
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Intersect, Self::Align, Self::Cardinality];
-
-    /// The name in terms, rules and the API.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Intersect => "intersect",
-            Self::Align => "align",
-            Self::Cardinality => "cardinality",
-        }
-    }
-
-    /// The kind of this name.
-    #[must_use]
-    pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// The terms of one job between two parties. Both sign the hash of [`JobTerms::to_terms`].
+/// The terms of one job. Every party signs the hash of [`JobTerms::to_terms`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobTerms {
     /// The job's number, unique.
-    pub job: String,
-    /// What is computed.
-    pub kind: Kind,
-    /// Who proposes.
-    pub proposer: PartyId,
-    /// Who approves.
-    pub approver: PartyId,
-    /// The proposer's dataset.
-    pub proposer_dataset: String,
-    /// The approver's dataset.
-    pub approver_dataset: String,
-    /// Rows of the proposer's file, so that the approver can judge cost and risk before it decides.
-    pub proposer_rows: u64,
-    /// Normalisation profiles of the key columns, in order.
-    pub key: Vec<String>,
-    /// Who receives a result, sorted.
-    pub receivers: Vec<PartyId>,
+    pub job: JobId,
+    /// What is computed: the name of a kind of job.
+    pub kind: String,
+    /// Who proposes, numbers the attempts and brings words from each to all.
+    pub leader: PartyId,
+    /// Who takes part, as what.
+    pub parties: BTreeMap<PartyId, PartyTerms>,
+    /// What the kind of job asks beside that.
+    pub params: Terms,
     /// Why.
     pub purpose: String,
+    /// Random, so that nobody finds the terms by their hash, which stands in logs.
+    pub nonce: [u8; 16],
+}
+
+/// One party of a job, in its terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartyTerms {
+    /// As what it takes part, in the kind's words.
+    pub role: String,
+    /// The key that it signs with.
+    pub key: PublicKey,
+    /// Its own name for the dataset that it brings, if it brings one.
+    pub dataset: Option<String>,
+    /// Whether it receives a result.
+    pub receives: bool,
 }
 
 impl JobTerms {
     /// The canonical terms.
     #[must_use]
     pub fn to_terms(&self) -> Terms {
-        let by_party = |values: [(PartyId, Value); 2]| {
-            Value::Map(values.into_iter().map(|(id, value)| (id.to_string(), value)).collect::<BTreeMap<_, _>>())
-        };
-        let datasets = by_party([
-            (self.proposer, self.proposer_dataset.as_str().into()),
-            (self.approver, self.approver_dataset.as_str().into()),
-        ]);
+        let party = |(id, party): (&PartyId, &PartyTerms)| (id.to_string(), party.to_value());
         Terms::new()
             .with("protocol", PROTOCOL)
             .with("version", VERSION)
-            .with("job", self.job.as_str())
-            .with("kind", self.kind.name())
-            .with("proposer", self.proposer.as_str())
-            .with("approver", self.approver.as_str())
-            .with("datasets", datasets)
-            .with("rows", self.proposer_rows)
-            .with("key", self.key.clone())
-            .with("receivers", self.receivers.iter().map(|id| id.as_str()).collect::<Vec<_>>())
+            .with("job", self.job.to_string())
+            .with("kind", self.kind.as_str())
+            .with("leader", self.leader.as_str())
+            .with("parties", self.parties.iter().map(party).collect::<BTreeMap<_, _>>())
+            .with("params", map_of(&self.params))
             .with("purpose", self.purpose.as_str())
+            .with("nonce", HEXLOWER.encode(&self.nonce))
     }
 
-    /// Reads terms, usually a proposer's.
+    /// Reads terms, usually a leader's.
     ///
     /// # Errors
     /// [`MalformedTerms`], naming the first field that is missing, unknown, of another version or contradictory.
     pub fn from_terms(terms: &Terms) -> Result<Self, MalformedTerms> {
-        let party = |field| terms.text(field)?.parse::<PartyId>().map_err(|_| MalformedTerms::Field(field));
+        let wrong = |field| move || MalformedTerms::Field(field);
         if terms.text("protocol")? != PROTOCOL {
             return Err(MalformedTerms::Field("protocol"));
         }
         if terms.integer("version")? != VERSION {
             return Err(MalformedTerms::Field("version"));
         }
-        let (proposer, approver) = (party("proposer")?, party("approver")?);
-        let dataset = |id: PartyId| {
-            let map = terms.get("datasets").and_then(Value::as_map);
-            map.and_then(|map| map.get(id.as_str())).and_then(Value::as_text).map(str::to_owned)
+        let map = |field: &'static str| terms.get(field).and_then(Value::as_map).ok_or_else(wrong(field));
+        let party = |(name, value): (&String, &Value)| {
+            let id = name.parse::<PartyId>().ok()?;
+            Some((id, PartyTerms::of_value(value.as_map()?)?))
         };
-        let texts = |field| {
-            let list = terms.list(field)?;
-            list.iter()
-                .map(|value| value.as_text().map(str::to_owned).ok_or(MalformedTerms::Field(field)))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let receivers = texts("receivers")?
-            .iter()
-            .map(|name| name.parse().map_err(|_| MalformedTerms::Field("receivers")))
-            .collect::<Result<Vec<PartyId>, _>>()?;
+        let parties = map("parties")?.iter().map(party).collect::<Option<BTreeMap<_, _>>>();
+        let nonce = HEXLOWER.decode(terms.text("nonce")?.as_bytes()).ok().and_then(|nonce| nonce.try_into().ok());
+        let params = map("params")?.iter().fold(Terms::new(), |params, (name, value)| params.with(name, value.clone()));
         let read = Self {
-            job: terms.text("job")?.to_owned(),
-            kind: Kind::of(terms.text("kind")?).ok_or(MalformedTerms::Field("kind"))?,
-            proposer,
-            approver,
-            proposer_dataset: dataset(proposer).ok_or(MalformedTerms::Field("datasets"))?,
-            approver_dataset: dataset(approver).ok_or(MalformedTerms::Field("datasets"))?,
-            proposer_rows: terms.integer("rows")?,
-            key: texts("key")?,
-            receivers,
+            job: terms.text("job")?.parse().map_err(|_| MalformedTerms::Field("job"))?,
+            kind: terms.text("kind")?.to_owned(),
+            leader: terms.text("leader")?.parse().map_err(|_| MalformedTerms::Field("leader"))?,
+            parties: parties.ok_or_else(wrong("parties"))?,
+            params,
             purpose: terms.text("purpose")?.to_owned(),
+            nonce: nonce.ok_or_else(wrong("nonce"))?,
         };
-        let takes_part = |id: &PartyId| *id == proposer || *id == approver;
-        let receivers_fit = !read.receivers.is_empty()
-            && read.receivers.is_sorted_by(|a, b| a < b)
-            && read.receivers.iter().all(takes_part)
-            && (read.kind != Kind::Align || read.receivers.len() == 2);
-        if proposer == approver {
-            return Err(MalformedTerms::Field("approver"));
-        }
-        if !receivers_fit {
-            return Err(MalformedTerms::Field("receivers"));
-        }
+        read.check()?;
         // A field that this version does not know would be signed without being understood.
         if read.to_terms() != *terms {
             return Err(MalformedTerms::NotCanonical);
@@ -148,64 +104,147 @@ impl JobTerms {
         Ok(read)
     }
 
-    /// The other side, as seen by `me`.
+    /// Whether the fields fit each other.
+    ///
+    /// # Errors
+    /// [`MalformedTerms::Field`] with the first that does not.
+    pub fn check(&self) -> Result<(), MalformedTerms> {
+        let is_name = |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fits = |party: &PartyTerms| is_name(&party.role) && party.dataset.as_deref().is_none_or(is_name);
+        if !is_name(&self.kind) {
+            return Err(MalformedTerms::Field("kind"));
+        }
+        if !(2..=MAX_PARTIES).contains(&self.parties.len()) || !self.parties.values().all(fits) {
+            return Err(MalformedTerms::Field("parties"));
+        }
+        if !self.parties.contains_key(&self.leader) {
+            return Err(MalformedTerms::Field("leader"));
+        }
+        if self.receivers().is_empty() {
+            return Err(MalformedTerms::Field("receivers"));
+        }
+        if self.purpose.len() > MAX_PURPOSE || self.purpose.chars().any(char::is_control) {
+            return Err(MalformedTerms::Field("purpose"));
+        }
+        Ok(())
+    }
+
+    /// The other parties, as seen by `me`.
+    pub fn others(&self, me: PartyId) -> impl Iterator<Item = PartyId> + '_ {
+        self.parties.keys().copied().filter(move |party| *party != me)
+    }
+
+    /// The other party of a job of two, as seen by `me`.
     #[must_use]
-    pub fn peer_of(&self, me: PartyId) -> PartyId {
-        if me == self.proposer { self.approver } else { self.proposer }
+    pub fn other(&self, me: PartyId) -> Option<PartyId> {
+        let mut others = self.others(me);
+        others.next().filter(|_| others.next().is_none())
     }
 
     /// The dataset that `id` brings.
     #[must_use]
-    pub fn dataset_of(&self, id: PartyId) -> &str {
-        if id == self.proposer { &self.proposer_dataset } else { &self.approver_dataset }
+    pub fn dataset_of(&self, id: PartyId) -> Option<&str> {
+        self.parties.get(&id)?.dataset.as_deref()
     }
 
     /// Whether `id` receives a result.
     #[must_use]
     pub fn receives(&self, id: PartyId) -> bool {
-        self.receivers.contains(&id)
+        self.parties.get(&id).is_some_and(|party| party.receives)
+    }
+
+    /// Who receives a result.
+    #[must_use]
+    pub fn receivers(&self) -> BTreeSet<PartyId> {
+        self.parties.iter().filter(|(_, party)| party.receives).map(|(id, _)| *id).collect()
     }
 }
 
+impl PartyTerms {
+    fn to_value(&self) -> Value {
+        let mut fields = BTreeMap::from([
+            ("role".to_owned(), Value::from(self.role.as_str())),
+            ("key".to_owned(), Value::from(self.key.to_string())),
+            ("receives".to_owned(), Value::from(u64::from(self.receives))),
+        ]);
+        if let Some(dataset) = &self.dataset {
+            fields.insert("dataset".to_owned(), Value::from(dataset.as_str()));
+        }
+        fields.into()
+    }
+
+    fn of_value(fields: &BTreeMap<String, Value>) -> Option<Self> {
+        let text = |name: &str| fields.get(name).and_then(Value::as_text);
+        Some(Self {
+            role: text("role")?.to_owned(),
+            key: text("key")?.parse().ok()?,
+            dataset: text("dataset").map(str::to_owned),
+            receives: fields.get("receives").and_then(Value::as_integer)? == 1,
+        })
+    }
+}
+
+fn map_of(terms: &Terms) -> BTreeMap<String, Value> {
+    terms.fields().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn sample() -> JobTerms {
+    /// Terms of a job of these parties, the first of whom leads and all of whom receive.
+    pub(in crate::jobs) fn terms_of(names: &[&str]) -> JobTerms {
+        let key: PublicKey = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".parse().unwrap();
+        let party = |name: &&str| {
+            let party =
+                PartyTerms { role: "member".into(), key, dataset: Some(format!("{name}-ids")), receives: true };
+            (name.parse().unwrap(), party)
+        };
         JobTerms {
-            job: "01J".to_owned(),
-            kind: Kind::Intersect,
-            proposer: "bank".parse().unwrap(),
-            approver: "shop".parse().unwrap(),
-            proposer_dataset: "customers".to_owned(),
-            approver_dataset: "members".to_owned(),
-            proposer_rows: 7,
-            key: vec!["cn-mobile".to_owned()],
-            receivers: vec!["bank".parse().unwrap()],
-            purpose: "pilot".to_owned(),
+            job: JobId::from_bytes([1; 16]),
+            kind: "add".into(),
+            leader: names[0].parse().unwrap(),
+            parties: names.iter().map(party).collect(),
+            params: Terms::new().with("rows", 7),
+            purpose: "pilot".into(),
+            nonce: [2; 16],
         }
     }
 
     #[test]
-    fn terms_read_back_as_they_were() {
-        assert_eq!(JobTerms::from_terms(&sample().to_terms()), Ok(sample()));
+    fn terms_of_any_number_of_parties_read_back_as_they_were() {
+        let names: Vec<String> = (0..MAX_PARTIES).map(|at| format!("party-{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for count in [2, 3, 7, MAX_PARTIES] {
+            let terms = terms_of(&names[..count]);
+            assert_eq!(JobTerms::from_terms(&terms.to_terms()), Ok(terms));
+        }
     }
 
     #[test]
     fn contradictory_or_unknown_terms_are_refused_by_field() {
-        let bank: PartyId = "bank".parse().unwrap();
-        let stranger: PartyId = "stranger".parse().unwrap();
+        let sample = || terms_of(&["bank", "shop"]);
+        let (bank, shop): (PartyId, PartyId) = ("bank".parse().unwrap(), "shop".parse().unwrap());
+        let changed = |party: PartyId, change: fn(&mut PartyTerms)| {
+            let mut terms = sample();
+            change(terms.parties.get_mut(&party).unwrap());
+            terms
+        };
+        let mut nobody_receives = changed(bank, |party| party.receives = false);
+        nobody_receives.parties.get_mut(&shop).unwrap().receives = false;
         let cases = [
-            (JobTerms { receivers: vec![], ..sample() }, MalformedTerms::Field("receivers")),
-            (JobTerms { receivers: vec![stranger], ..sample() }, MalformedTerms::Field("receivers")),
-            (JobTerms { receivers: vec![bank, bank], ..sample() }, MalformedTerms::Field("receivers")),
-            (JobTerms { kind: Kind::Align, ..sample() }, MalformedTerms::Field("receivers")),
-            (JobTerms { approver: bank, ..sample() }, MalformedTerms::Field("approver")),
+            (nobody_receives, "receivers"),
+            (JobTerms { leader: "stranger".parse().unwrap(), ..sample() }, "leader"),
+            (JobTerms { parties: BTreeMap::from([(bank, sample().parties[&bank].clone())]), ..sample() }, "parties"),
+            (changed(shop, |party| party.role = String::new()), "parties"),
+            (changed(shop, |party| party.dataset = Some("a\nb".into())), "parties"),
+            (JobTerms { purpose: "p".repeat(201), ..sample() }, "purpose"),
+            (JobTerms { kind: String::new(), ..sample() }, "kind"),
         ];
-        for (terms, refusal) in cases {
-            assert_eq!(JobTerms::from_terms(&terms.to_terms()), Err(refusal));
+        for (terms, field) in cases {
+            assert_eq!(JobTerms::from_terms(&terms.to_terms()), Err(MalformedTerms::Field(field)), "{field}");
         }
-        let newer = sample().to_terms().with("version", 2);
+        let newer = sample().to_terms().with("version", 3);
         assert_eq!(JobTerms::from_terms(&newer), Err(MalformedTerms::Field("version")));
         let unknown = sample().to_terms().with("payload", "balance");
         assert_eq!(JobTerms::from_terms(&unknown), Err(MalformedTerms::NotCanonical));

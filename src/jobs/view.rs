@@ -1,13 +1,12 @@
 //! A job as its operator sees it: the ledger's line and where it stands this moment.
 
-use tacitly_core::PartyId;
+use serde_json::Value;
 
+use super::core::{state_of, terms_of};
 use super::running::Live;
 use super::state::State;
-use super::terms::JobTerms;
-use super::trouble;
 use crate::codes::Trouble;
-use crate::store::{Event, Job};
+use crate::store::{Event, Job, JobParty};
 
 /// A job as its operator sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,27 +15,19 @@ pub struct JobView {
     pub id: String,
     /// What is computed.
     pub kind: String,
-    /// `proposer` or `approver`: what we are.
-    pub role: String,
-    /// The other side.
-    pub peer: String,
-    /// Our dataset.
-    pub dataset: String,
-    /// The peer's dataset.
-    pub peer_dataset: String,
-    /// Who receives: `us`, `peer` or `both`.
-    pub receiver: String,
+    /// Who leads it.
+    pub leader: String,
+    /// Who takes part, by name.
+    pub parties: Vec<PartyView>,
     /// Why.
     pub purpose: String,
     /// Where it stands in the ledger.
     pub state: State,
     /// Where it stands this moment.
     pub live: Live,
-    /// Our distinct keys, once read.
-    pub our_items: u64,
-    /// The peer's, once it has said so.
-    pub peer_items: u64,
-    /// What we received, rows or a size; nothing if no result came to us.
+    /// What its kind shows of it, as one JSON object.
+    pub summary: String,
+    /// Items of our result, once the job is done and if one came to us.
     pub result_items: Option<u64>,
     /// Why it ended otherwise than well.
     pub failure: Option<Trouble>,
@@ -48,12 +39,31 @@ pub struct JobView {
     pub attempt: u32,
     /// The canonical terms.
     pub terms: String,
-    /// What our own column looks like, if two sets met in nothing.
-    pub hint: String,
-    /// Into how many buckets it was cut, once it is done; 0 if it was not.
-    pub buckets: u32,
     /// When its result was wiped, or nothing.
     pub purged: String,
+}
+
+/// One party of a job, as our operator sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartyView {
+    /// Its name.
+    pub party: String,
+    /// As what it takes part.
+    pub role: String,
+    /// Its own name for its dataset, or nothing.
+    pub dataset: String,
+    /// Whether it receives a result.
+    pub receives: bool,
+    /// `open`, `signed` or `refused`, as far as we know.
+    pub decision: String,
+    /// The job goes on without it.
+    pub left_out: bool,
+    /// It has said that its result is stored.
+    pub has_result: bool,
+    /// What went to it and came from it, once the job is done.
+    pub bytes_out: u64,
+    /// The other way.
+    pub bytes_in: u64,
 }
 
 /// A line of the audit trail as its reader sees it.
@@ -74,47 +84,49 @@ pub struct EventView {
 }
 
 impl JobView {
-    pub(super) fn of(job: &Job, me: PartyId, live: Option<Live>) -> Result<Self, Trouble> {
-        let terms = JobTerms::from_terms(&job.terms).map_err(|error| trouble::internal(&error.to_string()))?;
-        let state: State = job.state.parse().map_err(|_| trouble::internal("the ledger holds an unknown state"))?;
-        let peer = terms.peer_of(me);
-        let receiver = match (terms.receives(me), terms.receives(peer)) {
-            (true, true) => "both",
-            (true, false) => "us",
-            _ => "peer",
+    pub(super) fn of(job: &Job, live: Option<Live>) -> Result<Self, Trouble> {
+        let (terms, state) = (terms_of(job)?, state_of(job)?);
+        let party = |party: &JobParty| {
+            let bytes = |side: &str| {
+                let traffic = job.traffic.as_ref().map(|traffic| &traffic[party.party.as_str()][side]["bytes"]);
+                traffic.and_then(Value::as_u64).unwrap_or_default()
+            };
+            PartyView {
+                party: party.party.to_string(),
+                role: terms.parties.get(&party.party).map(|party| party.role.clone()).unwrap_or_default(),
+                dataset: party.dataset.clone().unwrap_or_default(),
+                receives: party.receives,
+                decision: party.decision.name().to_owned(),
+                left_out: party.left_out,
+                has_result: party.receipt.is_some(),
+                bytes_out: bytes("sent"),
+                bytes_in: bytes("received"),
+            }
         };
-        let buckets = job.transcripts.as_ref().and_then(|report| report["buckets"].as_u64()).unwrap_or_default();
-        // What the job's report kept of its last attempt stands in for progress once the job is not at work. One that is
-        // over may still have a word to say to a party that is away.
-        let live = live.filter(|_| !state.is_over());
-        let bytes = |side: &str| job.transcripts.as_ref().and_then(|report| report[side]["bytes"].as_u64());
+        let parties: Vec<PartyView> = job.parties.iter().map(party).collect();
+        // What went over stands in for progress once the job is over, also while it still has a word to say to a party
+        // that is away.
         let kept = || Live {
-            bytes_out: bytes("sent").unwrap_or_default(),
-            bytes_in: bytes("received").unwrap_or_default(),
+            bytes_out: parties.iter().map(|party| party.bytes_out).sum(),
+            bytes_in: parties.iter().map(|party| party.bytes_in).sum(),
             ..Live::default()
         };
         Ok(Self {
             id: job.id.to_string(),
             kind: job.kind.clone(),
-            role: if job.leader == me { "proposer" } else { "approver" }.to_owned(),
-            peer: peer.to_string(),
-            dataset: terms.dataset_of(me).to_owned(),
-            peer_dataset: terms.dataset_of(peer).to_owned(),
-            receiver: receiver.to_owned(),
+            leader: job.leader.to_string(),
             purpose: terms.purpose.clone(),
             state,
-            live: live.unwrap_or_else(kept),
-            our_items: job.our_items.unwrap_or_default(),
-            peer_items: job.their_items.unwrap_or_default(),
+            live: live.filter(|_| !state.is_over()).unwrap_or_else(kept),
+            parties,
+            summary: job.summary.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string),
             result_items: job.result_items,
-            failure: job.failure.as_ref().map(trouble::of),
+            failure: job.failure.as_ref().map(Trouble::from),
             created: job.created_at.to_string(),
             finished: job.finished_at.map(|at| at.to_string()).unwrap_or_default(),
             attempt: job.attempt,
             terms: String::from_utf8_lossy(&job.terms.canonical()).into_owned(),
             purged: job.purged_at.map(|at| at.to_string()).unwrap_or_default(),
-            buckets: u32::try_from(buckets).unwrap_or(u32::MAX),
-            hint: job.transcripts.as_ref().and_then(|report| report["hint"].as_str()).unwrap_or_default().to_owned(),
         })
     }
 }

@@ -129,6 +129,14 @@ impl SignedEntry {
         Err(EntryFault::Unsigned { missing })
     }
 
+    /// Whether the owner of `key` has signed, whoever else has.
+    #[must_use]
+    pub fn is_signed_by(&self, key: &VerifierKey) -> bool {
+        let mut only = KeyRing::default();
+        only.add(key.clone());
+        self.note.verify(&only).is_ok_and(|verified| !verified.is_empty())
+    }
+
     /// Refuses signatures in the name of somebody who is not among `signers`, and a second one in the same name.
     fn none_astray(&self, signers: &BTreeSet<PartyId>) -> Result<(), EntryFault> {
         let mut awaited: BTreeSet<&str> = signers.iter().map(PartyId::as_str).collect();

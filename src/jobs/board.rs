@@ -1,0 +1,144 @@
+//! What the parties of an attempt have said so far, under each label, at the leader of the job.
+
+use std::collections::BTreeMap;
+
+use tacitly_core::PartyId;
+use tokio::sync::watch;
+
+use super::consent::{Word, Words};
+
+/// The most labels that a member may be ahead, and the most bytes of its words together. What a member says before the
+/// leader asks for it waits in memory.
+const MOST_LABELS: usize = 16;
+const MOST_BYTES: usize = 1 << 20;
+
+/// Where words of an attempt are gathered.
+#[derive(Default)]
+pub(super) struct Board(watch::Sender<BTreeMap<String, Gathered>>);
+
+#[derive(Clone, Default)]
+struct Gathered {
+    heard: Words,
+    /// Nothing is added any more.
+    complete: bool,
+}
+
+/// Why a word is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    /// The party has said something else under this label.
+    Changed,
+    /// It has said more than an attempt needs.
+    TooMuch,
+}
+
+impl Board {
+    /// Takes a party's word under a label. The same word again changes nothing.
+    pub(super) fn hear(&self, label: &str, party: PartyId, word: &Word) -> Result<(), NotTaken> {
+        let mut taken = Ok(());
+        self.0.send_if_modified(|board| {
+            if let Some(known) = board.get(label).and_then(|gathered| gathered.heard.get(&party)) {
+                taken = if known.bytes == word.bytes { Ok(()) } else { Err(NotTaken::Changed) };
+                return false;
+            }
+            let of_party = board.values().filter_map(|gathered| gathered.heard.get(&party));
+            let (labels, bytes) =
+                of_party.fold((0, 0), |(labels, bytes), word| (labels + 1, bytes + word.bytes.len()));
+            let open = board.values().filter(|gathered| !gathered.complete).count();
+            if open >= MOST_LABELS || labels >= 1 << 16 || bytes + word.bytes.len() > MOST_BYTES {
+                taken = Err(NotTaken::TooMuch);
+                return false;
+            }
+            let gathered = board.entry(label.to_owned()).or_default();
+            if gathered.complete {
+                return false;
+            }
+            gathered.heard.insert(party, word.clone());
+            true
+        });
+        taken
+    }
+
+    /// Says that these are all words under a label.
+    pub(super) fn complete(&self, label: &str, words: Words) {
+        self.0.send_modify(|board| {
+            board.insert(label.to_owned(), Gathered { heard: words, complete: true });
+        });
+    }
+
+    /// Waits until `enough` of the words under a label are there, and returns those.
+    pub(super) async fn gathered(&self, label: &str, enough: impl Fn(&Words) -> bool) -> Words {
+        let none = Words::new();
+        let of = |board: &BTreeMap<String, Gathered>| board.get(label).map(|gathered| gathered.heard.clone());
+        let mut changes = self.0.subscribe();
+        match changes.wait_for(|board| enough(board.get(label).map_or(&none, |gathered| &gathered.heard))).await {
+            Ok(board) => of(&board).unwrap_or_default(),
+            // The sender is ours.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until all words under a label are there.
+    pub(super) async fn completed(&self, label: &str) -> Words {
+        let is_complete = |board: &BTreeMap<String, Gathered>| board.get(label).is_some_and(|all| all.complete);
+        let mut changes = self.0.subscribe();
+        match changes.wait_for(is_complete).await {
+            Ok(board) => board.get(label).map(|all| all.heard.clone()).unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn word(text: &str) -> Word {
+        let signature = format!("ed25519:{}", data_encoding::BASE64.encode(&[7; 64])).parse().unwrap();
+        Word { bytes: text.as_bytes().to_vec().into(), signature }
+    }
+
+    fn party(at: usize) -> PartyId {
+        format!("party-{at}").parse().unwrap()
+    }
+
+    #[test]
+    fn words_come_in_any_order_and_are_all_there_once_the_leader_says_so() {
+        let board = Board::default();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut all = pin!(board.gathered("offers", |words| words.len() == 2));
+        let mut completed = pin!(board.completed("offers"));
+        assert!(all.as_mut().poll(&mut context).is_pending());
+        board.hear("offers", party(2), &word("two")).unwrap();
+        board.hear("offers", party(2), &word("two")).unwrap();
+        assert_eq!(board.hear("offers", party(2), &word("three")), Err(NotTaken::Changed));
+        board.hear("later", party(2), &word("three")).unwrap();
+        assert!(all.as_mut().poll(&mut context).is_pending());
+        board.hear("offers", party(1), &word("one")).unwrap();
+        let Poll::Ready(words) = all.poll(&mut context) else { panic!("both are there") };
+        assert!(completed.as_mut().poll(&mut context).is_pending());
+        board.complete("offers", words.clone());
+        assert_eq!(completed.poll(&mut context), Poll::Ready(words));
+        board.hear("offers", party(3), &word("late")).unwrap();
+        let mut completed = pin!(board.completed("offers"));
+        assert!(matches!(completed.as_mut().poll(&mut context), Poll::Ready(words) if words.len() == 2));
+    }
+
+    #[test]
+    fn a_member_that_says_too_much_is_not_taken() {
+        let board = Board::default();
+        for at in 0..MOST_LABELS {
+            board.hear(&format!("label {at}"), party(1), &word("x")).unwrap();
+        }
+        assert_eq!(board.hear("one more", party(1), &word("x")), Err(NotTaken::TooMuch));
+        let large = word(&"x".repeat(MOST_BYTES));
+        assert_eq!(Board::default().hear("large", party(1), &large), Ok(()));
+        let board = Board::default();
+        board.hear("large", party(1), &large).unwrap();
+        assert_eq!(board.hear("small", party(1), &word("x")), Err(NotTaken::TooMuch));
+    }
+}

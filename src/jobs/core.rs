@@ -1,0 +1,123 @@
+//! What every part of the engine works with.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tacitly_core::PartyId;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::machine::Event;
+use super::places::Places;
+use super::running::RunningJobs;
+use super::state::State;
+use super::terms::JobTerms;
+use crate::attest::Recorder;
+use crate::codes::{self, Trouble};
+use crate::datasets::Datasets;
+use crate::peers::Peers;
+use crate::store::{Job, JobId, Signer, Store};
+
+/// How this party runs its jobs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This party.
+    pub me: PartyId,
+    /// Jobs with one peer that are not over.
+    pub jobs_per_peer: usize,
+    /// Proposals of one peer within an hour.
+    pub proposals_per_hour: u64,
+    /// Jobs that compute at the same time.
+    pub running_jobs: usize,
+    /// How long a job may run without a pause.
+    pub deadline: Duration,
+}
+
+/// The rooms below, and what the engine's parts share. It decides nothing.
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) store: Arc<Store>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) peers: Arc<Peers>,
+    pub(super) datasets: Arc<Datasets>,
+    pub(super) running: RunningJobs,
+    /// Places of attempts that compute.
+    pub(super) places: Places,
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
+    /// Steps that must not get lost, on their way to the machines.
+    pub(super) events: UnboundedSender<(JobId, Event)>,
+    /// Held while the end of a job goes on record.
+    pub(super) closing_entries: tokio::sync::Mutex<()>,
+}
+
+impl Core {
+    pub(super) fn me(&self) -> PartyId {
+        self.settings.me
+    }
+
+    /// Has a step made that must not get lost: it is tried again while the store or the log takes nothing.
+    pub(super) fn happen_at_last(&self, job: JobId, event: Event) {
+        // While the engine is there somebody listens.
+        let _listened = self.events.send((job, event));
+    }
+
+    /// Another party has broken the rules: the job ends here, and names it.
+    pub(super) fn blame(&self, job: JobId, why: Trouble) {
+        self.happen_at_last(job, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
+    }
+
+    /// The job of this number, in either of its forms.
+    pub(super) async fn find(&self, id: &str) -> Result<Job, Trouble> {
+        Ok(self.store.job(parse_id(id)?).await?)
+    }
+
+    /// The job of this number, if `party` takes part in it; other parties' jobs do not exist for it.
+    pub(super) async fn find_with(&self, id: &str, party: PartyId) -> Result<Job, Trouble> {
+        let job = self.find(id).await?;
+        if job.party(party).is_some() && party != self.me() {
+            Ok(job)
+        } else {
+            Err(Trouble::new(codes::JOB_UNKNOWN, "there is no such job with this peer"))
+        }
+    }
+
+    /// Work that ends when the guard is dropped, or when the daemon stops.
+    pub(super) fn spawn_until_dropped(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) -> DropGuard {
+        let dropped = CancellationToken::new();
+        let (until, closing) = (dropped.clone(), self.closing.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = until.cancelled() => {}
+                () = closing.cancelled() => {}
+            }
+        });
+        dropped.drop_guard()
+    }
+}
+
+/// A job's number: as the ledger writes it, or as entries and certificates do, with 32 hexadecimal digits.
+pub(super) fn parse_id(id: &str) -> Result<JobId, Trouble> {
+    let of_entry = || tacitly_attestation::entry::Id::parse(id).ok().map(|id| JobId::from_bytes(id.0));
+    let unknown = || Trouble::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits");
+    id.parse().ok().or_else(of_entry).ok_or_else(unknown)
+}
+
+/// What the ledger holds of a job's terms.
+pub(super) fn terms_of(job: &Job) -> Result<JobTerms, Trouble> {
+    JobTerms::from_terms(&job.terms).map_err(|error| Trouble::internal(&error.to_string()))
+}
+
+/// Where the ledger says that a job stands.
+pub(super) fn state_of(job: &Job) -> Result<State, Trouble> {
+    job.state.parse().map_err(|_| Trouble::internal("the ledger holds an unknown state"))
+}
+
+/// The other parties of a job.
+pub(super) fn others(job: &Job, me: PartyId) -> BTreeSet<PartyId> {
+    job.parties.iter().map(|party| party.party).filter(|party| *party != me).collect()
+}

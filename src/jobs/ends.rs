@@ -1,0 +1,252 @@
+//! What came of a job: on record before its result is released, and what is done with it afterwards. *Sign before serve.*
+//!
+//! | entry | when |
+//! |---|---|
+//! | `result` | before the result is released, or when a job ends without one |
+//! | `erasure` | in one step with a job's purge |
+//! | `opening` | before the commitment to our output is opened to somebody |
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tacitly_attestation::commitment::{Salt, Subject, commit, opens};
+use tacitly_attestation::entry::{
+    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, TranscriptDigest,
+};
+use tacitly_attestation::hash::Hash;
+use tacitly_core::PartyId;
+use zeroize::Zeroizing;
+
+use super::core::{Core, state_of};
+use super::part::{Exchanged, together};
+use super::run::Run;
+use super::state::State;
+use crate::attest::{Reader, about_job, random, unfit};
+use crate::codes::{self, Trouble};
+use crate::store::{Job, JobResult, NewEvent};
+
+/// Which output to open.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOutput {
+    /// The job.
+    pub job: String,
+    /// The party that it is opened to.
+    pub to: String,
+    /// A code for why; empty: `dispute`.
+    pub purpose: String,
+}
+
+/// What opens the commitment to our output of a job. Neither `Clone` nor `Debug`.
+pub struct OpenedOutput {
+    /// The salt.
+    pub salt: Zeroizing<[u8; 32]>,
+    /// The SHA-256 of the output. This is what is committed to.
+    pub digest: [u8; 32],
+    /// The commitment, as it stands in the entry about the job's end.
+    pub commitment: String,
+    /// Our entry about this opening.
+    pub entry: String,
+}
+
+/// Puts the ends of jobs on record.
+pub(super) struct Ends<'a>(pub(super) &'a Core);
+
+impl Ends<'_> {
+    /// Puts a job's good end on record, if its agreement is.
+    pub(super) async fn record_done(&self, job: &Job) -> Result<(), Trouble> {
+        let core = self.0;
+        let peers = together(Run::over(core, job).await?.values());
+        let peers = peers.iter().map(|(peer, exchanged)| transcript(*peer, exchanged)).collect::<Result<Vec<_>, _>>()?;
+        let output = match Run::summary(core, job).await? {
+            Some(summary) if summary.parts > 0 => {
+                let mut digest = OutputDigest::new(summary.parts);
+                for part in 0..summary.parts {
+                    digest.add(&core.store.unreleased_part(job.id, part).await?);
+                }
+                Some(digest.finish())
+            }
+            _ => None,
+        };
+        self.record_result(job, ResultStatus::Done, output, peers).await
+    }
+
+    /// With what a job ends well: what `record_done` has put on record, released.
+    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult<'static>, Option<Value>, Value), Trouble> {
+        let summary = Run::summary(self.0, job).await?;
+        let traffic = together(Run::over(self.0, job).await?.values());
+        let traffic = traffic.iter().map(|(peer, exchanged)| (peer.to_string(), json!(exchanged))).collect();
+        let result = match &summary {
+            Some(summary) if summary.parts > 0 => JobResult::Parts { parts: summary.parts, items: summary.items },
+            _ => JobResult::Nothing,
+        };
+        let figures = summary.map(|summary| summary.figures).filter(|figures| !figures.is_empty());
+        Ok((result, figures.map(Value::Object), Value::Object(traffic)))
+    }
+
+    /// Puts the end of a job on record, if its agreement is. `output` is the digest of what we received.
+    async fn record_result(
+        &self,
+        job: &Job,
+        status: ResultStatus,
+        output: Option<[u8; 32]>,
+        peers: Vec<PeerTranscript>,
+    ) -> Result<(), Trouble> {
+        let core = self.0;
+        let _one_at_a_time = core.closing_entries.lock().await;
+        let state = state_of(&core.store.job(job.id).await?)?;
+        if status == ResultStatus::Done && state.is_over() && state != State::Done {
+            return Ok(());
+        }
+        let subject = about_job(job.id);
+        let Some(agreement) = core.recorder.recorded(&subject, "agreement").await? else { return Ok(()) };
+        let known = core.recorder.recorded(&subject, "result").await?;
+        if let Some(Body::Result(known)) = known.as_ref().map(|known| known.entry.entry().body())
+            && known.status == status
+            && (peers.is_empty() || known.peers == peers)
+        {
+            return Ok(());
+        }
+        let committed = match output {
+            Some(output) => {
+                let salt = Zeroizing::new(random()?);
+                core.store.put_salt(job.id, &salt).await?;
+                Some(commit(Subject::Output, &Salt::new(*salt), &output))
+            }
+            None => None,
+        };
+        let body = ResultEntry {
+            job: Id(job.id.to_bytes()),
+            agreement: agreement.entry.leaf(),
+            status,
+            output: committed,
+            sharing: committed.map(|_| Sharing::Own),
+            peers,
+            metric: None,
+        };
+        let entry = core.recorder.sign_entry(core.recorder.header(Vec::new())?, body)?;
+        core.recorder.record(&subject, entry).await?;
+        Ok(())
+    }
+
+    /// Puts on record that a job is over without a result. A log that takes nothing holds up no job that is over: the
+    /// next start tries again.
+    pub(super) async fn record_end(&self, job: &Job) {
+        let status = match state_of(job) {
+            Ok(State::Failed) => ResultStatus::Failed,
+            Ok(State::Cancelled) => ResultStatus::Cancelled,
+            _ => return,
+        };
+        if let Err(error) = self.record_result(job, status, None, Vec::new()).await {
+            tracing::warn!(job = %job.id, %error, "the end of the job is not on record yet");
+        }
+    }
+
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: the ends of jobs, also behind
+    /// the result of a job that was ended before anybody received it.
+    pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
+        let store = &self.0.store;
+        for state in [State::Failed, State::Cancelled] {
+            let said = format!("\"status\":\"{state}\"");
+            for job in store.jobs_whose_last_entry_lacks(state.name(), "result", said.as_bytes()).await? {
+                self.record_end(&store.job(job).await?).await;
+            }
+        }
+        for subject in store.entries_without("agreement", "result").await? {
+            let Some(id) = subject.strip_prefix("job:") else { continue };
+            self.record_end(&self.0.find(id).await?).await;
+        }
+        Ok(())
+    }
+
+    /// Wipes the result of a job that is over, and the salt under the commitment to it; the ledger keeps that it was, and
+    /// that it was wiped is on record when this returns.
+    pub(super) async fn purge(&self, id: &str, by: &str) -> Result<Job, Trouble> {
+        let core = self.0;
+        let (job, erased) = {
+            // No result that the erasure would not name goes on record meanwhile, and two purges are one erasure.
+            let _recording = core.closing_entries.lock().await;
+            let job = core.find(id).await?;
+            let subject = about_job(job.id);
+            let has_output = |body: &Body| matches!(body, Body::Result(said) if said.output.is_some());
+            let targets = match job.purged_at {
+                Some(_) => Vec::new(),
+                None => core.recorder.leaves_about(&subject, Kind::Result, has_output).await?,
+            };
+            let entries = core.recorder.erasures(&subject, &targets, Erased::SaltsAndRecords)?;
+            core.store.purge(job.id, by, entries).await?
+        };
+        core.recorder.enter(erased).await?;
+        Ok(job)
+    }
+
+    /// Why a job has no result here.
+    pub(super) fn without_result(&self, job: &Job) -> Trouble {
+        let text = match (&job.purged_at, State::Done.name() == job.state) {
+            (Some(at), _) => format!("the result was purged here at {at}"),
+            (None, false) => format!("the job is {}, so it has no result", job.state),
+            (None, true) => {
+                let receivers = job.parties.iter().filter(|party| party.receives);
+                let names: Vec<String> = receivers.map(|party| party.party.to_string()).collect();
+                format!("the result went to {}, we are no receiver", names.join(" and "))
+            }
+        };
+        Trouble::new(codes::RESULT_NONE, text)
+    }
+
+    /// Gives out what opens the commitment to our output of a job: its salt and the digest of the output, once it is on
+    /// record that they are given out.
+    pub(super) async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Trouble> {
+        let core = self.0;
+        let reader = Reader::of(&asked.to, &asked.purpose)?;
+        // Nothing is purged while it is being opened.
+        let _closing = core.closing_entries.lock().await;
+        let job = core.find(&asked.job).await?;
+        let subject = about_job(job.id);
+        let salt = core.store.salt(job.id).await?;
+        let recorded = core.recorder.recorded(&subject, Kind::Result.as_str()).await?;
+        let said = recorded.as_ref().map(|recorded| (recorded.entry.leaf(), recorded.entry.entry().body()));
+        let (Some(salt), Some((target, Body::Result(ResultEntry { output: Some(commitment), .. })))) = (salt, said)
+        else {
+            return Err(self.without_result(&job));
+        };
+        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| self.without_result(&job))?;
+        let mut digest = OutputDigest::new(parts);
+        for part in 0..parts {
+            digest.add(&core.store.result_part(job.id, part).await?);
+        }
+        let digest = digest.finish();
+        if !opens(commitment, Subject::Output, &Salt::new(*salt), &digest) {
+            return Err(Trouble::internal("the stored result is not the one on record"));
+        }
+        let event =
+            NewEvent { job: Some(job.id), actor: by.to_owned(), kind: "output-opened".to_owned(), detail: json!({}) };
+        let entry = core.recorder.record_opening(&subject, target, reader, event).await?;
+        Ok(OpenedOutput { salt, digest, commitment: commitment.to_string(), entry: entry.to_string() })
+    }
+}
+
+/// The digest of an output: of the digests of its parts, in order.
+struct OutputDigest(Sha256);
+
+impl OutputDigest {
+    fn new(parts: u32) -> Self {
+        Self(Sha256::new_with_prefix(b"tacitly-output-1\n").chain_update(parts.to_be_bytes()))
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.0.update(Sha256::digest(part));
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+fn transcript(peer: PartyId, exchanged: &Exchanged) -> Result<PeerTranscript, Trouble> {
+    Ok(PeerTranscript {
+        peer,
+        sent: TranscriptDigest(Hash(exchanged.sent.digest)),
+        sent_bytes: ByteCount::new(exchanged.sent.bytes).map_err(unfit)?,
+        received: TranscriptDigest(Hash(exchanged.received.digest)),
+        received_bytes: ByteCount::new(exchanged.received.bytes).map_err(unfit)?,
+    })
+}

@@ -1,0 +1,505 @@
+//! What this party's operators and applications ask about jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::core::{Core, Settings, others, parse_id, state_of, terms_of};
+use super::ends::{Ends, OpenOutput, OpenedOutput};
+use super::explain::explain;
+use super::handler::JobsHandler;
+use super::kind::{Kinds, Shape};
+use super::machine::Event;
+use super::places::Places;
+use super::proposals::{Proposals, Submission};
+use super::rendezvous::{Meeting, Meetings, Rendezvous};
+use super::rules::Rules;
+use super::running::RunningJobs;
+use super::shell::Shell;
+use super::state::State;
+use super::view::{EventView, JobView};
+use crate::attest::{Recorder, about_job};
+use crate::codes::{self, Trouble};
+use crate::datasets::{Datasets, RuleChange};
+use crate::peers::{Handler, Peers};
+use crate::store::{EventFilter, Job, JobFilter, JobId, Signer, Store};
+
+/// The most jobs in one page.
+const MOST_IN_PAGE: u32 = 1000;
+
+/// The rooms below.
+pub struct Below {
+    /// The ledger.
+    pub store: Arc<Store>,
+    /// The party's key.
+    pub signer: Arc<dyn Signer>,
+    /// What goes on record.
+    pub recorder: Arc<Recorder>,
+    /// Partners.
+    pub peers: Arc<Peers>,
+    /// What jobs may use.
+    pub datasets: Arc<Datasets>,
+}
+
+/// All jobs of one party.
+pub struct Jobs {
+    core: Arc<Core>,
+    kinds: Kinds,
+    shell: Shell,
+    proposals: Proposals,
+    rendezvous: Rendezvous,
+    handler: Arc<JobsHandler>,
+}
+
+/// How the jobs stand, in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Jobs in the ledger, by state; every state is there.
+    pub jobs: Vec<(&'static str, u64)>,
+    /// Jobs at work in this process.
+    pub at_work: u64,
+}
+
+/// Which jobs to list, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Only those in this state; empty: all.
+    pub state: String,
+    /// Only those older than this one; empty: the newest.
+    pub before: String,
+    /// At most so many, and never more than a thousand; 0: a thousand.
+    pub limit: u32,
+}
+
+impl Jobs {
+    /// The jobs of a party over the rooms below, of these kinds.
+    #[must_use]
+    pub fn new(settings: Settings, below: Below, kinds: Kinds) -> Self {
+        let Below { store, signer, recorder, peers, datasets } = below;
+        let (events, steps) = unbounded_channel();
+        let core = Arc::new(Core {
+            places: Places::new(settings.running_jobs),
+            settings,
+            store,
+            signer,
+            recorder,
+            peers,
+            datasets,
+            running: RunningJobs::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            events,
+            closing_entries: tokio::sync::Mutex::default(),
+        });
+        let shell = Shell::start(core.clone(), kinds.clone(), steps);
+        let meetings = Meetings::default();
+        let proposals = Proposals::new(core.clone(), kinds.clone(), meetings.clone());
+        let rendezvous = Rendezvous {
+            core: core.clone(),
+            kinds: kinds.clone(),
+            shell: shell.clone(),
+            proposals: proposals.clone(),
+            meetings: meetings.clone(),
+        };
+        let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), meetings };
+        Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler) }
+    }
+
+    /// What answers other parties about jobs.
+    #[must_use]
+    pub fn handler(&self) -> Arc<dyn Handler> {
+        self.handler.clone()
+    }
+
+    /// The kinds of job that this party knows.
+    #[must_use]
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// Takes up every job that is not over, after a start.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub async fn take_up_all(&self) -> Result<(), Trouble> {
+        self.end_restored().await?;
+        self.core.datasets.sweep_frames().await?;
+        for job in self.core.store.unfinished().await? {
+            self.core.happen_at_last(job.id, Event::Started);
+        }
+        Ok(())
+    }
+
+    /// Ends the jobs that were not over in a backup when it was restored: in the store that was lost they may have
+    /// gone on and released what they release, and a second release to another set must not happen.
+    async fn end_restored(&self) -> Result<(), Trouble> {
+        let Some(restored) = self.core.store.last_restore().await? else { return Ok(()) };
+        for job in self.core.store.unfinished().await? {
+            let first = EventFilter { job: Some(job.id), limit: Some(1), ..EventFilter::default() };
+            let made_before = self.core.store.events(&first).await?.first().is_none_or(|event| event.seq < restored);
+            if made_before {
+                let why = Trouble::new(codes::RESTORED, codes::RESTORED.cause);
+                let ended = Event::Ended { state: State::Failed, why, by: "daemon".to_owned() };
+                self.shell.happen(job.id, ended).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out.
+    ///
+    /// # Errors
+    /// Trouble of the store or the log.
+    pub async fn record_missing(&self) -> Result<(), Trouble> {
+        Ends(&self.core).record_missing().await
+    }
+
+    /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.
+    pub async fn drain(&self, patience: Duration) {
+        for job in self.core.running.all() {
+            // A job that cannot make this step is not begun anew either: its timers and words end with `closing`.
+            let _stopped = self.shell.happen(job, Event::Draining).await;
+        }
+        self.core.closing.cancel();
+        self.core.tasks.close();
+        if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
+            tracing::warn!("jobs are still running; they are taken up at the next start");
+        }
+    }
+
+    /// Whether a drain has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.core.closing.is_cancelled()
+    }
+
+    /// Returns once a drain begins.
+    pub async fn draining(&self) {
+        self.core.closing.cancelled().await;
+    }
+
+    /// How the jobs stand, in numbers.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub async fn figures(&self) -> Result<Figures, Trouble> {
+        let counts = self.core.store.job_counts().await?;
+        let count = |state: State| {
+            let found = counts.iter().find(|(name, _)| name == state.name());
+            (state.name(), found.map_or(0, |(_, jobs)| *jobs))
+        };
+        Ok(Figures { jobs: State::ALL.into_iter().map(count).collect(), at_work: self.core.places.held() as u64 })
+    }
+
+    /// Proposes a job; `by` asks, here and below, for the audit trail. The same request key with the same request gives the
+    /// same job.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`], a refusal by our own rules,
+    /// [`codes::LIMIT`], [`codes::REQUEST_KEY`] or trouble of the store.
+    pub async fn submit(&self, submission: Submission, by: &str) -> Result<JobView, Trouble> {
+        self.view(&self.proposals.submit(submission, by).await?)
+    }
+
+    /// Asks for a job together with the programs of all other parties that ask for the same under the same name. Returns
+    /// the job once it stands in our ledger.
+    ///
+    /// # Errors
+    /// [`codes::TERMS_DIFFER`], naming the field and both values; [`codes::NOT_MET`] if somebody does not come in time;
+    /// those of [`Jobs::submit`], on any side.
+    pub async fn meet(&self, meeting: Meeting) -> Result<JobView, Trouble> {
+        self.view(&self.rendezvous.meet(meeting).await?)
+    }
+
+    /// Lists jobs, oldest first, in pages from the newest on.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for an unknown state or a malformed number, or trouble of the store.
+    pub async fn list(&self, page: Page) -> Result<Vec<JobView>, Trouble> {
+        let state = match page.state.as_str() {
+            "" => None,
+            name => {
+                let unknown = |_| {
+                    let states = State::ALL.map(State::name).join(", ");
+                    Trouble::new(codes::BAD_REQUEST, format!("there is no state {name:?}; the states are {states}"))
+                };
+                Some(name.parse::<State>().map_err(unknown)?.name().to_owned())
+            }
+        };
+        let before = if page.before.is_empty() { None } else { Some(parse_id(&page.before)?) };
+        let limit = if page.limit == 0 { MOST_IN_PAGE } else { page.limit.min(MOST_IN_PAGE) };
+        let filter = JobFilter { state, before, limit: Some(limit), ..JobFilter::default() };
+        self.core.store.jobs(&filter).await?.iter().rev().map(|job| self.view(job)).collect()
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
+    pub async fn get(&self, id: &str) -> Result<JobView, Trouble> {
+        self.view(&self.core.find(id).await?)
+    }
+
+    /// Follows one job: its view now and after every change, at most ten a second, until it is settled.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
+    pub async fn watch(
+        self: &Arc<Self>,
+        id: &str,
+    ) -> Result<impl Stream<Item = Result<JobView, Trouble>> + Send + use<>, Trouble> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let id = self.core.find(id).await?.id;
+        let (updates, stream) = tokio::sync::mpsc::channel(1);
+        let this = self.clone();
+        let mut changes = self.core.running.changes();
+        tokio::spawn(async move {
+            let mut last = None;
+            loop {
+                changes.mark_unchanged();
+                let view = match this.core.store.job(id).await {
+                    Ok(job) => this.view(&job),
+                    Err(error) => Err(error.into()),
+                };
+                let settled = view.as_ref().map_or(true, |view| view.state.is_settled());
+                if last.as_ref() != view.as_ref().ok() {
+                    last = view.as_ref().ok().cloned();
+                    if updates.send(view).await.is_err() {
+                        return;
+                    }
+                }
+                if settled {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+                // Progress moves without a step; a slow tick is enough for it.
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = updates.closed() => return,
+                }
+            }
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+
+    /// What a person reads before approving.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
+    pub async fn explain(&self, id: &str) -> Result<String, Trouble> {
+        let job = self.core.find(id).await?;
+        let terms = terms_of(&job)?;
+        let local = self.proposals.local_of(&job).await?;
+        Ok(explain(&terms, &**self.kinds.find(&terms.kind)?, &local))
+    }
+
+    /// A person approves a job that waits for one.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
+    pub async fn approve(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+        let job = self.awaiting_decision(id).await?;
+        let consent = Box::new(self.proposals.approve(&job).await?);
+        self.shell.happen(job.id, Event::Approved { consent, by: by.to_owned() }).await?;
+        self.get(id).await
+    }
+
+    /// A person refuses a job that waits for one; the leader reads the reason.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
+    pub async fn refuse(&self, id: &str, reason: &str, by: &str) -> Result<JobView, Trouble> {
+        let job = self.awaiting_decision(id).await?;
+        let words = if reason.is_empty() { "an approver refused" } else { reason };
+        let why = Trouble::new(codes::REFUSED_BY_PERSON, words);
+        self.shell.happen(job.id, Event::Ended { state: State::Refused, why, by: by.to_owned() }).await?;
+        self.get(id).await
+    }
+
+    /// Ends a job on all sides.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it is over already, or trouble of the store.
+    pub async fn cancel(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+        let me = self.core.me();
+        let job = self.core.find(id).await?;
+        if job.state.parse().is_ok_and(State::is_over) {
+            return Err(Trouble::new(codes::JOB_STATE, format!("the job is {} already", job.state)));
+        }
+        let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {me}")).with(me);
+        self.shell.happen(job.id, Event::Ended { state: State::Cancelled, why, by: by.to_owned() }).await?;
+        self.get(id).await
+    }
+
+    /// Goes on with a suspended job, from any side.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it is not suspended, or trouble of the store.
+    pub async fn resume(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+        let job = self.core.find(id).await?;
+        if job.state != State::Suspended.name() {
+            return Err(Trouble::new(codes::JOB_STATE, format!("the job is {}, not suspended", job.state)));
+        }
+        self.shell.happen(job.id, Event::Resumed { by: by.to_owned() }).await?;
+        self.get(id).await
+    }
+
+    /// Sets our rule for a peer and a dataset, or takes it away with `json` empty. A job under way that it no longer
+    /// allows ends here and there.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
+    pub async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<RuleChange, Trouble> {
+        let core = &self.core;
+        let changed = core.datasets.set_rule(dataset, peer, json, by).await?;
+        for job in core.store.unfinished().await? {
+            let terms = terms_of(&job)?;
+            let is_with_peer = others(&job, core.me()).iter().any(|party| party.as_str() == peer);
+            if !is_with_peer || terms.dataset_of(core.me()) != Some(dataset) {
+                continue;
+            }
+            if let Err(refusal) = Rules(core).standing(&terms).await
+                && [codes::REFUSED_BY_RULE, codes::REFUSED_NO_RULE].contains(&refusal.code)
+            {
+                let ours_to_decide = job.state == State::Proposed.name() && job.leader != core.me();
+                let state = if ours_to_decide { State::Refused } else { State::Failed };
+                // A job that has come to its end meanwhile is left as it is.
+                self.shell.happen(job.id, Event::Ended { state, why: refusal, by: "rule".to_owned() }).await?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Streams our result of a finished job as a file: rows of our dataset, or a document as its kind has written it.
+    ///
+    /// # Errors
+    /// [`codes::RESULT_NONE`], [`codes::DATASET_CHANGED`], a column that a rule withholds, or trouble of the store or the
+    /// file; trouble while reading comes as the stream's last item.
+    pub async fn result(
+        &self,
+        id: &str,
+        columns: Vec<String>,
+        format: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
+        let core = &self.core;
+        let job = core.find(id).await?;
+        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
+        let terms = terms_of(&job)?;
+        match self.kinds.find(&terms.kind)?.shape() {
+            Shape::Number => {
+                let text = "the job's result is a number, not rows; `tacitly job show` prints it";
+                Err(Trouble::new(codes::RESULT_NONE, text))
+            }
+            Shape::Rows => {
+                let name = terms.dataset_of(core.me()).ok_or_else(|| Ends(core).without_result(&job))?;
+                let dataset = core.store.dataset(name).await?;
+                let others: Vec<_> = others(&job, core.me()).into_iter().collect();
+                let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
+                Ok(core.datasets.write(dataset, job.id, columns, format).await?)
+            }
+            Shape::Document => Ok(document(core.store.clone(), job.id, parts)),
+        }
+    }
+
+    /// Our rows of a finished job, counted from 0: ascending, or in the order that all sides share.
+    ///
+    /// # Errors
+    /// [`codes::RESULT_NONE`] if there are none on this side, [`codes::JOB_UNKNOWN`] or trouble of the store.
+    pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Trouble> {
+        let job = self.core.find(id).await?;
+        if self.core.store.result_parts(job.id).await?.is_none() {
+            return Err(Ends(&self.core).without_result(&job));
+        }
+        if self.kinds.find(&job.kind)?.shape() != Shape::Rows {
+            return Err(Trouble::new(codes::RESULT_NONE, "the job's result is no rows"));
+        }
+        self.core.datasets.rows(job.id).await
+    }
+
+    /// Wipes the result of a job that is over, and the salt under the commitment to it; the ledger keeps that it was, and
+    /// that it was wiped is on record when this returns.
+    ///
+    /// # Errors
+    /// [`codes::JOB_STATE`] if it is not over, or trouble of the store; trouble of the log, and then the result is gone and
+    /// its erasure goes on record at the next start.
+    pub async fn purge(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+        self.view(&Ends(&self.core).purge(id, by).await?)
+    }
+
+    /// Gives out what opens the commitment to our output of a job: its salt and the digest of the output, once it is on
+    /// record that they are given out.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`], [`codes::RESULT_NONE`] if we received nothing or it was purged, [`codes::BAD_REQUEST`] for a
+    /// reader or purpose that cannot be, or trouble of the store or the log.
+    pub async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Trouble> {
+        Ends(&self.core).open_output(asked, by).await
+    }
+
+    /// What a certificate of a job is about, and the entries of other parties that belong to it.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
+    pub async fn on_record(&self, id: &str) -> Result<(String, Vec<Vec<u8>>, &'static str), Trouble> {
+        let job = self.core.find(id).await?;
+        let state = state_of(&job)?.name();
+        let entries = job.parties.into_iter().filter_map(|party| party.entry).collect();
+        Ok((about_job(job.id), entries, state))
+    }
+
+    /// The audit trail, oldest first.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] for a malformed job number, or trouble of the store.
+    pub async fn events(&self, since: u64, job: &str) -> Result<Vec<EventView>, Trouble> {
+        let job = if job.is_empty() { None } else { Some(parse_id(job)?) };
+        let filter = EventFilter { job, after: Some(since), ..EventFilter::default() };
+        Ok(self.core.store.events(&filter).await?.into_iter().map(Into::into).collect())
+    }
+
+    fn view(&self, job: &Job) -> Result<JobView, Trouble> {
+        let live = self.core.running.live(job.id).map(|(mut live, computes)| {
+            // Whatever an attempt is at, it will need the others.
+            let others = others(job, self.core.me());
+            let is_away = |party: &&tacitly_core::PartyId| self.core.peers.link_up_since(**party).is_none();
+            if let Some(party) = others.iter().filter(|_| computes).find(is_away)
+                && !live.stage.starts_with("link down")
+            {
+                live.stage = format!("link down: waiting for {party}");
+            }
+            live
+        });
+        JobView::of(job, live)
+    }
+
+    async fn awaiting_decision(&self, id: &str) -> Result<Job, Trouble> {
+        let job = self.core.find(id).await?;
+        if job.leader != self.core.me() && job.state == State::Proposed.name() {
+            return Ok(job);
+        }
+        Err(Trouble::new(codes::JOB_STATE, format!("the job is {} and does not wait for our decision", job.state)))
+    }
+}
+
+/// A result as it is, part by part.
+fn document(store: Arc<Store>, job: JobId, parts: u32) -> ReceiverStream<Result<Bytes, Trouble>> {
+    let (pieces, stream) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        for part in 0..parts {
+            let piece = store.result_part(job, part).await;
+            let piece = piece.map(|bytes| Bytes::copy_from_slice(&bytes)).map_err(Trouble::from);
+            let failed = piece.is_err();
+            if pieces.send(piece).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(stream)
+}

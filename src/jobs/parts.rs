@@ -1,0 +1,246 @@
+//! The parts of a phase, one after the other: each is one protocol session, kept when it is over. While one runs the next
+//! one is prepared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, SessionTag};
+use tokio::task::spawn_blocking;
+
+use super::collect;
+use super::message::{self, Answer, Ask, generated as pb};
+use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
+use super::run::{MakeParty, Run};
+use super::running::{Course, Work};
+use super::tally::TALLY;
+use crate::codes::{self, Trouble};
+use crate::session::{
+    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
+};
+use crate::store::StoreError;
+use crate::transport::Notice;
+
+/// How the label of a checkpoint begins that says that a part is over.
+pub(super) const OVER: &str = "over ";
+/// The pause before a party that was busy a moment ago is asked again.
+const SOON: Duration = Duration::from_millis(200);
+
+/// The label under which the links know one attempt at the session that the protocol knows as `part`.
+#[must_use]
+pub fn attempt_label(part: &str, attempt: u32) -> String {
+    format!("{part}, attempt {attempt}")
+}
+
+/// The parts of one phase in one attempt.
+pub(super) struct Parts<'a> {
+    pub(super) run: &'a Run,
+    pub(super) shown: Shown,
+    pub(super) make: MakeParty,
+}
+
+type PartParty = Box<dyn Party<Output = PartOutput>>;
+
+impl Parts<'_> {
+    pub(super) async fn run(&self, tasks: Vec<Task>) -> Result<Vec<u64>, Stop> {
+        let (core, job) = (self.run.core(), self.run.job());
+        let over = Run::over(core, job).await?;
+        let mut items: Vec<Option<u64>> =
+            tasks.iter().map(|task| over.get(&(task.phase.clone(), task.part)).map(|over| over.items)).collect();
+        // A part that is over here and not there is run again, for those who lack it.
+        let is_due = |at: &usize| items[*at].is_none() || tasks[*at].peers.iter().any(|peer| self.lacks(*peer, &tasks[*at]));
+        let due: Vec<usize> = (0..tasks.len()).filter(is_due).collect();
+        let mut course = Course { shown: self.shown, done: self.shown.before, ..Course::default() };
+        let mut prepared = None;
+        for (turn, at) in due.iter().enumerate() {
+            if core.closing.is_cancelled() {
+                return Err(Stop::Stopped);
+            }
+            let task = &tasks[*at];
+            if !self.shown.part.is_empty() {
+                course.words = format!("{} {} of {}", self.shown.part, task.part + 1, tasks.len());
+            }
+            course.done = self.shown.before + (tasks.len() - due.len() + turn) as u64 * self.shown.units;
+            self.run.work().show_course(course.clone());
+            let party = match prepared.take() {
+                Some(party) => party,
+                None => self.prepare(task).await?,
+            };
+            let next = async {
+                match due.get(turn + 1) {
+                    Some(following) => self.prepare(&tasks[*following]).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (completed, next) = tokio::join!(self.drive(task, party), next);
+            let over = completed?;
+            core.store.put_checkpoint(job.id, &format!("{OVER}{}", task.label()), &write(&over)?).await?;
+            for exchanged in over.peers.values() {
+                course.bytes_out += exchanged.sent.bytes;
+                course.bytes_in += exchanged.received.bytes;
+            }
+            items[*at] = Some(over.items);
+            prepared = next?;
+        }
+        Ok(items.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn lacks(&self, peer: PartyId, task: &Task) -> bool {
+        let over_there: Option<&PartsOver> = self.run.over_there().get(&peer);
+        self.run.with().contains(&peer)
+            && over_there.and_then(|over| over.get(&task.phase)).is_none_or(|parts| !parts.contains(&task.part))
+    }
+
+    /// Makes the party of a part, where its checkpoints stand.
+    async fn prepare(&self, task: &Task) -> Result<PartParty, Stop> {
+        let (core, job, label) = (self.run.core(), self.run.job(), task.label());
+        let mut kept = Vec::new();
+        for stored in core.store.checkpoint_labels(job.id).await? {
+            let Some(slot) = stored.strip_prefix("part ").and_then(|name| name.strip_prefix(&label)) else { continue };
+            let Some(slot) = slot.strip_prefix(", ") else { continue };
+            if let Some(bytes) = core.store.get_checkpoint(job.id, &stored).await? {
+                kept.push(Checkpoint::new(slot, bytes.to_vec()));
+            }
+        }
+        let (make, task, run) = (self.make.clone(), task.clone(), self.run.clone());
+        let made = spawn_blocking(move || make(&task, &run, kept)).await;
+        made.map_err(|_| Trouble::internal("preparing a part ended unexpectedly"))?
+    }
+
+    /// Runs one part to its end.
+    async fn drive(&self, task: &Task, party: PartParty) -> Result<Over, Stop> {
+        let (core, id, label) = (self.run.core(), self.run.job().id, task.label());
+        let inside = SessionTag::of(&task.terms(), &label);
+        // On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for one of
+        // this.
+        let outside = SessionTag::of(&task.terms(), &attempt_label(&label, self.run.attempt()));
+        let mut links = Vec::new();
+        for peer in task.peers.iter().filter(|peer| self.run.with().contains(peer)) {
+            let link = core.peers.network().open(*peer, outside);
+            links.push(link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(*peer))?);
+        }
+        let store = core.store.clone();
+        let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
+            let (store, label) = (store.clone(), format!("part {label}, {}", checkpoint.slot));
+            Box::pin(async move { store.put_checkpoint(id, &label, &checkpoint.bytes).await.map_err(local) })
+        });
+        // The result is durable before the frame that completed it is acknowledged, and so is what went over by then: a
+        // sole receiver's answer is the last of its session.
+        let (store, part) = (core.store.clone(), task.part);
+        let items = Arc::new(AtomicU64::new(0));
+        let (told, over_label) = (items.clone(), format!("{OVER}{}", task.label()));
+        let settle: Settle<PartOutput> =
+            Box::new(move |output: PartOutput, transcripts: BTreeMap<PartyId, PeerTranscripts>| {
+                Box::pin(async move {
+                    told.store(output.items, Ordering::Relaxed);
+                    if let Some(result) = &output.result {
+                        store.put_result_part(id, part, result).await.map_err(local)?;
+                    }
+                    if output.is_last_word {
+                        let failed = |why: Trouble| LocalFailure { code: why.code.name, detail: why.text };
+                        let over = write(&Over::of(output.items, &transcripts)).map_err(failed)?;
+                        store.put_checkpoint(id, &over_label, &over).await.map_err(local)?;
+                    }
+                    Ok(output)
+                })
+            });
+        let options = Options {
+            deadline: Some(self.run.work().until),
+            status: Some(self.run.work().show_session()),
+            checkpoint: Some(checkpoint),
+            settle: Some(settle),
+            ..Options::default()
+        };
+        let _counted_however_it_ends = Counted(self.run.work());
+        let driven = session::drive(Box::new(Retagged::new(party, inside, outside)), links, options);
+        let ended = tokio::select! {
+            biased;
+            ended = driven => ended,
+            () = self.somebody_is_elsewhere(task) => return Err(Stop::Restarted),
+        };
+        TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
+        let Completed { transcripts, .. } = ended.map_err(of_ended)?;
+        Ok(Over::of(items.load(Ordering::Relaxed), &transcripts))
+    }
+
+    /// Returns if a party is not at this attempt. The link notices a process that ends from the moment on at which our
+    /// session is open; one that ended between its last word to us and that moment would never open its own.
+    async fn somebody_is_elsewhere(&self, task: &Task) {
+        let (core, job) = (self.run.core(), self.run.job());
+        for peer in task.peers.iter().filter(|peer| self.run.with().contains(peer)) {
+            let ask = Ask::Present(pb::Present { job: job.id.to_string(), attempt: self.run.attempt() });
+            loop {
+                match message::ask_within_window(&core.peers, *peer, ask.clone()).await {
+                    Ok(Answer::Pending(_)) => return,
+                    Ok(Answer::Busy(_)) => tokio::time::sleep(SOON).await,
+                    Ok(answer @ (Answer::Standing(_) | Answer::Unknown(_))) if *peer == job.leader => {
+                        // Whatever this does to the job ends our work, too.
+                        let _over = collect::hear(core, job, *peer, answer).await;
+                        break;
+                    }
+                    _ => break,
+                }
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// Adds a session's bytes to the tally when it is over, also if its attempt was stopped.
+struct Counted<'a>(&'a Work);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let live = self.0.session();
+        TALLY.bytes(live.bytes_out, live.bytes_in);
+    }
+}
+
+fn write(over: &Over) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec(over).map_err(|error| Trouble::internal(&error.to_string()))
+}
+
+/// A store's refusal as a session's: the peer hears the code only.
+fn local(error: StoreError) -> LocalFailure {
+    let trouble = Trouble::from(error);
+    LocalFailure { code: trouble.code.name, detail: trouble.text }
+}
+
+/// A session's ending as an attempt's.
+fn of_ended(ended: Ended) -> Stop {
+    let resumable = ended.is_resumable();
+    let text = ended.to_string();
+    match ended {
+        Ended::Stalled { who, cause: Absence::PeerLost, stage } => {
+            Stop::Lost(Trouble::new(codes::PEER_LOST, text).with(who).during(stage))
+        }
+        Ended::Local { code: Notice::SHUTDOWN, .. } => Stop::Stopped,
+        // Somebody was away and is back: the next attempt finds out.
+        _ if resumable => Stop::Restarted,
+        Ended::Stalled { who, stage, .. } => Stop::Lost(Trouble::new(codes::PEER_LOST, text).with(who).during(stage)),
+        Ended::Fault(fault) => Stop::Failed(of_fault(&fault, "")),
+        Ended::PeerFailed { who, stage, .. } => {
+            Stop::Failed(Trouble::new(codes::PEER_FAILED, text).with(who).during(stage))
+        }
+        Ended::Cancelled { by, stage } => Stop::Failed(Trouble::new(codes::CANCELLED, text).with(by).during(stage)),
+        Ended::Deadline { stage } => Stop::Failed(Trouble::new(codes::DEADLINE, text).during(stage)),
+        Ended::Local { code, detail, stage } => {
+            let code = codes::by_name(code).unwrap_or(codes::INTERNAL);
+            Stop::Failed(Trouble::new(code, detail).during(stage))
+        }
+    }
+}
+
+/// A protocol's fault as trouble of the job.
+#[must_use]
+pub fn of_fault(fault: &Fault, stage: &str) -> Trouble {
+    let trouble = match fault {
+        Fault::Peer { who, .. } => Trouble::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
+        Fault::Dispute { .. } => Trouble::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
+        Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
+        Fault::Misuse(Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
+        Fault::Misuse(_) => Trouble::internal(&fault.to_string()),
+    };
+    trouble.during(stage)
+}

@@ -1,0 +1,279 @@
+//! What a kind of job may touch of the world while an attempt runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tacitly_core::{Checkpoint, Party, PartyId, Seed, TermsHash};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::collect::{Collector, Lasting};
+use super::core::Core;
+use super::machine::Quorum;
+use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Summary, Task};
+use super::parts::Parts;
+use super::rules::Rules;
+use super::running::Work;
+use super::state::State;
+use super::terms::JobTerms;
+use crate::codes::Trouble;
+use crate::datasets::Datasets;
+use crate::policy::Rule;
+use crate::session::Status;
+use crate::store::{Dataset, Job, JobChange};
+
+/// The checkpoint that says that our side of the job is computed, and with what.
+const SUMMARY: &str = "summary";
+
+/// One attempt at a job, as its kind sees it. A clone is the same attempt.
+#[derive(Clone)]
+pub struct Run(Arc<Inner>);
+
+struct Inner {
+    core: Arc<Core>,
+    job: Job,
+    terms: JobTerms,
+    quorum: Quorum,
+    attempt: u32,
+    with: BTreeSet<PartyId>,
+    work: Work,
+    seed: Arc<Seed>,
+    /// Which parts are over at the other parties.
+    over_there: BTreeMap<PartyId, PartsOver>,
+    /// What each party added to the terms.
+    contributions: BTreeMap<PartyId, Vec<u8>>,
+}
+
+/// Makes the party of one part, on a thread that may block: reads what it brings and begins where its checkpoints stand.
+pub type MakeParty =
+    Arc<dyn Fn(&Task, &Run, Vec<Checkpoint>) -> Result<Box<dyn Party<Output = PartOutput>>, Stop> + Send + Sync>;
+
+impl Run {
+    pub(super) fn new(
+        core: Arc<Core>,
+        job: Job,
+        quorum: Quorum,
+        attempt: (u32, BTreeSet<PartyId>),
+        work: Work,
+        seed: Seed,
+    ) -> Result<Self, Trouble> {
+        let terms = super::core::terms_of(&job)?;
+        let ((attempt, with), seed) = (attempt, Arc::new(seed));
+        let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self(Arc::new(Inner { core, job, terms, quorum, attempt, with, work, seed, over_there, contributions })))
+    }
+
+    /// The same attempt, once all parties have said what they bring.
+    pub(super) fn agreed(
+        &self,
+        over_there: BTreeMap<PartyId, PartsOver>,
+        contributions: BTreeMap<PartyId, Vec<u8>>,
+    ) -> Self {
+        let Inner { core, job, terms, quorum, attempt, with, work, seed, .. } = &*self.0;
+        Self(Arc::new(Inner {
+            core: core.clone(),
+            job: job.clone(),
+            terms: terms.clone(),
+            quorum: *quorum,
+            attempt: *attempt,
+            with: with.clone(),
+            work: work.clone(),
+            seed: seed.clone(),
+            over_there,
+            contributions,
+        }))
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        &self.0.job
+    }
+
+    pub(super) fn work(&self) -> &Work {
+        &self.0.work
+    }
+
+    pub(super) fn over_there(&self) -> &BTreeMap<PartyId, PartsOver> {
+        &self.0.over_there
+    }
+
+    pub(super) fn collector(&self) -> Collector<'_> {
+        let Inner { core, job, quorum, attempt, with, work, .. } = &*self.0;
+        Collector { core, job, attempt: *attempt, with, quorum: *quorum, work }
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub fn terms(&self) -> &JobTerms {
+        &self.0.terms
+    }
+
+    /// The hash of what was agreed.
+    #[must_use]
+    pub fn terms_hash(&self) -> TermsHash {
+        self.0.job.terms_hash
+    }
+
+    /// This party.
+    #[must_use]
+    pub fn me(&self) -> PartyId {
+        self.0.core.me()
+    }
+
+    /// The number of this attempt.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The parties of this attempt, we among them. Parties that the job goes on without are missing.
+    #[must_use]
+    pub fn with(&self) -> &BTreeSet<PartyId> {
+        &self.0.with
+    }
+
+    /// The other parties of this attempt.
+    #[must_use]
+    pub fn others(&self) -> BTreeSet<PartyId> {
+        self.0.with.iter().copied().filter(|party| *party != self.me()).collect()
+    }
+
+    /// What a party added to the terms when it signed them, once all offers are there.
+    #[must_use]
+    pub fn contribution(&self, party: PartyId) -> Option<&[u8]> {
+        self.0.contributions.get(&party).map(Vec::as_slice)
+    }
+
+    /// Our rules for the other parties, as they are at this moment. They still allow the job.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with the refusal if they no longer do, or with trouble of the store.
+    pub async fn rules(&self) -> Result<BTreeMap<PartyId, Rule>, Stop> {
+        Ok(Rules(&self.0.core).standing(&self.0.terms).await?)
+    }
+
+    /// Our datasets.
+    #[must_use]
+    pub fn datasets(&self) -> &Arc<Datasets> {
+        &self.0.core.datasets
+    }
+
+    /// The dataset that we bring.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] if the terms name none of ours, or with trouble of the store.
+    pub async fn dataset(&self) -> Result<Dataset, Stop> {
+        let name = self.0.terms.dataset_of(self.me());
+        let name = name.ok_or_else(|| Trouble::internal("the job takes no dataset of ours"))?;
+        Ok(self.0.core.store.dataset(name).await?)
+    }
+
+    /// Randomness that is the same in every attempt: for a protocol that repeats itself byte for byte.
+    #[must_use]
+    pub fn seed_same(&self, label: &str) -> Seed {
+        self.0.seed.same(label)
+    }
+
+    /// Randomness that no other attempt has.
+    #[must_use]
+    pub fn seed_fresh(&self, label: &str) -> Seed {
+        self.0.seed.fresh(label, self.0.attempt, 0)
+    }
+
+    /// Says a word under a label, of at most 31 bytes, to all other parties and returns everybody's, ours among them. What
+    /// a party said first under a label stands in all attempts.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub async fn collect(&self, label: &str, word: Vec<u8>) -> Result<BTreeMap<PartyId, Bytes>, Stop> {
+        let words = self.collector().all(&format!("of kind {label}"), word, Lasting::Kept).await?;
+        Ok(words.into_iter().map(|(party, word)| (party, word.bytes)).collect())
+    }
+
+    /// Shows what is being done, where no session runs.
+    pub fn show(&self, words: &'static str) {
+        self.0.work.show(words);
+    }
+
+    /// Shows how far something is that is no session, such as reading a file.
+    #[must_use]
+    pub fn show_progress(&self) -> watch::Sender<Status> {
+        self.0.work.show_session()
+    }
+
+    /// Keeps bytes until the job ends, sealed, in place of those in the same slot.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with trouble of the store.
+    pub async fn keep(&self, slot: &str, bytes: &[u8]) -> Result<(), Stop> {
+        Ok(self.0.core.store.put_checkpoint(self.0.job.id, &format!("kept {slot}"), bytes).await?)
+    }
+
+    /// What was kept in a slot.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with trouble of the store.
+    pub async fn kept(&self, slot: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Stop> {
+        Ok(self.0.core.store.get_checkpoint(self.0.job.id, &format!("kept {slot}")).await?)
+    }
+
+    /// Shows figures of the job to our operator, from now on: what is known before it is over.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with trouble of the store.
+    pub async fn note(&self, figures: serde_json::Map<String, serde_json::Value>) -> Result<(), Stop> {
+        let change = JobChange { summary: Some(figures.into()), ..JobChange::by("daemon") };
+        let running = State::Running.name();
+        self.0.core.store.advance(self.0.job.id, &[running], running, change).await?;
+        Ok(())
+    }
+
+    /// Keeps a part of our result, which nobody can read before the job is done.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with trouble of the store.
+    pub async fn keep_result(&self, part: u32, bytes: &[u8]) -> Result<(), Stop> {
+        Ok(self.0.core.store.put_result_part(self.0.job.id, part, bytes).await?)
+    }
+
+    /// Runs the parts of a phase that are not over at every party of theirs, in the order given, which is the same at all
+    /// of them. Each is kept when it is over, so that no attempt runs it again. Returns the items of all, in this order.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub async fn parts(&self, tasks: Vec<Task>, shown: Shown, make: MakeParty) -> Result<Vec<u64>, Stop> {
+        Parts { run: self, shown, make }.run(tasks).await
+    }
+
+    /// What our side has come to, if it has come to its end.
+    pub(super) async fn summary(core: &Core, job: &Job) -> Result<Option<Summary>, Trouble> {
+        let Some(bytes) = core.store.get_checkpoint(job.id, SUMMARY).await? else { return Ok(None) };
+        let unreadable = |error: serde_json::Error| Trouble::internal(&format!("a summary cannot be read: {error}"));
+        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+    }
+
+    /// Our side has come to its end.
+    pub(super) async fn keep_summary(&self, summary: &Summary) -> Result<(), Stop> {
+        let bytes = serde_json::to_vec(summary).map_err(|error| Trouble::internal(&error.to_string()))?;
+        Ok(self.0.core.store.put_checkpoint(self.0.job.id, SUMMARY, &bytes).await?)
+    }
+
+    /// Everything that is over here, by phase and part.
+    pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32), Over>, Trouble> {
+        let mut all = BTreeMap::new();
+        for label in core.store.checkpoint_labels(job.id).await? {
+            let Some(name) = label.strip_prefix(super::parts::OVER) else { continue };
+            let Some((phase, part)) = name.rsplit_once(' ') else { continue };
+            let Ok(part) = part.parse() else { continue };
+            let Some(bytes) = core.store.get_checkpoint(job.id, &label).await? else { continue };
+            let over = serde_json::from_slice(&bytes);
+            let over = over.map_err(|error| Trouble::internal(&format!("a checkpoint cannot be read: {error}")))?;
+            all.insert((phase.to_owned(), part), over);
+        }
+        Ok(all)
+    }
+}
