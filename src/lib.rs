@@ -23,7 +23,7 @@
 //! | [`rpc`] | the control API for a daemon's own operators |
 //! | [`daemon`] | start, configuration, drain |
 //! | [`cli`] | the commands |
-//! | [`codes`] | every error by its stable code |
+//! | [`codes`], [`tally`] | every error by its stable code; what this process counts |
 //! | [`kernel`] | the curve kernel as operators see it |
 //! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
 
@@ -40,6 +40,7 @@ pub mod rpc;
 pub mod sample;
 pub mod session;
 pub mod store;
+pub mod tally;
 pub mod transport;
 pub mod trial;
 

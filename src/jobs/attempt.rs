@@ -20,9 +20,7 @@ use super::record::learners;
 use super::running::{PeerReady, Work};
 use super::sets::{Progress, Rows, Set};
 use super::state::State;
-use super::tally::TALLY;
 use super::terms::{JobTerms, Kind};
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{Receivers, Rule};
 use crate::session::{
@@ -30,6 +28,7 @@ use crate::session::{
     Transcript,
 };
 use crate::store::{Job, JobChange, StoreError};
+use crate::tally::TALLY;
 use crate::transport::Notice;
 
 /// The label of the session that runs the whole set at once.
@@ -144,7 +143,7 @@ impl Jobs {
                 let input = self.datasets.input(&dataset)?;
                 let (progress, _given_up) = Progress::of("reading our data", work.show_session());
                 let read = spawn_blocking(move || input.read_whole(usize::MAX, &progress)).await;
-                read.map_err(|_| internal("reading ended unexpectedly"))??
+                read.map_err(|_| Trouble::internal("reading ended unexpectedly"))??
             }
         };
         let items = || {
@@ -204,7 +203,7 @@ impl Jobs {
         if self.store.seed(job.id).await?.is_none() {
             let mut bytes = zeroize::Zeroizing::new([0; 32]);
             rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, bytes.as_mut())
-                .map_err(|_| internal("the system gives no randomness"))?;
+                .map_err(|_| Trouble::internal("the system gives no randomness"))?;
             let change = JobChange { seed: Some(Seed::from_bytes(*bytes)), ..JobChange::by("daemon") };
             let running = State::Running.name();
             self.store.advance(job.id, &[running], running, change).await?;
@@ -340,7 +339,7 @@ impl Session<'_> {
             None => Ok(terms),
         });
         let terms = terms.map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
-        let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| internal("a running job has a seed"))?;
+        let seed = jobs.store.seed(self.job.id).await?.ok_or_else(|| Trouble::internal("a running job has a seed"))?;
         let resume = jobs.store.get_checkpoint(self.job.id, &purpose).await?;
         let resume = resume.map(|bytes| Checkpoint::new(PsiParty::CHECKPOINT_SLOT, bytes.to_vec()));
         let hash = terms.to_terms().hash();
@@ -349,7 +348,7 @@ impl Session<'_> {
         let (label, seed) = (purpose.clone(), seed.same(&purpose));
         let party = spawn_blocking(move || PsiParty::new(terms, me, &label, items, seed, resume))
             .await
-            .map_err(|_| internal("preparing the set ended unexpectedly"))?
+            .map_err(|_| Trouble::internal("preparing the set ended unexpectedly"))?
             .map_err(|fault| of_fault(&fault, "preparing the set"))?;
         Ok(ReadyParty { party, purpose, inside, outside })
     }
@@ -487,7 +486,7 @@ fn of_fault(fault: &Fault, stage: &str) -> Trouble {
         Fault::Dispute { .. } => Trouble::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
         Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
         Fault::Misuse(Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
-        Fault::Misuse(_) => internal(&fault.to_string()),
+        Fault::Misuse(_) => Trouble::internal(fault.to_string()),
     };
     trouble.during(stage)
 }

@@ -19,12 +19,12 @@
 //! | `fingerprints.rs` | what a dataset is on record as |
 //! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
 //! | `erasures.rs` | what is destroyed, and that it was |
-//! | `rotation.rs`, `upkeep.rs`, `tally.rs` | a new TLS key; backups, what a restore means for jobs, readiness; counts |
+//! | `rotation.rs`, `upkeep.rs` | a new TLS key; backups, what a restore means for jobs, readiness |
 //! | `record.rs`, `standing.rs`, `entering.rs` | what goes on record, and its way into the log |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
 //! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
 //! | `reconcile.rs` | our log held against a peer's |
-//! | `view.rs`, `outcome.rs`, `trouble.rs` | a job as its operator sees it; a result as the ledger keeps it; errors |
+//! | `view.rs`, `outcome.rs` | a job as its operator sees it; a result as the ledger keeps it |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
 //! each other the sizes of their sets, and run the protocol. Whatever is said may be said again: every message names
@@ -66,9 +66,7 @@ mod shell;
 mod standing;
 mod state;
 mod stored;
-mod tally;
 mod terms;
-mod trouble;
 mod upkeep;
 mod view;
 mod witnesses;
@@ -92,7 +90,6 @@ pub use rotation::{IdentityFiles, Rotated};
 pub use running::Live;
 pub use standing::Standing;
 pub use state::{State, UnknownState};
-pub use tally::Tally;
 pub use terms::{JobTerms, Kind};
 pub use upkeep::Figures;
 pub use view::{EventView, JobView};

@@ -29,7 +29,6 @@ use super::running::RunningJobs;
 use super::standing::Standing;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
-use super::trouble::internal;
 use super::view::{EventView, JobView};
 use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
@@ -557,7 +556,7 @@ impl Jobs {
     }
 
     pub(super) fn terms(job: &Job) -> Result<JobTerms, Trouble> {
-        JobTerms::from_terms(&job.terms).map_err(|error| internal(&error.to_string()))
+        JobTerms::from_terms(&job.terms).map_err(|error| Trouble::internal(error.to_string()))
     }
 
     pub(super) fn view(&self, job: &Job) -> Result<JobView, Trouble> {

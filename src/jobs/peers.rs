@@ -132,7 +132,7 @@ impl Peers {
             token,
             identity_key: Bytes::from(self.signer.public_key().to_string()),
             address: self.address.clone(),
-            signature: signature.map_err(|error| super::trouble::internal(&error.to_string()))?.to_string().into(),
+            signature: signature.map_err(|error| Trouble::internal(error.to_string()))?.to_string().into(),
         };
         let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
             EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
@@ -237,7 +237,7 @@ fn is_signed(key: &PublicKey, context: &str, words: &[u8], signature: &[u8]) -> 
 
 impl Code {
     fn to_text(&self) -> Result<String, Trouble> {
-        let mut bytes = serde_json::to_vec(self).map_err(|error| super::trouble::internal(&error.to_string()))?;
+        let mut bytes = serde_json::to_vec(self).map_err(|error| Trouble::internal(error.to_string()))?;
         bytes.extend_from_slice(&checksum(&bytes));
         Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
     }
@@ -312,7 +312,7 @@ impl Directory {
         let token: [u8; 16] = application.token.as_ref().try_into().map_err(|_| refuse())?;
         let token = InviteToken::from_bytes(token);
         let welcome = self.signer.sign(WELCOME_CONTEXT, &words);
-        let welcome = welcome.map_err(|error| super::trouble::internal(&error.to_string()))?;
+        let welcome = welcome.map_err(|error| Trouble::internal(error.to_string()))?;
         let signing_key = key_of(&application.identity_key).ok_or_else(refuse)?;
         let words = enrolment_words(party, self.me, pin);
         if !is_signed(&signing_key, ENROLMENT_CONTEXT, &words, &application.signature) {

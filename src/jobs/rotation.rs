@@ -17,7 +17,6 @@ use tokio::task::JoinSet;
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::store::{NewEvent, Signature};
 use crate::transport::{Pin, TlsIdentity};
@@ -93,7 +92,7 @@ impl Jobs {
         }
         files.adopt()?;
         if self.transport.replace_identity(next).is_err() {
-            return Err(internal("the new certificate names another party"));
+            return Err(Trouble::internal("the new certificate names another party"));
         }
         let detail = json!({ "pin": pin.to_string(), "expires": expires.to_string(), "untold": untold });
         let event = NewEvent { job: None, actor: "operator".to_owned(), kind: "identity-rotated".to_owned(), detail };

@@ -11,7 +11,6 @@ use super::machine::Event;
 use super::office::Jobs;
 use super::state::State;
 use super::terms::JobTerms;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::{self, Asked, Decision, Other, Rule};
 use crate::store::check_dataset_name;
@@ -46,7 +45,7 @@ impl Jobs {
         let rule = self.datasets.rule(terms.dataset_of(self.settings.me), terms.peer_of(self.settings.me)).await?;
         // The job itself is among those of the day.
         self.judge_by(rule.as_ref(), terms, 0)?;
-        rule.ok_or_else(|| internal("without a rule nothing is allowed"))
+        rule.ok_or_else(|| Trouble::internal("without a rule nothing is allowed"))
     }
 
     /// Sets our rule for a peer and a dataset, or takes it away with `json` empty. A job under way that it no longer

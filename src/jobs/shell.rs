@@ -18,7 +18,6 @@ use super::outcome::Outcome;
 use super::places::Place;
 use super::running::{IN_VAIN, Machine, Running};
 use super::state::State;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::store::{Decision, Failure, Job, JobChange, JobId, JobResult, PartyChange};
 
@@ -104,7 +103,9 @@ impl Jobs {
             let job = machine::Job::of(agree::ledger(&row, self.settings.me)?);
             *held = Some(Machine::of(row, job));
         }
-        let Some(machine) = held.as_mut() else { return Err(internal("a job that was just taken up is there")) };
+        let Some(machine) = held.as_mut() else {
+            return Err(Trouble::internal("a job that was just taken up is there"));
+        };
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
             // A leader that asks for no room is held to the same pace.
@@ -193,7 +194,7 @@ impl Jobs {
                     _ => None,
                 };
                 let outcome = bytes.as_ref().map(|bytes| Outcome::decode(bytes)).transpose();
-                let outcome = outcome.map_err(|error| internal(&error.to_string()))?;
+                let outcome = outcome.map_err(|error| Trouble::internal(error.to_string()))?;
                 let result = match (&outcome, &bytes) {
                     (Some(outcome), Some(bytes)) => outcome.to_result(bytes),
                     _ => JobResult::Nothing,
@@ -283,7 +284,8 @@ impl Jobs {
                 }
             };
             running.end(attempt);
-            let ended = ended.unwrap_or_else(|_| Err(Gone::Trouble(internal("the attempt ended unexpectedly"))));
+            let ended =
+                ended.unwrap_or_else(|_| Err(Gone::Trouble(Trouble::internal("the attempt ended unexpectedly"))));
             let how = match ended {
                 Ok(()) => this.computed(&row),
                 // The daemon stops: the job is taken up at the next start.
@@ -309,7 +311,7 @@ impl Jobs {
         }
         match self.signer.sign(super::RECEIPT_CONTEXT, &row.terms_hash.0) {
             Ok(receipt) => Finish::Computed(Some(receipt)),
-            Err(error) => Finish::Failed(internal(&error.to_string())),
+            Err(error) => Finish::Failed(Trouble::internal(error.to_string())),
         }
     }
 

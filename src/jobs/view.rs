@@ -5,7 +5,6 @@ use tacitly_core::PartyId;
 use super::running::Live;
 use super::state::State;
 use super::terms::JobTerms;
-use super::trouble;
 use crate::codes::Trouble;
 use crate::store::{Event, Job};
 
@@ -75,8 +74,8 @@ pub struct EventView {
 
 impl JobView {
     pub(super) fn of(job: &Job, me: PartyId, live: Option<Live>) -> Result<Self, Trouble> {
-        let terms = JobTerms::from_terms(&job.terms).map_err(|error| trouble::internal(&error.to_string()))?;
-        let state: State = job.state.parse().map_err(|_| trouble::internal("the ledger holds an unknown state"))?;
+        let terms = JobTerms::from_terms(&job.terms).map_err(|error| Trouble::internal(error.to_string()))?;
+        let state: State = job.state.parse().map_err(|_| Trouble::internal("the ledger holds an unknown state"))?;
         let peer = terms.peer_of(me);
         let receiver = match (terms.receives(me), terms.receives(peer)) {
             (true, true) => "both",
@@ -105,7 +104,7 @@ impl JobView {
             our_items: job.our_items.unwrap_or_default(),
             peer_items: job.their_items.unwrap_or_default(),
             result_items: job.result_items,
-            failure: job.failure.as_ref().map(trouble::of),
+            failure: job.failure.as_ref().map(Trouble::from),
             created: job.created_at.to_string(),
             finished: job.finished_at.map(|at| at.to_string()).unwrap_or_default(),
             attempt: job.attempt,

@@ -18,7 +18,6 @@ use tokio::task::spawn_blocking;
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::internal;
 use crate::chain::{ChainError, LogName, Verdict, Witnessed};
 use crate::codes::{self, Trouble};
 use crate::store::PublicKey;
@@ -49,7 +48,7 @@ pub fn witness_name(party: PartyId) -> String {
 /// [`codes::INTERNAL`] if it is no key.
 pub(super) fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
     VerifierKey::new(&witness_name(party), KeyUse::Cosignature, key.as_bytes())
-        .map_err(|error| internal(&error.to_string()))
+        .map_err(|error| Trouble::internal(error.to_string()))
 }
 
 /// What peers were told last of each log: size and root.
@@ -216,7 +215,7 @@ impl Jobs {
             }
             heard.map(|()| stated.size)
         });
-        Ok(Some(heard.await.map_err(|_| internal("the log was left while it was read"))??))
+        Ok(Some(heard.await.map_err(|_| Trouble::internal("the log was left while it was read"))??))
     }
 
     async fn ask_to_cosign(
@@ -228,7 +227,7 @@ impl Jobs {
     ) -> Result<Cosigning, Trouble> {
         let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
         let proof = spawn_blocking(move || log.consistency(old, size)).await;
-        let proof = proof.map_err(|_| internal("the log was left while it was read"))??;
+        let proof = proof.map_err(|_| Trouble::internal("the log was left while it was read"))??;
         let request = AddCheckpoint { old, proof, checkpoint: (**checkpoint).clone() };
         let ask = Ask::AddCheckpoint(pb::AddCheckpoint { request: request.encode().into() });
         let Answer::Witnessed(answer) = self.ask(peer, ask).await? else { return Ok(Cosigning::Refused) };
@@ -240,7 +239,7 @@ impl Jobs {
                 let (line, key) = (line.ok_or_else(missing)?, key.clone());
                 let (log, checkpoint) = (self.log.clone(), checkpoint.clone());
                 let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
-                kept.map_err(|_| internal("the log was left while it was written"))??;
+                kept.map_err(|_| Trouble::internal("the log was left while it was written"))??;
                 Ok(Cosigning::Done)
             }
             409 => Ok(body.trim().parse().map_or(Cosigning::Refused, Cosigning::Known)),
@@ -299,7 +298,7 @@ impl Jobs {
             }
             witness.add_checkpoint(&log, &asked.request, u64::try_from(now).unwrap_or_default())
         });
-        judged.await.map_err(|_| internal("the witness was left at work"))?.map_err(Trouble::from)
+        judged.await.map_err(|_| Trouble::internal("the witness was left at work"))?.map_err(Trouble::from)
     }
 
     /// As witness: a peer asks what we cosigned last of its log.
@@ -316,7 +315,7 @@ impl Jobs {
         let pinned = self.store.peer(peer).await?.signing_key;
         let witness = self.witness.clone();
         let all = spawn_blocking(move || witness.all()).await;
-        let mut all = all.map_err(|_| internal("the witness was left at work"))??;
+        let mut all = all.map_err(|_| Trouble::internal("the witness was left at work"))??;
         all.retain(|known| known.key.public() == pinned.as_bytes());
         Ok(all)
     }
@@ -324,7 +323,7 @@ impl Jobs {
     async fn last_witnessed(&self, log: LogName) -> Result<Option<Witnessed>, Trouble> {
         let witness = self.witness.clone();
         let last = spawn_blocking(move || witness.last(log)).await;
-        last.map_err(|_| internal("the witness was left at work"))?.map_err(Trouble::from)
+        last.map_err(|_| Trouble::internal("the witness was left at work"))?.map_err(Trouble::from)
     }
 
     /// As witness: another one asks what we cosigned of a log, or shows what contradicts it.
@@ -352,7 +351,7 @@ impl Jobs {
     async fn compare(&self, log: LogName, shown: SignedCheckpoint) -> Result<bool, Trouble> {
         let witness = self.witness.clone();
         let compared = spawn_blocking(move || witness.compare(log, &shown)).await;
-        Ok(compared.map_err(|_| internal("the witness was left at work"))??.is_some())
+        Ok(compared.map_err(|_| Trouble::internal("the witness was left at work"))??.is_some())
     }
 
     /// Tells every linked peer, for each log whose head has changed since, that we have seen it, and compares. A peer that
