@@ -6,8 +6,8 @@
 //! ```text
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
-//! main → cli, daemon → rpc → jobs → session → transport
-//!                              └→ policy, store, intake, chain
+//! main → cli, daemon → rpc → jobs → peers → session → transport
+//!                                      └→ policy, store, intake, chain
 //! ```
 //!
 //! | room | what it does |
@@ -15,6 +15,7 @@
 //! | [`session`] | drives any protocol party over any transport: deadline, heartbeat, progress, checkpoint, transcript |
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
+//! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
 //! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |
@@ -35,6 +36,7 @@ pub mod evidence;
 pub mod intake;
 pub mod jobs;
 pub mod kernel;
+pub mod peers;
 pub mod policy;
 pub mod rpc;
 pub mod sample;
