@@ -127,6 +127,18 @@ impl Trouble {
         Self { code, text: text.into(), who: None, stage: String::new() }
     }
 
+    /// A mistake of ours that nobody can mend from outside.
+    #[must_use]
+    pub fn internal(what: impl Into<String>) -> Self {
+        Self::new(INTERNAL, what)
+    }
+
+    /// What the peer says or shows breaks the rules.
+    #[must_use]
+    pub fn lie(peer: tacitly_core::PartyId, what: &str) -> Self {
+        Self::new(PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer)
+    }
+
     /// The same trouble, naming a party.
     #[must_use]
     pub fn with(mut self, who: tacitly_core::PartyId) -> Self {

@@ -6,8 +6,8 @@
 //! ```text
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
-//! main → cli, daemon → rpc → jobs → session → transport
-//!                              └→ policy, store, intake, chain
+//! main → cli, daemon → rpc → jobs → peers → session → transport
+//!                                      └→ policy, store, intake, chain
 //! ```
 //!
 //! | room | what it does |
@@ -15,6 +15,7 @@
 //! | [`session`] | drives any protocol party over any transport: deadline, heartbeat, progress, checkpoint, transcript |
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
+//! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
 //! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |
@@ -23,7 +24,7 @@
 //! | [`rpc`] | the control API for a daemon's own operators |
 //! | [`daemon`] | start, configuration, drain |
 //! | [`cli`] | the commands |
-//! | [`codes`] | every error by its stable code |
+//! | [`codes`], [`tally`] | every error by its stable code; what this process counts |
 //! | [`kernel`] | the curve kernel as operators see it |
 //! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
 
@@ -35,11 +36,13 @@ pub mod evidence;
 pub mod intake;
 pub mod jobs;
 pub mod kernel;
+pub mod peers;
 pub mod policy;
 pub mod rpc;
 pub mod sample;
 pub mod session;
 pub mod store;
+pub mod tally;
 pub mod transport;
 pub mod trial;
 

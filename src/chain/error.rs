@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tacitly_attestation::mirror::MirrorRefusal;
 
+use crate::codes::{self, Trouble};
+
 /// Why a log did not do what was asked. It names the file, and the entry where there is one, and never a byte of it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -173,5 +175,17 @@ impl ChainError {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })
+    }
+}
+
+impl From<ChainError> for Trouble {
+    fn from(error: ChainError) -> Self {
+        let code = match &error {
+            ChainError::DiskFull { .. } => codes::DISK_FULL,
+            ChainError::NotMirrored { .. } => codes::PROTOCOL_VIOLATION,
+            ChainError::Behind { .. } | ChainError::Lost { .. } | ChainError::Forked { .. } => codes::LOG_OLD,
+            _ => codes::LOG,
+        };
+        Self::new(code, error.to_string())
     }
 }

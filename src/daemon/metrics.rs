@@ -15,7 +15,8 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncod
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::jobs::{Jobs, Tally};
+use crate::jobs::Jobs;
+use crate::tally::Tally;
 
 /// Connections served at the same time, and how long each may take.
 const CONNECTIONS: usize = 8;

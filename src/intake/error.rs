@@ -1,10 +1,11 @@
 //! What can go wrong with a file: which file, where in it, what, and how to mend it. Never what stood in a cell.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use super::{Encoding, Profile, Rule};
+use crate::codes::{self, Trouble};
 
 /// A file that cannot be used as asked, or a result that cannot be written.
 ///
@@ -71,6 +72,20 @@ impl fmt::Display for IntakeError {
 }
 
 impl std::error::Error for IntakeError {}
+
+impl From<IntakeError> for Trouble {
+    fn from(error: IntakeError) -> Self {
+        let code = match error.problem {
+            Problem::Changed => codes::DATASET_CHANGED,
+            Problem::Spilling(ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded) => {
+                codes::DISK_FULL
+            }
+            Problem::Spilling(_) | Problem::SpillDamaged => codes::STORE,
+            _ => codes::DATASET_INPUT,
+        };
+        Self::new(code, error.to_string())
+    }
+}
 
 /// What is wrong with a file, or with what was asked of it. Each text ends with the mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

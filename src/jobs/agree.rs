@@ -12,10 +12,9 @@ use super::office::Jobs;
 use super::rules::no_rule;
 use super::state::State;
 use super::terms::JobTerms;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Decision as Verdict;
-use crate::store::{Consent, Created, Decision, Job, JobId, JobParty, NewJob, PublicKey, Signature};
+use crate::store::{Consent, Created, Decision, Job, JobId, JobParty, NewJob, Signature};
 
 /// What a signature under job terms is a signature for.
 pub const CONSENT_CONTEXT: &str = "tacitly job consent 1";
@@ -42,16 +41,16 @@ pub(super) fn ledger(row: &Job, me: PartyId) -> Result<Ledger, Trouble> {
     };
     let parties: BTreeMap<PartyId, Member> = row.parties.iter().map(member).collect();
     if !parties.contains_key(&me) || !parties.contains_key(&row.leader) {
-        return Err(internal("the ledger holds a job without its leader or without us"));
+        return Err(Trouble::internal("the ledger holds a job without its leader or without us"));
     }
     Ok(Ledger {
         me,
         leader: row.leader,
         quorum: Quorum::All,
-        state: row.state.parse().map_err(|_| internal("the ledger holds an unknown state"))?,
+        state: row.state.parse().map_err(|_| Trouble::internal("the ledger holds an unknown state"))?,
         attempt: row.attempt,
         parties,
-        failure: row.failure.as_ref().map(super::trouble::of),
+        failure: row.failure.as_ref().map(Trouble::from),
     })
 }
 
@@ -103,15 +102,8 @@ impl Jobs {
     /// Our consent to terms, with what we add to them.
     pub(super) fn consent(&self, terms: TermsHash, contribution: Vec<u8>) -> Result<Consent, Trouble> {
         let signature = self.signer.sign(CONSENT_CONTEXT, &consented(terms, &contribution));
-        let signature = signature.map_err(|error| internal(&error.to_string()))?;
+        let signature = signature.map_err(|error| Trouble::internal(error.to_string()))?;
         Ok(Consent { contribution, signature })
-    }
-
-    async fn key_of(&self, party: PartyId) -> Result<PublicKey, Trouble> {
-        if party == self.settings.me {
-            return Ok(self.signer.public_key());
-        }
-        Ok(self.store.peer(party).await?.signing_key)
     }
 
     /// A party's consent as it came over the link.
@@ -122,7 +114,7 @@ impl Jobs {
         };
         let signature: Signature = consent.signature.parse().map_err(|_| wrong())?;
         let contribution = consent.contribution.to_vec();
-        let key = self.key_of(of).await?;
+        let key = self.peers.key_of(of).await?;
         key.verify(CONSENT_CONTEXT, &consented(terms, &contribution), &signature).map_err(|_| wrong())?;
         Ok(Consent { contribution, signature })
     }
@@ -155,7 +147,7 @@ impl Jobs {
                 return Err(lie("a receipt is of nobody who receives"));
             }
             let signature: Signature = receipt.signature.parse().map_err(|_| lie("a receipt cannot be read"))?;
-            let key = self.key_of(party).await?;
+            let key = self.peers.key_of(party).await?;
             key.verify(RECEIPT_CONTEXT, &row.terms_hash.0, &signature)
                 .map_err(|_| lie("a receipt is not signed by its receiver"))?;
             receipts.insert(party, signature);
@@ -281,11 +273,11 @@ impl Jobs {
         let answer = |consent: Option<pb::Consent>, refused: Option<pb::Reason>| {
             Answer::Decided(pb::Decided { job: job.id.to_string(), consent, refused })
         };
-        let state: State = job.state.parse().map_err(|_| internal("the ledger holds an unknown state"))?;
+        let state: State = job.state.parse().map_err(|_| Trouble::internal("the ledger holds an unknown state"))?;
         let ours = job.party(self.settings.me).map(|us| &us.decision);
         Ok(match (state, ours) {
             (State::Refused, _) => {
-                answer(None, job.failure.as_ref().map(|failure| message::reason(&super::trouble::of(failure))))
+                answer(None, job.failure.as_ref().map(|failure| message::reason(&Trouble::from(failure))))
             }
             (state, _) if state.is_over() => self.standing_of(job)?,
             (_, Some(Decision::Signed(consent))) => answer(Some(write_consent(consent)), None),
@@ -301,7 +293,7 @@ impl Jobs {
 
     /// What a peer hears if the job is over here.
     pub(super) fn over_here(&self, job: &Job) -> Result<Option<Answer>, Trouble> {
-        let state: State = job.state.parse().map_err(|_| internal("the ledger holds an unknown state"))?;
+        let state: State = job.state.parse().map_err(|_| Trouble::internal("the ledger holds an unknown state"))?;
         if state.is_over() { self.standing_of(job).map(Some) } else { Ok(None) }
     }
 }

@@ -30,7 +30,6 @@ use super::plan::{self, Plan};
 use super::running::Course;
 use super::sets::{Laid, Progress, Rows, Set};
 use super::terms::Kind;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::policy::Rule;
 use crate::session::{Completed, Settle, Transcript};
@@ -142,7 +141,7 @@ impl Jobs {
         let hint = if receives && all.items == 0 {
             work.show("looking at our own column");
             let hint = spawn_blocking(move || laid.hint()).await;
-            hint.map_err(|_| internal("reading ended unexpectedly"))?
+            hint.map_err(|_| Trouble::internal("reading ended unexpectedly"))?
         } else {
             None
         };
@@ -180,7 +179,7 @@ impl Jobs {
         loop {
             let Some(buckets) = plan::buckets(largest, each, draw) else {
                 let text = format!("no draw up to {MAX_DRAW} cuts both sets into buckets that fit");
-                return Err(internal(&text).into());
+                return Err(Trouble::internal(text).into());
             };
             let (progress, _given_up) = Progress::of("sorting our data into buckets", work.show_session());
             let (input, taken) = (input.clone(), set.take());
@@ -189,13 +188,14 @@ impl Jobs {
                 Some(Set::Laid(laid)) => laid.again(&input, &hash, draw, &progress).map(Some),
                 None => Ok(None),
             });
-            let laid = sorted.await.map_err(|_| internal("sorting ended unexpectedly"))??;
-            let laid = laid.ok_or_else(|| internal("a set is sorted from what it was before"))?;
+            let laid = sorted.await.map_err(|_| Trouble::internal("sorting ended unexpectedly"))??;
+            let laid = laid.ok_or_else(|| Trouble::internal("a set is sorted from what it was before"))?;
             if !laid.fits(&buckets) {
                 if settled.is_some() {
-                    return Err(
-                        internal("our set no longer fits the buckets that an earlier attempt settled on").into()
-                    );
+                    return Err(Trouble::internal(
+                        "our set no longer fits the buckets that an earlier attempt settled on",
+                    )
+                    .into());
                 }
                 tracing::info!(job = %job.id, draw, "a bucket overflows; the next draw is tried");
                 draw += 1;
@@ -229,7 +229,7 @@ impl Jobs {
         let mut digests = [start.clone(), start];
         for bucket in 0..buckets.count() {
             let bytes = self.store.get_checkpoint(job.id, &phase.done_label(bucket)).await?;
-            let done: Done = read(&bytes.ok_or_else(|| internal("a bucket that is over has its line"))?)?;
+            let done: Done = read(&bytes.ok_or_else(|| Trouble::internal("a bucket that is over has its line"))?)?;
             all.items += done.items;
             let sides = [(&mut all.sent, done.sent), (&mut all.received, done.received)];
             for ((sum, side), digest) in sides.into_iter().zip(&mut digests) {
@@ -301,7 +301,7 @@ impl InBuckets<'_> {
     ) -> Result<(ReadyParty, Rows), Gone> {
         let (laid, buckets) = (self.laid.clone(), self.buckets);
         let read = spawn_blocking(move || laid.bucket(&buckets, bucket)).await;
-        let (items, rows) = read.map_err(|_| internal("reading a bucket ended unexpectedly"))??.into_parts();
+        let (items, rows) = read.map_err(|_| Trouble::internal("reading a bucket ended unexpectedly"))??.into_parts();
         let (purpose, receivers) = (phase.label(bucket), receivers.to_vec());
         let piece = Piece { purpose, flow, receivers, buckets: Some(buckets), items };
         Ok((self.session.party(piece).await?, rows))
@@ -338,9 +338,9 @@ fn done(peer: PartyId, completed: &Completed<PsiOutcome>, items: u64) -> Done {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Trouble> {
-    serde_json::from_slice(bytes).map_err(|error| internal(&format!("a checkpoint cannot be read: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| Trouble::internal(format!("a checkpoint cannot be read: {error}")))
 }
 
 fn write(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec(value).map_err(|error| internal(&error.to_string()))
+    serde_json::to_vec(value).map_err(|error| Trouble::internal(error.to_string()))
 }

@@ -19,7 +19,6 @@ use super::plan::Room;
 use super::sets::{Input, Progress, Set};
 use super::stored::StoredRows;
 use super::terms::Kind;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{
     self, Budget, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, OutputFormat,
@@ -338,7 +337,7 @@ impl Datasets {
     pub(super) async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, Trouble> {
         let Some(stored) = self.store.rule(dataset, peer).await? else { return Ok(None) };
         let rule = serde_json::from_value(stored.rule);
-        rule.map(Some).map_err(|error| internal(&format!("a stored rule cannot be read: {error}")))
+        rule.map(Some).map_err(|error| Trouble::internal(format!("a stored rule cannot be read: {error}")))
     }
 
     /// The file of a dataset with everything that reading it takes.
@@ -492,7 +491,7 @@ fn nobody(report: &Report) -> Option<String> {
 
 /// How a registered file is read, and what it must hash to.
 fn reading(frames: &Frames, dataset: &Dataset) -> Result<(Source, KeySpec, FileDigest), Trouble> {
-    let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
+    let unreadable = |error: serde_json::Error| Trouble::internal(format!("a stored dataset cannot be read: {error}"));
     let format = match frames.format_of(dataset)? {
         Some(frame) => frame,
         None => serde_json::from_value(dataset.format.clone()).map_err(unreadable)?,
@@ -557,12 +556,12 @@ pub(super) fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &
 }
 
 pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
-    serde_json::to_value(value).map_err(|error| internal(&error.to_string()))
+    serde_json::to_value(value).map_err(|error| Trouble::internal(error.to_string()))
 }
 
 /// Runs work that reads files or computes for long, away from the threads that serve the network.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| internal("reading a file ended unexpectedly"))?
+    tokio::task::spawn_blocking(work).await.map_err(|_| Trouble::internal("reading a file ended unexpectedly"))?
 }

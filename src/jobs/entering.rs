@@ -8,7 +8,6 @@ use tokio::task::spawn_blocking;
 
 use super::office::Jobs;
 use super::record::malformed;
-use super::trouble::internal;
 use crate::chain::Log;
 use crate::codes::Trouble;
 use crate::store::{Store, StoredEntry};
@@ -41,7 +40,7 @@ impl Entering {
             this.store.place_entry(stored.number, index).await?;
             Ok(index)
         });
-        entered.await.map_err(|_| internal("entering into the log ended unexpectedly"))?
+        entered.await.map_err(|_| Trouble::internal("entering into the log ended unexpectedly"))?
     }
 
     /// Where an entry of the ledger stands in the log, if it does.
@@ -49,7 +48,7 @@ impl Entering {
         let leaf = SignedEntry::parse(&stored.note).map_err(malformed)?.leaf();
         let log = self.log.clone();
         let found = spawn_blocking(move || log.find(&leaf.0)).await;
-        Ok(found.map_err(|_| internal("the search in the log ended unexpectedly"))??)
+        Ok(found.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??)
     }
 }
 
@@ -70,7 +69,7 @@ impl Jobs {
         {
             let log = self.log.clone();
             let there = spawn_blocking(move || log.entry(index)).await;
-            let there = there.map_err(|_| internal("the log was left while it was read"))??;
+            let there = there.map_err(|_| Trouble::internal("the log was left while it was read"))??;
             if there != last.note {
                 // Another copy than the one that the ledger knows: nothing stands where it was.
                 self.store.lose_entries(0, origin).await?;

@@ -19,7 +19,6 @@ use zeroize::Zeroizing;
 use super::datasets::{DatasetView, NewDataset};
 use super::office::Jobs;
 use super::record::{Recorded, about_dataset, random};
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, ColumnInfo, KeySpec, Source, Survey};
 use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
@@ -107,7 +106,7 @@ fn fingerprint(
             }
             fingerprinter.fingerprint()
         });
-        let hashing = hashing.map_err(|error| internal(&format!("the system gives no thread: {error}")))?;
+        let hashing = hashing.map_err(|error| Trouble::internal(format!("the system gives no thread: {error}")))?;
         let mut batch = Batch::default();
         let surveyed = intake::survey(source, key, folder, budget, |record| {
             batch.push(record);
@@ -119,7 +118,7 @@ fn fingerprint(
         });
         let _ = full.send(batch);
         drop(full);
-        let fingerprint = hashing.join().map_err(|_| internal("hashing a file ended unexpectedly"))?;
+        let fingerprint = hashing.join().map_err(|_| Trouble::internal("hashing a file ended unexpectedly"))?;
         Ok((surveyed?, fingerprint))
     })
 }
@@ -162,7 +161,7 @@ impl Batch {
 /// The digest of the names and types of all columns, as one line of JSON: `[["mobile","text"],["age","int32"]]`.
 fn schema(columns: &[ColumnInfo]) -> Result<Digest, Trouble> {
     let pairs: Vec<_> = columns.iter().map(|column| [&column.name, &column.type_name]).collect();
-    let line = serde_json::to_vec(&pairs).map_err(|error| internal(&error.to_string()))?;
+    let line = serde_json::to_vec(&pairs).map_err(|error| Trouble::internal(error.to_string()))?;
     Ok(Digest(Hash::of(&line)))
 }
 
@@ -185,7 +184,7 @@ fn entry_about<'a>(
     version: &StoredFingerprint,
 ) -> Result<Option<&'a StoredEntry>, Trouble> {
     for stored in entries {
-        let entry = SignedEntry::parse(&stored.note).map_err(|error| internal(&error.to_string()))?;
+        let entry = SignedEntry::parse(&stored.note).map_err(|error| Trouble::internal(error.to_string()))?;
         // Another dataset that once had this name has another number in its entries.
         if let Body::Dataset(said) = entry.entry().body()
             && *said == dataset_entry(version, said.supersedes)?
@@ -242,5 +241,5 @@ impl Jobs {
 }
 
 pub(super) fn unreadable(reason: Reason) -> Trouble {
-    internal(&format!("a stored fingerprint cannot be read: {reason}"))
+    Trouble::internal(format!("a stored fingerprint cannot be read: {reason}"))
 }

@@ -13,7 +13,6 @@ use super::fingerprints;
 use super::office::Jobs;
 use super::outcome::Outcome;
 use super::terms::Kind;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{Budget, Format, Frame, KeySpec, Source, Survey};
 use crate::policy::{Receivers, Rule};
@@ -208,14 +207,14 @@ impl Jobs {
         let (mut rows, mut aligned) = (Vec::new(), false);
         for part in 0..parts {
             let bytes = self.store.result_part(job.id, part).await?;
-            match Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))? {
+            match Outcome::decode(&bytes).map_err(|error| Trouble::internal(error.to_string()))? {
                 Outcome::Rows(some) => rows.extend(some),
                 Outcome::Aligned(some) => {
                     aligned = true;
                     rows.extend(some);
                 }
                 Outcome::Size(_) => return Err(none("the job's result is a size, not rows")),
-                Outcome::Parts { .. } => return Err(internal("a part of a result has no parts")),
+                Outcome::Parts { .. } => return Err(Trouble::internal("a part of a result has no parts")),
             }
         }
         if !aligned {

@@ -19,7 +19,6 @@ use tokio::task::spawn_blocking;
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::{internal, lie};
 use crate::chain::{ChainError, Log, LogName, Mirror, NoteKey, SEGMENT, Witnessed};
 use crate::codes::{self, Trouble};
 
@@ -68,7 +67,7 @@ impl Jobs {
     async fn mirror(&self, peer: PartyId) {
         let (mut copies, mut pause) = (Copies::new(), PAUSE);
         loop {
-            self.link_up(peer).await;
+            self.peers.link_up(peer).await;
             if let Err(error) = self.copy_logs_of(peer, &mut copies, &mut pause).await {
                 tracing::warn!(%peer, code = error.code.name, %error, "its log is not mirrored for the moment");
                 tokio::time::sleep(pause).await;
@@ -81,7 +80,7 @@ impl Jobs {
     async fn copy_logs_of(&self, peer: PartyId, copies: &mut Copies, pause: &mut Duration) -> Result<(), Trouble> {
         let mut news = self.cosigned_by_us.subscribe();
         // What was said over an earlier link may never have arrived: it is said again.
-        let (link, mut told) = (self.link_up_since(peer), None);
+        let (link, mut told) = (self.peers.link_up_since(peer), None);
         loop {
             news.mark_unchanged();
             if let Some(Witnessed { key, head }) = self.newest_log_of(peer).await? {
@@ -101,7 +100,7 @@ impl Jobs {
             *pause = PAUSE;
             tokio::select! {
                 _ = news.changed() => {}
-                () = self.link_restored(peer, link) => return Ok(()),
+                () = self.peers.link_restored(peer, link) => return Ok(()),
             }
         }
     }
@@ -114,11 +113,11 @@ impl Jobs {
     async fn open_mirror(&self, peer: PartyId, key: VerifierKey) -> Result<Mirror, Trouble> {
         let folder = self.copies_of(peer)?.join(LogName::of(&key).to_string());
         let opened = spawn_blocking(move || Mirror::open(&folder, &key)).await;
-        Ok(opened.map_err(|_| internal("the copy was left while it was opened"))??)
+        Ok(opened.map_err(|_| Trouble::internal("the copy was left while it was opened"))??)
     }
 
     fn copies_of(&self, peer: PartyId) -> Result<PathBuf, Trouble> {
-        let mirrors = self.mirrors.as_ref().ok_or_else(|| internal("no logs are mirrored"))?;
+        let mirrors = self.mirrors.as_ref().ok_or_else(|| Trouble::internal("no logs are mirrored"))?;
         Ok(mirrors.folder.join(peer.as_str()))
     }
 
@@ -139,7 +138,7 @@ impl Jobs {
             tracing::warn!(%peer, "what we cosigned of its log is older than our copy: the witness was taken back");
             return Ok(false);
         }
-        let lie = |what: &str| lie(peer, what);
+        let lie = |what: &str| Trouble::lie(peer, what);
         // Only the checkpoint may be missing.
         let mut copied = pb::Copied::default();
         if mirror.size() < stated.size {
@@ -155,7 +154,7 @@ impl Jobs {
             let added = mirror.add(copied.entries.iter().map(Bytes::as_ref), &proof, &toward);
             (mirror, added)
         });
-        let (mirror, added) = adding.await.map_err(|_| internal("the copy was left while it was written"))?;
+        let (mirror, added) = adding.await.map_err(|_| Trouble::internal("the copy was left while it was written"))?;
         match added {
             Ok(()) => {
                 copies.insert(name, mirror);
@@ -175,7 +174,7 @@ impl Jobs {
         let limit = self.mirrors.as_ref().map_or(0, |mirrors| mirrors.limit);
         let folder = self.copies_of(peer)?;
         let others = spawn_blocking(move || bytes_beside(&folder, &name.to_string())).await;
-        let others = others.map_err(|_| internal("the copies were left while they were counted"))?;
+        let others = others.map_err(|_| Trouble::internal("the copies were left while they were counted"))?;
         if others + mirror.bytes().max(LEAST_BYTES * mirror.size()) < limit {
             return Ok(());
         }
@@ -220,7 +219,7 @@ impl Jobs {
         }
         let log = self.log.clone();
         let piece = spawn_blocking(move || piece(&log, asked.from, asked.size)).await;
-        Ok(Answer::Copied(piece.map_err(|_| internal("the log was left while it was read"))??))
+        Ok(Answer::Copied(piece.map_err(|_| Trouble::internal("the log was left while it was read"))??))
     }
 
     /// As owner: a mirror says how far it holds our log.
@@ -243,7 +242,7 @@ impl Jobs {
         }
         let log = self.log.clone();
         let added = spawn_blocking(move || log.add_kept(&checkpoint, line, &key)).await;
-        added.map_err(|_| internal("the log was left while it was written"))??;
+        added.map_err(|_| Trouble::internal("the log was left while it was written"))??;
         Ok(message::ack())
     }
 }

@@ -16,7 +16,6 @@ use super::datasets::{Datasets, blocking};
 use super::office::Jobs;
 use super::outcome::Outcome;
 use super::record::{about, about_dataset, unfit};
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, FileDigest, Inspection, Source};
 use crate::store::{Job, NewEvent, StoredFingerprint};
@@ -204,7 +203,7 @@ impl Jobs {
         }
         let found = [Some(together.finalize().into()), alone].into_iter().flatten();
         let mut found = found.filter(|digest: &[u8; 32]| opens(commitment, Subject::Output, salt, digest));
-        found.next().ok_or_else(|| internal("the stored result is not the one on record"))
+        found.next().ok_or_else(|| Trouble::internal("the stored result is not the one on record"))
     }
 
     /// Puts on record that one value under the entry of this version is opened, and in the audit trail which.
@@ -284,7 +283,7 @@ impl Datasets {
 
 /// How the file of a version is read, and what it must hash to.
 fn reading(path: PathBuf, stored: &StoredFingerprint) -> Result<(Source, FileDigest), Trouble> {
-    let unreadable = |error: serde_json::Error| internal(&format!("a stored dataset cannot be read: {error}"));
+    let unreadable = |error: serde_json::Error| Trouble::internal(format!("a stored dataset cannot be read: {error}"));
     let format = serde_json::from_value(stored.format.clone()).map_err(unreadable)?;
     let digits = stored.digest.strip_prefix("sha256:").unwrap_or_default();
     let digest = serde_json::from_value(json!({ "size": stored.size, "sha256": digits })).map_err(unreadable)?;
@@ -299,10 +298,11 @@ fn open(
     budget: &Budget<'_>,
 ) -> Result<(Zeroizing<Vec<u8>>, Inspection), Trouble> {
     let inspection = intake::visit_rows(source, None, Some(digest), budget, |record| opener.push(record))?;
-    let other = |fault: OpenerFault| internal(&format!("the file is the same and its records are not: {fault}"));
+    let other =
+        |fault: OpenerFault| Trouble::internal(format!("the file is the same and its records are not: {fault}"));
     let (opening, found) = opener.finish().map_err(other)?;
     if found.to_string() != stored.fingerprint {
-        return Err(internal("the file is the same and its fingerprint is not"));
+        return Err(Trouble::internal("the file is the same and its fingerprint is not"));
     }
     let long = |_| Trouble::new(codes::DATASET_INPUT, "the record is longer than an opening may be, 32 KiB");
     Ok((Zeroizing::new(opening.encode().map_err(long)?), inspection))

@@ -9,7 +9,6 @@ use tacitly_attestation::witness::AddCheckpoint;
 use tokio::task::spawn_blocking;
 
 use super::office::Jobs;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::transport::https::{self, Place};
 
@@ -57,7 +56,7 @@ impl Jobs {
             // What it has cosigned may be more than we have: then there is nothing to prove.
             let old = known.min(size);
             let proof = spawn_blocking(move || log.consistency(old, size)).await;
-            let proof = proof.map_err(|_| internal("the log was left while it was read"))??;
+            let proof = proof.map_err(|_| Trouble::internal("the log was left while it was read"))??;
             let request = AddCheckpoint { old, proof, checkpoint: (*checkpoint).clone() };
             let answer = https::post(&witness.place, "/add-checkpoint", request.to_string()).await;
             let (status, body) = answer.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()))?;
@@ -68,7 +67,7 @@ impl Jobs {
                     let line = body.lines().map(NoteSignature::parse).find_map(Result::ok).ok_or_else(refused)?;
                     let (log, key) = (self.log.clone(), witness.key.clone());
                     let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
-                    kept.map_err(|_| internal("the log was left while it was written"))??;
+                    kept.map_err(|_| Trouble::internal("the log was left while it was written"))??;
                     known = size;
                     *pause = PAUSE;
                 }

@@ -13,7 +13,6 @@ use tokio::task::spawn_blocking;
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::{internal, lie};
 use crate::chain::{ChainError, Log, Placed, Reconciled, concerns, reconcile};
 use crate::codes::{self, Trouble};
 
@@ -49,7 +48,7 @@ impl Jobs {
         let theirs = theirs.map_err(|_| endless().with(peer))??;
         let log = self.log.clone();
         let ours = spawn_blocking(move || own_entries(&log, peer)).await;
-        let ours = ours.map_err(|_| internal("the log was left while it was read"))??;
+        let ours = ours.map_err(|_| Trouble::internal("the log was left while it was read"))??;
         let now = u64::try_from(self.store.now().as_millisecond()).unwrap_or_default();
         let settled = now.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         Ok(reconcile(self.settings.me, &ours, peer, &theirs, settled))
@@ -58,7 +57,7 @@ impl Jobs {
     /// All that the peer's log holds of its jobs with us, every entry proven to be in the log, and the log to be the one
     /// that it had us witness.
     async fn entries_of(&self, peer: PartyId, key: &[u8; 32]) -> Result<Vec<Placed>, Trouble> {
-        let lie = |what: &str| lie(peer, what);
+        let lie = |what: &str| Trouble::lie(peer, what);
         let mut logs = self.logs_of(peer).await?;
         logs.sort_by_key(|log| log.head.time);
         // What is shown must go on from this: what we cosigned, later what was shown before.
@@ -156,13 +155,13 @@ impl Jobs {
         keys: &KeyRing,
     ) -> Result<(), Trouble> {
         let (old, new) = (known.checkpoint(), shown.checkpoint());
-        let proof = message::read_hashes(proof).ok_or_else(|| lie(peer, "its proof cannot be read"))?;
+        let proof = message::read_hashes(proof).ok_or_else(|| Trouble::lie(peer, "its proof cannot be read"))?;
         if new.size < old.size {
             let what = format!(
                 "it shows {} entries of the log {:?} and has signed {}: it hides some, or has an old copy",
                 new.size, new.origin, old.size
             );
-            return Err(lie(peer, &what));
+            return Err(Trouble::lie(peer, &what));
         }
         if verify_consistency(old.size, &old.root, new.size, &new.root, &proof).is_ok() {
             return Ok(());
@@ -171,10 +170,10 @@ impl Jobs {
         if evidence.verify(keys).is_ok() {
             let witness = self.witness.clone();
             let kept = spawn_blocking(move || witness.keep_fork(&evidence)).await;
-            kept.map_err(|_| internal("the witness was left at work"))??;
+            kept.map_err(|_| Trouble::internal("the witness was left at work"))??;
         }
         let what = format!("the log {:?} that it shows does not go on from the one that it has signed", new.origin);
-        Err(lie(peer, &what))
+        Err(Trouble::lie(peer, &what))
     }
 
     /// A peer asks what our log holds of its jobs with us.
@@ -184,7 +183,7 @@ impl Jobs {
         let log = self.log.clone();
         let known = if asked.origin == log.origin() { asked.size } else { 0 };
         let page = spawn_blocking(move || page(&log, to, asked.from, known)).await;
-        Ok(Answer::Entries(page.map_err(|_| internal("the log was left while it was read"))??))
+        Ok(Answer::Entries(page.map_err(|_| Trouble::internal("the log was left while it was read"))??))
     }
 }
 

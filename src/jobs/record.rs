@@ -32,7 +32,6 @@ use super::office::Jobs;
 use super::outcome::Outcome;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::store::{Job, NewEntry, NoteSigner, PublicKey, StoredEntry};
 
@@ -64,7 +63,7 @@ pub(super) fn about(job: &Job) -> String {
 
 /// The key with which a party signs entries: the one that its peers have pinned, under its name.
 pub(super) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
-    VerifierKey::new(party.as_str(), KeyUse::Text, key.as_bytes()).map_err(|error| internal(&error.to_string()))
+    VerifierKey::new(party.as_str(), KeyUse::Text, key.as_bytes()).map_err(|error| Trouble::internal(error.to_string()))
 }
 
 impl Jobs {
@@ -88,7 +87,7 @@ impl Jobs {
 
     fn sign_note(&self, mut note: SignedEntry) -> Result<SignedEntry, Trouble> {
         let key = entry_key(self.settings.me, &self.signer.public_key())?;
-        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| internal(&error.to_string()))?;
+        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| Trouble::internal(error.to_string()))?;
         Ok(note)
     }
 
@@ -122,7 +121,7 @@ impl Jobs {
     pub(super) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Trouble> {
         let log = self.log.clone();
         let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
-        let bytes = found.await.map_err(|_| internal("the search in the log ended unexpectedly"))??;
+        let bytes = found.await.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??;
         bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
     }
 
@@ -270,7 +269,7 @@ impl Jobs {
         }
         let output = match self.store.get_checkpoint(job.id, Self::OUTCOME).await? {
             Some(bytes) => {
-                let outcome = Outcome::decode(&bytes).map_err(|error| internal(&error.to_string()))?;
+                let outcome = Outcome::decode(&bytes).map_err(|error| Trouble::internal(error.to_string()))?;
                 let mut digest = Sha256::new_with_prefix(&bytes);
                 if let Outcome::Parts { parts, .. } = outcome {
                     for part in 0..parts {
@@ -424,20 +423,20 @@ pub(super) fn about_dataset(name: &str) -> String {
 /// This moment, as entries say it.
 pub(super) fn now() -> Result<Time, Trouble> {
     let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
-    now.ok_or_else(|| internal("the clock is out of range"))
+    now.ok_or_else(|| Trouble::internal("the clock is out of range"))
 }
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N], Trouble> {
     let mut bytes = [0; N];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
-        .map_err(|_| internal("the system gives no randomness"))?;
+        .map_err(|_| Trouble::internal("the system gives no randomness"))?;
     Ok(bytes)
 }
 
 pub(super) fn unfit(reason: impl std::fmt::Display) -> Trouble {
-    internal(&format!("a field of an entry: {reason}"))
+    Trouble::internal(format!("a field of an entry: {reason}"))
 }
 
 pub(super) fn malformed(error: MalformedEntry) -> Trouble {
-    internal(&error.to_string())
+    Trouble::internal(error.to_string())
 }

@@ -16,7 +16,6 @@ use tacitly_attestation::proof::LogProof;
 
 use super::office::Jobs;
 use super::record::{about, entry_key, now, random, unfit};
-use super::trouble::internal;
 use super::witnesses::witness_key;
 use crate::codes::{self, Trouble};
 use crate::store::NoteSigner;
@@ -47,7 +46,7 @@ impl Jobs {
     /// Trouble of the store or the log.
     pub async fn record_standing(&self) -> Result<(), Trouble> {
         let build = tokio::task::spawn_blocking(digest_of_program).await;
-        let build = build.map_err(|_| internal("reading the program ended unexpectedly"))??;
+        let build = build.map_err(|_| Trouble::internal("reading the program ended unexpectedly"))??;
         let party = self.party_entry(build).await?;
         if let Some(party) = party {
             self.record(PARTY, self.sign_entry(self.header(Vec::new())?, party)?).await?;
@@ -113,7 +112,7 @@ impl Jobs {
             name,
             registration: standing.registration.clone(),
             keys: keys.collect(),
-            certificate: Some(Digest(Hash::of(self.transport.identity().certificate_pem().as_bytes()))),
+            certificate: Some(Digest(Hash::of(self.peers.identity().certificate_pem().as_bytes()))),
             software: software()?,
             build,
             region: standing.region.clone(),
@@ -142,7 +141,7 @@ impl Jobs {
             needed => needed,
         };
         Policy::consortium(&signers, &[self.log.key().public().clone()], &witnesses, needed.min(most))
-            .map_err(|error| internal(&error.to_string()))
+            .map_err(|error| Trouble::internal(error.to_string()))
     }
 
     /// The evidence certificate of a job: what came of it, or what was agreed if nothing came of it yet, with all that
@@ -174,10 +173,11 @@ impl Jobs {
         }
         self.log.signed(main.index + 1).await?;
         let checkpoint = self.log.witnessed(main.index + 1);
-        let checkpoint = checkpoint.ok_or_else(|| internal("a checkpoint that was signed a moment ago is there"))?;
+        let checkpoint =
+            checkpoint.ok_or_else(|| Trouble::internal("a checkpoint that was signed a moment ago is there"))?;
         let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
         let path = tokio::task::spawn_blocking(move || log.inclusion(main.index, size)).await;
-        let path = path.map_err(|_| internal("reading the log ended unexpectedly"))??;
+        let path = path.map_err(|_| Trouble::internal("reading the log ended unexpectedly"))??;
         let proof = LogProof { extra: None, index: main.index, path, checkpoint };
         let policy = self.policy().await?;
         let draft = Draft {
@@ -193,7 +193,7 @@ impl Jobs {
         };
         let key = entry_key(self.settings.me, &self.signer.public_key())?;
         let (bytes, _) = certificate::create(&draft, &key, &NoteSigner(self.signer.clone()))
-            .map_err(|error| internal(&error.to_string()))?;
+            .map_err(|error| Trouble::internal(error.to_string()))?;
         Ok(bytes)
     }
 }
@@ -215,5 +215,5 @@ fn digest_of_program() -> Result<Digest, Trouble> {
         }
         Ok(Digest(Hash(digest.finalize().into())))
     };
-    read().map_err(|error: std::io::Error| internal(&format!("{}: {error}", path.display())))
+    read().map_err(|error: std::io::Error| Trouble::internal(format!("{}: {error}", path.display())))
 }

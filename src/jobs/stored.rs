@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::outcome::Outcome;
-use super::trouble::internal;
 use crate::codes::{self, Trouble};
 use crate::intake::RowSet;
 use crate::store::{JobId, Store};
@@ -76,11 +75,11 @@ impl StoredRows {
         match decoded(&self.runtime.block_on(self.store.result_part(self.job, part))?)? {
             Outcome::Rows(rows) if !self.aligned => Ok(rows),
             Outcome::Aligned(rows) if self.aligned => Ok(rows),
-            _ => Err(internal("the parts of a result are of one kind")),
+            _ => Err(Trouble::internal("the parts of a result are of one kind")),
         }
     }
 }
 
 fn decoded(bytes: &[u8]) -> Result<Outcome, Trouble> {
-    Outcome::decode(bytes).map_err(|error| internal(&error.to_string()))
+    Outcome::decode(bytes).map_err(|error| Trouble::internal(error.to_string()))
 }

@@ -18,14 +18,11 @@ use tokio::task::spawn_blocking;
 
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use super::trouble::internal;
 use crate::chain::{ChainError, LogName, Verdict, Witnessed};
 use crate::codes::{self, Trouble};
 use crate::store::PublicKey;
-use crate::transport::{LinkError, LinkState};
+use crate::transport::LinkState;
 
-/// How long a peer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long new checkpoints gather before they are cosigned.
 const ROUND: Duration = Duration::from_millis(500);
 /// How long a witness that refuses, or cannot answer, is left alone.
@@ -49,7 +46,7 @@ pub fn witness_name(party: PartyId) -> String {
 /// [`codes::INTERNAL`] if it is no key.
 pub(super) fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
     VerifierKey::new(&witness_name(party), KeyUse::Cosignature, key.as_bytes())
-        .map_err(|error| internal(&error.to_string()))
+        .map_err(|error| Trouble::internal(error.to_string()))
 }
 
 /// What peers were told last of each log: size and root.
@@ -108,7 +105,7 @@ impl Jobs {
 
     /// Works with every peer there is, and whoever becomes one.
     async fn find_witnesses(self: Arc<Self>) {
-        let mut links = self.network.links();
+        let mut links = self.peers.links();
         let mut at_work = BTreeMap::new();
         loop {
             let peers: Vec<PartyId> = links.borrow_and_update().keys().copied().collect();
@@ -131,7 +128,7 @@ impl Jobs {
     /// Has the log witnessed by one peer, for as long as it is one.
     async fn be_witnessed_by(&self, peer: PartyId) {
         loop {
-            self.link_up(peer).await;
+            self.peers.link_up(peer).await;
             match self.be_cosigned_by(peer).await {
                 Err(error) if error.code == codes::PEER_UNKNOWN => return,
                 // The log has said so itself.
@@ -216,7 +213,7 @@ impl Jobs {
             }
             heard.map(|()| stated.size)
         });
-        Ok(Some(heard.await.map_err(|_| internal("the log was left while it was read"))??))
+        Ok(Some(heard.await.map_err(|_| Trouble::internal("the log was left while it was read"))??))
     }
 
     async fn ask_to_cosign(
@@ -228,7 +225,7 @@ impl Jobs {
     ) -> Result<Cosigning, Trouble> {
         let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
         let proof = spawn_blocking(move || log.consistency(old, size)).await;
-        let proof = proof.map_err(|_| internal("the log was left while it was read"))??;
+        let proof = proof.map_err(|_| Trouble::internal("the log was left while it was read"))??;
         let request = AddCheckpoint { old, proof, checkpoint: (**checkpoint).clone() };
         let ask = Ask::AddCheckpoint(pb::AddCheckpoint { request: request.encode().into() });
         let Answer::Witnessed(answer) = self.ask(peer, ask).await? else { return Ok(Cosigning::Refused) };
@@ -240,7 +237,7 @@ impl Jobs {
                 let (line, key) = (line.ok_or_else(missing)?, key.clone());
                 let (log, checkpoint) = (self.log.clone(), checkpoint.clone());
                 let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
-                kept.map_err(|_| internal("the log was left while it was written"))??;
+                kept.map_err(|_| Trouble::internal("the log was left while it was written"))??;
                 Ok(Cosigning::Done)
             }
             409 => Ok(body.trim().parse().map_or(Cosigning::Refused, Cosigning::Known)),
@@ -249,16 +246,6 @@ impl Jobs {
                 Ok(Cosigning::Refused)
             }
         }
-    }
-
-    pub(super) async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
-        let reply = self.network.request(peer, message::encode_ask(ask), PATIENCE).await.map_err(|error| {
-            let code =
-                if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };
-            Trouble::new(code, error.to_string()).with(peer)
-        })?;
-        let unreadable = || Trouble::new(codes::PEER_FAILED, format!("{peer} gave an answer that cannot be read"));
-        message::decode_answer(&reply).ok_or_else(|| unreadable().with(peer))
     }
 
     /// As witness: a peer asks for a cosignature of its log.
@@ -299,7 +286,7 @@ impl Jobs {
             }
             witness.add_checkpoint(&log, &asked.request, u64::try_from(now).unwrap_or_default())
         });
-        judged.await.map_err(|_| internal("the witness was left at work"))?.map_err(Trouble::from)
+        judged.await.map_err(|_| Trouble::internal("the witness was left at work"))?.map_err(Trouble::from)
     }
 
     /// As witness: a peer asks what we cosigned last of its log.
@@ -316,7 +303,7 @@ impl Jobs {
         let pinned = self.store.peer(peer).await?.signing_key;
         let witness = self.witness.clone();
         let all = spawn_blocking(move || witness.all()).await;
-        let mut all = all.map_err(|_| internal("the witness was left at work"))??;
+        let mut all = all.map_err(|_| Trouble::internal("the witness was left at work"))??;
         all.retain(|known| known.key.public() == pinned.as_bytes());
         Ok(all)
     }
@@ -324,7 +311,7 @@ impl Jobs {
     async fn last_witnessed(&self, log: LogName) -> Result<Option<Witnessed>, Trouble> {
         let witness = self.witness.clone();
         let last = spawn_blocking(move || witness.last(log)).await;
-        last.map_err(|_| internal("the witness was left at work"))?.map_err(Trouble::from)
+        last.map_err(|_| Trouble::internal("the witness was left at work"))?.map_err(Trouble::from)
     }
 
     /// As witness: another one asks what we cosigned of a log, or shows what contradicts it.
@@ -352,7 +339,7 @@ impl Jobs {
     async fn compare(&self, log: LogName, shown: SignedCheckpoint) -> Result<bool, Trouble> {
         let witness = self.witness.clone();
         let compared = spawn_blocking(move || witness.compare(log, &shown)).await;
-        Ok(compared.map_err(|_| internal("the witness was left at work"))??.is_some())
+        Ok(compared.map_err(|_| Trouble::internal("the witness was left at work"))??.is_some())
     }
 
     /// Tells every linked peer, for each log whose head has changed since, that we have seen it, and compares. A peer that
@@ -366,7 +353,7 @@ impl Jobs {
             let Ok(Ok(all)) = spawn_blocking(move || witness.all()).await else { continue };
             let all: Arc<[Witnessed]> = all.into();
             at_work.retain(|_, task: &mut tokio::task::JoinHandle<()>| !task.is_finished());
-            let links = self.network.links().borrow().clone();
+            let links = self.peers.links().borrow().clone();
             for peer in links.iter().filter(|(_, link)| LinkState::is_up(link)).map(|(peer, _)| *peer) {
                 at_work.entry(peer).or_insert_with(|| {
                     let (this, all, told) = (self.clone(), all.clone(), told.clone());

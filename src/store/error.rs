@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::Resource;
 
 use super::{JobId, SealingKeyId};
+use crate::codes::{self, Trouble};
+use crate::tally::TALLY;
 
 /// Why the store did not do what was asked.
 ///
@@ -290,6 +292,29 @@ impl StoreError {
             11 | 26 => Self::corrupt(path, detail),
             _ => Self::Database { detail },
         }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::DiskFull { .. } => codes::DISK_FULL,
+            StoreError::Conflict { .. } => codes::JOB_STATE,
+            StoreError::NotFound { what: "job", .. } => codes::JOB_UNKNOWN,
+            StoreError::NotFound { what: "dataset", .. } => codes::DATASET_UNKNOWN,
+            StoreError::NotFound { what: "peer", .. } => codes::PEER_UNKNOWN,
+            StoreError::AlreadyExists { what: "dataset", .. } => codes::DATASET_EXISTS,
+            StoreError::InUse { what: "dataset", .. } => codes::DATASET_IN_USE,
+            StoreError::InUse { what: "peer", .. } => codes::PEER_IN_USE,
+            StoreError::RequestKeyReused { .. } => codes::REQUEST_KEY,
+            StoreError::Invite(_) => codes::INVITATION,
+            StoreError::Invalid { .. } => codes::BAD_REQUEST,
+            _ => codes::STORE,
+        };
+        if [codes::DISK_FULL, codes::STORE].contains(&code) {
+            TALLY.store_error(code.name);
+        }
+        Self::new(code, error.to_string())
     }
 }
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::job_id::JobId;
 use super::signer::Signature;
+use crate::codes::{self, Trouble};
 
 /// A line of the ledger. It holds no secret; those are read by their own methods of the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +107,29 @@ pub struct Failure {
     pub stage: String,
     /// What happened and how to mend it, for a person.
     pub text: String,
+}
+
+impl From<&Trouble> for Failure {
+    fn from(trouble: &Trouble) -> Self {
+        Self {
+            code: trouble.code.name.to_owned(),
+            who: trouble.who,
+            stage: trouble.stage.clone(),
+            text: trouble.text.clone(),
+        }
+    }
+}
+
+/// What was noted, as trouble again. A code that a newer version wrote is shown as internal.
+impl From<&Failure> for Trouble {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            code: codes::by_name(&failure.code).unwrap_or(codes::INTERNAL),
+            text: failure.text.clone(),
+            who: failure.who,
+            stage: failure.stage.clone(),
+        }
+    }
 }
 
 /// A job to note. `state`, `kind` and the like are the caller's words.

@@ -6,7 +6,7 @@ use super::tree::{Source, Token, made_up, production_tokens, sources, starts_wit
 
 /// What each room may use, the highest first. A new room gets a line here, and with it a place; one that is not there yet
 /// may have its line.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 23] = [
     ("main", &["cli", "daemon"]),
     (
         "cli",
@@ -33,6 +33,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "rpc",
             "session",
             "store",
+            "tally",
             "transport",
         ],
     ),
@@ -70,6 +71,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "policy",
             "session",
             "store",
+            "tally",
             "transport",
         ],
     ),
@@ -79,14 +81,15 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("session", &["transport"]),
     ("policy", &["codes", "errors"]),
     ("transport", &[]),
-    ("store", &[]),
-    ("intake", &[]),
-    ("chain", &[]),
+    ("store", &["codes", "tally"]),
+    ("intake", &["codes"]),
+    ("chain", &["codes"]),
     ("codes", &[]),
     ("errors", &[]),
     ("evidence", &[]),
     ("kernel", &[]),
     ("sample", &[]),
+    ("tally", &[]),
     ("trial", &[]),
 ];
 

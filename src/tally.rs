@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The counts of this process.
-pub(super) static TALLY: Tally = Tally::new();
+pub(crate) static TALLY: Tally = Tally::new();
 
 /// What has been counted since the process started.
 #[derive(Debug)]
@@ -50,17 +50,17 @@ impl Tally {
         self.store_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn bytes(&self, sent: u64, received: u64) {
+    pub(crate) fn bytes(&self, sent: u64, received: u64) {
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.received.fetch_add(received, Ordering::Relaxed);
     }
 
-    pub(super) fn ending(&self, code: &str) {
+    pub(crate) fn ending(&self, code: &str) {
         let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
         *endings.entry(code.to_owned()).or_default() += 1;
     }
 
-    pub(super) fn store_error(&self, code: &'static str) {
+    pub(crate) fn store_error(&self, code: &'static str) {
         *self.store_errors.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
     }
 }
