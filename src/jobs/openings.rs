@@ -225,7 +225,7 @@ impl Jobs {
     }
 
     /// Puts on record that one value under an entry is opened, and in the audit trail which. An entry that a killed daemon
-    /// had not logged yet stays out of the log: nothing was handed out.
+    /// had not logged yet goes into the log at the next start: more may be on record than was handed out, never less.
     async fn put_opening_on_record(
         &self,
         subject: &str,

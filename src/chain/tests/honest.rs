@@ -11,7 +11,7 @@ use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::tree::{Tile, TileKind, decode_bundle, verify_consistency, verify_inclusion};
 
 use super::super::View;
-use super::super::log::Places;
+use super::super::log::{Log, Places};
 use super::super::tiles::Tiles;
 use super::{ChainError, ORIGIN, World, check, entry, files, key, open, root_of};
 
