@@ -16,6 +16,7 @@
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
 //! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
+//! | [`attest`] | what goes on record, and its way into the attestation log |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
 //! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |
@@ -28,6 +29,7 @@
 //! | [`kernel`] | the curve kernel as operators see it |
 //! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
 
+pub mod attest;
 pub mod chain;
 pub mod cli;
 pub mod codes;

@@ -35,7 +35,6 @@ mod asking;
 mod attempt;
 mod buckets;
 mod datasets;
-mod entering;
 mod erasures;
 mod explain;
 mod fingerprints;
