@@ -38,6 +38,7 @@ pub mod evidence;
 pub mod intake;
 pub mod jobs;
 pub mod kernel;
+pub mod kinds;
 pub mod peers;
 pub mod policy;
 pub mod rpc;

@@ -18,13 +18,14 @@ use tacitly_attestation::note::NoteSignature;
 use tacitly_core::{PartyId, TermsHash};
 
 use super::collect::Lasting;
+use super::core::about_job;
 use super::consent::{SALT, Signatures, Word, Words, contributed, digest_of, write_consent};
 use super::kind::{JobKind, Offers};
 use super::message::generated as pb;
 use super::part::Stop;
 use super::run::Run;
 use super::terms::JobTerms;
-use crate::attest::{self, entry_key, now, unfit};
+use crate::attest::{entry_key, now, unfit};
 use crate::codes::{self, Trouble};
 use crate::store::{Consent, Decision, Job, JobChange, PartyChange, Signature};
 
@@ -219,17 +220,17 @@ fn write_entry(
         expires: None,
         price: None,
     };
-    Entry::new(header, body).map_err(attest::malformed)
+    Entry::new(header, body).map_err(|error| Trouble::internal(error.to_string()))
 }
 
 async fn is_recorded(run: &Run, entry: &Entry) -> Result<bool, Trouble> {
-    let known = run.core().recorder.recorded(&attest::about_job(run.job().id), "agreement").await?;
+    let known = run.core().recorder.recorded(&about_job(run.job().id), "agreement").await?;
     Ok(known.is_some_and(|known| known.entry.entry() == entry))
 }
 
 /// Signs the note, hears everybody's signature under it, and records it.
 async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Stop> {
-    let (core, job, me) = (run.core(), run.job(), run.core().me());
+    let (core, job) = (run.core(), run.job());
     run.show("putting the agreement on record");
     let ours = core.recorder.sign_note(SignedEntry::new(entry.clone()))?;
     let line = ours.signatures().last().map(ToString::to_string).unwrap_or_default();
@@ -252,7 +253,7 @@ async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Sto
             return Err(wrong().into());
         }
     }
-    core.recorder.record(&attest::about_job(job.id), note).await?;
+    core.recorder.record(&about_job(job.id), note).await?;
     Ok(())
 }
 

@@ -69,10 +69,11 @@ impl Board {
     /// Waits until `enough` of the words under a label are there, and returns those.
     pub(super) async fn gathered(&self, label: &str, enough: impl Fn(&Words) -> bool) -> Words {
         let none = Words::new();
-        let of = |board: &BTreeMap<String, Gathered>| board.get(label).map(|gathered| gathered.heard.clone());
         let mut changes = self.0.subscribe();
-        match changes.wait_for(|board| enough(board.get(label).map_or(&none, |gathered| &gathered.heard))).await {
-            Ok(board) => of(&board).unwrap_or_default(),
+        let is_enough = |board: &BTreeMap<String, Gathered>| enough(board.get(label).map_or(&none, |all| &all.heard));
+        let found = changes.wait_for(is_enough).await.map(|board| heard(&board, label));
+        match found {
+            Ok(words) => words,
             // The sender is ours.
             Err(_) => std::future::pending().await,
         }
@@ -82,11 +83,16 @@ impl Board {
     pub(super) async fn completed(&self, label: &str) -> Words {
         let is_complete = |board: &BTreeMap<String, Gathered>| board.get(label).is_some_and(|all| all.complete);
         let mut changes = self.0.subscribe();
-        match changes.wait_for(is_complete).await {
-            Ok(board) => board.get(label).map(|all| all.heard.clone()).unwrap_or_default(),
+        let found = changes.wait_for(is_complete).await.map(|board| heard(&board, label));
+        match found {
+            Ok(words) => words,
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+fn heard(board: &BTreeMap<String, Gathered>, label: &str) -> Words {
+    board.get(label).map(|gathered| gathered.heard.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -121,3 +121,8 @@ pub(super) fn state_of(job: &Job) -> Result<State, Trouble> {
 pub(super) fn others(job: &Job, me: PartyId) -> BTreeSet<PartyId> {
     job.parties.iter().map(|party| party.party).filter(|party| *party != me).collect()
 }
+
+/// What entries about a job stand under.
+pub(super) fn about_job(job: JobId) -> String {
+    format!("job:{job}")
+}

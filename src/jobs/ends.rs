@@ -16,11 +16,11 @@ use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::core::{Core, state_of};
+use super::core::{Core, about_job, state_of};
 use super::part::{Exchanged, together};
 use super::run::Run;
 use super::state::State;
-use crate::attest::{Reader, about_job, random, unfit};
+use crate::attest::{Reader, random, unfit};
 use crate::codes::{self, Trouble};
 use crate::store::{Job, JobResult, NewEvent};
 
@@ -143,14 +143,14 @@ impl Ends<'_> {
     /// Puts on record what a daemon that was killed, or a log that took nothing, left out: the ends of jobs, also behind
     /// the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
-        let store = &self.0.store;
+        let (store, log) = (&self.0.store, self.0.recorder.log().origin());
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");
-            for job in store.jobs_whose_last_entry_lacks(state.name(), "result", said.as_bytes()).await? {
+            for job in store.jobs_whose_last_entry_lacks(log, state.name(), "result", said.as_bytes()).await? {
                 self.record_end(&store.job(job).await?).await;
             }
         }
-        for subject in store.entries_without("agreement", "result").await? {
+        for subject in store.entries_without(log, "agreement", "result").await? {
             let Some(id) = subject.strip_prefix("job:") else { continue };
             self.record_end(&self.0.find(id).await?).await;
         }
@@ -169,7 +169,7 @@ impl Ends<'_> {
             let has_output = |body: &Body| matches!(body, Body::Result(said) if said.output.is_some());
             let targets = match job.purged_at {
                 Some(_) => Vec::new(),
-                None => core.recorder.leaves_about(&subject, Kind::Result, has_output).await?,
+                None => core.recorder.leaves_about(&subject, Kind::Result.as_str(), has_output).await?,
             };
             let entries = core.recorder.erasures(&subject, &targets, Erased::SaltsAndRecords)?;
             core.store.purge(job.id, by, entries).await?

@@ -1,5 +1,6 @@
 //! What this party's operators and applications ask about jobs.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::core::{Core, Settings, others, parse_id, state_of, terms_of};
+use super::core::{Core, Settings, about_job, others, parse_id, state_of, terms_of};
 use super::ends::{Ends, OpenOutput, OpenedOutput};
 use super::explain::explain;
 use super::handler::JobsHandler;
@@ -19,12 +20,13 @@ use super::machine::Event;
 use super::places::Places;
 use super::proposals::{Proposals, Submission};
 use super::rendezvous::{Meeting, Meetings, Rendezvous};
+use super::rows::StoredRows;
 use super::rules::Rules;
 use super::running::RunningJobs;
 use super::shell::Shell;
 use super::state::State;
 use super::view::{EventView, JobView};
-use crate::attest::{Recorder, about_job};
+use crate::attest::Recorder;
 use crate::codes::{self, Trouble};
 use crate::datasets::{Datasets, RuleChange};
 use crate::peers::{Handler, Peers};
@@ -129,7 +131,7 @@ impl Jobs {
     /// Trouble of the store.
     pub async fn take_up_all(&self) -> Result<(), Trouble> {
         self.end_restored().await?;
-        self.core.datasets.sweep_frames().await?;
+        self.core.datasets.frames().sweep().await?;
         for job in self.core.store.unfinished().await? {
             self.core.happen_at_last(job.id, Event::Started);
         }
@@ -387,7 +389,7 @@ impl Jobs {
         id: &str,
         columns: Vec<String>,
         format: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
+    ) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes, Trouble>> + Send>>, Trouble> {
         let core = &self.core;
         let job = core.find(id).await?;
         let parts = core.store.result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
@@ -402,9 +404,11 @@ impl Jobs {
                 let dataset = core.store.dataset(name).await?;
                 let others: Vec<_> = others(&job, core.me()).into_iter().collect();
                 let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
-                Ok(core.datasets.write(dataset, job.id, columns, format).await?)
+                let rows = StoredRows::of(core.store.clone(), job.id, parts, core.datasets.memory()).await?;
+                let written = core.datasets.write(&dataset, rows.out(), columns, format)?;
+                Ok(Box::pin(written) as Pin<Box<dyn Stream<Item = Result<Bytes, Trouble>> + Send>>)
             }
-            Shape::Document => Ok(document(core.store.clone(), job.id, parts)),
+            Shape::Document => Ok(Box::pin(document(core.store.clone(), job.id, parts)) as _),
         }
     }
 
@@ -414,13 +418,14 @@ impl Jobs {
     /// [`codes::RESULT_NONE`] if there are none on this side, [`codes::JOB_UNKNOWN`] or trouble of the store.
     pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Trouble> {
         let job = self.core.find(id).await?;
-        if self.core.store.result_parts(job.id).await?.is_none() {
-            return Err(Ends(&self.core).without_result(&job));
-        }
+        let parts = self.core.store.result_parts(job.id).await?;
+        let parts = parts.ok_or_else(|| Ends(&self.core).without_result(&job))?;
         if self.kinds.find(&job.kind)?.shape() != Shape::Rows {
             return Err(Trouble::new(codes::RESULT_NONE, "the job's result is no rows"));
         }
-        self.core.datasets.rows(job.id).await
+        let rows = StoredRows::of(self.core.store.clone(), job.id, parts, usize::MAX).await?;
+        let all = tokio::task::spawn_blocking(move || rows.all()).await;
+        all.map_err(|_| Trouble::internal("reading the rows ended unexpectedly"))?
     }
 
     /// Wipes the result of a job that is over, and the salt under the commitment to it; the ledger keeps that it was, and

@@ -17,7 +17,7 @@ use super::shell::Shell;
 use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::peers::Handler;
-use crate::session::Pending;
+use crate::transport::Pending;
 use crate::store::Job;
 
 /// How long a member that has begun an attempt a moment before us is kept waiting for our answer.
@@ -36,14 +36,14 @@ impl Handler for JobsHandler {
         message::SERVICE
     }
 
-    fn answer(&self, from: PartyId, body: Bytes) -> Pending<'_, Option<Bytes>> {
+    fn answer(self: Arc<Self>, from: PartyId, body: Bytes) -> Pending<'static, Option<Bytes>> {
         Box::pin(async move {
             let ask = message::decode_ask(&body)?;
             Some(message::encode_answer(self.hear(from, ask).await))
         })
     }
 
-    fn link_changed(&self, _: PartyId, _: bool) {
+    fn link_changed(self: Arc<Self>, _: PartyId, _: bool) {
         self.core.running.bump();
     }
 }

@@ -12,8 +12,8 @@ use super::run::Run;
 use super::terms::JobTerms;
 use crate::codes::{self, Trouble};
 use crate::policy::{LimitName, Rule};
-use crate::session::Pending;
 use crate::store::Dataset;
+use crate::transport::Pending;
 
 /// A kind of job. What it says of terms is a function of the terms, the same at every party.
 pub trait JobKind: Send + Sync + 'static {

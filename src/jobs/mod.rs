@@ -1,89 +1,69 @@
-//! A business job from proposal to sealed result: one state machine over the protocols below.
+//! The engine: a job from proposal to sealed result, of any kind and between any number of parties.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `state.rs` | the states and who moves a job |
-//! | `terms.rs`, `explain.rs` | what both sides sign, and what a person reads before |
-//! | `office.rs` | [`Jobs`]: what this party's operators ask |
-//! | `meet.rs` | both sides ask for the same job under one name |
-//! | `agree.rs` | proposals, decisions and receipts, between the daemons |
+//! | `engine.rs` | [`Jobs`]: what this party's operators ask |
+//! | `kind.rs`, `run.rs` | [`JobKind`]: what a kind of job tells the engine; [`Run`]: what it may touch of the world |
+//! | `state.rs`, `terms.rs` | the states and who moves a job; what all parties sign |
+//! | `proposals.rs`, `rendezvous.rs`, `rules.rs` | jobs that are proposed, by us and to us; programs that ask for the same job; our rules and limits |
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
-//! | `shell.rs`, `running.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process |
-//! | `places.rs` | places of jobs that compute, shared fairly between peers |
-//! | `attempt.rs` | one attempt: read, compare sizes, run the protocol, store |
-//! | `rules.rs` | our rules and limits, whenever they are asked |
-//! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
-//! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
-//! | `inbox.rs`, `message.rs`, `asking.rs` | what the peer's daemon says about jobs; asking it |
-//! | `datasets.rs`, `frames.rs` | files, tables in memory |
-//! | `fingerprints.rs` | what a dataset is on record as |
-//! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
-//! | `erasures.rs` | what is destroyed, and that it was |
-//! | `upkeep.rs` | backups, what a restore means for jobs, readiness |
-//! | `record.rs`, `standing.rs`, `entering.rs` | what goes on record, and its way into the log |
-//! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
-//! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
-//! | `reconcile.rs` | our log held against a peer's |
-//! | `view.rs`, `outcome.rs` | a job as its operator sees it; a result as the ledger keeps it |
+//! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
+//! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
+//! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
+//! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
+//! | `handler.rs`, `message.rs`, `consent.rs` | what other parties say about jobs; bytes ↔ messages; signatures |
+//! | `core.rs` | what all of these work with |
+//! | `view.rs`, `explain.rs` | a job as its operator sees it; what a person reads before approving |
 //!
-//! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
-//! each other the sizes of their sets, and run the protocol. Whatever is said may be said again: every message names
-//! the job and the attempt, and is answered from the ledger.
+//! The leader alone begins an attempt and numbers it. All parties read their data at the same time, tell each other what
+//! they bring, sign one note about it, and run the parts. Whatever is said may be said again: every message names the job
+//! and the attempt, and is answered from the ledger. The engine knows no kind of job.
 
-mod agree;
-mod asking;
+mod agreement;
 mod attempt;
-mod buckets;
-mod datasets;
-mod erasures;
+mod board;
+mod collect;
+mod consent;
+mod core;
+mod ends;
+mod engine;
 mod explain;
-mod fingerprints;
-mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod inbox;
-mod limits;
+mod handler;
+mod kind;
 mod machine;
-mod meet;
 mod message;
-mod mirrors;
-mod office;
-mod openings;
-mod outcome;
-mod outside;
+mod part;
+mod parts;
 mod places;
-mod plan;
-mod reconcile;
-mod record;
+mod proposals;
+mod rendezvous;
+mod rows;
 mod rules;
+mod run;
 mod running;
-mod sets;
 mod shell;
-mod standing;
 mod state;
-mod stored;
 mod terms;
-mod upkeep;
 mod view;
-mod witnesses;
 
-pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT, consented};
-pub use attempt::{WHOLE, attempt_label};
-pub use datasets::{DatasetView, Datasets, NewDataset, RuleChange};
-pub use explain::{Facts, explain};
-pub use frames::NewFrame;
+pub use self::core::Settings;
+pub use consent::{CONSENT_CONTEXT, RECEIPT_CONTEXT, WORD_CONTEXT, consented, said};
+pub use ends::{OpenOutput, OpenedOutput};
+pub use engine::{Below, Figures, Jobs, Page};
+pub use kind::{
+    Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape,
+};
 pub use machine::Quorum;
-pub use meet::Meeting;
 pub use message::generated as wire;
-pub use mirrors::{Mirrors, mirror_name};
-pub use office::{Jobs, Record, Settings, StatusView, Submission};
-pub use openings::{OpenBasis, OpenOutput, OpenRecord, OpenedBasis, OpenedOutput, OpenedRecord};
-pub use outcome::{MalformedOutcome, Outcome};
-pub use outside::OutsideWitness;
+pub use part::{PartOutput, Shown, Stop, Summary, Task};
+pub use parts::{attempt_label, of_fault};
+pub use proposals::Submission;
+pub use rendezvous::Meeting;
+pub use rows::{MalformedRows, Rows};
+pub use run::{MakeParty, Run};
 pub use running::Live;
-pub use standing::Standing;
 pub use state::{State, UnknownState};
-pub use terms::{JobTerms, Kind};
-pub use upkeep::Figures;
-pub use view::{EventView, JobView};
-pub use witnesses::witness_name;
+pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
+pub use view::{EventView, JobView, PartyView};

@@ -14,12 +14,12 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
 use super::run::{MakeParty, Run};
 use super::running::{Course, Work};
-use super::tally::TALLY;
 use crate::codes::{self, Trouble};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
 };
 use crate::store::StoreError;
+use crate::tally::TALLY;
 use crate::transport::Notice;
 
 /// How the label of a checkpoint begins that says that a part is over.

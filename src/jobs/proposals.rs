@@ -15,6 +15,7 @@ use super::rules::{Rules, no_rule};
 use super::state::State;
 use super::terms::{JobTerms, MAX_PARTIES, PartyTerms};
 use crate::codes::{self, Trouble};
+use crate::datasets::Frames;
 use crate::policy::Decision as Verdict;
 use crate::store::{Consent, Created, Dataset, Decision, Job, JobId, JobParty, NewJob};
 
@@ -256,7 +257,7 @@ impl Proposals {
         kind.check(terms)?;
         let contribution = kind.review(terms, &self.local(terms).await?)?;
         if let Some(dataset) = dataset {
-            self.meetings.check_frame(core.datasets.is_frame(dataset), from, terms)?;
+            self.meetings.check_frame(Frames::is_frame(dataset), from, terms)?;
         }
         Ok((verdict, contribution))
     }

@@ -20,8 +20,9 @@ use super::message::{self, Answer, Ask, generated as pb, printable, reason, trou
 use super::proposals::{Proposals, Submission};
 use super::shell::Shell;
 use super::state::State;
-use super::terms::{JobTerms, PartyTerms};
+use super::terms::JobTerms;
 use crate::codes::{self, Trouble};
+use crate::datasets::Frames;
 use crate::store::{Job, JobId};
 
 /// The longest name of a meeting.
@@ -347,7 +348,7 @@ impl Rendezvous {
     async fn withdraw_frame(&self, name: &str) -> Result<(), Trouble> {
         let core = &self.core;
         let Ok(dataset) = core.store.dataset(name).await else { return Ok(()) };
-        if !core.datasets.is_frame(&dataset) {
+        if !Frames::is_frame(&dataset) {
             return Ok(());
         }
         for job in core.store.unfinished().await? {
@@ -358,7 +359,7 @@ impl Rendezvous {
                 self.shell.happen(job.id, ended).await?;
             }
         }
-        core.datasets.forget_frame(name).await
+        core.datasets.frames().forget(name).await
     }
 }
 
@@ -432,6 +433,7 @@ fn same_offer((me, ours): (PartyId, &pb::Offer), (peer, theirs): (PartyId, &pb::
 
 #[cfg(test)]
 mod tests {
+    use super::super::terms::PartyTerms;
     use super::super::terms::tests::terms_of as job_terms;
     use super::*;
 

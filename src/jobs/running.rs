@@ -282,6 +282,10 @@ impl Work {
             // One part is shown as it goes.
             None => live,
             Some(course) => {
+                if course.shown.units == 0 {
+                    let (bytes_out, bytes_in) = (course.bytes_out + live.bytes_out, course.bytes_in + live.bytes_in);
+                    return Live { bytes_out, bytes_in, ..live };
+                }
                 let of_this_part = if live.stage == course.shown.stage { live.done.min(course.shown.units) } else { 0 };
                 Live {
                     stage: if course.words.is_empty() { live.stage } else { format!("{}: {}", course.words, live.stage) },

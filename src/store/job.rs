@@ -33,16 +33,14 @@ pub struct Job {
     pub terms_hash: TermsHash,
     /// What makes submitting it again harmless.
     pub request_key: Option<String>,
-    /// How many items we bring.
-    pub our_items: Option<u64>,
-    /// How many items the peer brings.
-    pub their_items: Option<u64>,
     /// How many items the result has, if it ended with one.
     pub result_items: Option<u64>,
     /// How often it was started.
     pub attempt: u32,
-    /// The transcript digests.
-    pub transcripts: Option<Value>,
+    /// What its kind shows of it.
+    pub summary: Option<Value>,
+    /// What went over the sessions with each party.
+    pub traffic: Option<Value>,
     /// Why it stands where it stands, if that is not as it should be.
     pub failure: Option<Failure>,
     /// When it was made.
@@ -70,6 +68,8 @@ pub struct JobParty {
     pub left_out: bool,
     /// Its word that its result is stored.
     pub receipt: Option<Signature>,
+    /// Its signed entry about its data.
+    pub entry: Option<Vec<u8>>,
 }
 
 /// What a party has decided about the terms of a job.
@@ -94,6 +94,8 @@ pub struct PartyChange {
     pub left_out: bool,
     /// Its word that its result is stored.
     pub receipt: Option<Signature>,
+    /// Its signed entry about its data.
+    pub entry: Option<Vec<u8>>,
 }
 
 /// What went wrong.
@@ -175,18 +177,16 @@ pub struct JobChange {
     pub note: Value,
     /// What changes of its parties, in this order.
     pub parties: Vec<PartyChange>,
-    /// How many items we bring.
-    pub our_items: Option<u64>,
-    /// How many items the peer brings.
-    pub their_items: Option<u64>,
     /// How often the job was started.
     pub attempt: Option<u32>,
     /// The seed, sealed and kept until the job ends. A job gets one, once.
     pub seed: Option<Seed>,
     /// A label and bytes, sealed and kept until the job ends, in place of those with the same label.
     pub checkpoint: Option<(String, Zeroizing<Vec<u8>>)>,
-    /// The transcript digests.
-    pub transcripts: Option<Value>,
+    /// What its kind shows of it.
+    pub summary: Option<Value>,
+    /// What went over the sessions with each party.
+    pub traffic: Option<Value>,
     /// Why the new state is not as it should be; `None` if it is.
     pub failure: Option<Failure>,
 }
@@ -251,12 +251,11 @@ impl JobChange {
             by: by.into(),
             note: Value::Null,
             parties: Vec::new(),
-            our_items: None,
-            their_items: None,
             attempt: None,
             seed: None,
             checkpoint: None,
-            transcripts: None,
+            summary: None,
+            traffic: None,
             failure: None,
         }
     }
@@ -274,7 +273,7 @@ impl PartyChange {
     /// A change of this party that changes nothing yet.
     #[must_use]
     pub fn of(party: PartyId) -> Self {
-        Self { party, decision: None, left_out: false, receipt: None }
+        Self { party, decision: None, left_out: false, receipt: None, entry: None }
     }
 }
 

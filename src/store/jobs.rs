@@ -271,10 +271,11 @@ impl Write {
     /// Writes a party of a job, in place of what was there of it.
     async fn put_party(&mut self, job: JobId, party: &JobParty) -> Result<(), StoreError> {
         let sql = "INSERT INTO job_parties (job, party, dataset, receives, decision, contribution, signature, left_out,
-                receipt)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                receipt, entry)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             ON CONFLICT (job, party) DO UPDATE SET decision = excluded.decision, contribution = excluded.contribution,
-                signature = excluded.signature, left_out = excluded.left_out, receipt = excluded.receipt";
+                signature = excluded.signature, left_out = excluded.left_out, receipt = excluded.receipt,
+                entry = excluded.entry";
         let consent = match &party.decision {
             Decision::Signed(consent) => Some(consent),
             Decision::Open | Decision::Refused => None,
@@ -288,7 +289,8 @@ impl Write {
             .bind(consent.map(|consent| consent.contribution.clone()))
             .bind(consent.map(|consent| consent.signature.to_string()))
             .bind(party.left_out)
-            .bind(text_optional(party.receipt));
+            .bind(text_optional(party.receipt))
+            .bind(party.entry.clone());
         self.run(query).await?;
         Ok(())
     }
@@ -349,31 +351,30 @@ impl Write {
             party.decision = changed.decision.unwrap_or(party.decision.clone());
             party.left_out |= changed.left_out;
             party.receipt = changed.receipt.or(party.receipt);
+            party.entry = changed.entry.or(party.entry.take());
             let party = party.clone();
             self.put_party(id, &party).await?;
         }
-        job.our_items = change.our_items.or(job.our_items);
-        job.their_items = change.their_items.or(job.their_items);
-        job.transcripts = change.transcripts.or(job.transcripts.take());
+        job.summary = change.summary.or(job.summary.take());
+        job.traffic = change.traffic.or(job.traffic.take());
         Ok(())
     }
 
     /// Writes everything that may change in a job, if it is still in the state `found`.
     async fn update_job(&mut self, job: &Job, found: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE jobs SET state = $3, our_items = $4, their_items = $5, result_items = $6, attempt = $7,
-                transcripts = $8, failure_code = $9, failure_who = $10, failure_stage = $11, failure_text = $12,
-                updated_at = $13, finished_at = $14, purged_at = $15
+        let sql = "UPDATE jobs SET state = $3, result_items = $4, attempt = $5, summary = $6, traffic = $7,
+                failure_code = $8, failure_who = $9, failure_stage = $10, failure_text = $11,
+                updated_at = $12, finished_at = $13, purged_at = $14
             WHERE id = $1 AND state = $2";
         let failure = job.failure.as_ref();
         let query = statement(sql)
             .bind(job.id.to_string())
             .bind(found.to_owned())
             .bind(job.state.clone())
-            .bind(count_optional("our items", job.our_items)?)
-            .bind(count_optional("their items", job.their_items)?)
             .bind(count_optional("the items of the result", job.result_items)?)
             .bind(i64::from(job.attempt))
-            .bind(text_optional(job.transcripts.as_ref()))
+            .bind(text_optional(job.summary.as_ref()))
+            .bind(text_optional(job.traffic.as_ref()))
             .bind(failure.map(|failure| failure.code.clone()))
             .bind(failure.and_then(|failure| text_optional(failure.who)))
             .bind(failure.map(|failure| failure.stage.clone()))
@@ -414,11 +415,10 @@ fn noted(job: NewJob, write: &Write) -> Job {
         terms: job.terms,
         terms_hash,
         request_key: job.request_key,
-        our_items: None,
-        their_items: None,
         result_items: None,
         attempt: 0,
-        transcripts: None,
+        summary: None,
+        traffic: None,
         failure: job.failure,
         created_at: write.now,
         updated_at: write.now,
@@ -443,6 +443,7 @@ fn read_party(row: &Row) -> Result<JobParty, StoreError> {
         decision,
         left_out: row.get("left_out")?,
         receipt: row.parse_optional("receipt")?,
+        entry: row.get("entry")?,
     })
 }
 
@@ -473,11 +474,10 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         terms,
         terms_hash,
         request_key: row.get("request_key")?,
-        our_items: row.count_optional("our_items")?,
-        their_items: row.count_optional("their_items")?,
         result_items: row.count_optional("result_items")?,
         attempt: row.get("attempt")?,
-        transcripts: row.parse_optional("transcripts")?,
+        summary: row.parse_optional("summary")?,
+        traffic: row.parse_optional("traffic")?,
         failure,
         created_at: row.parse("created_at")?,
         updated_at: row.parse("updated_at")?,

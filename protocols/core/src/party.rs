@@ -59,6 +59,43 @@ pub trait Party: Send {
     fn output(&mut self) -> Option<Self::Output>;
 }
 
+/// A party whose role is chosen at run time.
+impl<P: Party + ?Sized> Party for Box<P> {
+    type Output = P::Output;
+
+    fn poll_send(&mut self, to: PartyId) -> Option<Frame> {
+        (**self).poll_send(to)
+    }
+
+    fn receive(&mut self, from: PartyId, frame: Frame) -> Result<(), Fault> {
+        (**self).receive(from, frame)
+    }
+
+    fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
+        (**self).lost(who)
+    }
+
+    fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
+        (**self).poll_checkpoint()
+    }
+
+    fn stored(&mut self) {
+        (**self).stored();
+    }
+
+    fn poll_halt(&mut self) -> Option<Halt> {
+        (**self).poll_halt()
+    }
+
+    fn progress(&self) -> Progress {
+        (**self).progress()
+    }
+
+    fn output(&mut self) -> Option<Self::Output> {
+        (**self).output()
+    }
+}
+
 /// What a party asks its driver to make durable: opaque bytes in a slot, for the party that resumes after a crash.
 ///
 /// A later checkpoint takes the place of an earlier one in the same slot and touches no other: a coordinator has a slot

@@ -2,10 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(
-        oneof = "request::What",
-        tags = "1, 2, 3, 4, 5, 6, 10, 8, 20, 21, 22, 23, 24, 25, 9"
-    )]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -19,34 +16,22 @@ pub mod request {
         #[prost(message, tag = "3")]
         Begin(super::Begin),
         #[prost(message, tag = "4")]
-        Ready(super::Ready),
-        #[prost(message, tag = "5")]
         Start(super::Start),
+        #[prost(message, tag = "5")]
+        Stop(super::Stop),
         #[prost(message, tag = "6")]
         Standing(super::Standing),
-        #[prost(message, tag = "10")]
-        Stop(super::Stop),
+        #[prost(message, tag = "7")]
+        Collect(super::Collect),
         #[prost(message, tag = "8")]
-        Countersign(super::Countersign),
-        #[prost(message, tag = "20")]
-        AddCheckpoint(super::AddCheckpoint),
-        #[prost(message, tag = "21")]
-        LastCosigned(super::LastCosigned),
-        #[prost(message, tag = "22")]
-        Seen(super::Seen),
-        #[prost(message, tag = "23")]
-        Entries(super::EntriesFrom),
-        #[prost(message, tag = "24")]
-        Copy(super::CopyFrom),
-        #[prost(message, tag = "25")]
-        Kept(super::Kept),
+        Present(super::Present),
         #[prost(message, tag = "9")]
         Meet(super::Offer),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 8, 6, 20, 21, 22, 23, 7")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -58,7 +43,7 @@ pub mod reply {
         /// to Propose: decided by a rule
         #[prost(message, tag = "2")]
         Decided(super::Decided),
-        /// to Propose: a person decides later
+        /// to Propose: a person decides later; to Collect and Present: not at this attempt (yet)
         #[prost(message, tag = "3")]
         Pending(super::Pending),
         /// cannot answer at the moment, ask again
@@ -68,25 +53,13 @@ pub mod reply {
         #[prost(message, tag = "5")]
         Standing(super::Standing),
         /// to anything about a job that is not known here
-        #[prost(message, tag = "8")]
-        Unknown(super::Unknown),
-        /// to Countersign
         #[prost(message, tag = "6")]
-        Countersigned(super::Countersigned),
-        /// to AddCheckpoint
-        #[prost(message, tag = "20")]
-        Witnessed(super::Witnessed),
-        /// to LastCosigned and Seen
-        #[prost(message, tag = "21")]
-        Cosigned(super::Cosigned),
-        /// to EntriesFrom
-        #[prost(message, tag = "22")]
-        Entries(super::Entries),
-        /// to CopyFrom; Pending if the asker is not entitled to it
-        #[prost(message, tag = "23")]
-        Copied(super::Copied),
-        /// to Meet: what this side brings to the same meeting; Pending if nobody has come yet
+        Unknown(super::Unknown),
+        /// to Collect: everybody's
         #[prost(message, tag = "7")]
+        Words(super::Words),
+        /// to Meet: what this side brings to the same meeting; Pending if nobody has come yet
+        #[prost(message, tag = "8")]
         Offer(super::Offer),
     }
 }
@@ -100,7 +73,7 @@ pub struct Propose {
     #[prost(message, optional, tag = "3")]
     pub consent: ::core::option::Option<Consent>,
 }
-/// A party takes part: its signature under the hash of the terms and the digest of what it adds to them.
+/// A party takes part: its signature under the job's number, the hash of the terms and the digest of what it adds to them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Consent {
     #[prost(string, tag = "1")]
@@ -181,193 +154,135 @@ pub struct Receipt {
     #[prost(string, tag = "2")]
     pub signature: ::prost::alloc::string::String,
 }
-/// Either side: its data is read, and this is the size of its set and what fits into its memory. Said again with `draw`
-/// once the sizes of both are known and the job is to be cut into buckets.
+/// Member to leader, in an attempt: my word under this label. The answer holds everybody's, once all have said theirs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Ready {
+pub struct Collect {
     #[prost(string, tag = "1")]
     pub job: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
-    #[prost(uint64, tag = "3")]
-    pub items: u64,
-    /// its rule sets a minimum, so it learns the size before it releases anything
-    #[prost(bool, tag = "4")]
-    pub wants_size: bool,
-    /// keys of the larger side up to which it works in one piece
-    #[prost(uint64, tag = "5")]
-    pub whole: u64,
-    /// keys of the larger side in one bucket otherwise; 0: it knows no buckets
-    #[prost(uint64, tag = "6")]
-    pub bucket: u64,
-    /// an earlier attempt has settled on `bucket` (0: on one piece), and it stays with that
-    #[prost(bool, tag = "7")]
-    pub settled: bool,
-    /// under this draw, and under none before that both tried, its set fits its lists
-    #[prost(uint32, optional, tag = "8")]
-    pub draw: ::core::option::Option<u32>,
-    /// buckets whose size is learned, from the first on
-    #[prost(uint32, tag = "9")]
-    pub sized: u32,
-    /// buckets whose result is stored, from the first on
-    #[prost(uint32, tag = "10")]
-    pub finished: u32,
-    /// the leaf hash of the entry with the fingerprint of its data, empty if there is none
-    #[prost(bytes = "bytes", tag = "11")]
-    pub dataset: ::prost::bytes::Bytes,
+    #[prost(string, tag = "3")]
+    pub label: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub word: ::core::option::Option<Word>,
 }
-/// A log's owner to its witness: cosign how far the log has come.
+/// One party's word. Its signature is under the job's number, the label and the bytes, so that who says two things under
+/// one label is shown to have.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AddCheckpoint {
-    /// C2SP tlog-witness add-checkpoint, at most 128 KiB
-    #[prost(bytes = "bytes", tag = "1")]
-    pub request: ::prost::bytes::Bytes,
-}
-/// The witness's answer.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Witnessed {
-    /// C2SP tlog-witness: 200, 400, 403, 404, 409, 422; 500 if the witness cannot
-    #[prost(uint32, tag = "1")]
-    pub status: u32,
-    /// 200: signature lines; 409: the size known
-    #[prost(bytes = "bytes", tag = "2")]
-    pub body: ::prost::bytes::Bytes,
-}
-/// A log's owner to its witness: which is the last checkpoint of this log, signed with my key, that you cosigned?
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LastCosigned {
+pub struct Word {
     #[prost(string, tag = "1")]
-    pub origin: ::prost::alloc::string::String,
-}
-/// The last checkpoint cosigned, signed by the log; empty if there is none.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Cosigned {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub checkpoint: ::prost::bytes::Bytes,
-}
-/// Witness to witness: what have you cosigned of this log? Who does not know the log's key cannot tell which it is, and
-/// answers Ack.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Seen {
-    /// 32 bytes: SHA-256("tacitly-log-name-1" LF, origin, LF, public key)
-    #[prost(bytes = "bytes", tag = "1")]
-    pub log: ::prost::bytes::Bytes,
-    /// the sender's, once it contradicts the receiver's; else empty
+    pub party: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
-    pub checkpoint: ::prost::bytes::Bytes,
-}
-/// What does your log hold of the jobs that you did with me, from this index on? The asker knows the log of this origin
-/// with so many entries: as its witness, or from the answer before.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct EntriesFrom {
-    #[prost(uint64, tag = "1")]
-    pub from: u64,
-    /// empty if it knows none
-    #[prost(string, tag = "2")]
-    pub origin: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "3")]
-    pub size: u64,
-}
-/// Some of it, in order, each with its proof; what is not the asker's business is left out.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Entries {
-    /// the tree of the proofs, signed by the log; empty if the log is
-    #[prost(bytes = "bytes", tag = "1")]
-    pub checkpoint: ::prost::bytes::Bytes,
-    #[prost(message, repeated, tag = "2")]
-    pub entries: ::prost::alloc::vec::Vec<LogEntry>,
-    /// where to go on; the checkpoint's size at the end
-    #[prost(uint64, tag = "3")]
-    pub next: u64,
-    /// RFC 6962 consistency proof from the size the asker knows, 32 bytes a hash
-    #[prost(bytes = "bytes", tag = "4")]
-    pub proof: ::prost::bytes::Bytes,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LogEntry {
-    #[prost(uint64, tag = "1")]
-    pub index: u64,
-    /// the signed note, byte for byte
-    #[prost(bytes = "bytes", tag = "2")]
-    pub entry: ::prost::bytes::Bytes,
-    /// RFC 6962 inclusion proof, 32 bytes a hash
-    #[prost(bytes = "bytes", tag = "3")]
-    pub path: ::prost::bytes::Bytes,
-}
-/// A mirror to a log's owner: what does your log hold from this index on? The proof is to lead to its tree of this size,
-/// which the mirror has cosigned as a witness.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CopyFrom {
-    #[prost(string, tag = "1")]
-    pub origin: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "2")]
-    pub from: u64,
-    #[prost(uint64, tag = "3")]
-    pub size: u64,
-}
-/// The next entries, and the proof that with them the log is the beginning of that tree.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Copied {
-    /// signed notes, byte for byte
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub entries: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// RFC 6962 consistency proof, 32 bytes a hash
-    #[prost(bytes = "bytes", tag = "2")]
-    pub proof: ::prost::bytes::Bytes,
-}
-/// A mirror to a log's owner: it holds every entry of this checkpoint, durably.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Kept {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub checkpoint: ::prost::bytes::Bytes,
-    /// C2SP tlog-cosignature by its key as a mirror, which is not its key as a witness
-    #[prost(string, tag = "2")]
-    pub line: ::prost::alloc::string::String,
-    /// the public half of that key
-    #[prost(bytes = "bytes", tag = "3")]
-    pub key: ::prost::bytes::Bytes,
-}
-/// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Countersign {
-    #[prost(string, tag = "1")]
-    pub job: ::prost::alloc::string::String,
-    /// the signed note, with the sender's signature
-    #[prost(bytes = "bytes", tag = "2")]
-    pub entry: ::prost::bytes::Bytes,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Countersigned {
-    /// a signature line under the same text
-    #[prost(string, tag = "1")]
+    pub bytes: ::prost::bytes::Bytes,
+    #[prost(string, tag = "3")]
     pub signature: ::prost::alloc::string::String,
 }
-/// Either side: it waits at a meeting of this name, and this is what it brings. Both sides bring the same, but for the
-/// dataset; the side whose name sorts first then proposes the job and says its number.
+/// All words under a label, in the order of the parties' names. Parties that the job goes on without are missing.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Words {
+    #[prost(message, repeated, tag = "1")]
+    pub words: ::prost::alloc::vec::Vec<Word>,
+}
+/// Are you at this attempt? Acknowledged if so.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Present {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+}
+/// The word that every party says before anything runs: label "offers".
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OfferWord {
+    /// the terms as this party was shown them
+    #[prost(bytes = "bytes", tag = "1")]
+    pub terms_hash: ::prost::bytes::Bytes,
+    /// the leader's consent to them
+    #[prost(message, optional, tag = "2")]
+    pub leader: ::core::option::Option<Consent>,
+    /// its own
+    #[prost(message, optional, tag = "3")]
+    pub consent: ::core::option::Option<Consent>,
+    /// the kind's
+    #[prost(bytes = "bytes", tag = "4")]
+    pub offer: ::prost::bytes::Bytes,
+    /// the signed entry with the fingerprint of its data, as its log holds it; empty: none
+    #[prost(bytes = "bytes", tag = "5")]
+    pub dataset: ::prost::bytes::Bytes,
+    /// before the offer, in the digest that stands in the agreement
+    #[prost(bytes = "bytes", tag = "6")]
+    pub salt: ::prost::bytes::Bytes,
+    /// the leader's only
+    #[prost(message, optional, tag = "7")]
+    pub opening: ::core::option::Option<Opening>,
+}
+/// What the leader's log says of itself in the agreement, which every party can write from all words.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Opening {
+    #[prost(string, tag = "1")]
+    pub log: ::prost::alloc::string::String,
+    /// milliseconds
+    #[prost(uint64, tag = "2")]
+    pub time: u64,
+    /// the leaf hash of the entry about the leader; empty: none
+    #[prost(bytes = "bytes", tag = "3")]
+    pub party: ::prost::bytes::Bytes,
+}
+/// The word that every party says once it has seen all offers: label "agreement". It shows what it was shown.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgreementWord {
+    /// a bit for each party of the terms, in the order of their names: whose offer it has
+    #[prost(bytes = "bytes", tag = "1")]
+    pub present: ::prost::bytes::Bytes,
+    /// SHA-256 of the leader's word
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leader: ::prost::bytes::Bytes,
+    /// under that word
+    #[prost(string, tag = "3")]
+    pub leader_signature: ::prost::alloc::string::String,
+    /// SHA-256 over all words in order
+    #[prost(bytes = "bytes", tag = "4")]
+    pub offers: ::prost::bytes::Bytes,
+    /// its signature line under the agreement
+    #[prost(string, tag = "5")]
+    pub signature: ::prost::alloc::string::String,
+}
+/// The word that every party says before the parts run: label "ready N" in attempt N. Not kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadyWord {
+    #[prost(message, repeated, tag = "1")]
+    pub phases: ::prost::alloc::vec::Vec<Phase>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Phase {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// a bit for each part, the first one lowest: it is over here
+    #[prost(bytes = "bytes", tag = "2")]
+    pub over: ::prost::bytes::Bytes,
+}
+/// Any party: it waits at a meeting of this name, and this is what it brings. All bring the same, but for their datasets;
+/// the party whose name sorts first then proposes the job and says its number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Offer {
     #[prost(string, tag = "1")]
     pub meeting: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
-    /// normalisation profiles of the key columns
-    #[prost(string, repeated, tag = "3")]
-    pub key: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(string, repeated, tag = "4")]
-    pub receivers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(string, tag = "5")]
-    pub purpose: ::prost::alloc::string::String,
+    /// canonical: parties with their roles and who receives, parameters, purpose
+    #[prost(bytes = "bytes", tag = "3")]
+    pub terms: ::prost::bytes::Bytes,
     /// of the side that offers
-    #[prost(string, tag = "6")]
+    #[prost(string, tag = "4")]
     pub dataset: ::prost::alloc::string::String,
     /// the job that was proposed for this meeting, once there is one
-    #[prost(string, tag = "7")]
+    #[prost(string, tag = "5")]
     pub job: ::prost::alloc::string::String,
     /// tells this call from an earlier one of the same name
-    #[prost(string, tag = "8")]
+    #[prost(string, tag = "6")]
     pub call: ::prost::alloc::string::String,
     /// there will be no job of this meeting
-    #[prost(message, optional, tag = "9")]
+    #[prost(message, optional, tag = "7")]
     pub refused: ::core::option::Option<Refusal>,
 }
 /// Of a meeting, once both sides have brought the same.

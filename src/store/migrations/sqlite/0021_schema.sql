@@ -66,11 +66,10 @@ CREATE TABLE jobs (
     terms           BLOB NOT NULL,
     terms_hash      TEXT NOT NULL,
     request_key     TEXT UNIQUE,
-    our_items       INTEGER,
-    their_items     INTEGER,
     result_items    INTEGER,
     attempt         INTEGER NOT NULL,
-    transcripts     TEXT,
+    summary         TEXT,
+    traffic         TEXT,
     failure_code    TEXT,
     failure_who     TEXT,
     failure_stage   TEXT,
@@ -82,7 +81,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 -- The parties of a job, we among them: what each has decided, with its signature and what it adds to the terms, and its
--- word that its result is stored.
+-- word that its result is stored. `entry` is its signed entry about its data, for certificates.
 CREATE TABLE job_parties (
     job          TEXT NOT NULL REFERENCES jobs (id),
     party        TEXT NOT NULL,
@@ -93,6 +92,7 @@ CREATE TABLE job_parties (
     signature    TEXT,
     left_out     INTEGER NOT NULL,
     receipt      TEXT,
+    entry        BLOB,
     PRIMARY KEY (job, party)
 ) STRICT;
 

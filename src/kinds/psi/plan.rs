@@ -32,14 +32,12 @@ pub(super) struct Room {
 }
 
 /// What one side can do with the larger of both sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Wish {
     /// Keys up to which it works in one piece.
     pub(super) whole: u64,
-    /// Keys in one bucket otherwise; 0 if it knows no buckets.
+    /// Keys in one bucket otherwise.
     pub(super) bucket: u64,
-    /// Not a wish: what an earlier attempt has settled on.
-    pub(super) settled: bool,
 }
 
 /// What both sides do.
@@ -49,16 +47,6 @@ pub(super) enum Way {
     Whole,
     /// One session per bucket of so many keys of the larger side.
     Buckets(u64),
-}
-
-/// What an attempt has settled on, as the ledger keeps it: all later ones do the same, whatever the settings say by
-/// then, because a set is released once and under one secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Plan {
-    /// Keys of the larger side in one bucket; 0 for one piece.
-    pub(super) bucket: u64,
-    /// The draw of the hash.
-    pub(super) draw: u32,
 }
 
 impl Room {
@@ -75,7 +63,6 @@ impl Room {
 
     /// What we wish for a set of `items` keys with `id_bytes` altogether, `in_memory` or laid aside.
     pub(super) fn wish(&self, items: u64, id_bytes: u64, in_memory: bool) -> Wish {
-        let settled = false;
         let (whole, bucket) = match self.bucket_keys {
             0 => {
                 let (memory, id) = (self.memory as u64, id_bytes.div_ceil(items.max(1)));
@@ -86,66 +73,35 @@ impl Room {
             }
             keys => (keys, keys),
         };
-        Wish { whole: if in_memory { whole } else { 0 }, bucket, settled }
+        Wish { whole: if in_memory { whole } else { 0 }, bucket }
     }
 }
 
-impl Plan {
-    /// The wish of a side that has settled on this.
-    pub(super) fn wish(&self) -> Wish {
-        Wish { whole: 0, bucket: self.bucket, settled: true }
-    }
-}
-
-/// What both sides do whose sets have so many keys. Each computes it from what both have said, with the same outcome.
+/// What both sides do whose sets have so many keys. Each computes it from what both have offered, with the same outcome, in
+/// every attempt: an offer stands.
 ///
 /// # Errors
-/// [`codes::TOO_MANY_ROWS`] for sets beyond every limit, [`codes::LIMIT`] if the peer wants buckets far smaller than
-/// ours, [`codes::TERMS_DIFFER`] if both have settled, and on different ways.
+/// [`codes::TOO_MANY_ROWS`] for sets beyond every limit, [`codes::LIMIT`] if the peer wants buckets far smaller than ours.
 pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Result<Way, Trouble> {
     let ((our_items, ours), (their_items, theirs)) = (ours, theirs);
     let largest = our_items.max(their_items);
-    let way_of = |settled: Wish| if settled.bucket == 0 { Way::Whole } else { Way::Buckets(settled.bucket) };
-    let way = match (ours.settled, theirs.settled) {
-        (true, true) if ours.bucket != theirs.bucket => {
-            let text = format!(
-                "an earlier attempt has settled on buckets of {} keys here, of {} there (0: none)",
-                ours.bucket, theirs.bucket
-            );
-            return Err(Trouble::new(codes::TERMS_DIFFER, text));
-        }
-        (true, _) => way_of(ours),
-        (_, true) => way_of(theirs),
-        // A peer that says nothing of buckets is of an earlier version.
-        _ if theirs.bucket == 0 => Way::Whole,
-        _ if largest <= ours.whole.min(theirs.whole) => Way::Whole,
-        _ => Way::Buckets(ours.bucket.min(theirs.bucket).clamp(MIN_BUCKET_ITEMS, BUCKET_ITEMS)),
+    let way = if largest <= ours.whole.min(theirs.whole) {
+        Way::Whole
+    } else {
+        Way::Buckets(ours.bucket.min(theirs.bucket).clamp(MIN_BUCKET_ITEMS, BUCKET_ITEMS))
     };
     let most = if way == Way::Whole { MAX_ROWS } else { MAX_ITEMS };
     if largest > most {
         let text = format!("the larger set has {largest} distinct keys, at most {most} fit into this job with {peer}");
         return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
     }
-    // What the peer has settled on, or cannot do otherwise, still has to fit into our memory.
-    let too_much = match way {
-        // What fits into one bucket fits in one piece, too.
-        Way::Whole => !ours.settled && largest > ours.whole.max(ours.bucket),
-        Way::Buckets(each) => !ours.settled && each > ours.bucket.max(MIN_BUCKET_ITEMS),
-    };
     match way {
-        Way::Buckets(each) if !ours.settled && each < ours.bucket / SMALLER => {
+        Way::Buckets(each) if each < ours.bucket / SMALLER => {
             let text = format!(
                 "{peer} wants buckets of {each} keys, ours hold {}: smaller ones by more than {SMALLER} times are refused, \
                  since counts per bucket would tell more",
                 ours.bucket
             );
-            Err(Trouble::new(codes::LIMIT, text))
-        }
-        Way::Buckets(each) if !(MIN_BUCKET_ITEMS..=BUCKET_ITEMS).contains(&each) => {
-            Err(Trouble::new(codes::PROTOCOL_VIOLATION, "the peer's buckets have an impossible size").with(peer))
-        }
-        _ if too_much => {
-            let text = format!("{peer} wants the job in pieces larger than our memory allows (limits.memory_mib)");
             Err(Trouble::new(codes::LIMIT, text))
         }
         way => Ok(way),
@@ -174,11 +130,11 @@ mod tests {
     #[test]
     fn the_default_budget_holds_four_million_keys_at_once_and_then_buckets_of_a_million() {
         let wish = |memory, items: u64, id: u64| room(memory, 0).wish(items, items * id, true);
-        assert_eq!(wish(GIB, 1_000, 21), Wish { whole: MAX_ROWS, bucket: BUCKET_ITEMS, settled: false });
+        assert_eq!(wish(GIB, 1_000, 21), Wish { whole: MAX_ROWS, bucket: BUCKET_ITEMS });
         assert_eq!(wish(64 << 20, 1_000, 12).bucket, 1 << 17);
         assert!(wish(GIB, 1_000, 4096).whole < 1 << 16, "long ids take the memory of many");
         assert_eq!(wish(1 << 20, 0, 0).bucket, SMALLEST_BY_MEMORY);
-        assert_eq!(room(GIB, 1_000).wish(5, 60, true), Wish { whole: 1_000, bucket: 1_000, settled: false });
+        assert_eq!(room(GIB, 1_000).wish(5, 60, true), Wish { whole: 1_000, bucket: 1_000 });
         assert_eq!(room(GIB, 0).wish(5, 60, false).whole, 0, "what is laid aside is not taken back");
     }
 
@@ -197,25 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_settled_stands_whatever_the_settings_say_now() {
-        let now = room(GIB, 0).wish(10, 120, true);
-        let plan = |bucket| Plan { bucket, draw: 0 }.wish();
-        assert_eq!(agree(peer(), (10, plan(1_000)), (20, now)).unwrap(), Way::Buckets(1_000));
-        assert_eq!(agree(peer(), (1 << 20, now), (20, plan(1 << 17))).unwrap(), Way::Buckets(1 << 17));
-        assert_eq!(agree(peer(), (10, room(GIB, 0).wish(10, 120, false)), (20, plan(0))).unwrap(), Way::Whole);
-        assert_eq!(agree(peer(), (10, plan(0)), (20, plan(512))).unwrap_err().code, codes::TERMS_DIFFER);
-    }
-
-    #[test]
     fn sets_beyond_the_limits_and_tiny_buckets_are_refused() {
         let now = room(GIB, 0).wish(10, 120, true);
-        let older = Wish { whole: 0, bucket: 0, settled: false };
         let code = |ours, theirs| agree(peer(), ours, theirs).unwrap_err().code;
-        assert_eq!(agree(peer(), (10, now), (20, older)).unwrap(), Way::Whole);
-        assert_eq!(code((10, now), (MAX_ROWS + 1, older)), codes::TOO_MANY_ROWS);
         assert_eq!(code((10, now), (MAX_ITEMS + 1, now)), codes::TOO_MANY_ROWS);
         assert_eq!(code((10, now), (u64::MAX, now)), codes::TOO_MANY_ROWS);
         assert_eq!(code((1 << 23, now), (10, room(GIB, 1_000).wish(1, 1, true))), codes::LIMIT);
-        assert_eq!(code((1 << 23, now), (10, Plan { bucket: 1 << 40, draw: 0 }.wish())), codes::PROTOCOL_VIOLATION);
+        let absurd = Wish { whole: 0, bucket: 0 };
+        assert_eq!(code((1 << 23, now), (10, absurd)), codes::LIMIT);
     }
 }

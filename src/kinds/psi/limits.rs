@@ -8,7 +8,7 @@ const MAX_PEER_ITEMS: &str = "max_peer_items";
 const MAX_RATIO: &str = "max_ratio";
 
 /// Every limit that a rule may name.
-pub(super) const LIMITS: [LimitName; 3] = [
+pub(super) static LIMITS: [LimitName; 3] = [
     LimitName {
         name: MIN_INTERSECTION,
         form: LimitForm::Floor,

@@ -1,0 +1,8 @@
+//! The kinds of job. Each is one folder, behind the engine's [`JobKind`](crate::jobs::JobKind): a new kind is its protocol
+//! crate, its folder here, its line in the daemon's list, and its faces in `cli` and Python.
+//!
+//! | kind | computes |
+//! |---|---|
+//! | `psi` | which rows two parties share: `intersect`, `align`, `cardinality` |
+
+pub mod psi;

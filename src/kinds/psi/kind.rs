@@ -1,0 +1,169 @@
+//! What the engine is told of private set intersection.
+
+use std::sync::Arc;
+
+use tacitly_core::{PartyId, Value};
+use tacitly_psi::Flow;
+
+use super::attempt;
+use super::explain::{self, Machine};
+use super::limits::LIMITS;
+use super::offer::Offer;
+use super::plan::Room;
+use crate::codes::{self, Trouble};
+use crate::jobs::{
+    Asked, JobKind, JobTerms, Learned, Local, Offers, Prepared, Protocol, Run, Shape, Stop,
+};
+use crate::policy::LimitName;
+use crate::transport::Pending;
+
+/// How this party runs its intersections.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Bytes that one job may use for rows.
+    pub memory: usize,
+    /// Distinct keys up to which a job runs in one piece, and in one bucket above; 0: what `memory` allows.
+    pub bucket_keys: u64,
+    /// The largest set of distinct keys that one job takes.
+    pub items_per_job: u64,
+    /// What this machine needs, for estimates.
+    pub machine: Machine,
+}
+
+/// The three kinds: `intersect`, `align`, `cardinality`.
+#[must_use]
+pub fn kinds(settings: Settings) -> [Arc<dyn JobKind>; 3] {
+    [Flow::Intersect, Flow::Align, Flow::Cardinality].map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+}
+
+/// One of them.
+pub(super) struct Psi {
+    pub(super) flow: Flow,
+    pub(super) settings: Settings,
+}
+
+/// The roles of the two parties.
+const PROPOSER: &str = "proposer";
+const APPROVER: &str = "approver";
+/// The parameter with the normalisation profiles of the key columns, in order.
+const KEY: &str = "key";
+
+impl Psi {
+    pub(super) fn room(&self) -> Room {
+        Room { memory: self.settings.memory, bucket_keys: self.settings.bucket_keys }
+    }
+}
+
+/// The normalisation profiles of the key columns that both sides match on.
+pub(super) fn key_of(terms: &JobTerms) -> Vec<&str> {
+    let key = terms.params.get(KEY).and_then(Value::as_list).unwrap_or_default();
+    key.iter().filter_map(Value::as_text).collect()
+}
+
+/// The other party.
+///
+/// # Errors
+/// [`codes::INTERNAL`] for terms that were not checked.
+pub(super) fn peer_of(terms: &JobTerms, me: PartyId) -> Result<PartyId, Trouble> {
+    terms.other(me).ok_or_else(|| Trouble::internal("an intersection has two parties"))
+}
+
+impl JobKind for Psi {
+    fn name(&self) -> &'static str {
+        match self.flow {
+            Flow::Intersect => "intersect",
+            Flow::Align => "align",
+            Flow::Cardinality => "cardinality",
+        }
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol { code: "psi-ecdh", version: 2 }
+    }
+
+    fn shape(&self) -> Shape {
+        if self.flow == Flow::Cardinality { Shape::Number } else { Shape::Rows }
+    }
+
+    fn limits(&self) -> &'static [LimitName] {
+        &LIMITS
+    }
+
+    fn complete(&self, mut asked: Asked, local: &Local) -> Result<Asked, Trouble> {
+        let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
+        let dataset = local.dataset.as_ref().ok_or_else(|| bad("name the dataset of ours that takes part"))?;
+        let key: Vec<Value> = dataset.keys.iter().map(|key| Value::from(key.profile.as_str())).collect();
+        asked.params = asked.params.with(KEY, Value::List(key));
+        for (party, asked) in &mut asked.parties {
+            asked.role = if *party == local.me { PROPOSER } else { APPROVER }.to_owned();
+        }
+        Ok(asked)
+    }
+
+    fn check(&self, terms: &JobTerms) -> Result<(), Trouble> {
+        let bad = |text: &str| Err(Trouble::new(codes::BAD_REQUEST, text));
+        let role = |(party, said): (&PartyId, &crate::jobs::PartyTerms)| {
+            said.role == if *party == terms.leader { PROPOSER } else { APPROVER }
+        };
+        let only_key = terms.params.fields().all(|(name, _)| name == KEY);
+        let key = terms.params.get(KEY).and_then(Value::as_list).unwrap_or_default();
+        if terms.parties.len() != 2 {
+            return bad("an intersection is between two parties");
+        }
+        if !terms.parties.iter().all(role) {
+            return bad("in an intersection the leader is the proposer and the other party the approver");
+        }
+        if terms.parties.values().any(|party| party.dataset.is_none()) {
+            return bad("in an intersection each party brings a dataset; a dataset has a name of 1 to 64 characters");
+        }
+        if !only_key || key.is_empty() || !key.iter().all(|profile| profile.as_text().is_some()) {
+            return bad("an intersection has one parameter, the profiles of its key columns");
+        }
+        if self.flow == Flow::Align && terms.receivers().len() != 2 {
+            return bad("both sides receive the rows of an align job");
+        }
+        Ok(())
+    }
+
+    fn review(&self, terms: &JobTerms, local: &Local) -> Result<Vec<u8>, Trouble> {
+        let dataset = local.dataset.as_ref().ok_or_else(|| Trouble::internal("an intersection takes our data"))?;
+        let ours: Vec<&str> = dataset.keys.iter().map(|key| key.profile.as_str()).collect();
+        let theirs = key_of(terms);
+        if ours != theirs {
+            let [theirs, ours] = [theirs, ours].map(Value::from);
+            let text = format!("the sides differ in key: {} has {theirs}, {} has {ours}", terms.leader, local.me);
+            return Err(Trouble::new(codes::TERMS_DIFFER, text));
+        }
+        // So that the other can judge cost and risk before it decides.
+        Ok(dataset.rows.to_be_bytes().to_vec())
+    }
+
+    fn learns(&self, terms: &JobTerms, offers: Option<&Offers>, who: PartyId) -> Vec<Learned> {
+        let Some(other) = terms.other(who) else { return Vec::new() };
+        let learned = |code, sentence: String| Learned { code, sentence };
+        let mut all = vec![learned("set-sizes", format!("how many distinct keys {other} has"))];
+        let wants_size = offers.and_then(|offers| Offer::of(offers, who).ok()).is_some_and(|offer| offer.wants_size);
+        if wants_size && !(terms.receives(who) && self.flow == Flow::Cardinality) {
+            all.push(learned("intersection-size", "how many keys are shared, before anything else".to_owned()));
+        }
+        if terms.receives(who) {
+            all.push(match self.flow {
+                Flow::Intersect => learned("own-shared-rows", format!("which of its own rows {other} also has")),
+                Flow::Align => learned(
+                    "own-shared-rows-in-order",
+                    format!("which of its own rows {other} also has, in an order both share"),
+                ),
+                Flow::Cardinality => learned("intersection-size", "how many keys are shared, not which".to_owned()),
+            });
+        }
+        all
+    }
+
+    fn explain(&self, terms: &JobTerms, local: &Local) -> Vec<(&'static str, String)> {
+        explain::explain(terms, local, self.flow, &self.room(), &self.settings.machine)
+    }
+
+    fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
+        Box::pin(async move { Ok(Box::new(attempt::read(self, &run).await?) as Box<dyn Prepared>) })
+    }
+}

@@ -1,0 +1,22 @@
+//! Private set intersection as a kind of job: which rows two parties share.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `kind.rs` | [`kinds`]: what the engine is told, for each of the three flows |
+//! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
+//! | `part.rs` | one session of the protocol as a part of a job |
+//! | `offer.rs`, `plan.rs` | what each side says of its set; in one piece or in buckets |
+//! | `sets.rs` | our keys, in memory or laid aside |
+//! | `limits.rs`, `explain.rs` | the limits of a rule; what a person reads before approving |
+
+mod attempt;
+mod explain;
+mod kind;
+mod limits;
+mod offer;
+mod part;
+mod plan;
+mod sets;
+
+pub use explain::Machine;
+pub use kind::{Settings, kinds};
