@@ -108,6 +108,24 @@ pub enum ChainError {
         /// Our size.
         ours: u64,
     },
+    /// An entry is not the one that the party's store has put at its place.
+    #[error(
+        "entry {entry} of this log is not the one that the party's store has put there: the folder holds another history \
+         than the one that this party has told. Nothing is appended, because that would be a fork. Put the newest copy of \
+         the log's folder in its place"
+    )]
+    Other {
+        /// The entry's index.
+        entry: u64,
+    },
+    /// Entries were to stand at a place that is not the log's end.
+    #[error("an entry was to stand at index {asked} of the log, and its next one is {next}")]
+    Taken {
+        /// The place.
+        asked: u64,
+        /// The log's end.
+        next: u64,
+    },
     /// A peer has cosigned another tree of a size that is here too.
     #[error(
         "{peer} has cosigned another tree of {size} entries under this log's key: two logs have signed as one. \
@@ -183,7 +201,10 @@ impl From<ChainError> for Trouble {
         let code = match &error {
             ChainError::DiskFull { .. } => codes::DISK_FULL,
             ChainError::NotMirrored { .. } => codes::PROTOCOL_VIOLATION,
-            ChainError::Behind { .. } | ChainError::Lost { .. } | ChainError::Forked { .. } => codes::LOG_OLD,
+            ChainError::Behind { .. }
+            | ChainError::Lost { .. }
+            | ChainError::Other { .. }
+            | ChainError::Forked { .. } => codes::LOG_OLD,
             _ => codes::LOG,
         };
         Self::new(code, error.to_string())

@@ -81,6 +81,7 @@ impl Log {
             to_write: Condvar::new(),
             to_sign: Condvar::new(),
             signed: watch::Sender::new(Signed { checkpoint: checkpoint.map(Arc::new), fault: None }),
+            turned: watch::Sender::default(),
         });
         let scribe = Scribe { shelf: Shelf::new(folder, signed, signed_end), synchronised: settled };
         let (writing, signing) = (core.clone(), core.clone());
@@ -115,20 +116,56 @@ impl Log {
     /// attempt may succeed; [`ChainError::Behind`], [`ChainError::Lost`], [`ChainError::Forked`], [`ChainError::Damaged`] and
     /// [`ChainError::Unsure`] for every entry from now on.
     pub async fn append(&self, entry: Vec<u8>) -> Result<Leaf, ChainError> {
-        if entry.is_empty() || entry.len() > MAX_ENTRY_BYTES {
-            return Err(ChainError::Length(entry.len()));
+        self.put(vec![entry], None).await
+    }
+
+    /// Appends entries together, one behind the other, the first of them at index `place`. They are on the disk when this
+    /// returns. A caller that goes away earlier leaves open whether they are stored.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and [`ChainError::Taken`] if `place` is not the log's end: none of them is stored then.
+    pub async fn append_all(&self, place: u64, entries: Vec<Vec<u8>>) -> Result<(), ChainError> {
+        if !entries.is_empty() {
+            self.put(entries, Some(place)).await?;
         }
-        let leaf = leaf_hash(&entry);
+        Ok(())
+    }
+
+    async fn put(&self, entries: Vec<Vec<u8>>, place: Option<u64>) -> Result<Leaf, ChainError> {
+        if let Some(unfit) = entries.iter().find(|entry| entry.is_empty() || entry.len() > MAX_ENTRY_BYTES) {
+            return Err(ChainError::Length(unfit.len()));
+        }
+        let hashed = |entry: Vec<u8>| {
+            let leaf = leaf_hash(&entry);
+            (entry, leaf)
+        };
+        let entries = entries.into_iter().map(hashed).collect();
         let (answer, answered) = oneshot::channel();
         {
             let mut state = self.0.core.locked();
             if let Standing::Refusing(why) = &state.standing {
                 return Err(why.clone());
             }
-            state.waiting.push_back(Waiting { entry, leaf, answer });
+            state.waiting.push_back(Waiting { entries, place, answer });
         }
         self.0.core.to_write.notify_one();
         answered.await.map_err(|_| ChainError::Closed)?
+    }
+
+    /// Returns as soon as entries are taken: at once, or when a log that is [held](Self::hold) is released.
+    ///
+    /// # Errors
+    /// Why nothing is appended any more.
+    pub async fn takes_entries(&self) -> Result<(), ChainError> {
+        let mut turned = self.0.core.turned.subscribe();
+        loop {
+            match &self.0.core.locked().standing {
+                Standing::Appending => return Ok(()),
+                Standing::Refusing(why) => return Err(why.clone()),
+                Standing::Held => {}
+            }
+            turned.changed().await.map_err(|_| ChainError::Closed)?;
+        }
     }
 
     /// Keeps entries waiting until it is known whether this log is the newest of its name: see
@@ -147,6 +184,7 @@ impl Log {
             state.standing = Standing::Appending;
         }
         self.0.core.to_write.notify_all();
+        self.0.core.turned.send_replace(());
     }
 
     /// Takes in that `peer` has cosigned the tree of `size` entries with this `root`, under this log's key.
@@ -171,6 +209,13 @@ impl Log {
     /// then on.
     pub fn refuse_as_lost(&self, known: u64) -> ChainError {
         let refused = ChainError::Lost { known, ours: self.head().size };
+        self.refuse(&refused);
+        refused
+    }
+
+    /// Takes in that the entry at `index` is not the one that was put there. Nothing is appended from then on.
+    pub fn refuse_as_other(&self, index: u64) -> ChainError {
+        let refused = ChainError::Other { entry: index };
         self.refuse(&refused);
         refused
     }

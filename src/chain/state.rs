@@ -31,11 +31,19 @@ pub struct Head {
     pub root: Hash,
 }
 
-/// An entry that waits to become durable, and whoever waits for it.
+/// Entries that wait to become durable together, and whoever waits for them: the answer is where the first of them is.
 pub(super) struct Waiting {
-    pub(super) entry: Vec<u8>,
-    pub(super) leaf: Hash,
+    pub(super) entries: Vec<(Vec<u8>, Hash)>,
+    /// Where the first of them is to stand, if only this place will do.
+    pub(super) place: Option<u64>,
     pub(super) answer: oneshot::Sender<Result<Leaf, ChainError>>,
+}
+
+impl Waiting {
+    /// How many bytes the entries have.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.iter().map(|(entry, _)| entry.len()).sum()
+    }
 }
 
 /// Whether entries are taken.
@@ -90,6 +98,8 @@ pub(super) struct Core {
     /// There is something to sign.
     pub(super) to_sign: Condvar,
     pub(super) signed: watch::Sender<Signed>,
+    /// Told when the standing has changed.
+    pub(super) turned: watch::Sender<()>,
 }
 
 impl Core {
@@ -110,5 +120,6 @@ impl Core {
             let _nobody_waits = waiting.answer.send(Err(why.clone()));
         }
         self.to_write.notify_all();
+        self.turned.send_replace(());
     }
 }

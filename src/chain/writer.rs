@@ -16,7 +16,7 @@ const MAX_WRITE_BYTES: usize = 16 << 20;
 
 /// Writes until the log is closed.
 pub(super) fn run(core: &Core) {
-    let mut last = Last { entries: 1, sync: Duration::ZERO };
+    let mut last = Last { callers: 1, sync: Duration::ZERO };
     loop {
         let batch = {
             let state = gather(core, core.locked(), &last);
@@ -36,7 +36,8 @@ pub(super) fn run(core: &Core) {
 
 /// How the last write went.
 struct Last {
-    entries: usize,
+    /// Who waited for it.
+    callers: usize,
     sync: Duration,
 }
 
@@ -51,7 +52,7 @@ fn gather<'c>(core: &'c Core, mut state: MutexGuard<'c, State>, last: &Last) -> 
         state = core.to_write.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     let end = Instant::now() + last.sync / 8;
-    while last.entries > 1 && state.waiting.len() < last.entries && !state.closing {
+    while last.callers > 1 && state.waiting.len() < last.callers && !state.closing {
         let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
         state = core.to_write.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
     }
@@ -61,49 +62,61 @@ fn gather<'c>(core: &'c Core, mut state: MutexGuard<'c, State>, last: &Last) -> 
 fn take(mut state: MutexGuard<'_, State>) -> VecDeque<Waiting> {
     let mut bytes = 0;
     let fits = |waiting: &&Waiting| {
-        bytes += waiting.entry.len();
+        bytes += waiting.bytes();
         bytes <= MAX_WRITE_BYTES
     };
     let count = state.waiting.iter().take_while(fits).count();
-    state.waiting.drain(..count).collect()
+    // What came together is written together, however much it is.
+    state.waiting.drain(..count.max(1)).collect()
 }
 
 /// Makes a batch durable and answers, or answers why it is not.
 fn commit(core: &Core, batch: VecDeque<Waiting>) -> Last {
-    let begins = core.locked().end;
-    let mut bytes = Vec::new();
-    let mut offsets = Vec::with_capacity(batch.len());
-    for waiting in &batch {
-        offsets.push(begins + bytes.len() as u64);
-        segment::encode(&mut bytes, begins, &waiting.leaf, &waiting.entry);
+    let (begins, size) = {
+        let state = core.locked();
+        (state.end, state.tree.size())
+    };
+    let (mut bytes, mut offsets, mut placed) = (Vec::new(), Vec::new(), Vec::with_capacity(batch.len()));
+    for waiting in batch {
+        let next = size + offsets.len() as u64;
+        if let Some(asked) = waiting.place.filter(|asked| *asked != next) {
+            let _nobody_waits = waiting.answer.send(Err(ChainError::Taken { asked, next }));
+            continue;
+        }
+        for (entry, leaf) in &waiting.entries {
+            offsets.push((begins + bytes.len() as u64, *leaf));
+            segment::encode(&mut bytes, begins, leaf, entry);
+        }
+        placed.push((waiting, next));
+    }
+    if placed.is_empty() {
+        return Last { callers: 1, sync: Duration::ZERO };
     }
     let begun = Instant::now();
     if let Err(error) = store(core, begins, &bytes) {
         tracing::error!(%error, "an entry could not be stored");
-        for waiting in batch {
+        for (waiting, _) in placed {
             let _nobody_waits = waiting.answer.send(Err(error.clone()));
         }
-        return Last { entries: 1, sync: Duration::ZERO };
+        return Last { callers: 1, sync: Duration::ZERO };
     }
-    let last = Last { entries: batch.len(), sync: begun.elapsed() };
-    let mut answers = Vec::with_capacity(batch.len());
+    let last = Last { callers: placed.len(), sync: begun.elapsed() };
     let mut state = core.locked();
-    for (waiting, offset) in batch.into_iter().zip(offsets) {
-        let index = state.tree.size();
-        if index.is_multiple_of(WIDTH) {
+    for (offset, leaf) in offsets {
+        if state.tree.size().is_multiple_of(WIDTH) {
             state.offsets.push(offset);
         }
-        state.tree.push(waiting.leaf);
-        state.unsigned.push_back(waiting.leaf);
-        answers.push((waiting.answer, Leaf { index, hash: waiting.leaf }));
+        state.tree.push(leaf);
+        state.unsigned.push_back(leaf);
     }
     state.end = begins + bytes.len() as u64;
     state.unsigned_since.get_or_insert_with(Instant::now);
     drop(state);
     core.to_sign.notify_all();
     reach("commit: before the answer");
-    for (answer, leaf) in answers {
-        let _nobody_waits = answer.send(Ok(leaf));
+    for (Waiting { entries, answer, .. }, index) in placed {
+        let Some((_, hash)) = entries.first() else { continue };
+        let _nobody_waits = answer.send(Ok(Leaf { index, hash: *hash }));
     }
     last
 }

@@ -283,7 +283,7 @@ async fn run(
         threads,
     };
     let jobs = Arc::new(Jobs::new(settings, store.clone(), record, peers.clone(), &background, per_item));
-    match jobs.mend_log().await {
+    match jobs.recorder().mend().await {
         // It takes nothing more, and says why whenever it is asked.
         Err(error) if error.code == codes::LOG_OLD => {}
         // Another entry would take the place of one that is missing.
@@ -292,9 +292,6 @@ async fn run(
     // The log is held: nothing else is entered before it is known not to be an old copy.
     jobs.keep_witnessed();
     jobs.keep_mirrors();
-    if let Err(error) = jobs.enter_lost().await {
-        tracing::error!(%error, "what the log has lost is not in it again yet");
-    }
     inbox.open(vec![rotation.clone(), jobs.clone()]);
     tokio::spawn(keep_standing(jobs.clone()));
     jobs.take_up_all().await?;

@@ -6,8 +6,9 @@ use tacitly_attestation::entry::{Body, Erased, ErasureEntry, Id, Kind, LeafHash,
 
 use super::fingerprints::unreadable;
 use super::office::Jobs;
-use super::record::{about, about_dataset, malformed};
+use super::record::{about, about_dataset};
 use super::view::JobView;
+use crate::attest::malformed;
 use crate::codes::Trouble;
 use crate::store::{NewEntry, StoredEntry};
 
@@ -72,7 +73,7 @@ impl Jobs {
         is_meant: impl Fn(&Body) -> bool,
     ) -> Result<Vec<LeafHash>, Trouble> {
         let mut leaves = Vec::new();
-        for stored in self.store.entries(subject, kind.as_str(), self.log.origin()).await?.into_iter().rev() {
+        for stored in self.recorder.all_known(subject, kind.as_str()).await?.into_iter().rev() {
             let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
             if is_meant(entry.entry().body()) {
                 leaves.push(entry.leaf());
@@ -85,15 +86,15 @@ impl Jobs {
     fn erasures(&self, subject: &str, targets: &[LeafHash], erased: Erased) -> Result<Vec<NewEntry>, Trouble> {
         let entry = |targets: &[LeafHash]| {
             let body = ErasureEntry { targets: targets.to_vec(), erased };
-            let note = self.sign_entry(self.header(Vec::new())?, body)?.encode();
-            Ok(NewEntry { subject: subject.to_owned(), kind: Kind::Erasure.as_str().to_owned(), note })
+            let entry = self.recorder.sign_entry(self.recorder.header(Vec::new())?, body)?;
+            Ok(self.recorder.new_entry(subject, &entry))
         };
         targets.chunks(MAX_ITEMS).map(entry).collect()
     }
 
     pub(super) async fn enter_erasures(&self, erased: Vec<StoredEntry>) -> Result<(), Trouble> {
         for stored in erased {
-            self.logged(stored).await?;
+            self.recorder.logged(stored).await?;
         }
         Ok(())
     }

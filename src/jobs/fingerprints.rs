@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 
 use super::datasets::{DatasetView, NewDataset};
 use super::office::Jobs;
-use super::record::{Recorded, about_dataset, random};
+use super::record::about_dataset;
+use crate::attest::{Recorded, random};
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, ColumnInfo, KeySpec, Source, Survey};
 use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
@@ -220,9 +221,9 @@ impl Jobs {
     pub(super) async fn attest_version(&self, name: &str, version: &StoredFingerprint) -> Result<Recorded, Trouble> {
         let _one = self.datasets.recording().await;
         let subject = about_dataset(name);
-        let entries = self.store.entries(&subject, Kind::Dataset.as_str(), self.log.origin()).await?;
+        let entries = self.recorder.all_known(&subject, Kind::Dataset.as_str()).await?;
         if let Some(known) = entry_about(&entries, version)? {
-            return self.logged(known.clone()).await;
+            return self.recorder.logged(known.clone()).await;
         }
         let versions = self.store.fingerprints(name).await?;
         if !versions.contains(version) {
@@ -231,12 +232,12 @@ impl Jobs {
         let mut supersedes = None;
         for earlier in versions.iter().filter(|earlier| earlier.number < version.number) {
             if let Some(known) = entry_about(&entries, earlier)? {
-                supersedes = Some(self.logged(known.clone()).await?.entry.leaf());
+                supersedes = Some(self.recorder.logged(known.clone()).await?.entry.leaf());
                 break;
             }
         }
-        let entry = self.sign_entry(self.header(Vec::new())?, dataset_entry(version, supersedes)?)?;
-        self.record(&subject, entry).await
+        let entry = self.recorder.sign_entry(self.recorder.header(Vec::new())?, dataset_entry(version, supersedes)?)?;
+        self.recorder.record(&subject, entry).await
     }
 }
 

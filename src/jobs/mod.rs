@@ -20,7 +20,7 @@
 //! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
 //! | `erasures.rs` | what is destroyed, and that it was |
 //! | `upkeep.rs` | backups, what a restore means for jobs, readiness |
-//! | `record.rs`, `standing.rs`, `entering.rs` | what goes on record, and its way into the log |
+//! | `record.rs`, `standing.rs` | what goes on record |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
 //! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
 //! | `reconcile.rs` | our log held against a peer's |
@@ -35,7 +35,6 @@ mod asking;
 mod attempt;
 mod buckets;
 mod datasets;
-mod entering;
 mod erasures;
 mod explain;
 mod fingerprints;

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::datasets::Datasets;
-use super::entering::Entering;
 use super::explain::{Facts, explain};
 use super::machine::Event;
 use super::meet::Meetings;
@@ -29,6 +28,7 @@ use super::standing::Standing;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use super::view::{EventView, JobView};
+use crate::attest::Recorder;
 use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
 use crate::peers::{Background, PeerView, Peers};
@@ -92,8 +92,8 @@ pub struct Jobs {
     pub(super) admitting: tokio::sync::Mutex<()>,
     /// Held while the end of a job goes on record.
     pub(super) closing_entries: tokio::sync::Mutex<()>,
-    /// Takes entries from the ledger to the log.
-    pub(super) entering: Entering,
+    /// Puts entries on record.
+    pub(super) recorder: Arc<Recorder>,
     /// Held while whom we trust is put on record.
     pub(super) standing: tokio::sync::Mutex<()>,
     /// What one item costs this machine.
@@ -170,6 +170,7 @@ impl Jobs {
         per_item: Duration,
     ) -> Self {
         let Record { signer, log, witness, outside, mirrors } = record;
+        let recorder = Arc::new(Recorder::new(settings.me, signer.clone(), store.clone(), log.clone()));
         Self {
             datasets: Datasets::new(
                 store.clone(),
@@ -182,7 +183,7 @@ impl Jobs {
             tasks: background.tasks().clone(),
             closing: background.closing().clone(),
             settings,
-            entering: Entering::new(store.clone(), log.clone()),
+            recorder,
             store,
             signer,
             log,
@@ -204,6 +205,11 @@ impl Jobs {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// What puts entries on record.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.

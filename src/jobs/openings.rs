@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::datasets::{Datasets, blocking};
 use super::office::Jobs;
 use super::outcome::Outcome;
-use super::record::{about, about_dataset, unfit};
+use super::record::{about, about_dataset};
+use crate::attest::unfit;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, FileDigest, Inspection, Source};
 use crate::store::{Job, NewEvent, StoredFingerprint};
@@ -176,7 +177,7 @@ impl Jobs {
         let _closing = self.closing_entries.lock().await;
         let job = self.find(&asked.job).await?;
         let salt = self.store.salt(job.id).await?;
-        let recorded = self.recorded(&about(&job), Kind::Result.as_str()).await?;
+        let recorded = self.recorder.recorded(&about(&job), Kind::Result.as_str()).await?;
         let said = recorded.as_ref().map(|recorded| (recorded.entry.leaf(), recorded.entry.entry().body()));
         let (Some(salt), Some((target, Body::Result(ResultEntry { output: Some(commitment), .. })))) = (salt, said)
         else {
@@ -224,7 +225,7 @@ impl Jobs {
     }
 
     /// Puts on record that one value under an entry is opened, and in the audit trail which. An entry that a killed daemon
-    /// had not logged yet stays out of the log: nothing was handed out.
+    /// had not logged yet goes into the log at the next start: more may be on record than was handed out, never less.
     async fn put_opening_on_record(
         &self,
         subject: &str,
@@ -236,8 +237,8 @@ impl Jobs {
         event.detail["to"] = to.as_str().into();
         event.detail["purpose"] = purpose.as_str().into();
         let body = OpeningEntry { target, to, items: Count::new(1).map_err(unfit)?, purpose };
-        let entry = self.sign_entry(self.header(Vec::new())?, body)?;
-        let leaf = self.record(subject, entry).await?.entry.leaf();
+        let entry = self.recorder.sign_entry(self.recorder.header(Vec::new())?, body)?;
+        let leaf = self.recorder.record(subject, entry).await?.entry.leaf();
         event.detail["entry"] = leaf.to_string().into();
         self.store.append_event(event).await?;
         Ok(leaf)

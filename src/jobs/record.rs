@@ -1,5 +1,4 @@
-//! What this party puts on record: entries go into the ledger, then into the attestation log, and only then does what
-//! they attest take place. *Sign before serve.*
+//! What goes on record about jobs, and when.
 //!
 //! | entry | when | signed by |
 //! |---|---|---|
@@ -11,17 +10,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit};
 use tacitly_attestation::entry::{
-    self, AgreementEntry, Attendance, Body, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash,
-    MalformedEntry, Nonce, Origin, Participant, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, Time,
-    TranscriptDigest,
+    AgreementEntry, Attendance, Body, ByteCount, Code, Count, Digest, Id, LeafHash, Participant, PeerTranscript,
+    ResultEntry, ResultStatus, Sharing, SignedEntry, TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
-use tacitly_attestation::note::{KeyRing, KeyUse, NoteSignature, VerifierKey};
+use tacitly_attestation::note::{KeyRing, NoteSignature};
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
@@ -32,20 +29,14 @@ use super::office::Jobs;
 use super::outcome::Outcome;
 use super::state::State;
 use super::terms::{JobTerms, Kind};
+use crate::attest::{entry_key, random, unfit};
 use crate::codes::{self, Trouble};
-use crate::store::{Job, NewEntry, NoteSigner, PublicKey, StoredEntry};
+use crate::store::Job;
 
 /// The version of the intersection protocol that agreements name.
 const PROTOCOL_VERSION: u64 = 1;
 /// The pause before a peer that cannot sign yet is asked again.
 const SOON: Duration = Duration::from_millis(200);
-
-/// An entry of ours that stands in our log.
-#[derive(Clone, Debug)]
-pub(super) struct Recorded {
-    pub(super) entry: SignedEntry,
-    pub(super) index: u64,
-}
 
 /// What was sent to a peer and received from it in the sessions of a job.
 #[derive(Clone, Copy, Debug)]
@@ -61,70 +52,7 @@ pub(super) fn about(job: &Job) -> String {
     format!("job:{}", job.id)
 }
 
-/// The key with which a party signs entries: the one that its peers have pinned, under its name.
-pub(super) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
-    VerifierKey::new(party.as_str(), KeyUse::Text, key.as_bytes()).map_err(|error| Trouble::internal(error.to_string()))
-}
-
 impl Jobs {
-    /// What every entry of ours says.
-    pub(super) fn header(&self, rel: Vec<LeafHash>) -> Result<Header, Trouble> {
-        Ok(Header {
-            id: Id(random()?),
-            log: Origin::parse(self.log.origin()).map_err(unfit)?,
-            by: self.settings.me,
-            t: now()?,
-            nonce: Nonce(random()?),
-            rel,
-        })
-    }
-
-    /// An entry of ours with our signature.
-    pub(super) fn sign_entry(&self, header: Header, body: impl Into<Body>) -> Result<SignedEntry, Trouble> {
-        let entry = Entry::new(header, body).map_err(malformed)?;
-        self.sign_note(SignedEntry::new(entry))
-    }
-
-    fn sign_note(&self, mut note: SignedEntry) -> Result<SignedEntry, Trouble> {
-        let key = entry_key(self.settings.me, &self.signer.public_key())?;
-        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| Trouble::internal(error.to_string()))?;
-        Ok(note)
-    }
-
-    /// Puts an entry on record. It is in our log, durable, when this returns.
-    pub(super) async fn record(&self, subject: &str, entry: SignedEntry) -> Result<Recorded, Trouble> {
-        let kind = entry.entry().kind().to_string();
-        let new = NewEntry { subject: subject.to_owned(), kind, note: entry.encode() };
-        self.logged(self.store.put_entry(new).await?).await
-    }
-
-    /// The last entry of this kind that we put on record about something in this log. One that a killed daemon had not
-    /// logged yet is logged now.
-    pub(super) async fn recorded(&self, subject: &str, kind: &str) -> Result<Option<Recorded>, Trouble> {
-        match self.store.entry(subject, kind, self.log.origin()).await? {
-            Some(stored) => Ok(Some(self.logged(stored).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// The same entry, logged now if a killed daemon had not logged it yet.
-    pub(super) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
-        let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
-        if let Some(index) = stored.log_index {
-            return Ok(Recorded { entry, index });
-        }
-        let index = self.entering.enter(stored).await?;
-        Ok(Recorded { entry, index })
-    }
-
-    /// An entry of our log by its leaf hash, if it stands there.
-    pub(super) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Trouble> {
-        let log = self.log.clone();
-        let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
-        let bytes = found.await.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??;
-        bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
-    }
-
     /// The entry with the fingerprint of our data for a job, if it has one.
     pub(super) async fn dataset_leaf(&self, terms: &JobTerms) -> Result<Option<LeafHash>, Trouble> {
         let recorded = self.attest_dataset(terms.dataset_of(self.settings.me)).await?;
@@ -145,12 +73,12 @@ impl Jobs {
         let (me, ours) = (self.settings.me, self.dataset_leaf(terms).await?);
         let peer = terms.peer_of(me);
         let body = agreement(job, terms, learners, |party| if party == me { ours } else { theirs })?;
-        let known = self.recorded(&about(job), "agreement").await?;
+        let known = self.recorder.recorded(&about(job), "agreement").await?;
         if known.is_some_and(|known| matches!(known.entry.entry().body(), Body::Agreement(known) if *known == body)) {
             return Ok(());
         }
-        let rel = self.recorded("party", "party").await?.map(|party| party.entry.leaf());
-        let entry = self.sign_entry(self.header(rel.into_iter().collect())?, body)?;
+        let rel = self.recorder.recorded("party", "party").await?.map(|party| party.entry.leaf());
+        let entry = self.recorder.sign_entry(self.recorder.header(rel.into_iter().collect())?, body)?;
         let ask = Ask::Countersign(pb::Countersign { job: job.id.to_string(), entry: entry.encode().into() });
         let line = loop {
             match self.ask_within_window(peer, ask.clone()).await? {
@@ -171,7 +99,7 @@ impl Jobs {
         let signature = NoteSignature::parse(&line).map_err(|_| wrong())?;
         let entry = entry.with(signature).map_err(|_| wrong())?;
         entry.verify(&self.ring_with(peer).await?).map_err(|_| wrong())?;
-        self.record(&about(job), entry).await?;
+        self.recorder.record(&about(job), entry).await?;
         Ok(())
     }
 
@@ -202,7 +130,7 @@ impl Jobs {
         if header.by != from || *body != agreed {
             return Err(wrong("the agreement to sign is not the one we agreed"));
         }
-        let signed = self.sign_note(note)?;
+        let signed = self.recorder.sign_note(note)?;
         signed
             .verify(&self.ring_with(from).await?)
             .map_err(|_| wrong("the agreement to sign is not signed by the peer"))?;
@@ -226,10 +154,10 @@ impl Jobs {
         {
             return Ok(());
         }
-        let Some(agreement) = self.recorded(&about(job), "agreement").await? else { return Ok(()) };
+        let Some(agreement) = self.recorder.recorded(&about(job), "agreement").await? else { return Ok(()) };
         let peer = Self::terms(job)?.peer_of(self.settings.me);
         let peers = exchanged.map(|exchanged| exchanged.with(peer)).transpose()?;
-        let known = self.recorded(&about(job), "result").await?;
+        let known = self.recorder.recorded(&about(job), "result").await?;
         if let Some(Body::Result(known)) = known.as_ref().map(|known| known.entry.entry().body())
             && known.status == status
             && (peers.is_none() || known.peers.first() == peers.as_ref())
@@ -253,8 +181,8 @@ impl Jobs {
             peers: peers.into_iter().collect(),
             metric: None,
         };
-        let entry = self.sign_entry(self.header(Vec::new())?, body)?;
-        self.record(&about(job), entry).await?;
+        let entry = self.recorder.sign_entry(self.recorder.header(Vec::new())?, body)?;
+        self.recorder.record(&about(job), entry).await?;
         Ok(())
     }
 
@@ -286,27 +214,22 @@ impl Jobs {
     /// Whether what came of a job is on record, or never will be.
     pub(super) async fn is_result_recorded(&self, job: &Job) -> Result<bool, Trouble> {
         let subject = about(job);
-        let log = self.log.origin();
-        Ok(self.store.entry(&subject, "result", log).await?.is_some()
-            || self.store.entry(&subject, "agreement", log).await?.is_none())
+        Ok(self.recorder.known(&subject, "result").await?.is_some()
+            || self.recorder.known(&subject, "agreement").await?.is_none())
     }
 
-    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: results and erasures that did
-    /// not get as far as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
+    /// Puts on record what a daemon that was killed, or a log that took nothing, left out: entries that did not get as far
+    /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
-        let log = self.log.origin();
-        for kind in [entry::Kind::Result, entry::Kind::Erasure] {
-            for left_out in self.store.entries_to_log(kind.as_str(), log).await? {
-                self.entering.enter(left_out).await?;
-            }
-        }
+        let log = self.recorder.log().origin();
+        self.recorder.enter_waiting().await?;
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");
-            for job in self.store.jobs_whose_last_entry_lacks(state.name(), "result", said.as_bytes()).await? {
+            for job in self.store.jobs_whose_last_entry_lacks(log, state.name(), "result", said.as_bytes()).await? {
                 self.record_end(&self.store.job(job).await?).await;
             }
         }
-        for subject in self.store.entries_without("agreement", "result").await? {
+        for subject in self.store.entries_without(log, "agreement", "result").await? {
             let Some(id) = subject.strip_prefix("job:") else { continue };
             self.record_end(&self.find(id).await?).await;
         }
@@ -418,25 +341,4 @@ pub(super) fn learners(ours: (PartyId, bool), theirs: (PartyId, bool)) -> Vec<Pa
 /// What entries about a dataset stand under.
 pub(super) fn about_dataset(name: &str) -> String {
     format!("dataset:{name}")
-}
-
-/// This moment, as entries say it.
-pub(super) fn now() -> Result<Time, Trouble> {
-    let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
-    now.ok_or_else(|| Trouble::internal("the clock is out of range"))
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N], Trouble> {
-    let mut bytes = [0; N];
-    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
-        .map_err(|_| Trouble::internal("the system gives no randomness"))?;
-    Ok(bytes)
-}
-
-pub(super) fn unfit(reason: impl std::fmt::Display) -> Trouble {
-    Trouble::internal(format!("a field of an entry: {reason}"))
-}
-
-pub(super) fn malformed(error: MalformedEntry) -> Trouble {
-    Trouble::internal(error.to_string())
 }

@@ -15,8 +15,9 @@ use tacitly_attestation::policy::{Policy, Witness};
 use tacitly_attestation::proof::LogProof;
 
 use super::office::Jobs;
-use super::record::{about, entry_key, now, random, unfit};
+use super::record::about;
 use super::witnesses::witness_key;
+use crate::attest::{entry_key, now, random, unfit};
 use crate::codes::{self, Trouble};
 use crate::store::NoteSigner;
 
@@ -49,7 +50,7 @@ impl Jobs {
         let build = build.map_err(|_| Trouble::internal("reading the program ended unexpectedly"))??;
         let party = self.party_entry(build).await?;
         if let Some(party) = party {
-            self.record(PARTY, self.sign_entry(self.header(Vec::new())?, party)?).await?;
+            self.recorder.record(PARTY, self.recorder.sign_entry(self.recorder.header(Vec::new())?, party)?).await?;
         }
         self.record_policy().await?;
         self.record_missing().await
@@ -66,11 +67,11 @@ impl Jobs {
             formula: None,
             anchor: None,
         };
-        let known = self.recorded(POLICY, POLICY).await?;
+        let known = self.recorder.recorded(POLICY, POLICY).await?;
         if known.is_some_and(|known| matches!(known.entry.entry().body(), Body::Policy(known) if *known == body)) {
             return Ok(());
         }
-        self.record(POLICY, self.sign_entry(self.header(Vec::new())?, body)?).await?;
+        self.recorder.record(POLICY, self.recorder.sign_entry(self.recorder.header(Vec::new())?, body)?).await?;
         Ok(())
     }
 
@@ -88,7 +89,7 @@ impl Jobs {
     async fn party_entry(&self, build: Digest) -> Result<Option<PartyEntry>, Trouble> {
         let standing = &self.settings.standing;
         let me = self.settings.me;
-        let known = self.recorded(PARTY, PARTY).await?;
+        let known = self.recorder.recorded(PARTY, PARTY).await?;
         let known = known.as_ref().and_then(|known| match known.entry.entry().body() {
             Body::Party(known) => Some(known),
             _ => None,
@@ -157,8 +158,8 @@ impl Jobs {
             let text = format!("nothing of this job is on record: it is {} and never came to an agreement", job.state);
             Trouble::new(codes::EVIDENCE_NONE, text)
         };
-        let agreement = self.recorded(&subject, "agreement").await?.ok_or_else(none)?;
-        let result = self.recorded(&subject, "result").await?;
+        let agreement = self.recorder.recorded(&subject, "agreement").await?.ok_or_else(none)?;
+        let result = self.recorder.recorded(&subject, "result").await?;
         let mut related = Vec::new();
         let main = match result {
             Some(result) => {
@@ -169,7 +170,7 @@ impl Jobs {
         };
         let named = agreement.entry.entry().references();
         for leaf in named {
-            related.extend(self.entry_of(leaf).await?);
+            related.extend(self.recorder.entry_of(leaf).await?);
         }
         self.log.signed(main.index + 1).await?;
         let checkpoint = self.log.witnessed(main.index + 1);

@@ -1,7 +1,7 @@
 //! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
 
 use super::database::Write;
-use super::record::{Row, count, statement};
+use super::record::{Row, Statement, count, statement};
 use super::{JobId, Store, StoreError};
 
 /// One entry.
@@ -11,13 +11,15 @@ pub struct StoredEntry {
     pub number: u64,
     /// The signed note.
     pub note: Vec<u8>,
-    /// Where it stands in the log, once it does.
+    /// Its place in the log, once it has one. It stands there, or will.
     pub log_index: Option<u64>,
 }
 
 /// An entry that goes into the ledger in one step with what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEntry {
+    /// The log of ours in which it is to stand: a party may have begun another one after it lost the first.
+    pub log: String,
     /// What it is about.
     pub subject: String,
     /// Its kind.
@@ -26,17 +28,8 @@ pub struct NewEntry {
     pub note: Vec<u8>,
 }
 
-/// A party may have begun another log after it lost one: entries of that one say so, and count for nothing here.
-const SELECT: &str = "SELECT number, note, log_index FROM entries
-    WHERE subject = $1 AND kind = $2 AND instr(note, $3) > 0 ORDER BY number DESC";
-
-/// What stands in every entry of this log.
-fn of_log(origin: &str) -> Vec<u8> {
-    format!("\"log\":\"{origin}\"").into_bytes()
-}
-
 impl Store {
-    /// Notes an entry that is about to be logged. What it is about may have several; the last one counts.
+    /// Notes an entry that waits for its place in the log. What it is about may have several; the last one counts.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
@@ -47,90 +40,137 @@ impl Store {
         Ok(stored)
     }
 
-    /// Notes where an entry stands in the log.
+    /// Gives every entry that waits its place in a log of `size` entries, in the order in which they were put down: behind
+    /// what stands there, and behind the places that were given before. Either all have one afterwards or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a size beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::Io`].
+    pub async fn place_entries(&self, log: &str, size: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE entries SET log_index = placed.place FROM (
+                SELECT number, row_number() OVER (ORDER BY number) - 1
+                    + max($2, coalesce((SELECT max(log_index) + 1 FROM entries WHERE log = $1), 0)) AS place
+                FROM entries WHERE log = $1 AND log_index IS NULL
+            ) AS placed WHERE entries.number = placed.number";
+        let mut write = self.begin().await?;
+        write.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
+        write.commit().await
+    }
+
+    /// Notes where entries that wait for a place stand already: the index of each, by its number.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] if another entry has the place; [`StoreError::Invalid`] for an index beyond reason;
+    /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn note_places(&self, places: &[(u64, u64)]) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        for (number, index) in places {
+            let sql = "UPDATE entries SET log_index = $2 WHERE number = $1 AND log_index IS NULL";
+            let query = statement(sql)
+                .bind(count("the number of an entry", *number)?)
+                .bind(count("the index of an entry", *index)?);
+            if !write.insert(query).await? {
+                return Err(StoreError::already_exists("entry at a place", index));
+            }
+        }
+        write.commit().await
+    }
+
+    /// Takes back the places from `index` on, which nothing in the log has taken. Their entries wait again.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn place_entry(&self, number: u64, log_index: u64) -> Result<(), StoreError> {
+    pub async fn take_places_back(&self, log: &str, index: u64) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
-        let query = statement("UPDATE entries SET log_index = $2, lost = 0 WHERE number = $1")
-            .bind(count("the number of an entry", number)?)
-            .bind(count("the index of an entry", log_index)?);
-        write.run(query).await?;
+        let sql = "UPDATE entries SET log_index = NULL WHERE log = $1 AND log_index >= $2";
+        write.run(statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?)).await?;
         write.commit().await
     }
 
-    /// What has an entry of one kind and none of the other.
+    /// Where an entry has its place, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn place_of(&self, number: u64) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT log_index FROM entries WHERE number = $1";
+        let row = self.row(statement(sql).bind(count("the number of an entry", number)?)).await?;
+        row.ok_or_else(|| StoreError::not_found("entry", number))?.count_optional("log_index")
+    }
+
+    /// At most `limit` entries that wait for their place in a log, with numbers above `after`, in order.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries_without(&self, kind: &str, other: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT subject FROM entries WHERE kind = $1
-                   AND subject NOT IN (SELECT subject FROM entries WHERE kind = $2)";
-        let rows = self.rows(statement(sql).bind(kind.to_owned()).bind(other.to_owned())).await?;
-        rows.iter().map(|row| row.get("subject")).collect()
+    pub async fn waiting_entries(&self, log: &str, after: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries
+                   WHERE log = $1 AND log_index IS NULL AND number > $2 ORDER BY number LIMIT $3";
+        let query = statement(sql).bind(log.to_owned()).bind(count("the number of an entry", after)?).bind(limit);
+        self.rows(query).await?.iter().map(read).collect()
     }
 
-    /// The jobs in a state whose last entry of a kind does not hold these bytes; those without one are not among them.
+    /// At most `limit` entries with places in a log from `index` on, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn placed_entries(&self, log: &str, index: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries
+                   WHERE log = $1 AND log_index >= $2 ORDER BY log_index LIMIT $3";
+        let query = statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?).bind(limit);
+        self.rows(query).await?.iter().map(read).collect()
+    }
+
+    /// How many places in a log were given from `index` on, and how many entries it has if all are taken.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn places_from(&self, log: &str, index: u64) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT count(*) AS given, coalesce(max(log_index) + 1, 0) AS size FROM entries
+                   WHERE log = $1 AND log_index >= $2";
+        let row = self.row(statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?)).await?;
+        row.map_or(Ok((0, 0)), |row| Ok((row.count("given")?, row.count("size")?)))
+    }
+
+    /// The entry with the last place in a log below `index`.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn last_placed_below(&self, log: &str, index: u64) -> Result<Option<StoredEntry>, StoreError> {
+        let sql = "SELECT number, note, log_index FROM entries
+                   WHERE log = $1 AND log_index < $2 ORDER BY log_index DESC LIMIT 1";
+        let query = statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?);
+        self.row(query).await?.as_ref().map(read).transpose()
+    }
+
+    /// What has an entry of one kind for a log and none of the other.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn entries_without(&self, log: &str, kind: &str, other: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT subject FROM entries WHERE log = $1 AND kind = $2
+                   AND subject NOT IN (SELECT subject FROM entries WHERE log = $1 AND kind = $3)";
+        let query = statement(sql).bind(log.to_owned()).bind(kind.to_owned()).bind(other.to_owned());
+        self.rows(query).await?.iter().map(|row| row.get("subject")).collect()
+    }
+
+    /// The jobs in a state whose last entry of a kind for a log does not hold these bytes; those without one are not among
+    /// them.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn jobs_whose_last_entry_lacks(
         &self,
+        log: &str,
         state: &str,
         kind: &str,
         bytes: &[u8],
     ) -> Result<Vec<JobId>, StoreError> {
         let sql = "SELECT id FROM jobs WHERE state = $1 AND instr((SELECT note FROM entries
-                   WHERE subject = 'job:' || jobs.id AND kind = $2 ORDER BY number DESC LIMIT 1), $3) = 0 ORDER BY id";
-        let query = statement(sql).bind(state.to_owned()).bind(kind.to_owned()).bind(bytes.to_vec());
+                   WHERE log = $4 AND subject = 'job:' || jobs.id AND kind = $2 ORDER BY number DESC LIMIT 1), $3) = 0
+                   ORDER BY id";
+        let query =
+            statement(sql).bind(state.to_owned()).bind(kind.to_owned()).bind(bytes.to_vec()).bind(log.to_owned());
         self.rows(query).await?.iter().map(|row| row.parse("id")).collect()
-    }
-
-    /// The entries of a kind and a log that are not known to stand in it, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries_to_log(&self, kind: &str, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note, log_index FROM entries
-                   WHERE kind = $1 AND log_index IS NULL AND instr(note, $2) > 0 ORDER BY number";
-        self.rows(statement(sql).bind(kind.to_owned()).bind(of_log(log))).await?.iter().map(read).collect()
-    }
-
-    /// The entry of a log that was noted to stand in it last.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn last_placed_entry(&self, log: &str) -> Result<Option<StoredEntry>, StoreError> {
-        let sql = "SELECT number, note, log_index FROM entries
-                   WHERE log_index IS NOT NULL AND instr(note, $1) > 0 ORDER BY log_index DESC LIMIT 1";
-        self.row(statement(sql).bind(of_log(log))).await?.as_ref().map(read).transpose()
-    }
-
-    /// Notes that what stood in a log from this index on does so no more, and where it stood (one more than its index, as 0
-    /// says that nothing is lost).
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
-    /// [`StoreError::Io`].
-    pub async fn lose_entries(&self, from: u64, log: &str) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        let sql =
-            "UPDATE entries SET lost = log_index + 1, log_index = NULL WHERE log_index >= $1 AND instr(note, $2) > 0";
-        write.run(statement(sql).bind(count("the index of an entry", from)?).bind(of_log(log))).await?;
-        write.commit().await
-    }
-
-    /// The entries of a log that stood in it and do so no more, each with the index at which it stood, in this order.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn lost_entries(&self, log: &str) -> Result<Vec<(u64, StoredEntry)>, StoreError> {
-        let sql = "SELECT number, note, log_index, lost - 1 AS stood_at FROM entries
-                   WHERE lost > 0 AND instr(note, $1) > 0 ORDER BY lost, number";
-        let rows = self.rows(statement(sql).bind(of_log(log))).await?;
-        rows.iter().map(|row| Ok((row.count("stood_at")?, read(row)?))).collect()
     }
 
     /// Every entry of a kind about something in this log, the last one first.
@@ -138,8 +178,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn entries(&self, subject: &str, kind: &str, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
-        let query = statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned()).bind(of_log(log));
-        self.rows(query).await?.iter().map(read).collect()
+        self.rows(about(subject, kind, log)).await?.iter().map(read).collect()
     }
 
     /// The last entry of a kind about something in this log.
@@ -147,17 +186,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn entry(&self, subject: &str, kind: &str, log: &str) -> Result<Option<StoredEntry>, StoreError> {
-        let query = statement(SELECT).bind(subject.to_owned()).bind(kind.to_owned()).bind(of_log(log));
-        self.row(query).await?.as_ref().map(read).transpose()
+        self.row(about(subject, kind, log)).await?.as_ref().map(read).transpose()
     }
 }
 
 impl Write {
     /// Notes an entry together with what it is about.
     pub(crate) async fn put_entry(&mut self, new: NewEntry) -> Result<StoredEntry, StoreError> {
-        let NewEntry { subject, kind, note } = new;
-        let sql = "INSERT INTO entries (subject, kind, note) VALUES ($1, $2, $3) RETURNING number";
-        let query = statement(sql).bind(subject).bind(kind).bind(note.clone());
+        let NewEntry { log, subject, kind, note } = new;
+        let sql = "INSERT INTO entries (log, subject, kind, note) VALUES ($1, $2, $3, $4) RETURNING number";
+        let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone());
         let number = self.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
         Ok(StoredEntry { number, note, log_index: None })
     }
@@ -170,6 +208,13 @@ impl Write {
         }
         Ok(stored)
     }
+}
+
+/// The entries of a kind about something for a log, the last one first.
+fn about(subject: &str, kind: &str, log: &str) -> Statement {
+    let sql = "SELECT number, note, log_index FROM entries
+        WHERE log = $1 AND subject = $2 AND kind = $3 ORDER BY number DESC";
+    statement(sql).bind(log.to_owned()).bind(subject.to_owned()).bind(kind.to_owned())
 }
 
 fn read(row: &Row) -> Result<StoredEntry, StoreError> {

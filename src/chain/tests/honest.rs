@@ -11,7 +11,7 @@ use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::tree::{Tile, TileKind, decode_bundle, verify_consistency, verify_inclusion};
 
 use super::super::View;
-use super::super::log::Places;
+use super::super::log::{Log, Places};
 use super::super::tiles::Tiles;
 use super::{ChainError, ORIGIN, World, check, entry, files, key, open, root_of};
 
@@ -257,4 +257,46 @@ async fn a_view_reads_beside_the_writer_and_leaves_nothing_behind() {
     assert_eq!(files(world.path()), before);
     log.append(entry(600)).await.unwrap();
     assert_eq!(view.each_from(600, |_, _| panic!("appended after the view was opened")).unwrap(), 600);
+}
+
+#[tokio::test]
+async fn entries_that_come_together_stand_where_they_were_to_stand_or_nowhere() {
+    let world = World::closed(3).await;
+    let log = world.open();
+    log.append_all(3, (3..700).map(entry).collect()).await.unwrap();
+    for place in [0, 699, 701] {
+        let refused = log.append_all(place, vec![entry(700), entry(701)]).await.unwrap_err();
+        assert!(matches!(refused, ChainError::Taken { asked, next: 700 } if asked == place), "{refused}");
+    }
+    assert!(matches!(log.append_all(700, vec![entry(700), Vec::new()]).await, Err(ChainError::Length(0))));
+    assert_eq!(log.head().root, root_of((0..700).map(entry)));
+    // More than one write takes.
+    let many = (0..400).map(|number| vec![number as u8; 65_535]);
+    log.append_all(700, many.collect()).await.unwrap();
+    assert_eq!(log.signed(1100).await.unwrap().checkpoint().root, log.head().root);
+    drop(log);
+    assert!(check(world.path()).is_sound());
+    assert_eq!(world.open().append(entry(700)).await.unwrap().index, 1100);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_held_log_goes_on_when_it_is_released_and_hears_why_it_refuses() {
+    let world = World::closed(3).await;
+    let log = world.open();
+    log.takes_entries().await.unwrap();
+    log.hold();
+    let waits = |log: &Log| {
+        let log = log.clone();
+        tokio::spawn(async move { log.takes_entries().await })
+    };
+    let waiting = waits(&log);
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    log.release();
+    waiting.await.unwrap().unwrap();
+    log.hold();
+    let waiting = waits(&log);
+    tokio::task::yield_now().await;
+    log.refuse_as_lost(9);
+    assert!(matches!(waiting.await.unwrap(), Err(ChainError::Lost { known: 9, ours: 3 })));
 }

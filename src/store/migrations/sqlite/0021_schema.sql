@@ -133,20 +133,22 @@ BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
 
--- Entries of the attestation log, by what they are about. The exact bytes stand here before they stand in the log, so
--- that a daemon that is killed in between logs the same entry and not another one.
+-- Entries of the attestation log, by what they are about. The exact bytes and the place of each stand here before it
+-- stands in the log, so that a daemon that is killed in between logs the same entry at the same place, and a log that is
+-- lost comes back as it was.
 CREATE TABLE entries (
     number    INTEGER PRIMARY KEY,
+    -- The log of ours in which it is to stand; a party may have begun another one after it lost the first.
+    log       TEXT NOT NULL,
     subject   TEXT NOT NULL,
     kind      TEXT NOT NULL,
     note      BLOB NOT NULL,
+    -- Its index in that log; none while it waits for one.
     log_index INTEGER,
-    -- Where it stood in a log that was lost, and one more; it goes into the log again. 0: nowhere.
-    lost      INTEGER NOT NULL DEFAULT 0
+    UNIQUE (log, log_index)
 ) STRICT;
 
-CREATE INDEX entries_of ON entries (subject, kind);
-CREATE INDEX entries_by_place ON entries (log_index);
+CREATE INDEX entries_of ON entries (log, subject, kind);
 
 -- Every fingerprint that a dataset had, newest last: what each version of its file was, and the sealed seed without which
 -- no record of it can be opened. They go with the dataset. Only an empty file has the same fingerprint twice.

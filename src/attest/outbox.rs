@@ -1,0 +1,417 @@
+//! The way of entries from the ledger into the log, each at the place that was committed before.
+//!
+//! ```text
+//! put down in the ledger ──▶ its place is committed there ──▶ appended at this place ──▶ acknowledged
+//! ```
+//!
+//! Whatever stands in the log has its place in the ledger. So a daemon that is killed anywhere on the way goes on where it
+//! was, and a log that is lost comes back byte for byte, or takes nothing more where an entry or its place is not known:
+//! another entry at the same place would be a fork.
+
+use std::sync::Arc;
+
+use tacitly_attestation::hash::leaf_hash;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use crate::chain::Log;
+use crate::codes::{self, Trouble};
+use crate::store::{Store, StoredEntry};
+
+/// Entries that are read and appended at a time.
+const AT_ONCE: u32 = 1024;
+
+/// Takes entries from the ledger to the log. A clone is the same one.
+#[derive(Clone)]
+pub(super) struct Outbox {
+    store: Arc<Store>,
+    log: Log,
+    /// Held while places are given and taken.
+    one_at_a_time: Arc<Mutex<()>>,
+}
+
+impl Outbox {
+    pub(super) fn new(store: Arc<Store>, log: Log) -> Self {
+        Self { store, log, one_at_a_time: Arc::default() }
+    }
+
+    /// Puts an entry of the ledger into the log, together with all others that wait, and returns its index. Whoever asks
+    /// meanwhile waits, and finds his own among those.
+    ///
+    /// The caller may be stopped at any moment: what was begun goes on to its end.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store, or why the log does not take it now. Once it has its place it keeps it.
+    pub(super) async fn enter(&self, stored: &StoredEntry) -> Result<u64, Trouble> {
+        if let Some(index) = self.standing(stored.log_index) {
+            return Ok(index);
+        }
+        let (this, number) = (self.clone(), stored.number);
+        self.to_the_end(async move {
+            if let Some(index) = this.standing(this.store.place_of(number).await?) {
+                return Ok(index);
+            }
+            this.enter_all().await?;
+            let index = this.standing(this.store.place_of(number).await?);
+            index.ok_or_else(|| Trouble::internal("an entry was left out where all were entered"))
+        })
+        .await
+    }
+
+    /// Puts every entry that waits into the log.
+    ///
+    /// # Errors
+    /// As [`Outbox::enter`].
+    pub(super) async fn enter_waiting(&self) -> Result<(), Trouble> {
+        let this = self.clone();
+        self.to_the_end(async move { this.enter_all().await }).await
+    }
+
+    /// Compares the log with what the ledger has committed it to be, and appends what it lacks: after a kill between the
+    /// two, or when its folder was lost or is an older copy.
+    ///
+    /// # Errors
+    /// [`codes::LOG_OLD`] for a log that is another one, or that lacks what the ledger does not have either; it takes no
+    /// entries then. [`Trouble`] of the store or the log.
+    pub(super) async fn mend(&self) -> Result<(), Trouble> {
+        let this = self.clone();
+        self.to_the_end(async move {
+            let (origin, size) = (this.log.origin(), this.log.head().size);
+            if let Some(last) = this.store.last_placed_below(origin, size).await?
+                && let Some(index) = last.log_index
+                && this.read(index).await? != last.note
+            {
+                return Err(this.log.refuse_as_other(index).into());
+            }
+            this.find_waiting().await?;
+            let (given, end) = this.store.places_from(origin, size).await?;
+            if given == 0 {
+                return Ok(());
+            }
+            if end.checked_sub(size) != Some(given) {
+                return Err(this.log.refuse_as_lost(end).into());
+            }
+            tracing::warn!(
+                entries = given,
+                "the ledger knows entries that the log lacks: they are entered where they were"
+            );
+            this.append_placed().await
+        })
+        .await
+    }
+
+    /// Does something while nobody else gives places, and to its end, whoever is stopped.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let one_at_a_time = self.one_at_a_time.clone();
+        let done = tokio::spawn(async move {
+            let _one = one_at_a_time.lock().await;
+            work.await
+        });
+        done.await.map_err(|_| Trouble::internal("entering into the log ended unexpectedly"))?
+    }
+
+    /// A place that the log has taken already.
+    fn standing(&self, place: Option<u64>) -> Option<u64> {
+        place.filter(|index| *index < self.log.head().size)
+    }
+
+    /// Gives whatever waits its place, once the log takes entries, and appends it.
+    async fn enter_all(&self) -> Result<(), Trouble> {
+        // While the log is held, or refuses, it is not known what its next place is.
+        self.log.takes_entries().await?;
+        self.store.place_entries(self.log.origin(), self.log.head().size).await?;
+        self.append_placed().await
+    }
+
+    /// Appends what has a place behind the log's end, which must leave no gap.
+    async fn append_placed(&self) -> Result<(), Trouble> {
+        let origin = self.log.origin();
+        loop {
+            let next = self.log.head().size;
+            let placed = self.store.placed_entries(origin, next, AT_ONCE).await?;
+            if placed.is_empty() {
+                return Ok(());
+            }
+            if !placed.iter().zip(next..).all(|(entry, place)| entry.log_index == Some(place)) {
+                let (_, end) = self.store.places_from(origin, next).await?;
+                return Err(self.log.refuse_as_lost(end).into());
+            }
+            let notes = placed.into_iter().map(|entry| entry.note).collect();
+            if let Err(error) = self.log.append_all(next, notes).await {
+                let trouble = Trouble::from(error);
+                if trouble.code == codes::LOG_OLD {
+                    // A peer has said meanwhile that the newest copy is elsewhere: what stands at these places is there.
+                    self.store.take_places_back(origin, next).await?;
+                }
+                return Err(trouble);
+            }
+        }
+    }
+
+    /// Notes the place of entries that wait and stand in the log already: a ledger taken back from a backup does not know
+    /// how far they got.
+    async fn find_waiting(&self) -> Result<(), Trouble> {
+        let mut after = 0;
+        loop {
+            let waiting = self.store.waiting_entries(self.log.origin(), after, AT_ONCE).await?;
+            let Some(last) = waiting.last() else { return Ok(()) };
+            after = last.number;
+            let log = self.log.clone();
+            let found = spawn_blocking(move || {
+                let place = |entry: &StoredEntry| {
+                    let found = log.find(&leaf_hash(&entry.note)).transpose()?;
+                    Some(found.map(|index| (entry.number, index)))
+                };
+                waiting.iter().filter_map(place).collect::<Result<Vec<_>, _>>()
+            });
+            let found = found.await.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??;
+            if !found.is_empty() {
+                self.store.note_places(&found).await?;
+            }
+        }
+    }
+
+    async fn read(&self, index: u64) -> Result<Vec<u8>, Trouble> {
+        let log = self.log.clone();
+        let read = spawn_blocking(move || log.entry(index)).await;
+        Ok(read.map_err(|_| Trouble::internal("the log was left while it was read"))??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::time::Duration;
+
+    use ed25519_dalek::SigningKey;
+    use rand::RngExt;
+    use tacitly_attestation::hash::Hash;
+    use tacitly_attestation::note::KeyUse;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::chain::NoteKey;
+    use crate::store::{NewEntry, Sealer, SealingKey};
+
+    const LOG: &str = "tacitly/bank";
+
+    /// A party's folder, with its store and its log open.
+    struct World {
+        folder: TempDir,
+        store: Arc<Store>,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let sealer = Sealer::new(SealingKey::from_bytes([1; 32]));
+            let store = Arc::new(Store::open(&folder.path().join("party.db"), sealer).await.unwrap());
+            Self { folder, store }
+        }
+
+        fn open(&self) -> (Outbox, Log) {
+            let private = SigningKey::from_bytes(&[2; 32]);
+            let public = private.verifying_key().to_bytes();
+            let key = NoteKey::new(LOG, KeyUse::Text, &public, private).unwrap();
+            let log = Log::open(&self.folder.path().join("log"), key).unwrap();
+            (Outbox::new(self.store.clone(), log.clone()), log)
+        }
+
+        fn lose_log(&self) {
+            fs::remove_dir_all(self.folder.path().join("log")).unwrap();
+        }
+
+        async fn put(&self, number: u8) -> StoredEntry {
+            let (log, subject, kind) = (LOG.to_owned(), "job:1".to_owned(), "tick".to_owned());
+            self.store.put_entry(NewEntry { log, subject, kind, note: vec![number; 40] }).await.unwrap()
+        }
+
+        async fn put_all(&self, numbers: std::ops::Range<u8>) {
+            for number in numbers {
+                self.put(number).await;
+            }
+        }
+
+        /// The places of all entries, in the order in which they were put down.
+        async fn places(&self) -> Vec<Option<u64>> {
+            let entries = self.store.entries("job:1", "tick", LOG).await.unwrap();
+            entries.iter().rev().map(|entry| entry.log_index).collect()
+        }
+    }
+
+    /// The first byte of every entry of the log.
+    fn contents(log: &Log) -> Vec<u8> {
+        (0..log.head().size).map(|index| log.entry(index).unwrap()[0]).collect()
+    }
+
+    fn root(log: &Log) -> Hash {
+        log.head().root
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_entry_stands_once_in_the_log_however_many_ask_and_are_stopped() {
+        const ENTRIES: u8 = 60;
+        /// Every so many entries, somebody is not stopped.
+        const PATIENT: u8 = 4;
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        for number in 0..ENTRIES {
+            let stored = world.put(number).await;
+            let asking: Vec<_> = (0..6)
+                .map(|_| {
+                    let (outbox, stored) = (outbox.clone(), stored.clone());
+                    tokio::spawn(async move { outbox.enter(&stored).await })
+                })
+                .collect();
+            for (at, asked) in asking.into_iter().enumerate() {
+                tokio::time::sleep(Duration::from_micros(rand::rng().random_range(0..1500))).await;
+                if at == 0 && number % PATIENT == 0 {
+                    assert_eq!(asked.await.unwrap().unwrap(), u64::from(number), "all before it stand there, too");
+                } else {
+                    asked.abort();
+                }
+            }
+        }
+        outbox.enter_waiting().await.unwrap();
+        assert_eq!(contents(&log), (0..ENTRIES).collect::<Vec<_>>());
+        assert_eq!(world.places().await, (0..u64::from(ENTRIES)).map(Some).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn callers_at_the_same_time_are_entered_together_and_each_learns_its_own_place() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        log.hold();
+        let mut asking = Vec::new();
+        for number in 0..40 {
+            let (outbox, stored) = (outbox.clone(), world.put(number).await);
+            asking.push(tokio::spawn(async move { outbox.enter(&stored).await.unwrap() }));
+        }
+        log.release();
+        let mut seen = BTreeSet::new();
+        for (number, asked) in asking.into_iter().enumerate() {
+            let index = asked.await.unwrap();
+            assert_eq!(log.entry(index).unwrap()[0], number as u8);
+            seen.insert(index);
+        }
+        assert_eq!(seen, (0..40).collect());
+    }
+
+    #[tokio::test]
+    async fn what_was_placed_and_not_appended_is_appended_at_the_next_start_and_what_was_is_left_alone() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        world.put_all(0..3).await;
+        outbox.enter_waiting().await.unwrap();
+        // A kill behind the commitment.
+        world.put_all(3..6).await;
+        world.store.place_entries(LOG, log.head().size).await.unwrap();
+        drop((outbox, log));
+        // One that waits meanwhile comes behind them, whatever the order in which they are asked for.
+        let next = world.put(6).await;
+        let (outbox, log) = world.open();
+        outbox.mend().await.unwrap();
+        assert_eq!(contents(&log), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(outbox.enter(&next).await.unwrap(), 6);
+        // A kill behind the append, before anybody heard of it.
+        let told = world.put(7).await;
+        world.store.place_entries(LOG, 7).await.unwrap();
+        log.append_all(7, vec![told.note.clone()]).await.unwrap();
+        drop((outbox, log));
+        let (outbox, log) = world.open();
+        outbox.mend().await.unwrap();
+        assert_eq!(outbox.enter(&told).await.unwrap(), 7);
+        assert_eq!(contents(&log), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_lost_or_an_older_copy_comes_back_with_the_same_root() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        world.put_all(0..9).await;
+        outbox.enter_waiting().await.unwrap();
+        let known = root(&log);
+        drop((outbox, log));
+        for kept in [0, 4] {
+            world.lose_log();
+            let (outbox, log) = world.open();
+            for number in 0..kept {
+                log.append(vec![number; 40]).await.unwrap();
+            }
+            outbox.mend().await.unwrap();
+            assert_eq!((log.head().size, root(&log)), (9, known), "{kept} were left");
+            drop((outbox, log));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_the_ledger_cannot_make_whole_takes_nothing_and_no_place_is_given() {
+        for forgotten in [0_u8, 4, 7] {
+            let world = World::new().await;
+            let (outbox, log) = world.open();
+            world.put_all(0..9).await;
+            // Beside the ledger, as if it had been taken back from a backup and gone on.
+            world.store.place_entries(LOG, 0).await.unwrap();
+            world.store.take_places_back(LOG, u64::from(forgotten)).await.unwrap();
+            world.store.place_entries(LOG, u64::from(forgotten) + 1).await.unwrap();
+            let refused = outbox.mend().await.unwrap_err();
+            assert!(refused.code == codes::LOG_OLD && refused.text.contains("10 entries"), "{refused}");
+            let waits = world.put(9).await;
+            assert_eq!(outbox.enter(&waits).await.unwrap_err().code, codes::LOG_OLD);
+            assert_eq!((log.head().size, world.places().await.pop()), (0, Some(None)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_with_another_entry_at_a_committed_place_takes_nothing() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        world.put_all(0..3).await;
+        world.store.place_entries(LOG, 0).await.unwrap();
+        for number in [0, 1, 99, 3] {
+            log.append(vec![number; 40]).await.unwrap();
+        }
+        let refused = outbox.mend().await.unwrap_err();
+        assert!(refused.code == codes::LOG_OLD && refused.text.contains("entry 2 "), "{refused}");
+        assert_eq!(outbox.enter_waiting().await.unwrap_err().code, codes::LOG_OLD);
+    }
+
+    #[tokio::test]
+    async fn an_entry_gets_no_place_while_the_log_is_held_and_gives_it_back_when_the_newest_log_is_elsewhere() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        log.hold();
+        let stored = world.put(0).await;
+        let asked = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.enter(&stored).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(world.places().await, [None]);
+        log.peer_cosigned("shop", 5, &Hash([1; 32])).unwrap_err();
+        assert_eq!(asked.await.unwrap().unwrap_err().code, codes::LOG_OLD);
+        assert_eq!(world.places().await, [None]);
+        // The word of the peer comes between the commitment and the append.
+        world.store.place_entries(LOG, 0).await.unwrap();
+        assert_eq!(outbox.append_placed().await.unwrap_err().code, codes::LOG_OLD);
+        assert_eq!((world.places().await, log.head().size), (vec![None], 0));
+    }
+
+    #[tokio::test]
+    async fn a_ledger_from_a_backup_finds_in_the_log_what_it_believes_to_wait() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        world.put_all(0..3).await;
+        for number in [7, 1, 0] {
+            log.append(vec![number; 40]).await.unwrap();
+        }
+        outbox.mend().await.unwrap();
+        assert_eq!(world.places().await, [Some(2), Some(1), None]);
+        outbox.enter_waiting().await.unwrap();
+        assert_eq!(contents(&log), [7, 1, 0, 2]);
+    }
+}

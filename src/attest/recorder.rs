@@ -1,0 +1,206 @@
+//! Entries of ours: signed, put down in the ledger, entered into the log, and found again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tacitly_attestation::entry::{Body, Entry, Header, Id, LeafHash, MalformedEntry, Nonce, Origin, SignedEntry, Time};
+use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_core::PartyId;
+
+use super::outbox::Outbox;
+use crate::chain::Log;
+use crate::codes::Trouble;
+use crate::store::{NewEntry, NoteSigner, PublicKey, Signer, Store, StoredEntry};
+
+/// An entry of ours that stands in our log.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// The entry.
+    pub(crate) entry: SignedEntry,
+    /// Its index in the log.
+    pub(crate) index: u64,
+}
+
+/// What this party puts its name to goes on record through this one.
+pub(crate) struct Recorder {
+    me: PartyId,
+    signer: Arc<dyn Signer>,
+    store: Arc<Store>,
+    log: Log,
+    outbox: Outbox,
+}
+
+impl Recorder {
+    /// Records what `me` signs with `signer` in `log`, by way of the ledger in `store`. There is one recorder of a log.
+    pub(crate) fn new(me: PartyId, signer: Arc<dyn Signer>, store: Arc<Store>, log: Log) -> Self {
+        Self { me, signer, outbox: Outbox::new(store.clone(), log.clone()), store, log }
+    }
+
+    /// This party's attestation log.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What every entry of ours says.
+    ///
+    /// # Errors
+    /// [`Trouble`] if the system gives no randomness or no time.
+    pub(crate) fn header(&self, rel: Vec<LeafHash>) -> Result<Header, Trouble> {
+        Ok(Header {
+            id: Id(random()?),
+            log: Origin::parse(self.log.origin()).map_err(unfit)?,
+            by: self.me,
+            t: now()?,
+            nonce: Nonce(random()?),
+            rel,
+        })
+    }
+
+    /// An entry of ours with our signature.
+    ///
+    /// # Errors
+    /// [`Trouble`] if the entry breaks a rule of its kind, or cannot be signed.
+    pub(crate) fn sign_entry(&self, header: Header, body: impl Into<Body>) -> Result<SignedEntry, Trouble> {
+        let entry = Entry::new(header, body).map_err(malformed)?;
+        self.sign_note(SignedEntry::new(entry))
+    }
+
+    /// A note, ours or another's, with our signature below those it has.
+    ///
+    /// # Errors
+    /// [`Trouble`] if it cannot be signed.
+    pub(crate) fn sign_note(&self, mut note: SignedEntry) -> Result<SignedEntry, Trouble> {
+        let key = entry_key(self.me, &self.signer.public_key())?;
+        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| Trouble::internal(error.to_string()))?;
+        Ok(note)
+    }
+
+    /// An entry as the ledger takes it, for those that go there in one step with what they are about.
+    pub(crate) fn new_entry(&self, subject: &str, entry: &SignedEntry) -> NewEntry {
+        NewEntry {
+            log: self.log.origin().to_owned(),
+            subject: subject.to_owned(),
+            kind: entry.entry().kind().to_string(),
+            note: entry.encode(),
+        }
+    }
+
+    /// Puts an entry on record. It is in our log, durable, when this returns. A log that takes nothing more leaves none
+    /// behind in the ledger; a caller that is stopped, or a disk that is full, leaves one that goes on record later.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn record(&self, subject: &str, entry: SignedEntry) -> Result<Recorded, Trouble> {
+        if let Some(refused) = self.log.refusal() {
+            return Err(refused.into());
+        }
+        let stored = self.store.put_entry(self.new_entry(subject, &entry)).await?;
+        let index = self.outbox.enter(&stored).await?;
+        Ok(Recorded { entry, index })
+    }
+
+    /// The last entry of this kind that we put on record about something in this log. One that is not in it yet is
+    /// entered now.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn recorded(&self, subject: &str, kind: &str) -> Result<Option<Recorded>, Trouble> {
+        match self.known(subject, kind).await? {
+            Some(stored) => Ok(Some(self.logged(stored).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The same entry, entered now if it is not in the log yet.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
+        let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
+        let index = self.outbox.enter(&stored).await?;
+        Ok(Recorded { entry, index })
+    }
+
+    /// The last entry of this kind about something that the ledger has for this log, in it or not yet.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store.
+    pub(crate) async fn known(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, Trouble> {
+        Ok(self.store.entry(subject, kind, self.log.origin()).await?)
+    }
+
+    /// Every entry of this kind about something that the ledger has for this log, in it or not yet; the last one first.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store.
+    pub(crate) async fn all_known(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, Trouble> {
+        Ok(self.store.entries(subject, kind, self.log.origin()).await?)
+    }
+
+    /// An entry of our log by its leaf hash, if it stands there.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the log.
+    pub(crate) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Trouble> {
+        let log = self.log.clone();
+        let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
+        let bytes = found.await.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??;
+        bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
+    }
+
+    /// Enters everything that the ledger has for this log and that is not in it yet.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn enter_waiting(&self) -> Result<(), Trouble> {
+        self.outbox.enter_waiting().await
+    }
+
+    /// Makes the log what the ledger has committed it to be: at the start, before anything else is entered and before the
+    /// log is held.
+    ///
+    /// # Errors
+    /// [`codes::LOG_OLD`](crate::codes::LOG_OLD) for a log that cannot be made whole, which takes no more entries;
+    /// [`Trouble`] of the store or the log, and then nothing else may be entered either.
+    pub(crate) async fn mend(&self) -> Result<(), Trouble> {
+        self.outbox.mend().await
+    }
+}
+
+/// The key with which a party signs entries: the one that its peers have pinned, under its name.
+///
+/// # Errors
+/// [`Trouble`] if it is no key.
+pub(crate) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
+    VerifierKey::new(party.as_str(), KeyUse::Text, key.as_bytes()).map_err(|error| Trouble::internal(error.to_string()))
+}
+
+/// This moment, as entries say it.
+///
+/// # Errors
+/// [`Trouble`] if the clock is out of range.
+pub(crate) fn now() -> Result<Time, Trouble> {
+    let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
+    now.ok_or_else(|| Trouble::internal("the clock is out of range"))
+}
+
+/// Random bytes that nobody can guess.
+///
+/// # Errors
+/// [`Trouble`] if the system gives none.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Trouble> {
+    let mut bytes = [0; N];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
+        .map_err(|_| Trouble::internal("the system gives no randomness"))?;
+    Ok(bytes)
+}
+
+/// A value of ours that an entry does not take.
+pub(crate) fn unfit(reason: impl std::fmt::Display) -> Trouble {
+    Trouble::internal(format!("a field of an entry: {reason}"))
+}
+
+/// An entry of ours that breaks a rule.
+pub(crate) fn malformed(error: MalformedEntry) -> Trouble {
+    Trouble::internal(error.to_string())
+}
