@@ -20,10 +20,7 @@
 //! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
 //! | `erasures.rs` | what is destroyed, and that it was |
 //! | `upkeep.rs` | backups, what a restore means for jobs, readiness |
-//! | `record.rs`, `standing.rs` | what goes on record |
-//! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
-//! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
-//! | `reconcile.rs` | our log held against a peer's |
+//! | `record.rs`, `evidence.rs` | what goes on record; the certificate of a job |
 //! | `view.rs`, `outcome.rs` | a job as its operator sees it; a result as the ledger keeps it |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -36,6 +33,7 @@ mod attempt;
 mod buckets;
 mod datasets;
 mod erasures;
+mod evidence;
 mod explain;
 mod fingerprints;
 mod frames;
@@ -46,26 +44,21 @@ mod limits;
 mod machine;
 mod meet;
 mod message;
-mod mirrors;
 mod office;
 mod openings;
 mod outcome;
-mod outside;
 mod places;
 mod plan;
-mod reconcile;
 mod record;
 mod rules;
 mod running;
 mod sets;
 mod shell;
-mod standing;
 mod state;
 mod stored;
 mod terms;
 mod upkeep;
 mod view;
-mod witnesses;
 
 pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT, consented};
 pub use attempt::{WHOLE, attempt_label};
@@ -75,15 +68,11 @@ pub use frames::NewFrame;
 pub use machine::Quorum;
 pub use meet::Meeting;
 pub use message::generated as wire;
-pub use mirrors::{Mirrors, mirror_name};
-pub use office::{Jobs, Record, Settings, StatusView, Submission};
+pub use office::{Jobs, Settings, StatusView, Submission};
 pub use openings::{OpenBasis, OpenOutput, OpenRecord, OpenedBasis, OpenedOutput, OpenedRecord};
 pub use outcome::{MalformedOutcome, Outcome};
-pub use outside::OutsideWitness;
 pub use running::Live;
-pub use standing::Standing;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, Kind};
 pub use upkeep::Figures;
 pub use view::{EventView, JobView};
-pub use witnesses::witness_name;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
+use tacitly::attest::wire as logs;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, Kind, RECEIPT_CONTEXT, WHOLE, attempt_label, consented};
 use tacitly::peers::{ENROLMENT_CONTEXT, enrolment_words, read_invitation, wire};
@@ -90,7 +91,7 @@ pub(crate) struct Script {
     /// then waits for the signature and opens no session.
     pub(crate) has_signed: Option<fn(&Liar, &SignedEntry) -> Vec<u8>>,
     /// What it shows of its log to a mirror.
-    pub(crate) copied: fn(pb::CopyFrom) -> pb::Copied,
+    pub(crate) copied: fn(logs::CopyFrom) -> logs::Copied,
 }
 
 impl Script {
@@ -112,7 +113,7 @@ impl Script {
             nudges: None,
             ready: |ready| ready,
             has_signed: None,
-            copied: |_| pb::Copied::default(),
+            copied: |_| logs::Copied::default(),
         }
     }
 
@@ -284,8 +285,11 @@ impl Liar {
         let mut checkpoint = SignedCheckpoint::new(&Checkpoint { origin, size, root, extensions: Vec::new() }).unwrap();
         checkpoint.sign(&key, &NoteSigner(self.signer.clone())).unwrap();
         let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint }.encode().into();
-        match self.ask(Ask::AddCheckpoint(pb::AddCheckpoint { request })) {
-            Answer::Witnessed(pb::Witnessed { status: 200, .. }) => {}
+        let asked = logs::request::What::AddCheckpoint(logs::AddCheckpoint { request });
+        let asked = question("attest", &logs::Request { what: Some(asked) });
+        let answer = logs::Reply::decode(self.put(self.identity(), [asked]).remove(0).unwrap()).unwrap();
+        match answer.what.unwrap() {
+            logs::reply::What::Witnessed(logs::Witnessed { status: 200, .. }) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -405,7 +409,8 @@ impl Actor {
             Envelope::Request { id, body } => {
                 let wire::Question { service, body } = wire::Question::decode(body).unwrap();
                 if service != "jobs" {
-                    self.out.push_front(Envelope::Response { id, outcome: Ok(said(Bytes::new())) });
+                    let body = if service == "attest" { self.answer_about_logs(body) } else { Bytes::new() };
+                    self.out.push_front(Envelope::Response { id, outcome: Ok(said(body)) });
                     return None;
                 }
                 let ask = pb::Request::decode(body).unwrap().what.unwrap();
@@ -461,20 +466,12 @@ impl Actor {
                 self.ask(Ask::Ready((self.script.ready)(ready)));
                 return Answer::Standing(self.standing(pb::Task::Computing));
             }
-            Ask::LastCosigned(_) if self.script.contradicts => return Answer::Cosigned(pb::Cosigned::default()),
-            Ask::AddCheckpoint(_) if self.script.contradicts => {
-                let mut seen = self.seen.lock().unwrap();
-                seen.asked_to_cosign += 1;
-                let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
-                return Answer::Witnessed(pb::Witnessed { status: 409, body });
-            }
             Ask::Ready(_) if self.script.forgets && self.attempt == 0 => return Answer::Pending(pb::Pending {}),
             Ask::Countersign(_) if self.script.forgets && self.attempt == 0 => return Answer::Busy(pb::Busy {}),
             Ask::Ready(_) if self.script.has_signed.is_some() => {}
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
-            Ask::Copy(asked) => return Answer::Copied((self.script.copied)(asked)),
             Ask::Countersign(asked) => {
                 if let Some(lie) = self.script.has_signed {
                     let entry = lie(&self.liar, &SignedEntry::parse(&asked.entry).unwrap()).into();
@@ -499,6 +496,24 @@ impl Actor {
             _ => {}
         }
         Answer::Ack(pb::Ack {})
+    }
+
+    fn answer_about_logs(&self, asked: Bytes) -> Bytes {
+        use logs::reply::What as Answer;
+        use logs::request::What as Ask;
+        let answer = match logs::Request::decode(asked).unwrap().what.unwrap() {
+            Ask::LastCosigned(_) if self.script.contradicts => Answer::Cosigned(logs::Cosigned::default()),
+            Ask::AddCheckpoint(_) if self.script.contradicts => {
+                let mut seen = self.seen.lock().unwrap();
+                seen.asked_to_cosign += 1;
+                let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
+                Answer::Witnessed(logs::Witnessed { status: 409, body })
+            }
+            Ask::Copy(asked) => Answer::Copied((self.script.copied)(asked)),
+            Ask::Kept(_) => Answer::Noted(logs::Noted {}),
+            _ => Answer::Unknown(logs::Unknown {}),
+        };
+        logs::Reply { what: Some(answer) }.encode_to_vec().into()
     }
 
     /// How the job stands here, as the daemon is told.
