@@ -23,7 +23,8 @@ use tacitly_core::{Frame, PartyId, SessionTag};
 
 use crate::support::body::{POINTS, content, entries, is_answers, message, points, prime_plus, small};
 use crate::support::heard::fresh_identity;
-use crate::support::liar::{Liar, NAME, Script, Seen};
+use crate::support::liar::{Liar, NAME};
+use crate::support::script::{Script, Seen};
 use crate::support::stage::Stage;
 use crate::support::{brisk, mobiles, setup};
 
