@@ -6,8 +6,8 @@
 //! ```text
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
-//! main → cli, daemon → rpc → jobs → peers → session → transport
-//!                                      └→ policy, store, intake, chain
+//! main → cli, daemon → rpc → jobs → attest → peers → session → transport
+//!                                               └→ policy, store, intake, chain
 //! ```
 //!
 //! | room | what it does |
@@ -15,8 +15,8 @@
 //! | [`session`] | drives any protocol party over any transport: deadline, heartbeat, progress, checkpoint, transcript |
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
+//! | [`attest`] | what goes on record, and its way into the attestation log; witnesses and mirrors |
 //! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
-//! | [`attest`] | what goes on record, and its way into the attestation log |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
 //! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |

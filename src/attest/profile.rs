@@ -1,0 +1,221 @@
+//! Who we are and whom we trust, on record from the start on; and certificates, which rest on it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use tacitly_attestation::certificate::{self, Draft};
+use tacitly_attestation::entry::{
+    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, SignedEntry, Software,
+};
+use tacitly_attestation::hash::Hash;
+use tacitly_attestation::note::VerifierKey;
+use tacitly_attestation::policy::{Policy, Witness};
+use tacitly_attestation::proof::LogProof;
+use tokio::sync::Mutex;
+
+use super::keys::witness_key;
+use super::recorder::{Recorded, Recorder, entry_key, now, random, unfit};
+use super::settings::{ExternalWitness, ProfileSettings, Record};
+use crate::codes::Trouble;
+use crate::peers::{Background, Peers};
+use crate::store::{NoteSigner, Signer, Store};
+
+/// What entries about ourselves stand under.
+const PARTY: &str = "party";
+const POLICY: &str = "policy";
+
+/// What this party says of itself, and whom it trusts.
+pub struct Profile {
+    settings: ProfileSettings,
+    signer: Arc<dyn Signer>,
+    external: Vec<ExternalWitness>,
+    /// What it signs with as a mirror, if it is one.
+    mirror_key: Option<VerifierKey>,
+    store: Arc<Store>,
+    peers: Arc<Peers>,
+    recorder: Arc<Recorder>,
+    background: Background,
+    /// Held while whom we trust is put on record.
+    one_at_a_time: Mutex<()>,
+}
+
+impl Profile {
+    /// The profile of the party whose record this is, which trusts these peers.
+    pub(super) fn new(
+        record: &Record,
+        store: Arc<Store>,
+        peers: Arc<Peers>,
+        recorder: Arc<Recorder>,
+        background: Background,
+    ) -> Self {
+        Self {
+            settings: record.profile.clone(),
+            signer: record.signer.clone(),
+            external: record.external.clone(),
+            mirror_key: record.copies.as_ref().map(|copies| copies.key.public().clone()),
+            store,
+            peers,
+            recorder,
+            background,
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
+    /// Puts on record who we are and whom we trust, where that has changed.
+    ///
+    /// # Errors
+    /// Trouble of the store or the log.
+    pub async fn record(&self) -> Result<(), Trouble> {
+        let build = tokio::task::spawn_blocking(digest_of_program).await;
+        let build = build.map_err(|_| Trouble::internal("reading the program ended unexpectedly"))??;
+        let party = self.party_entry(build).await?;
+        if let Some(party) = party {
+            self.recorder.record(PARTY, self.recorder.sign_entry(self.recorder.header(Vec::new())?, party)?).await?;
+        }
+        self.record_policy().await
+    }
+
+    /// Puts on record whom we trust, if that has changed: after the start, and after a peer came or went.
+    async fn record_policy(&self) -> Result<(), Trouble> {
+        let _one_at_a_time = self.one_at_a_time.lock().await;
+        let body = PolicyEntry {
+            policy: self.policy().await?.digest(),
+            members: vec![self.peers.me()],
+            needed: Count::new(1).map_err(unfit)?,
+            retention_days: Count::new(self.settings.retention_days).map_err(unfit)?,
+            formula: None,
+            anchor: None,
+        };
+        let known = self.recorder.recorded(POLICY, POLICY).await?;
+        if known.is_some_and(|known| matches!(known.entry.entry().body(), Body::Policy(known) if *known == body)) {
+            return Ok(());
+        }
+        self.recorder.record(POLICY, self.recorder.sign_entry(self.recorder.header(Vec::new())?, body)?).await?;
+        Ok(())
+    }
+
+    /// Puts on record whom we trust, after a peer may have come or gone, without anybody waiting for it.
+    pub(super) fn renew_policy(self: &Arc<Self>) {
+        let this = self.clone();
+        self.background.spawn(async move {
+            if let Err(error) = this.record_policy().await {
+                tracing::warn!(%error, "whom we trust is not on record yet");
+            }
+        });
+    }
+
+    /// What we say of ourselves, if it is not on record yet.
+    async fn party_entry(&self, build: Digest) -> Result<Option<PartyEntry>, Trouble> {
+        let settings = &self.settings;
+        let me = self.peers.me();
+        let known = self.recorder.recorded(PARTY, PARTY).await?;
+        let known = known.as_ref().and_then(|known| match known.entry.entry().body() {
+            Body::Party(known) => Some(known),
+            _ => None,
+        });
+        let now = now()?;
+        let key = self.signer.public_key();
+        let mut keys = vec![entry_key(me, &key)?, self.recorder.log().key().public().clone(), witness_key(me, &key)?];
+        keys.extend(self.mirror_key.clone());
+        let keys = keys.into_iter().map(|key| {
+            let from = known.and_then(|known| known.keys.iter().find(|known| known.key == key)).map(|known| known.from);
+            PartyKey { key, from: from.unwrap_or(now), until: None }
+        });
+        let name = match &settings.legal_name {
+            Some(name) => name.clone(),
+            // One letter is a name among peers, and none in a register.
+            None => {
+                LegalName::parse(me.as_str()).or_else(|_| LegalName::parse(&format!("party {me}"))).map_err(unfit)?
+            }
+        };
+        let entry = PartyEntry {
+            name,
+            registration: settings.registration.clone(),
+            keys: keys.collect(),
+            certificate: Some(Digest(Hash::of(self.peers.identity().certificate_pem().as_bytes()))),
+            software: software()?,
+            build,
+            region: settings.region.clone(),
+        };
+        Ok((known != Some(&entry)).then_some(entry))
+    }
+
+    /// Whom we trust: our own key and our peers' for entries, our log; our peers and those
+    /// whom the configuration names as its witnesses.
+    async fn policy(&self) -> Result<Policy, Trouble> {
+        let peers = self.store.peers().await?;
+        let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
+        let mut witnesses = Vec::new();
+        for peer in &peers {
+            signers.push(entry_key(peer.id, &peer.signing_key)?);
+            let key = witness_key(peer.id, &peer.signing_key)?;
+            witnesses.push(Witness { name: peer.id.to_string(), key });
+        }
+        for external in &self.external {
+            // A peer may bear the same name.
+            witnesses.push(Witness { name: format!("outside-{}", external.place.party), key: external.key.clone() });
+        }
+        let most = witnesses.len();
+        let needed = match self.settings.quorum {
+            0 => most / 2 + 1,
+            needed => needed,
+        };
+        Policy::consortium(&signers, &[self.recorder.log().key().public().clone()], &witnesses, needed.min(most))
+            .map_err(|error| Trouble::internal(error.to_string()))
+    }
+
+    /// A certificate of an entry of ours, with entries that it rests on. Anybody verifies it offline.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn certify(&self, main: &Recorded, related: &[SignedEntry]) -> Result<Vec<u8>, Trouble> {
+        let log = self.recorder.log();
+        log.signed(main.index + 1).await?;
+        let checkpoint = log.witnessed(main.index + 1);
+        let checkpoint =
+            checkpoint.ok_or_else(|| Trouble::internal("a checkpoint that was signed a moment ago is there"))?;
+        let (reading, index, size) = (log.clone(), main.index, checkpoint.checkpoint().size);
+        let path = tokio::task::spawn_blocking(move || reading.inclusion(index, size)).await;
+        let path = path.map_err(|_| Trouble::internal("reading the log ended unexpectedly"))??;
+        let proof = LogProof { extra: None, index: main.index, path, checkpoint };
+        let policy = self.policy().await?;
+        let draft = Draft {
+            id: Id(random()?),
+            issued: now()?,
+            issuer: self.peers.me(),
+            tool: &software()?,
+            entry: &main.entry,
+            related,
+            proof: Some(&proof),
+            anchor: None,
+            policy: &policy,
+        };
+        let key = entry_key(self.peers.me(), &self.signer.public_key())?;
+        let (bytes, _) = certificate::create(&draft, &key, &NoteSigner(self.signer.clone()))
+            .map_err(|error| Trouble::internal(error.to_string()))?;
+        Ok(bytes)
+    }
+}
+
+fn software() -> Result<Software, Trouble> {
+    Software::parse(concat!("tacitly ", env!("CARGO_PKG_VERSION"))).map_err(unfit)
+}
+
+/// The SHA-256 of the program that runs.
+fn digest_of_program() -> Result<Digest, Trouble> {
+    let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let read = || {
+        let (mut file, mut digest, mut piece) = (File::open(&path)?, Sha256::new(), vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                length => digest.update(&piece[..length]),
+            }
+        }
+        Ok(Digest(Hash(digest.finalize().into())))
+    };
+    read().map_err(|error: std::io::Error| Trouble::internal(format!("{}: {error}", path.display())))
+}
