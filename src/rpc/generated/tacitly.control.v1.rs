@@ -200,7 +200,7 @@ pub struct Dataset {
     pub basis: ::prost::alloc::string::String,
 }
 /// A frame is a dataset for one job: its key columns, in the memory of the daemon and nowhere else. The header comes first,
-/// then any number of batches. Handing it over is its owner's approval of one job of this kind with this peer.
+/// then any number of batches. Handing it over is its owner's approval of one job of this kind with these peers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddFrameRequest {
     #[prost(oneof = "add_frame_request::Part", tags = "1, 2")]
@@ -226,14 +226,12 @@ pub struct FrameHeader {
     /// error | skip
     #[prost(string, tag = "3")]
     pub invalid: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub peer: ::prost::alloc::string::String,
-    /// intersect | align | cardinality
+    #[prost(string, repeated, tag = "4")]
+    pub peers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "5")]
     pub kind: ::prost::alloc::string::String,
-    /// us | peer | both
-    #[prost(string, tag = "6")]
-    pub receiver: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "6")]
+    pub receivers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FrameBatch {
@@ -381,46 +379,54 @@ pub struct SetRuleReply {
     #[prost(string, repeated, tag = "3")]
     pub difference: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmitJobRequest {
-    /// intersect | align | cardinality
+    /// a kind that the daemon knows, such as intersect
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub dataset: ::prost::alloc::string::String,
+    /// all of them, this one too
+    #[prost(message, repeated, tag = "2")]
+    pub parties: ::prost::alloc::vec::Vec<AskedParty>,
+    /// what the kind asks beside that, one canonical JSON object; empty: nothing
     #[prost(string, tag = "3")]
-    pub peer: ::prost::alloc::string::String,
+    pub params: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
-    pub peer_dataset: ::prost::alloc::string::String,
-    /// us | peer | both
-    #[prost(string, tag = "5")]
-    pub receiver: ::prost::alloc::string::String,
-    #[prost(string, tag = "6")]
     pub purpose: ::prost::alloc::string::String,
     /// the same key submits once
-    #[prost(string, tag = "7")]
+    #[prost(string, tag = "5")]
     pub request_key: ::prost::alloc::string::String,
 }
-/// Both sides ask for the same job under the same name: whoever comes first waits for the other. Returns the job once it
-/// is proposed, or fails naming what the sides differ in.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskedParty {
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    /// empty: the kind decides
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// its own name for it; empty: it brings none, or says itself which
+    #[prost(string, tag = "3")]
+    pub dataset: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub receives: bool,
+}
+/// The programs of all parties ask for the same job under the same name: whoever comes first waits for the others. Returns
+/// the job once it is proposed, or fails naming what they differ in.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MeetJobRequest {
-    /// the name, the same on both sides
+    /// the name, the same on all sides
     #[prost(string, tag = "1")]
     pub meeting: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
-    /// ours
-    #[prost(string, tag = "3")]
-    pub dataset: ::prost::alloc::string::String,
+    /// of the datasets only ours is named
+    #[prost(message, repeated, tag = "3")]
+    pub parties: ::prost::alloc::vec::Vec<AskedParty>,
     #[prost(string, tag = "4")]
-    pub peer: ::prost::alloc::string::String,
+    pub params: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
-    pub receiver: ::prost::alloc::string::String,
-    #[prost(string, tag = "6")]
     pub purpose: ::prost::alloc::string::String,
-    /// for the other side
-    #[prost(uint64, tag = "7")]
+    /// for the others
+    #[prost(uint64, tag = "6")]
     pub wait_seconds: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -437,8 +443,15 @@ pub struct RefuseJobRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListJobsRequest {
+    /// empty: all
     #[prost(string, tag = "1")]
     pub state: ::prost::alloc::string::String,
+    /// only jobs older than this one, for the next page
+    #[prost(string, tag = "2")]
+    pub before: ::prost::alloc::string::String,
+    /// 0: 1000, which is the most
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListJobsReply {
@@ -446,68 +459,80 @@ pub struct ListJobsReply {
     pub jobs: ::prost::alloc::vec::Vec<Job>,
 }
 #[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Job {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
-    /// proposer | approver
+    /// the party that proposed it
     #[prost(string, tag = "3")]
-    pub role: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub peer: ::prost::alloc::string::String,
+    pub leader: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub parties: ::prost::alloc::vec::Vec<JobParty>,
     #[prost(string, tag = "5")]
-    pub dataset: ::prost::alloc::string::String,
-    #[prost(string, tag = "6")]
-    pub peer_dataset: ::prost::alloc::string::String,
-    /// us | peer | both
-    #[prost(string, tag = "7")]
-    pub receiver: ::prost::alloc::string::String,
-    #[prost(string, tag = "8")]
     pub purpose: ::prost::alloc::string::String,
-    #[prost(string, tag = "9")]
+    #[prost(string, tag = "6")]
     pub state: ::prost::alloc::string::String,
-    #[prost(string, tag = "10")]
+    #[prost(string, tag = "7")]
     pub stage: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "11")]
+    #[prost(uint64, tag = "8")]
     pub done: u64,
-    #[prost(uint64, tag = "12")]
+    #[prost(uint64, tag = "9")]
     pub total: u64,
-    #[prost(uint64, tag = "13")]
+    #[prost(uint64, tag = "10")]
     pub bytes_out: u64,
-    #[prost(uint64, tag = "14")]
+    #[prost(uint64, tag = "11")]
     pub bytes_in: u64,
-    #[prost(uint64, tag = "15")]
-    pub our_items: u64,
-    #[prost(uint64, tag = "16")]
-    pub peer_items: u64,
-    /// rows, or a size; absent if no result came to us
-    #[prost(uint64, optional, tag = "17")]
+    /// what its kind shows of it: one JSON object
+    #[prost(string, tag = "12")]
+    pub summary: ::prost::alloc::string::String,
+    /// rows, or a number; absent if no result came to us
+    #[prost(uint64, optional, tag = "13")]
     pub result_items: ::core::option::Option<u64>,
-    #[prost(message, optional, tag = "18")]
+    #[prost(message, optional, tag = "14")]
     pub failure: ::core::option::Option<Failure>,
-    #[prost(string, tag = "19")]
+    #[prost(string, tag = "15")]
     pub created: ::prost::alloc::string::String,
-    #[prost(string, tag = "20")]
+    #[prost(string, tag = "16")]
     pub finished: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "21")]
+    #[prost(uint32, tag = "17")]
     pub attempt: u32,
     /// canonical JSON
-    #[prost(string, tag = "22")]
+    #[prost(string, tag = "18")]
     pub terms: ::prost::alloc::string::String,
-    /// when nothing matched: what our own column looks like
-    #[prost(string, tag = "23")]
-    pub hint: ::prost::alloc::string::String,
     /// nothing happens any more unless somebody acts
-    #[prost(bool, tag = "24")]
+    #[prost(bool, tag = "19")]
     pub settled: bool,
-    /// of a job that is done: into how many it was cut; 0: none
-    #[prost(uint32, tag = "25")]
-    pub buckets: u32,
     /// when its result was wiped; empty: it was not
-    #[prost(string, tag = "26")]
+    #[prost(string, tag = "20")]
     pub purged: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobParty {
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// its own name for it; empty: it brings none
+    #[prost(string, tag = "3")]
+    pub dataset: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub receives: bool,
+    /// open | signed | refused, as far as we know
+    #[prost(string, tag = "5")]
+    pub decision: ::prost::alloc::string::String,
+    /// the job goes on without it
+    #[prost(bool, tag = "6")]
+    pub left_out: bool,
+    /// it has said that its result is stored
+    #[prost(bool, tag = "7")]
+    pub has_result: bool,
+    /// to it and from it, once the job is over
+    #[prost(uint64, tag = "8")]
+    pub bytes_out: u64,
+    #[prost(uint64, tag = "9")]
+    pub bytes_in: u64,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
