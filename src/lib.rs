@@ -6,7 +6,7 @@
 //! ```text
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
-//! main → cli, daemon → rpc → jobs → attest → session → transport
+//! main → cli, daemon → rpc → jobs → attest → peers → session → transport
 //!                                         └→ policy, store, intake, chain
 //! ```
 //!
@@ -16,6 +16,7 @@
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
 //! | [`attest`] | what goes on record, and its way into the attestation log |
+//! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
 //! | [`chain`] | the attestation log on disk: durable entries, signed checkpoints, proofs |
@@ -37,6 +38,7 @@ pub mod evidence;
 pub mod intake;
 pub mod jobs;
 pub mod kernel;
+pub mod peers;
 pub mod policy;
 pub mod rpc;
 pub mod sample;

@@ -5,6 +5,7 @@
 #[path = "../../src/codes.rs"]
 pub mod codes;
 pub mod jobs;
+pub mod peers;
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;
 pub mod store;

@@ -11,7 +11,7 @@ use tacitly_core::PartyId;
 
 use super::config::{self, Config, ConfigError};
 use crate::codes::{self, Trouble};
-use crate::jobs::IdentityFiles;
+use crate::peers::IdentityFiles;
 use crate::store::{FileSigner, Sealer, SealingKey, StoreError};
 use crate::transport::{IdentityError, TlsIdentity};
 

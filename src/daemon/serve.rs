@@ -26,8 +26,9 @@ use super::metrics;
 use super::start::SOCKET_PATH;
 use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
-use crate::jobs::{Directory, Jobs, PeerDesk, Peers, Record, Settings};
+use crate::jobs::{Jobs, Record, Settings};
 use crate::kernel;
+use crate::peers::{Background, Directory, Inbox, Peers, Rotation};
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
 use crate::rpc::reflection;
@@ -237,7 +238,7 @@ async fn run(
     let mirrors = attestation::mirrors(home, &config)?;
     let record = Record { signer: signer.clone(), log, witness, outside, mirrors };
     let directory = Arc::new(Directory::new(config.party, store.clone(), signer.clone()).await?);
-    let desk = Arc::new(PeerDesk::default());
+    let inbox = Arc::new(Inbox::default());
     let links = crate::transport::Settings {
         heartbeat: config.heartbeat(),
         reconnect_window: config.reconnect_window(),
@@ -247,19 +248,28 @@ async fn run(
         ..crate::transport::Settings::default()
     };
     let transport = Grpc::new(identity, directory.clone(), Some(directory.clone()), links.clone());
-    let network = Network::start(Arc::new(transport.clone()), directory.clone(), desk.clone(), links)?;
+    let network = Network::start(Arc::new(transport.clone()), directory.clone(), inbox.clone(), links)?;
     let mut listen = None;
     if let Some(address) = config.network.listen {
         let refused = |source| ServeError::Listen { place: address.to_string(), source };
         listen = Some(transport.listen(address).await.map_err(refused)?);
     }
     let advertised = config.network.advertise.clone().or_else(|| listen.map(|address| address.to_string()));
-    let peers = Peers::new(store.clone(), network.clone(), transport.clone(), directory, signer.clone(), advertised);
+    let peers = Peers::new(
+        store.clone(),
+        network.clone(),
+        transport.clone(),
+        directory,
+        signer.clone(),
+        advertised,
+        config.reconnect_window(),
+    );
+    let (peers, background) = (Arc::new(peers), Background::default());
+    let rotation = Arc::new(Rotation::new(store.clone(), signer, transport, peers.clone(), background.clone()));
     let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
     let settings = Settings {
         me: config.party,
         listen,
-        reconnect_window: config.reconnect_window(),
         jobs_per_peer: config.limits.jobs_per_peer,
         standing: config.standing(),
         mirrors: config.attestation.mirrors.clone(),
@@ -272,7 +282,7 @@ async fn run(
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
-    let jobs = Arc::new(Jobs::new(settings, store.clone(), record, network.clone(), transport, peers, per_item));
+    let jobs = Arc::new(Jobs::new(settings, store.clone(), record, peers.clone(), &background, per_item));
     match jobs.recorder().mend().await {
         // It takes nothing more, and says why whenever it is asked.
         Err(error) if error.code == codes::LOG_OLD => {}
@@ -282,7 +292,7 @@ async fn run(
     // The log is held: nothing else is entered before it is known not to be an old copy.
     jobs.keep_witnessed();
     jobs.keep_mirrors();
-    desk.open(&jobs);
+    inbox.open(vec![rotation.clone(), jobs.clone()]);
     tokio::spawn(keep_standing(jobs.clone()));
     jobs.take_up_all().await?;
 
@@ -292,7 +302,7 @@ async fn run(
         tokio::spawn(metrics::serve(listen_at(address).await?, jobs.clone()));
     }
     let files = Arc::new(home::Files::new(home, config.party));
-    let control = Service::new(jobs.clone(), files, shutdown);
+    let control = Service::new(jobs.clone(), peers, rotation, files, shutdown);
     let socket = home.join(&config.control.socket);
     let listener = listen_locally(&socket)?;
     tracing::info!(

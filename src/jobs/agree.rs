@@ -14,7 +14,7 @@ use super::state::State;
 use super::terms::JobTerms;
 use crate::codes::{self, Trouble};
 use crate::policy::Decision as Verdict;
-use crate::store::{Consent, Created, Decision, Job, JobId, JobParty, NewJob, PublicKey, Signature};
+use crate::store::{Consent, Created, Decision, Job, JobId, JobParty, NewJob, Signature};
 
 /// What a signature under job terms is a signature for.
 pub const CONSENT_CONTEXT: &str = "tacitly job consent 1";
@@ -106,13 +106,6 @@ impl Jobs {
         Ok(Consent { contribution, signature })
     }
 
-    async fn key_of(&self, party: PartyId) -> Result<PublicKey, Trouble> {
-        if party == self.settings.me {
-            return Ok(self.signer.public_key());
-        }
-        Ok(self.store.peer(party).await?.signing_key)
-    }
-
     /// A party's consent as it came over the link.
     async fn read_consent(&self, terms: TermsHash, of: PartyId, consent: &pb::Consent) -> Result<Consent, Trouble> {
         let wrong = || {
@@ -121,7 +114,7 @@ impl Jobs {
         };
         let signature: Signature = consent.signature.parse().map_err(|_| wrong())?;
         let contribution = consent.contribution.to_vec();
-        let key = self.key_of(of).await?;
+        let key = self.peers.key_of(of).await?;
         key.verify(CONSENT_CONTEXT, &consented(terms, &contribution), &signature).map_err(|_| wrong())?;
         Ok(Consent { contribution, signature })
     }
@@ -154,7 +147,7 @@ impl Jobs {
                 return Err(lie("a receipt is of nobody who receives"));
             }
             let signature: Signature = receipt.signature.parse().map_err(|_| lie("a receipt cannot be read"))?;
-            let key = self.key_of(party).await?;
+            let key = self.peers.key_of(party).await?;
             key.verify(RECEIPT_CONTEXT, &row.terms_hash.0, &signature)
                 .map_err(|_| lie("a receipt is not signed by its receiver"))?;
             receipts.insert(party, signature);

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tacitly_core::PartyId;
 
 use super::machine::Event;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use crate::codes::Trouble;
+use crate::codes::{self, Trouble};
 use crate::store::Job;
 
-/// How long a daemon waits for the answer to one message about a job.
-const ANSWER: Duration = Duration::from_secs(30);
-/// The pause before a peer is asked again that did not answer. A link that breaks under a question is noticed within two
-/// heartbeats; a peer that cannot answer yet is just starting.
+/// The name under which peers ask for this service.
+pub(super) const SERVICE: &str = "jobs";
+/// The pause before a peer is asked again whose answer cannot be read.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Why working on an attempt ended before its end.
@@ -36,22 +36,30 @@ impl<T: Into<Trouble>> From<T> for Gone {
 }
 
 impl Jobs {
+    /// Asks the peer once.
+    ///
+    /// # Errors
+    /// As [`Peers::ask`](crate::peers::Peers::ask).
+    pub(super) async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
+        let answer = self.peers.ask(peer, SERVICE, message::encode_ask(ask)).await?;
+        let unreadable = || Trouble::new(codes::PEER_FAILED, format!("{peer} gave an answer that cannot be read"));
+        message::decode_answer(&answer).ok_or_else(|| unreadable().with(peer))
+    }
+
     /// Asks the peer once; nothing if there is no answer that can be read, after a pause.
-    pub(super) async fn ask_once(&self, peer: PartyId, question: bytes::Bytes) -> Option<Answer> {
-        if let Ok(reply) = self.network.request(peer, question, ANSWER).await
-            && let Some(answer) = message::decode_answer(&reply)
-        {
-            return Some(answer);
-        }
-        tokio::time::sleep(PAUSE).await;
-        None
+    pub(super) async fn ask_once(&self, peer: PartyId, ask: Ask) -> Option<Answer> {
+        let answer = self.peers.ask_once(peer, SERVICE, message::encode_ask(ask)).await?;
+        self.read(&answer).await
     }
 
     /// Asks the peer, waiting for its link no longer than the reconnect window.
     pub(super) async fn ask_within_window(&self, peer: PartyId, ask: Ask) -> Result<Answer, Gone> {
-        tokio::select! {
-            answer = self.ask_until_answered(peer, ask) => Ok(answer),
-            trouble = self.link_given_up(peer) => Err(Gone::Lost(trouble)),
+        let question = message::encode_ask(ask);
+        loop {
+            let asked = self.peers.ask_within_window(peer, SERVICE, question.clone());
+            if let Some(answer) = self.read(&asked.await.map_err(Gone::Lost)?).await {
+                return Ok(answer);
+            }
         }
     }
 
@@ -59,11 +67,20 @@ impl Jobs {
     pub(super) async fn ask_until_answered(&self, peer: PartyId, ask: Ask) -> Answer {
         let question = message::encode_ask(ask);
         loop {
-            self.link_up(peer).await;
-            if let Some(answer) = self.ask_once(peer, question.clone()).await {
+            let answer = self.peers.ask_until_answered(peer, SERVICE, question.clone()).await;
+            if let Some(answer) = self.read(&answer).await {
                 return answer;
             }
         }
+    }
+
+    /// An answer that can be read; otherwise nothing, after a pause.
+    async fn read(&self, answer: &Bytes) -> Option<Answer> {
+        let answer = message::decode_answer(answer);
+        if answer.is_none() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        answer
     }
 
     /// Says something to the peer, however long it is away.

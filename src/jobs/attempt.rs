@@ -224,7 +224,7 @@ impl Jobs {
         let mut ready = work.peer_ready.subscribe();
         let number = ours.attempt;
         loop {
-            let up_since = self.link_up_since(peer);
+            let up_since = self.peers.link_up_since(peer);
             match self.ask_within_window(peer, Ask::Ready(ours.clone())).await? {
                 answer @ (Answer::Standing(_) | Answer::Unknown(_)) => {
                     return Err(self.hear_in_attempt(job, peer, answer).await);
@@ -242,8 +242,8 @@ impl Jobs {
                 ready.wait_for(|ready| ready.is_some_and(|ready| ready.attempt == number && far_enough(&ready)));
             tokio::select! {
                 arrived = arrived => return arrived.map_err(|_| Gone::Stopped)?.ok_or(Gone::Stopped),
-                trouble = self.link_given_up(peer) => return Err(Gone::Lost(trouble)),
-                () = self.link_restored(peer, up_since) => {}
+                trouble = self.peers.link_given_up(peer) => return Err(Gone::Lost(trouble)),
+                () = self.peers.link_restored(peer, up_since) => {}
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
@@ -361,7 +361,7 @@ impl Session<'_> {
     ) -> Result<Completed<PsiOutcome>, Gone> {
         let (jobs, peer) = (self.jobs, self.peer);
         let ReadyParty { party, purpose, inside, outside } = ready;
-        let link = jobs.network.open(peer, outside);
+        let link = jobs.peers.network().open(peer, outside);
         let link = link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))?;
         let (store, id) = (jobs.store.clone(), self.job.id);
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {

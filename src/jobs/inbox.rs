@@ -1,6 +1,6 @@
 //! What the peer's daemon says about jobs, and what it hears back.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
 use super::agree;
+use super::asking::SERVICE;
 use super::machine::Event;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
@@ -16,56 +17,36 @@ use super::plan::Wish;
 use super::running::PeerReady;
 use super::state::State;
 use crate::codes::{self, Trouble};
+use crate::peers::Handler;
 use crate::store::Job;
-use crate::transport::{Inbox, LinkError, LinkState, Pending};
+use crate::transport::Pending;
 
 /// How long a member that has begun an attempt a moment before us is kept waiting for our answer.
 const BEGINS: Duration = Duration::from_secs(2);
 
-/// Where the network delivers what peers say. It is made before the jobs, which need the network, and learns of them
-/// once they are there.
-#[derive(Default)]
-pub struct PeerDesk(OnceLock<Weak<Jobs>>);
-
-impl PeerDesk {
-    /// From now on peers are answered by these jobs.
-    pub fn open(&self, jobs: &Arc<Jobs>) {
-        let _opened_before = self.0.set(Arc::downgrade(jobs));
+impl Handler for Jobs {
+    fn service(&self) -> &'static str {
+        SERVICE
     }
 
-    /// Answers one request of a peer. A daemon that is starting or stopping, and one that cannot read the request,
-    /// asks the peer to come again.
-    async fn answer(&self, from: PartyId, request: Bytes) -> Answer {
-        let jobs = self.0.get().and_then(Weak::upgrade);
-        match (jobs, message::decode_ask(&request)) {
-            (Some(jobs), Some(ask)) => jobs.answer(from, ask).await,
-            _ => Answer::Busy(pb::Busy {}),
+    fn answer(self: Arc<Self>, from: PartyId, body: Bytes) -> Pending<'static, Option<Bytes>> {
+        Box::pin(async move {
+            let ask = message::decode_ask(&body)?;
+            Some(message::encode_answer(self.follow(from, ask).await))
+        })
+    }
+
+    fn link_changed(self: Arc<Self>, _peer: PartyId, up: bool) {
+        if up {
+            self.renew_policy();
         }
-    }
-}
-
-impl Inbox for PeerDesk {
-    fn request(&self, from: PartyId, body: Bytes) -> Pending<'_, Bytes> {
-        Box::pin(async move { message::encode_answer(self.answer(from, body).await) })
-    }
-
-    fn link_changed(&self, peer: PartyId, state: &LinkState) {
-        if let Some(jobs) = self.0.get().and_then(Weak::upgrade) {
-            if state.is_up() {
-                jobs.announce_pin(peer);
-                jobs.renew_policy();
-            }
-            jobs.running.bump();
-        }
-    }
-
-    fn call_refused(&self, error: &LinkError) {
-        tracing::warn!(%error, "a call was refused");
+        self.running.bump();
     }
 }
 
 impl Jobs {
-    async fn answer(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
+    /// Answers what a peer says.
+    async fn follow(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
             Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
@@ -74,7 +55,6 @@ impl Jobs {
             Ask::Copy(asked) => (String::new(), self.show_log(from, asked).await),
             Ask::Kept(kept) => (String::new(), self.take_kept(from, &kept).await),
             Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
-            Ask::Rotate(rotate) => (String::new(), self.take_rotation(from, &rotate).await),
             Ask::Meet(offer) => return self.take_offer(from, offer),
             Ask::Decided(decided) => {
                 let answer = self.take_decision(from, &decided).await;

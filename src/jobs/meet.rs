@@ -157,7 +157,7 @@ impl Jobs {
         let mut seated = self.take_seat(peer, &ours)?;
         let deadline = Instant::now() + asked.wait.min(LONGEST);
         let late = |_| {
-            let state = if self.link_up_since(peer).is_some() { "up" } else { "down" };
+            let state = if self.peers.link_up_since(peer).is_some() { "up" } else { "down" };
             let seconds = asked.wait.as_secs();
             let text = format!("{peer} did not ask for {:?} within {seconds} s; the link is {state}", asked.name);
             Trouble::new(codes::NOT_MET, text).with(peer).during("waiting for the peer to ask for the same job")

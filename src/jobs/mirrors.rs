@@ -67,7 +67,7 @@ impl Jobs {
     async fn mirror(&self, peer: PartyId) {
         let (mut copies, mut pause) = (Copies::new(), PAUSE);
         loop {
-            self.link_up(peer).await;
+            self.peers.link_up(peer).await;
             if let Err(error) = self.copy_logs_of(peer, &mut copies, &mut pause).await {
                 tracing::warn!(%peer, code = error.code.name, %error, "its log is not mirrored for the moment");
                 tokio::time::sleep(pause).await;
@@ -80,7 +80,7 @@ impl Jobs {
     async fn copy_logs_of(&self, peer: PartyId, copies: &mut Copies, pause: &mut Duration) -> Result<(), Trouble> {
         let mut news = self.cosigned_by_us.subscribe();
         // What was said over an earlier link may never have arrived: it is said again.
-        let (link, mut told) = (self.link_up_since(peer), None);
+        let (link, mut told) = (self.peers.link_up_since(peer), None);
         loop {
             news.mark_unchanged();
             if let Some(Witnessed { key, head }) = self.newest_log_of(peer).await? {
@@ -100,7 +100,7 @@ impl Jobs {
             *pause = PAUSE;
             tokio::select! {
                 _ = news.changed() => {}
-                () = self.link_restored(peer, link) => return Ok(()),
+                () = self.peers.link_restored(peer, link) => return Ok(()),
             }
         }
     }

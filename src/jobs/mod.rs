@@ -14,12 +14,12 @@
 //! | `rules.rs` | our rules and limits, whenever they are asked |
 //! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
 //! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
-//! | `inbox.rs`, `message.rs`, `asking.rs`, `links.rs` | what the peer's daemon says about jobs; asking it; waiting for its link |
-//! | `datasets.rs`, `frames.rs`, `peers.rs` | files, tables in memory, partners |
+//! | `inbox.rs`, `message.rs`, `asking.rs` | what the peer's daemon says about jobs; asking it |
+//! | `datasets.rs`, `frames.rs` | files, tables in memory |
 //! | `fingerprints.rs` | what a dataset is on record as |
 //! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
 //! | `erasures.rs` | what is destroyed, and that it was |
-//! | `rotation.rs`, `upkeep.rs` | a new TLS key; backups, what a restore means for jobs, readiness |
+//! | `upkeep.rs` | backups, what a restore means for jobs, readiness |
 //! | `record.rs`, `standing.rs` | what goes on record |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
 //! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
@@ -43,7 +43,6 @@ mod frames;
 pub mod fuzzing;
 mod inbox;
 mod limits;
-mod links;
 mod machine;
 mod meet;
 mod message;
@@ -52,12 +51,10 @@ mod office;
 mod openings;
 mod outcome;
 mod outside;
-mod peers;
 mod places;
 mod plan;
 mod reconcile;
 mod record;
-mod rotation;
 mod rules;
 mod running;
 mod sets;
@@ -75,7 +72,6 @@ pub use attempt::{WHOLE, attempt_label};
 pub use datasets::{DatasetView, Datasets, NewDataset, RuleChange};
 pub use explain::{Facts, explain};
 pub use frames::NewFrame;
-pub use inbox::PeerDesk;
 pub use machine::Quorum;
 pub use meet::Meeting;
 pub use message::generated as wire;
@@ -84,8 +80,6 @@ pub use office::{Jobs, Record, Settings, StatusView, Submission};
 pub use openings::{OpenBasis, OpenOutput, OpenRecord, OpenedBasis, OpenedOutput, OpenedRecord};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
-pub use peers::{Directory, ENROLMENT_CONTEXT, Invitation, PeerView, Peers, enrolment_words, read_invitation};
-pub use rotation::{IdentityFiles, Rotated};
 pub use running::Live;
 pub use standing::Standing;
 pub use state::{State, UnknownState};

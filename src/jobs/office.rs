@@ -21,7 +21,6 @@ use super::machine::Event;
 use super::meet::Meetings;
 use super::mirrors::Mirrors;
 use super::outside::OutsideWitness;
-use super::peers::{PeerView, Peers};
 use super::places::Places;
 use super::plan::Room;
 use super::running::RunningJobs;
@@ -32,9 +31,8 @@ use super::view::{EventView, JobView};
 use crate::attest::Recorder;
 use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
-use crate::session::Network;
+use crate::peers::{Background, PeerView, Peers};
 use crate::store::{Created, EventFilter, Job, JobFilter, JobId, NewJob, Signer, Store};
-use crate::transport::Grpc;
 
 /// How this party runs its jobs.
 #[derive(Clone, Debug)]
@@ -43,8 +41,6 @@ pub struct Settings {
     pub me: PartyId,
     /// Where peers reach it, if they can.
     pub listen: Option<SocketAddr>,
-    /// How long a job waits for a lost link.
-    pub reconnect_window: Duration,
     /// Jobs with one peer that are not over.
     pub jobs_per_peer: usize,
     /// What this party says of itself in its attestation log.
@@ -84,9 +80,7 @@ pub struct Jobs {
     pub(super) showing: tokio::sync::Mutex<()>,
     /// The peers that have said what they cosigned of our log.
     pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
-    pub(super) network: Network,
-    pub(super) transport: Grpc,
-    pub(super) peers: Peers,
+    pub(super) peers: Arc<Peers>,
     pub(super) datasets: Datasets,
     pub(super) meetings: Meetings,
     pub(super) running: RunningJobs,
@@ -94,8 +88,6 @@ pub struct Jobs {
     pub(super) places: Places,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
-    /// Held while the TLS key is changed.
-    pub(super) rotating: tokio::sync::Mutex<()>,
     /// Held from the check of a limit to the line in the ledger that counts against it.
     pub(super) admitting: tokio::sync::Mutex<()>,
     /// Held while the end of a job goes on record.
@@ -166,16 +158,15 @@ const USUAL_ID: u64 = 20;
 const MAX_PURPOSE: usize = 200;
 
 impl Jobs {
-    /// The jobs of a party over its store, its signature and its network. `per_item` is what one item costs this
+    /// The jobs of a party over its store, its signature and its peers. `per_item` is what one item costs this
     /// machine, measured.
     #[must_use]
     pub fn new(
         settings: Settings,
         store: Arc<Store>,
         record: Record,
-        network: Network,
-        transport: Grpc,
-        peers: Peers,
+        peers: Arc<Peers>,
+        background: &Background,
         per_item: Duration,
     ) -> Self {
         let Record { signer, log, witness, outside, mirrors } = record;
@@ -189,8 +180,8 @@ impl Jobs {
             meetings: Meetings::default(),
             running: RunningJobs::default(),
             places: Places::new(settings.running_jobs),
-            tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            tasks: background.tasks().clone(),
+            closing: background.closing().clone(),
             settings,
             recorder,
             store,
@@ -202,10 +193,7 @@ impl Jobs {
             cosigned_by_us: watch::Sender::default(),
             showing: tokio::sync::Mutex::default(),
             asked: watch::Sender::default(),
-            network,
-            transport,
             peers,
-            rotating: tokio::sync::Mutex::default(),
             admitting: tokio::sync::Mutex::default(),
             closing_entries: tokio::sync::Mutex::default(),
             standing: tokio::sync::Mutex::default(),
@@ -237,12 +225,6 @@ impl Jobs {
         }
     }
 
-    /// Partners.
-    #[must_use]
-    pub fn peers(&self) -> &Peers {
-        &self.peers
-    }
-
     /// Files.
     #[must_use]
     pub fn datasets(&self) -> &Datasets {
@@ -254,7 +236,7 @@ impl Jobs {
     /// # Errors
     /// [`Trouble`] of the store.
     pub async fn status(&self) -> Result<StatusView, Trouble> {
-        let expires = self.transport.identity().not_after();
+        let expires = self.peers.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
         let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
@@ -264,7 +246,7 @@ impl Jobs {
             listen: self.settings.listen,
             peers: self.peers.list().await?,
             running_jobs: u32::try_from(self.places.held()).unwrap_or(u32::MAX),
-            pin: self.transport.identity().pin().to_string(),
+            pin: self.peers.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
             warnings: certificate.into_iter().chain(log).collect(),
         })
@@ -569,7 +551,7 @@ impl Jobs {
         let live = self.running.live(job.id).map(|(mut live, computes)| {
             // Whatever an attempt is at, it will need the others.
             let others = job.parties.iter().map(|party| party.party).filter(|party| *party != self.settings.me);
-            let cut_off = others.filter(|_| computes).find(|party| self.link_up_since(*party).is_none());
+            let cut_off = others.filter(|_| computes).find(|party| self.peers.link_up_since(*party).is_none());
             if let Some(party) = cut_off
                 && !live.stage.starts_with("link down")
             {

@@ -322,9 +322,9 @@ impl Jobs {
         let (this, slot) = (self.clone(), message.slot());
         let said = self.spawn_until_dropped(async move {
             loop {
-                this.link_up(to).await;
+                this.peers.link_up(to).await;
                 let Some(ask) = this.word(id, &message).await else { return };
-                let Some(answer) = this.ask_once(to, message::encode_ask(ask)).await else { continue };
+                let Some(answer) = this.ask_once(to, ask).await else { continue };
                 if let Answer::Busy(_) = answer {
                     sleep(BUSY_PAUSE).await;
                     continue;
@@ -416,7 +416,7 @@ impl Jobs {
             .map(|who| {
                 let (this, who) = (self.clone(), *who);
                 self.spawn_until_dropped(async move {
-                    let why = this.link_given_up(who).await;
+                    let why = this.peers.link_given_up(who).await;
                     this.happen_at_last(id, Event::Lost { who, why });
                 })
             })

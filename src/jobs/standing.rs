@@ -113,7 +113,7 @@ impl Jobs {
             name,
             registration: standing.registration.clone(),
             keys: keys.collect(),
-            certificate: Some(Digest(Hash::of(self.transport.identity().certificate_pem().as_bytes()))),
+            certificate: Some(Digest(Hash::of(self.peers.identity().certificate_pem().as_bytes()))),
             software: software()?,
             build,
             region: standing.region.clone(),

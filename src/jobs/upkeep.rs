@@ -57,7 +57,7 @@ impl Jobs {
             jobs: State::ALL.into_iter().map(count).collect(),
             at_work: self.places.held() as u64,
             links: links.collect(),
-            certificate_expires: self.transport.identity().not_after().as_second(),
+            certificate_expires: self.peers.identity().not_after().as_second(),
         })
     }
 

@@ -21,10 +21,8 @@ use super::office::Jobs;
 use crate::chain::{ChainError, LogName, Verdict, Witnessed};
 use crate::codes::{self, Trouble};
 use crate::store::PublicKey;
-use crate::transport::{LinkError, LinkState};
+use crate::transport::LinkState;
 
-/// How long a peer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long new checkpoints gather before they are cosigned.
 const ROUND: Duration = Duration::from_millis(500);
 /// How long a witness that refuses, or cannot answer, is left alone.
@@ -107,7 +105,7 @@ impl Jobs {
 
     /// Works with every peer there is, and whoever becomes one.
     async fn find_witnesses(self: Arc<Self>) {
-        let mut links = self.network.links();
+        let mut links = self.peers.links();
         let mut at_work = BTreeMap::new();
         loop {
             let peers: Vec<PartyId> = links.borrow_and_update().keys().copied().collect();
@@ -130,7 +128,7 @@ impl Jobs {
     /// Has the log witnessed by one peer, for as long as it is one.
     async fn be_witnessed_by(&self, peer: PartyId) {
         loop {
-            self.link_up(peer).await;
+            self.peers.link_up(peer).await;
             match self.be_cosigned_by(peer).await {
                 Err(error) if error.code == codes::PEER_UNKNOWN => return,
                 // The log has said so itself.
@@ -250,16 +248,6 @@ impl Jobs {
         }
     }
 
-    pub(super) async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
-        let reply = self.network.request(peer, message::encode_ask(ask), PATIENCE).await.map_err(|error| {
-            let code =
-                if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };
-            Trouble::new(code, error.to_string()).with(peer)
-        })?;
-        let unreadable = || Trouble::new(codes::PEER_FAILED, format!("{peer} gave an answer that cannot be read"));
-        message::decode_answer(&reply).ok_or_else(|| unreadable().with(peer))
-    }
-
     /// As witness: a peer asks for a cosignature of its log.
     pub(super) async fn take_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Answer {
         let (status, body) = match self.judge_checkpoint(from, asked).await {
@@ -365,7 +353,7 @@ impl Jobs {
             let Ok(Ok(all)) = spawn_blocking(move || witness.all()).await else { continue };
             let all: Arc<[Witnessed]> = all.into();
             at_work.retain(|_, task: &mut tokio::task::JoinHandle<()>| !task.is_finished());
-            let links = self.network.links().borrow().clone();
+            let links = self.peers.links().borrow().clone();
             for peer in links.iter().filter(|(_, link)| LinkState::is_up(link)).map(|(peer, _)| *peer) {
                 at_work.entry(peer).or_insert_with(|| {
                     let (this, all, told) = (self.clone(), all.clone(), told.clone());

@@ -13,13 +13,14 @@ use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
 use crate::codes::Trouble;
-use crate::jobs::{
-    IdentityFiles, Jobs, Meeting, NewDataset, OpenBasis, OpenOutput, OpenRecord, RuleChange, Submission,
-};
+use crate::jobs::{Jobs, Meeting, NewDataset, OpenBasis, OpenOutput, OpenRecord, RuleChange, Submission};
+use crate::peers::{IdentityFiles, Peers, Rotation};
 
 /// The control service of one daemon.
 pub struct Service {
     jobs: Arc<Jobs>,
+    peers: Arc<Peers>,
+    rotation: Arc<Rotation>,
     files: Arc<dyn IdentityFiles>,
     shutdown: watch::Sender<bool>,
 }
@@ -28,10 +29,16 @@ type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// A service over these jobs; `files` keep the party's certificate; `shutdown` becomes true when an operator asks for it.
+    /// A service over these jobs and peers; `files` keep the party's certificate; `shutdown` becomes true when an operator asks for it.
     #[must_use]
-    pub fn new(jobs: Arc<Jobs>, files: Arc<dyn IdentityFiles>, shutdown: watch::Sender<bool>) -> Self {
-        Self { jobs, files, shutdown }
+    pub fn new(
+        jobs: Arc<Jobs>,
+        peers: Arc<Peers>,
+        rotation: Arc<Rotation>,
+        files: Arc<dyn IdentityFiles>,
+        shutdown: watch::Sender<bool>,
+    ) -> Self {
+        Self { jobs, peers, rotation, files, shutdown }
     }
 }
 
@@ -79,7 +86,7 @@ impl Control for Service {
     ) -> Answer<control::RotateIdentityReply> {
         let asked = request.into_inner();
         let grace = Duration::from_secs(asked.grace_seconds);
-        let rotated = self.jobs.rotate(&*self.files, asked.force, grace).await;
+        let rotated = self.rotation.rotate(&*self.files, asked.force, grace).await;
         let rotated = rotated.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RotateIdentityReply {
             pin: rotated.pin,
@@ -107,23 +114,23 @@ impl Control for Service {
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
         let by = actor(&request);
         let valid = Duration::from_secs(request.into_inner().valid_seconds);
-        let invitation = self.jobs.peers().invite(valid, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let invitation = self.peers.invite(valid, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::InviteReply { code: invitation.code, expires: invitation.expires.to_string() }))
     }
 
     async fn join(&self, request: Request<control::JoinRequest>) -> Answer<control::Peer> {
         let by = actor(&request);
-        answer(self.jobs.peers().join(&request.into_inner().code, &by).await)
+        answer(self.peers.join(&request.into_inner().code, &by).await)
     }
 
     async fn list_peers(&self, _: Request<control::ListPeersRequest>) -> Answer<control::ListPeersReply> {
-        let peers = self.jobs.peers().list().await.map_err(|trouble| status::of(&trouble))?;
+        let peers = self.peers.list().await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::ListPeersReply { peers: peers.into_iter().map(Into::into).collect() }))
     }
 
     async fn remove_peer(&self, request: Request<control::RemovePeerRequest>) -> Answer<control::RemovePeerReply> {
         let by = actor(&request);
-        self.jobs.peers().remove(&request.into_inner().party, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.peers.remove(&request.into_inner().party, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemovePeerReply {}))
     }
 

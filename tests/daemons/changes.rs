@@ -6,8 +6,7 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use tacitly::jobs::read_invitation;
-use tacitly::jobs::wire::{self as pb, reply::What as Answer};
+use tacitly::peers::read_invitation;
 use tacitly::store::{FileSigner, Signer};
 use tacitly::transport::{
     Application, Enroller, Grpc, Pending, Pin, Roster, Settings, TlsIdentity, Transport, Welcome,
@@ -255,26 +254,26 @@ fn a_new_pin_counts_only_with_the_peers_signature_and_an_ended_one_never_again()
         stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).is_ok()
     };
     let copy = |identity: &TlsIdentity| TlsIdentity::from_pem(identity.certificate_pem(), identity.key_pem()).unwrap();
-    let refused = |answer| matches!(answer, Answer::Busy(_));
     let pin = second.pin().to_string();
+    let says = |identity: &TlsIdentity, context: &str, pin: &str, replaces: bool| {
+        stage.liar.put(copy(identity), [stage.liar.rotation(context, pin, replaces)]).remove(0)
+    };
 
-    assert!(refused(stage.liar.ask(stage.liar.rotation("something else", &pin, false))), "a signature for other words");
-    assert!(refused(stage.liar.ask(stage.liar.rotation(PIN, "spki-sha256:00", false))), "no pin at all");
+    assert_eq!(says(&first, "something else", &pin, false), None, "a signature for other words");
+    assert_eq!(says(&first, PIN, "spki-sha256:00", false), None, "no pin at all");
     assert!(!enters(copy(&second)), "a pin was noted without a good signature");
 
-    assert!(matches!(stage.liar.ask(stage.liar.rotation(PIN, &pin, true)), Answer::Ack(pb::Ack {})));
+    assert!(says(&first, PIN, &pin, true).is_some());
     assert!(enters(copy(&second)));
     // The grace of the first pin is none: it has ended.
     let ended = until(|| (!enters(copy(&first))).then_some(()));
     assert!(ended.is_some(), "the old pin still opens");
-    let again = stage.liar.rotation(PIN, &first.pin().to_string(), true);
-    let mut answers = stage.liar.ask_as(copy(&second), [again]);
-    assert!(refused(answers.remove(0)), "an ended pin came back");
+    assert_eq!(says(&second, PIN, &first.pin().to_string(), true), None, "an ended pin came back");
     assert!(!enters(copy(&first)));
 
     let many = (0..=MOST_PINS).map(|at| stage.liar.rotation(PIN, &format!("spki-sha256:{at:064x}"), false));
-    let answers = stage.liar.ask_as(copy(&second), many);
-    assert!(answers.into_iter().any(refused), "{NAME} may pin without end");
+    let answers = stage.liar.put(copy(&second), many);
+    assert!(answers.iter().any(Option::is_none), "{NAME} may pin without end");
 }
 
 /// What a signature under a pin is made for.

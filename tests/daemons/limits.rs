@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::SignedDuration;
-use prost::Message as _;
 use serde_json::Value;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::transport::{Envelope, Notice};
@@ -14,6 +13,7 @@ use tacitly_core::SessionTag;
 
 use crate::support::liar::{NAME, Script, Seen};
 use crate::support::stage::Stage;
+use crate::support::words::asked;
 use crate::support::{Pair, mobiles, semi_join, setup};
 
 fn stage(setup: Setup) -> Stage {
@@ -88,7 +88,7 @@ fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
     let stage = stage(setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 20).set("TACITLY_LOG__LEVEL", "info"));
     let before = stage.bank.log().lines().count();
     let stop = pb::Stop { job: "01J00000000000000000000000".to_owned(), attempt: 1 };
-    let body: Bytes = pb::Request { what: Some(Ask::Stop(stop)) }.encode_to_vec().into();
+    let body = asked(Ask::Stop(stop));
     let answered = stage.liar.runtime.block_on(async {
         let mut connection = stage.liar.call().await.unwrap();
         let end = tokio::time::Instant::now() + Duration::from_secs(4);

@@ -8,7 +8,7 @@ use std::path::Path;
 type Target = (&'static str, fn(&[u8]));
 
 /// A new target gets a line here.
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 13] = [
     ("attestation_certificate", tacitly_attestation::fuzzing::certificate),
     ("attestation_entry", tacitly_attestation::fuzzing::entry),
     ("attestation_roster", tacitly_attestation::fuzzing::roster),
@@ -16,6 +16,7 @@ const TARGETS: [Target; 12] = [
     ("envelope", tacitly::transport::fuzzing::envelope),
     ("job_message", tacitly::jobs::fuzzing::message),
     ("job_terms", tacitly::jobs::fuzzing::terms),
+    ("peer_message", tacitly::peers::fuzzing::message),
     ("psi_ops", tacitly_psi::fuzzing::ops),
     ("psi_receive", tacitly_psi::fuzzing::receive),
     ("psi_wire", tacitly_psi::fuzzing::wire),

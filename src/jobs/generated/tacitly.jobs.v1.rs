@@ -4,7 +4,7 @@
 pub struct Request {
     #[prost(
         oneof = "request::What",
-        tags = "1, 2, 3, 4, 5, 6, 10, 7, 8, 20, 21, 22, 23, 24, 25, 9"
+        tags = "1, 2, 3, 4, 5, 6, 10, 8, 20, 21, 22, 23, 24, 25, 9"
     )]
     pub what: ::core::option::Option<request::What>,
 }
@@ -26,8 +26,6 @@ pub mod request {
         Standing(super::Standing),
         #[prost(message, tag = "10")]
         Stop(super::Stop),
-        #[prost(message, tag = "7")]
-        Rotate(super::Rotate),
         #[prost(message, tag = "8")]
         Countersign(super::Countersign),
         #[prost(message, tag = "20")]
@@ -217,20 +215,6 @@ pub struct Ready {
     /// the leaf hash of the entry with the fingerprint of its data, empty if there is none
     #[prost(bytes = "bytes", tag = "11")]
     pub dataset: ::prost::bytes::Bytes,
-}
-/// Either side, about itself: its TLS key has (or will have) this pin. Signed with its identity key.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Rotate {
-    #[prost(string, tag = "1")]
-    pub pin: ::prost::alloc::string::String,
-    /// pins that were there before this one end
-    #[prost(bool, tag = "2")]
-    pub replaces: bool,
-    /// so long after this message arrives
-    #[prost(uint64, tag = "3")]
-    pub grace_seconds: u64,
-    #[prost(string, tag = "4")]
-    pub signature: ::prost::alloc::string::String,
 }
 /// A log's owner to its witness: cosign how far the log has come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

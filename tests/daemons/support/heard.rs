@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use prost::Message as _;
 use tacitly::intake::{Duplicates, Invalid, KeyColumn, KeySpec, Profile};
-use tacitly::jobs::wire::{self as pb, reply::What as Answer};
 use tacitly::transport::{Connection, Envelope, LinkError, TlsIdentity};
 use tacitly_core::PartyId;
 use tacitly_psi::Items;
@@ -21,14 +19,6 @@ pub(crate) async fn hear_alive(connection: &mut Connection) -> Result<Envelope, 
         tokio::select! {
             heard = connection.receive() => return heard,
             _ = beat.tick() => connection.send(Envelope::Heartbeat).await?,
-        }
-    }
-}
-
-pub(crate) async fn await_answer(connection: &mut Connection) -> Answer {
-    loop {
-        if let Envelope::Response { outcome, .. } = hear_alive(connection).await.unwrap() {
-            return pb::Reply::decode(outcome.unwrap()).unwrap().what.unwrap();
         }
     }
 }

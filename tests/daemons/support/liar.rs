@@ -11,10 +11,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
-use tacitly::jobs::{
-    CONSENT_CONTEXT, ENROLMENT_CONTEXT, JobTerms, Kind, RECEIPT_CONTEXT, WHOLE, attempt_label, consented,
-    enrolment_words, read_invitation,
-};
+use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, Kind, RECEIPT_CONTEXT, WHOLE, attempt_label, consented};
+use tacitly::peers::{ENROLMENT_CONTEXT, enrolment_words, read_invitation, wire};
 use tacitly::session::Retagged;
 use tacitly::store::{FileSigner, JobId, NoteSigner, Signer};
 use tacitly::transport::{
@@ -34,7 +32,8 @@ use tokio::task::JoinHandle;
 use tokio::time::interval;
 
 use super::body::is_answers;
-use super::heard::{BEAT, await_answer, canonical, fresh_identity, hear_alive};
+use super::heard::{BEAT, canonical, fresh_identity, hear_alive};
+use super::words::{asked, await_answer, decoded, question, said};
 
 /// Our number for every session: there is one at a time.
 const CHANNEL: u64 = 1;
@@ -227,18 +226,17 @@ impl Liar {
         self.runtime.spawn(async move { while hear_alive(&mut connection).await.is_ok() {} })
     }
 
-    /// Asks the daemon one thing, on a connection of its own.
+    /// Asks the daemon one thing about jobs, on a connection of its own.
     pub(crate) fn ask(&self, ask: Ask) -> Answer {
-        self.ask_as(self.identity(), [ask]).remove(0)
+        decoded(self.put(self.identity(), [asked(ask)]).remove(0))
     }
 
-    /// Asks the daemon one thing after the other, with this certificate.
-    pub(crate) fn ask_as(&self, identity: TlsIdentity, asks: impl IntoIterator<Item = Ask>) -> Vec<Answer> {
+    /// Puts one question to the daemon after the other, with this certificate; nothing is the answer of a busy service.
+    pub(crate) fn put(&self, identity: TlsIdentity, questions: impl IntoIterator<Item = Bytes>) -> Vec<Option<Bytes>> {
         self.runtime.block_on(async {
             let mut connection = self.call_as(identity, SignedDuration::ZERO).await.unwrap();
             let mut answers = Vec::new();
-            for (id, ask) in (1..).zip(asks) {
-                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
+            for (id, body) in (1..).zip(questions) {
                 connection.send(Envelope::Request { id, body }).await.unwrap();
                 answers.push(await_answer(&mut connection).await);
             }
@@ -252,23 +250,22 @@ impl Liar {
             let mut connection = self.call().await.unwrap();
             let count = asks.len();
             for (id, ask) in (1..).zip(asks) {
-                let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
-                connection.send(Envelope::Request { id, body }).await.unwrap();
+                connection.send(Envelope::Request { id, body: asked(ask) }).await.unwrap();
             }
             let mut answers = Vec::new();
             while answers.len() < count {
-                answers.push(await_answer(&mut connection).await);
+                answers.push(decoded(await_answer(&mut connection).await));
             }
             answers
         })
     }
 
     /// A word that this pin is ours, signed for this purpose; it replaces older ones at once or stands beside them.
-    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Ask {
-        let mut rotate = pb::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
+    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Bytes {
+        let mut rotate = wire::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
         let words = format!("{}\n{}\n{pin}\n{replaces}\n0", self.me, self.victim);
         rotate.signature = self.signer.sign(context, words.as_bytes()).unwrap().to_string();
-        Ask::Rotate(rotate)
+        question("peers", &wire::Request { what: Some(wire::request::What::Rotate(rotate)) })
     }
 
     /// An entry of its log with this body, well signed.
@@ -406,6 +403,11 @@ impl Actor {
     fn hear(&mut self, envelope: Envelope) -> Option<Over> {
         match envelope {
             Envelope::Request { id, body } => {
+                let wire::Question { service, body } = wire::Question::decode(body).unwrap();
+                if service != "jobs" {
+                    self.out.push_front(Envelope::Response { id, outcome: Ok(said(Bytes::new())) });
+                    return None;
+                }
                 let ask = pb::Request::decode(body).unwrap().what.unwrap();
                 if self.script.forgets && self.attempt == 1 && matches!(ask, Ask::Countersign(_)) {
                     self.attempt = 0;
@@ -413,7 +415,7 @@ impl Actor {
                 }
                 let body = pb::Reply { what: Some(self.answer(ask)) }.encode_to_vec().into();
                 // The answer goes out before whatever the question has brought about.
-                self.out.push_front(Envelope::Response { id, outcome: Ok(body) });
+                self.out.push_front(Envelope::Response { id, outcome: Ok(said(body)) });
             }
             Envelope::SessionOpen { session, channel } => {
                 if let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) {
@@ -517,8 +519,7 @@ impl Actor {
 
     fn ask(&mut self, ask: Ask) {
         self.requests += 1;
-        let body = pb::Request { what: Some(ask) }.encode_to_vec().into();
-        self.out.push_back(Envelope::Request { id: self.requests, body });
+        self.out.push_back(Envelope::Request { id: self.requests, body: asked(ask) });
     }
 
     /// Opens this attempt's session with a party that is honest about its set.

@@ -19,6 +19,7 @@ pub(crate) mod body;
 pub(crate) mod heard;
 pub(crate) mod liar;
 pub(crate) mod stage;
+pub(crate) mod words;
 
 /// How long a command of a test may take: nothing that hangs holds up the tests for longer.
 const COMMAND_LIMIT: Duration = Duration::from_mins(5);

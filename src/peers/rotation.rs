@@ -11,20 +11,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 use tacitly_core::PartyId;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::message::{self, Answer, Ask, generated as pb};
-use super::office::Jobs;
+use super::background::Background;
+use super::inbox::Handler;
+use super::message::{self, Request, generated as pb};
+use super::peers::Peers;
 use crate::codes::{self, Trouble};
-use crate::store::{NewEvent, Signature};
-use crate::transport::{Pin, TlsIdentity};
+use crate::store::{NewEvent, Signature, Signer, Store};
+use crate::transport::{Grpc, Pending, Pin, TlsIdentity};
+
+/// The name under which peers ask for this service.
+const SERVICE: &str = "peers";
 
 /// What a signature under a pin is a signature for.
 const CONTEXT: &str = "tacitly tls pin 1";
-/// How long a peer may take to note a pin.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the pins before the present one hold on after a link-up.
 const GRACE: Duration = Duration::from_secs(600);
 /// The longest grace that a peer is granted.
@@ -58,7 +63,29 @@ pub struct Rotated {
     pub untold: Vec<PartyId>,
 }
 
-impl Jobs {
+/// Changes of our TLS key, and word of our peers' changes.
+pub struct Rotation {
+    store: Arc<Store>,
+    signer: Arc<dyn Signer>,
+    transport: Grpc,
+    peers: Arc<Peers>,
+    background: Background,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Rotation {
+    /// The key that this transport shows to these peers. `signer` is the party's.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        signer: Arc<dyn Signer>,
+        transport: Grpc,
+        peers: Arc<Peers>,
+        background: Background,
+    ) -> Self {
+        Self { store, signer, transport, peers, background, one_at_a_time: Mutex::default() }
+    }
+
     /// Changes the TLS key and certificate. `grace` is how long peers accept the old key after that.
     ///
     /// # Errors
@@ -70,7 +97,7 @@ impl Jobs {
         force: bool,
         grace: Duration,
     ) -> Result<Rotated, Trouble> {
-        let _one_at_a_time = self.rotating.lock().await;
+        let _one_at_a_time = self.one_at_a_time.lock().await;
         let next = files.prepare()?;
         let (pin, expires) = (next.pin(), next.not_after());
         let peers: Vec<PartyId> = self.store.peers().await?.iter().map(|peer| peer.id).collect();
@@ -100,15 +127,15 @@ impl Jobs {
         tracing::info!(%pin, %expires, "new connections show the new certificate");
         for peer in peers {
             let this = self.clone();
-            self.tasks.spawn(async move { this.tell_pin(peer, pin, Some(grace)).await });
+            self.background.spawn(async move { this.tell_pin(peer, pin, Some(grace)).await });
         }
         Ok(Rotated { pin: pin.to_string(), certificate_expires: expires.to_string(), untold })
     }
 
     /// Tells a peer whose link has come up which pin is ours, in case it was away when an older one was replaced.
-    pub(super) fn announce_pin(self: &Arc<Self>, peer: PartyId) {
+    fn announce_pin(self: &Arc<Self>, peer: PartyId) {
         let (this, pin) = (self.clone(), self.transport.identity().pin());
-        self.tasks.spawn(async move { this.tell_pin(peer, pin, Some(GRACE)).await });
+        self.background.spawn(async move { this.tell_pin(peer, pin, Some(GRACE)).await });
     }
 
     /// Returns whether the peer has noted the pin.
@@ -119,25 +146,25 @@ impl Jobs {
             grace_seconds: grace.unwrap_or_default().as_secs(),
             signature: String::new(),
         };
-        match self.signer.sign(CONTEXT, &signed(self.settings.me, peer, &rotate)) {
+        match self.signer.sign(CONTEXT, &signed(self.peers.me(), peer, &rotate)) {
             Ok(signature) => rotate.signature = signature.to_string(),
             Err(error) => {
                 tracing::error!(%error, "our pin could not be signed");
                 return false;
             }
         }
-        let reply = self.network.request(peer, message::encode_ask(Ask::Rotate(rotate)), PATIENCE).await;
-        matches!(reply.ok().as_ref().and_then(message::decode_answer), Some(Answer::Ack(_)))
+        let request = message::encode_request(Request::Rotate(rotate));
+        self.peers.ask(peer, SERVICE, request).await.is_ok()
     }
 
     /// A peer says which pin is its own. Said again, nothing changes.
-    pub(super) async fn take_rotation(&self, from: PartyId, rotate: &pb::Rotate) -> Result<Answer, Trouble> {
+    async fn take(&self, from: PartyId, rotate: &pb::Rotate) -> Result<(), Trouble> {
         let refuse = |text: &str| Trouble::new(codes::BAD_REQUEST, text).with(from);
         let pin: Pin = rotate.pin.parse().map_err(|_| refuse("the pin cannot be read"))?;
         let signature: Signature = rotate.signature.parse().map_err(|_| refuse("the signature cannot be read"))?;
         let peer = self.store.peer(from).await?;
         peer.signing_key
-            .verify(CONTEXT, &signed(from, self.settings.me, rotate), &signature)
+            .verify(CONTEXT, &signed(from, self.peers.me(), rotate), &signature)
             .map_err(|_| refuse("the signature under the pin is not the peer's"))?;
         let pin = pin.to_string();
         let since = match peer.pins.iter().find(|known| known.pin == pin) {
@@ -158,8 +185,32 @@ impl Jobs {
                 self.store.end_pin(from, &known.pin, until, from.as_str()).await?;
             }
         }
-        self.peers.refresh().await?;
-        Ok(message::ack())
+        self.peers.refresh().await
+    }
+}
+
+impl Handler for Rotation {
+    fn service(&self) -> &'static str {
+        SERVICE
+    }
+
+    fn answer(self: Arc<Self>, from: PartyId, body: Bytes) -> Pending<'static, Option<Bytes>> {
+        Box::pin(async move {
+            let Request::Rotate(rotate) = message::decode_request(body)?;
+            match self.take(from, &rotate).await {
+                Ok(()) => Some(message::noted()),
+                Err(trouble) => {
+                    tracing::warn!(peer = %from, code = trouble.code.name, "a peer's new pin was not noted");
+                    None
+                }
+            }
+        })
+    }
+
+    fn link_changed(self: Arc<Self>, peer: PartyId, up: bool) {
+        if up {
+            self.announce_pin(peer);
+        }
     }
 }
 

@@ -1,0 +1,32 @@
+//! Other parties' daemons: who is pinned, how one joins, asking them outside sessions, and answering them.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `peers.rs` | [`Peers`]: invite, join, remove; ask a service over there; wait for a link |
+//! | `directory.rs`, `invitation.rs` | what the network asks about partners; what an invitation carries |
+//! | `inbox.rs` | [`Inbox`]: which of our services, each a [`Handler`], answers what a peer asks |
+//! | `rotation.rs` | [`Rotation`]: a new TLS key |
+//! | `background.rs` | work that nobody waits for |
+//! | `message.rs` | bytes ↔ messages |
+//!
+//! A question names a service, "peers", "attest" or "jobs", and holds that service's own words. Whatever is asked may be
+//! asked again.
+
+mod background;
+mod directory;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod inbox;
+mod invitation;
+mod message;
+#[allow(clippy::module_inception)] // The room's one large service bears its name.
+mod peers;
+mod rotation;
+
+pub use background::Background;
+pub use directory::Directory;
+pub use inbox::{Handler, Inbox};
+pub use invitation::{ENROLMENT_CONTEXT, enrolment_words, read_invitation};
+pub use message::generated as wire;
+pub use peers::{Invitation, PeerView, Peers};
+pub use rotation::{IdentityFiles, Rotated, Rotation};

@@ -1,0 +1,434 @@
+//! Partners: who is pinned, how one joins, and asking their daemons, for as long as it may take.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use tacitly_core::PartyId;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::directory::Directory;
+use super::invitation::{
+    Code, ENROLMENT_CONTEXT, WELCOME_CONTEXT, enrolment_words, is_signed, read_invitation, read_key, welcome_words,
+};
+use super::message::{self, Reply};
+use crate::codes::{self, Trouble};
+use crate::session::Network;
+use crate::store::{InviteToken, NewPeer, Peer, PublicKey, Signer, Store, StoreError};
+use crate::transport::{Application, EnrolError, Grpc, Inviter, LinkError, LinkState, TlsIdentity};
+
+/// How long a peer may take to answer whoever does not ask again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to answer whoever does.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
+/// The pause before a peer is asked again that did not answer. A link that breaks under a question is noticed within two
+/// heartbeats; a peer that cannot answer yet is just starting.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Partners of one party, and the network on which they are reached.
+pub struct Peers {
+    store: Arc<Store>,
+    network: Network,
+    transport: Grpc,
+    directory: Arc<Directory>,
+    signer: Arc<dyn Signer>,
+    /// Where others reach us, if they can.
+    address: Option<String>,
+    /// How long a lost link is waited for.
+    window: Duration,
+}
+
+/// A fresh invitation.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// What the other party joins with. It holds a one-time secret.
+    pub code: String,
+    /// When it is void.
+    pub expires: Timestamp,
+}
+
+/// A partner as its operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// Its name.
+    pub party: PartyId,
+    /// Where we dial it; none if it dials us.
+    pub address: Option<String>,
+    /// Whether the link is up.
+    pub link_up: bool,
+    /// Why it is not, in words.
+    pub link_detail: String,
+    /// How many seconds its clock was ahead of ours when the link came up; below 0, behind.
+    pub clock_ahead: i64,
+    /// Its signing key.
+    pub key: String,
+}
+
+impl Peers {
+    /// The partners in this store, reached over this network. `address` is where others reach us, if they can; `window` is
+    /// how long a lost link is waited for.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        network: Network,
+        transport: Grpc,
+        directory: Arc<Directory>,
+        signer: Arc<dyn Signer>,
+        address: Option<String>,
+        window: Duration,
+    ) -> Self {
+        Self { store, network, transport, directory, signer, address, window }
+    }
+
+    /// This party.
+    #[must_use]
+    pub fn me(&self) -> PartyId {
+        self.network.me()
+    }
+
+    /// The TLS key and certificate that new connections show.
+    #[must_use]
+    pub fn identity(&self) -> Arc<TlsIdentity> {
+        self.transport.identity()
+    }
+
+    /// The network on which peers are reached.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The state of the link with every peer, now and whenever one changes.
+    #[must_use]
+    pub fn links(&self) -> watch::Receiver<BTreeMap<PartyId, LinkState>> {
+        self.network.links()
+    }
+
+    /// The signing key of a party: ours, or the one that we have pinned.
+    ///
+    /// # Errors
+    /// [`codes::PEER_UNKNOWN`] or trouble of the store.
+    pub async fn key_of(&self, party: PartyId) -> Result<PublicKey, Trouble> {
+        if party == self.me() {
+            return Ok(self.signer.public_key());
+        }
+        Ok(self.store.peer(party).await?.signing_key)
+    }
+
+    /// Asks a service of the peer's daemon, once.
+    ///
+    /// # Errors
+    /// [`codes::PEER_UNKNOWN`], [`codes::LINK_DOWN`]; [`codes::PEER_FAILED`] if the peer cannot answer at the moment, or
+    /// its answer cannot be read.
+    pub async fn ask(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Trouble> {
+        let question = message::encode_question(service, body);
+        let reply = self.network.request(peer, question, PATIENCE).await.map_err(|error| {
+            let code =
+                if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };
+            Trouble::new(code, error.to_string()).with(peer)
+        })?;
+        let what = match message::decode_reply(reply) {
+            Some(Reply::Body(body)) => return Ok(body),
+            Some(Reply::Busy(_)) => "cannot answer at the moment",
+            None => "gave an answer that cannot be read",
+        };
+        Err(Trouble::new(codes::PEER_FAILED, format!("{peer} {what}")).with(peer))
+    }
+
+    /// Asks a service of the peer's daemon, once; nothing if there is no answer, after a pause.
+    pub async fn ask_once(&self, peer: PartyId, service: &'static str, body: Bytes) -> Option<Bytes> {
+        self.put(peer, message::encode_question(service, body)).await
+    }
+
+    /// Asks a service of the peer's daemon, however long it is away.
+    pub async fn ask_until_answered(&self, peer: PartyId, service: &'static str, body: Bytes) -> Bytes {
+        let question = message::encode_question(service, body);
+        loop {
+            self.link_up(peer).await;
+            if let Some(answer) = self.put(peer, question.clone()).await {
+                return answer;
+            }
+        }
+    }
+
+    /// Asks a service of the peer's daemon, waiting for its link no longer than the reconnect window.
+    ///
+    /// # Errors
+    /// [`codes::PEER_LOST`] once the link is given up.
+    pub async fn ask_within_window(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Trouble> {
+        tokio::select! {
+            answer = self.ask_until_answered(peer, service, body) => Ok(answer),
+            trouble = self.link_given_up(peer) => Err(trouble),
+        }
+    }
+
+    /// One try, and a pause if it fails.
+    async fn put(&self, peer: PartyId, question: Bytes) -> Option<Bytes> {
+        if let Ok(reply) = self.network.request(peer, question, LONG_PATIENCE).await
+            && let Some(Reply::Body(body)) = message::decode_reply(reply)
+        {
+            return Some(body);
+        }
+        tokio::time::sleep(PAUSE).await;
+        None
+    }
+
+    async fn link_is(&self, peer: PartyId, up: bool) {
+        let mut links = self.links();
+        let reached = links.wait_for(|links| links.get(&peer).is_some_and(LinkState::is_up) == up);
+        if reached.await.is_err() {
+            // The network is gone, and this process with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns once the link to the peer is up.
+    pub async fn link_up(&self, peer: PartyId) {
+        self.link_is(peer, true).await;
+    }
+
+    /// Since when the link to the peer is up, if it is.
+    #[must_use]
+    pub fn link_up_since(&self, peer: PartyId) -> Option<Instant> {
+        up_since(self.links().borrow().get(&peer))
+    }
+
+    /// Returns once the link to the peer is up again: not since `before`, but later. It may have been down so shortly
+    /// that nobody saw it, or before we began to look.
+    pub async fn link_restored(&self, peer: PartyId, before: Option<Instant>) {
+        let mut links = self.links();
+        let again = |since: Option<Instant>| since.is_some() && since != before;
+        if links.wait_for(|links| again(up_since(links.get(&peer)))).await.is_err() {
+            // The network is gone, and this process with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns once the link to the peer has been down for the whole reconnect window, with what to say of it.
+    pub async fn link_given_up(&self, peer: PartyId) -> Trouble {
+        loop {
+            self.link_is(peer, false).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.window) => break,
+                () = self.link_is(peer, true) => {}
+            }
+        }
+        let seconds = self.window.as_secs_f64();
+        Trouble::new(codes::PEER_LOST, format!("the link to {peer} was down for {seconds} s")).with(peer)
+    }
+
+    /// Makes a code with which one party can join within `valid`.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`] if this party cannot be dialled, or trouble of the store.
+    pub async fn invite(&self, valid: Duration, by: &str) -> Result<Invitation, Trouble> {
+        let Some(address) = self.address.clone() else {
+            let text = "this party has no address to be dialled at: let the other side invite, or set network.listen";
+            return Err(Trouble::new(codes::BAD_REQUEST, text));
+        };
+        let token = InviteToken::fresh()?;
+        let expires = self.store.now() + valid.min(Duration::from_secs(30 * 86_400));
+        let invite = self.store.create_invite(&token, expires, by).await?;
+        self.directory.refresh().await?;
+        let identity = self.transport.identity();
+        let code = Code {
+            party: identity.party(),
+            address,
+            pin: identity.pin().to_string(),
+            token: BASE64URL_NOPAD.encode(token.expose()),
+        };
+        Ok(Invitation { code: code.to_text()?, expires: invite.expires_at })
+    }
+
+    /// Joins with a code: each side pins the other's key.
+    ///
+    /// # Errors
+    /// [`codes::INVITATION`] for a code that is mistyped, void or refused, or of somebody with another signing key than
+    /// the peer of its name; [`codes::LINK_DOWN`] if the inviter cannot be reached, or trouble of the store.
+    pub async fn join(&self, code: &str, by: &str) -> Result<PeerView, Trouble> {
+        let refuse = |text: &str| Trouble::new(codes::INVITATION, text);
+        let (inviter, token) =
+            read_invitation(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
+        let Inviter { party, pin, .. } = inviter;
+        if party == self.transport.identity().party() {
+            return Err(refuse("this is our own invitation; the other party joins with it"));
+        }
+        let identity = self.transport.identity();
+        let words = enrolment_words(identity.party(), party, identity.pin());
+        let signature = self.signer.sign(ENROLMENT_CONTEXT, &words);
+        let expected = welcome_words(party, identity.party(), identity.pin(), &token);
+        let application = Application {
+            token,
+            identity_key: Bytes::from(self.signer.public_key().to_string()),
+            address: self.address.clone(),
+            signature: signature.map_err(|error| Trouble::internal(error.to_string()))?.to_string().into(),
+        };
+        let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
+            EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
+            other => refuse(&other.to_string()),
+        })?;
+        let signing_key =
+            read_key(&welcome.identity_key).ok_or_else(|| refuse("the inviter's signing key cannot be read"))?;
+        if !is_signed(&signing_key, WELCOME_CONTEXT, &expected, &welcome.signature) {
+            return Err(refuse("the inviter does not hold the signing key it names").with(party));
+        }
+        let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
+        match self.store.add_peer(peer, by).await {
+            Ok(_) => {}
+            // The inviter has a new TLS key, or we were locked out, and an operator of ours took its code.
+            Err(StoreError::AlreadyExists { .. }) => {
+                let known = self.store.peer(party).await?;
+                // A code makes a new peer, and never another one in the place of a peer.
+                if known.signing_key != signing_key {
+                    let text = format!(
+                        "{party} is pinned here with another signing key; if it really has a new one, \
+                         `tacitly peer remove {party}` first, then join with a fresh invitation"
+                    );
+                    return Err(refuse(&text).with(party));
+                }
+                if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
+                    self.store.add_pin(party, &pin.to_string(), by).await?;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.directory.refresh().await?;
+        self.network.refresh();
+        let peer = self.store.peer(party).await?;
+        Ok(self.view(&peer))
+    }
+
+    /// All partners with the state of their links.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub async fn list(&self) -> Result<Vec<PeerView>, Trouble> {
+        Ok(self.store.peers().await?.iter().map(|peer| self.view(peer)).collect())
+    }
+
+    /// Forgets a partner: its key and its rules.
+    ///
+    /// # Errors
+    /// [`codes::PEER_UNKNOWN`], [`codes::PEER_IN_USE`] or trouble of the store.
+    pub async fn remove(&self, party: &str, by: &str) -> Result<(), Trouble> {
+        let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
+        let id: PartyId = party.parse().map_err(|_| unknown())?;
+        self.store.remove_peer(id, by).await?;
+        self.directory.refresh().await?;
+        self.network.refresh();
+        Ok(())
+    }
+
+    /// Lets what the store says about partners hold for the network.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub(super) async fn refresh(&self) -> Result<(), Trouble> {
+        self.directory.refresh().await?;
+        self.network.refresh();
+        Ok(())
+    }
+
+    fn view(&self, peer: &Peer) -> PeerView {
+        let (link_up, link_detail, clock_ahead) = match self.network.links().borrow().get(&peer.id) {
+            Some(LinkState::Up { clock_ahead, .. }) => {
+                (true, String::new(), clock_ahead.map_or(0, |ahead| ahead.as_secs()))
+            }
+            Some(LinkState::Down { reason, .. }) => (false, reason.to_string(), 0),
+            None => (false, "there has been no connection yet".to_owned(), 0),
+        };
+        PeerView {
+            party: peer.id,
+            address: peer.address.clone(),
+            link_up,
+            link_detail,
+            clock_ahead,
+            key: peer.signing_key.to_string(),
+        }
+    }
+}
+
+fn up_since(link: Option<&LinkState>) -> Option<Instant> {
+    match link {
+        Some(LinkState::Up { since, .. }) => Some(*since),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::store::{FileSigner, Sealer, SealingKey};
+    use crate::transport::{self, Entry, MemoryHub, PeerDirectory, Pending, Roster, Settings};
+
+    /// A daemon that answers its questions with these bytes, one after the other.
+    struct Scripted(Mutex<VecDeque<Bytes>>);
+
+    impl transport::Inbox for Scripted {
+        fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+            Box::pin(async { self.0.lock().unwrap().pop_front().expect("no question more than the script has") })
+        }
+    }
+
+    fn id(name: &str) -> PartyId {
+        name.parse().unwrap()
+    }
+
+    fn network(hub: &MemoryHub, me: &str, peer: &str, script: Vec<Bytes>) -> Network {
+        let roster = Roster::new();
+        roster.set(id(peer), Entry::default());
+        let inbox = Scripted(Mutex::new(script.into()));
+        Network::start(Arc::new(hub.join(id(me))), Arc::new(roster), Arc::new(inbox), Settings::default()).unwrap()
+    }
+
+    /// The peers of a bank; the store stands in `folder`.
+    async fn bank(hub: &MemoryHub, folder: &std::path::Path, window: Duration) -> Peers {
+        let me = id("bank");
+        let sealer = Sealer::new(SealingKey::from_bytes([1; 32]));
+        let store = Arc::new(Store::open(&folder.join("party.db"), sealer).await.unwrap());
+        let signer: Arc<dyn Signer> = Arc::new(FileSigner::create(&folder.join("bank.key")).unwrap());
+        let directory = Arc::new(Directory::new(me, store.clone(), signer.clone()).await.unwrap());
+        let identity = TlsIdentity::generate(me, Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
+        let known: Arc<dyn PeerDirectory> = directory.clone();
+        let transport = Grpc::new(identity, known, None, Settings::default());
+        Peers::new(store, network(hub, "bank", "shop", Vec::new()), transport, directory, signer, None, window)
+    }
+
+    #[tokio::test]
+    async fn a_busy_service_and_one_that_cannot_be_understood_are_named_and_asked_again() {
+        let (hub, folder) = (MemoryHub::new(), tempfile::tempdir().unwrap());
+        let peers = bank(&hub, folder.path(), Duration::from_secs(60)).await;
+        let (busy, nonsense) = (message::encode_reply(None), Bytes::from_static(&[0xff; 9]));
+        let yes = message::encode_reply(Some("yes".into()));
+        let script = [&busy, &nonsense, &yes, &nonsense, &busy, &yes, &busy, &nonsense, &yes].map(Clone::clone);
+        let _shop = network(&hub, "shop", "bank", script.into());
+        let shop = id("shop");
+        for what in ["cannot answer at the moment", "gave an answer that cannot be read"] {
+            let failed = peers.ask(shop, "jobs", "may I?".into()).await.unwrap_err();
+            assert_eq!((failed.code, failed.who), (codes::PEER_FAILED, Some(shop)));
+            assert!(failed.text.contains(what), "{failed}");
+        }
+        assert_eq!(peers.ask(shop, "jobs", "may I?".into()).await, Ok("yes".into()));
+        assert_eq!(peers.ask_once(shop, "jobs", "may I?".into()).await, None);
+        assert_eq!(peers.ask_within_window(shop, "jobs", "may I?".into()).await, Ok("yes".into()));
+        assert_eq!(peers.ask_until_answered(shop, "jobs", "may I?".into()).await, Bytes::from("yes"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_comes_is_given_up_after_the_window_and_a_stranger_at_once() {
+        let (hub, folder) = (MemoryHub::new(), tempfile::tempdir().unwrap());
+        let peers = bank(&hub, folder.path(), Duration::from_millis(50)).await;
+        let lost = peers.ask_within_window(id("shop"), "jobs", "may I?".into()).await.unwrap_err();
+        assert_eq!((lost.code, lost.who), (codes::PEER_LOST, Some(id("shop"))));
+        assert_eq!(peers.ask(id("nobody"), "jobs", Bytes::new()).await.unwrap_err().code, codes::PEER_UNKNOWN);
+        assert_eq!(peers.key_of(id("nobody")).await.unwrap_err().code, codes::PEER_UNKNOWN);
+        assert_eq!(peers.key_of(id("bank")).await, Ok(peers.signer.public_key()));
+    }
+}
