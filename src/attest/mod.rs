@@ -4,9 +4,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `recorder.rs` | entries signed, put down, and found again |
+//! | `reader.rs` | to whom something under an entry is opened |
 //! | `outbox.rs` | their way from the ledger into the log, each at the place that was committed before |
 
 mod outbox;
+mod reader;
 mod recorder;
 
-pub(crate) use recorder::{Recorded, Recorder, entry_key, malformed, now, random, unfit};
+pub(crate) use reader::Reader;
+pub(crate) use recorder::{Recorded, Recorder, entry_key, now, random, unfit};

@@ -15,13 +15,14 @@ use super::limits;
 use super::message::{Answer, Ask, generated as pb};
 use super::office::Jobs;
 use super::outcome::Outcome;
-use super::plan::{self, Plan, Way};
+use super::plan::{self, Plan, Room, Way};
 use super::record::learners;
 use super::running::{PeerReady, Work};
-use super::sets::{Progress, Rows, Set};
+use super::sets::{self, Rows, Set};
 use super::state::State;
 use super::terms::{JobTerms, Kind};
 use crate::codes::{self, Trouble};
+use crate::datasets::Progress;
 use crate::policy::{Receivers, Rule};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
@@ -64,8 +65,8 @@ impl Jobs {
         let rule = self.standing_rule(&terms).await?;
         let settled = self.settled(job).await?;
         let set = self.prepare(job, &terms, work).await?;
-        let room = self.datasets.room();
-        let wish = settled.as_ref().map_or_else(|| set.wish(room), Plan::wish);
+        let room = Room::of(&self.settings);
+        let wish = settled.as_ref().map_or_else(|| set.wish(&room), Plan::wish);
         let (sized, finished) = self.buckets_done(job).await?;
         let ready = pb::Ready {
             job: job.id.to_string(),
@@ -142,7 +143,7 @@ impl Jobs {
                 let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
                 let input = self.datasets.input(&dataset)?;
                 let (progress, _given_up) = Progress::of("reading our data", work.show_session());
-                let read = spawn_blocking(move || input.read_whole(usize::MAX, &progress)).await;
+                let read = spawn_blocking(move || input.keys_at_any_cost(&progress)).await;
                 read.map_err(|_| Trouble::internal("reading ended unexpectedly"))??
             }
         };
@@ -196,7 +197,14 @@ impl Jobs {
     async fn prepare(&self, job: &Job, terms: &JobTerms, work: &Work) -> Result<Set, Gone> {
         let (progress, _given_up) = Progress::of("reading our data", work.show_session());
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
-        let set = self.datasets.read(&dataset, self.settings.items_per_job, job.terms_hash, progress).await?;
+        let (input, room, hash) = (self.datasets.input(&dataset)?, Room::of(&self.settings), job.terms_hash);
+        let read = spawn_blocking(move || sets::read(&input, &room, &hash, &progress)).await;
+        let set = read.map_err(|_| Trouble::internal("reading a file ended unexpectedly"))??;
+        let (items, most) = (set.items(), self.settings.items_per_job.min(tacitly_psi::MAX_ITEMS));
+        if items > most {
+            let text = format!("{} has {items} distinct keys, at most {most} fit into one job", dataset.name);
+            return Err(Trouble::new(codes::TOO_MANY_ROWS, text).into());
+        }
         if job.our_items.is_some_and(|items| items != set.items()) {
             return Err(Trouble::new(codes::DATASET_CHANGED, "our set is not the one this job began with").into());
         }

@@ -26,11 +26,12 @@ use super::attempt::{Piece, ReadyParty, Session, flow_of, local, result_of};
 use super::message::generated as pb;
 use super::office::Jobs;
 use super::outcome::Outcome;
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, Room};
 use super::running::Course;
-use super::sets::{Laid, Progress, Rows, Set};
+use super::sets::{Laid, Rows, Set};
 use super::terms::Kind;
 use crate::codes::{self, Trouble};
+use crate::datasets::Progress;
 use crate::policy::Rule;
 use crate::session::{Completed, Settle, Transcript};
 use crate::store::Job;
@@ -182,10 +183,10 @@ impl Jobs {
                 return Err(Trouble::internal(text).into());
             };
             let (progress, _given_up) = Progress::of("sorting our data into buckets", work.show_session());
-            let (input, taken) = (input.clone(), set.take());
+            let (input, room, taken) = (input.clone(), Room::of(&self.settings), set.take());
             let sorted = spawn_blocking(move || match taken {
                 Some(Set::Whole(keys)) => Ok(Some(Laid::of(keys, &hash, draw))),
-                Some(Set::Laid(laid)) => laid.again(&input, &hash, draw, &progress).map(Some),
+                Some(Set::Laid(laid)) => laid.again(&input, &room, &hash, draw, &progress).map(Some),
                 None => Ok(None),
             });
             let laid = sorted.await.map_err(|_| Trouble::internal("sorting ended unexpectedly"))??;

@@ -18,6 +18,7 @@ use super::office::{Jobs, Submission};
 use super::terms::{JobTerms, Kind};
 use super::view::JobView;
 use crate::codes::{self, Trouble};
+use crate::datasets::{Frames, peer_named};
 use crate::store::{Dataset, JobFilter, JobId};
 
 /// The longest name of a meeting.
@@ -135,7 +136,7 @@ impl Jobs {
         let me = self.settings.me;
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let kind = Kind::of(&asked.kind).ok_or_else(|| bad("the kind is intersect, align or cardinality"))?;
-        let peer = self.datasets.peer(&asked.peer)?;
+        let peer = peer_named(&asked.peer)?;
         self.store.peer(peer).await?;
         let receivers = self.receivers(kind, peer, &asked.receiver)?;
         if asked.name.is_empty() || asked.name.len() > MAX_NAME || asked.name.chars().any(char::is_control) {
@@ -304,7 +305,7 @@ impl Jobs {
 
     /// A frame was handed over for one job: the one that its program waits for at this moment, and no other.
     pub(super) fn check_frame(&self, from: PartyId, terms: &JobTerms, dataset: &Dataset) -> Result<(), Trouble> {
-        if !self.is_frame(dataset) {
+        if !Frames::is_frame(dataset) {
             return Ok(());
         }
         let seats = self.meetings.lock();
@@ -318,7 +319,7 @@ impl Jobs {
     /// Ends whatever was begun on a frame and forgets it. Other datasets are left alone.
     async fn withdraw_frame(self: &Arc<Self>, name: &str) -> Result<(), Trouble> {
         let Ok(dataset) = self.store.dataset(name).await else { return Ok(()) };
-        if !self.is_frame(&dataset) {
+        if !Frames::is_frame(&dataset) {
             return Ok(());
         }
         let filter = JobFilter { dataset: Some(name.to_owned()), ..JobFilter::default() };
@@ -327,7 +328,7 @@ impl Jobs {
         for job in open {
             self.cancel(&job.to_string(), "operator").await?;
         }
-        self.forget_frame(name).await
+        self.datasets.frames().forget(name).await
     }
 }
 

@@ -15,10 +15,8 @@
 //! | `plan.rs`, `buckets.rs` | in one piece or in buckets; a job in buckets |
 //! | `sets.rs`, `stored.rs` | our keys, in memory or laid aside; a result's rows, read back |
 //! | `inbox.rs`, `message.rs`, `asking.rs` | what the peer's daemon says about jobs; asking it |
-//! | `datasets.rs`, `frames.rs` | files, tables in memory |
-//! | `fingerprints.rs` | what a dataset is on record as |
-//! | `openings.rs` | one record, or the lawful basis, opened to an arbiter |
-//! | `erasures.rs` | what is destroyed, and that it was |
+//! | `frames.rs` | a job on a table in memory, and the rows that came of it |
+//! | `openings.rs`, `erasures.rs` | an output opened to an arbiter; a result destroyed |
 //! | `upkeep.rs` | backups, what a restore means for jobs, readiness |
 //! | `record.rs`, `standing.rs` | what goes on record |
 //! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
@@ -34,10 +32,8 @@ mod agree;
 mod asking;
 mod attempt;
 mod buckets;
-mod datasets;
 mod erasures;
 mod explain;
-mod fingerprints;
 mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -69,7 +65,6 @@ mod witnesses;
 
 pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT, consented};
 pub use attempt::{WHOLE, attempt_label};
-pub use datasets::{DatasetView, Datasets, NewDataset, RuleChange};
 pub use explain::{Facts, explain};
 pub use frames::NewFrame;
 pub use machine::Quorum;
@@ -77,7 +72,7 @@ pub use meet::Meeting;
 pub use message::generated as wire;
 pub use mirrors::{Mirrors, mirror_name};
 pub use office::{Jobs, Record, Settings, StatusView, Submission};
-pub use openings::{OpenBasis, OpenOutput, OpenRecord, OpenedBasis, OpenedOutput, OpenedRecord};
+pub use openings::{OpenOutput, OpenedOutput};
 pub use outcome::{MalformedOutcome, Outcome};
 pub use outside::OutsideWitness;
 pub use running::Live;

@@ -15,8 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::datasets::Datasets;
 use super::explain::{Facts, explain};
+use super::limits::LIMITS;
 use super::machine::Event;
 use super::meet::Meetings;
 use super::mirrors::Mirrors;
@@ -26,11 +26,13 @@ use super::plan::Room;
 use super::running::RunningJobs;
 use super::standing::Standing;
 use super::state::State;
+use super::stored::StoredRows;
 use super::terms::{JobTerms, Kind};
 use super::view::{EventView, JobView};
 use crate::attest::Recorder;
 use crate::chain::{Log, Witness};
 use crate::codes::{self, Trouble};
+use crate::datasets::{Datasets, Names};
 use crate::peers::{Background, PeerView, Peers};
 use crate::store::{Created, EventFilter, Job, JobFilter, JobId, NewJob, Signer, Store};
 
@@ -174,7 +176,9 @@ impl Jobs {
         Self {
             datasets: Datasets::new(
                 store.clone(),
-                Room { memory: settings.memory, bucket_keys: settings.bucket_keys },
+                recorder.clone(),
+                Names { kinds: Kind::ALL.map(Kind::name).to_vec(), limits: LIMITS.to_vec() },
+                settings.memory,
                 settings.frame_memory,
             ),
             meetings: Meetings::default(),
@@ -416,7 +420,7 @@ impl Jobs {
         let terms = Self::terms(&job)?;
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let rule = self.datasets.rule(&dataset.name, terms.peer_of(self.settings.me)).await?;
-        let room = self.datasets.room();
+        let room = Room::of(&self.settings);
         let in_memory = dataset.rows <= room.rows_in_memory();
         let wish = room.wish(dataset.rows, USUAL_ID * dataset.rows, in_memory);
         let facts = Facts {
@@ -505,7 +509,8 @@ impl Jobs {
         let dataset = self.store.dataset(terms.dataset_of(self.settings.me)).await?;
         let peer = terms.peer_of(self.settings.me);
         let columns = self.datasets.columns_out(&dataset, peer, columns).await?;
-        self.datasets.write(dataset, job.id, columns, format).await
+        let rows = StoredRows::of(self.store.clone(), job.id, self.settings.memory).await?;
+        self.datasets.write(&dataset, rows.out(), columns, format)
     }
 
     /// Why a job has no result here.

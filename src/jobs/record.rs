@@ -55,7 +55,7 @@ pub(super) fn about(job: &Job) -> String {
 impl Jobs {
     /// The entry with the fingerprint of our data for a job, if it has one.
     pub(super) async fn dataset_leaf(&self, terms: &JobTerms) -> Result<Option<LeafHash>, Trouble> {
-        let recorded = self.attest_dataset(terms.dataset_of(self.settings.me)).await?;
+        let recorded = self.datasets.attest(terms.dataset_of(self.settings.me)).await?;
         Ok(recorded.map(|recorded| recorded.entry.leaf()))
     }
 
@@ -336,9 +336,4 @@ pub(super) fn learners(ours: (PartyId, bool), theirs: (PartyId, bool)) -> Vec<Pa
     let mut learners: Vec<PartyId> = [ours, theirs].iter().filter(|(_, wants)| *wants).map(|(id, _)| *id).collect();
     learners.sort_unstable();
     learners
-}
-
-/// What entries about a dataset stand under.
-pub(super) fn about_dataset(name: &str) -> String {
-    format!("dataset:{name}")
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tacitly_core::PartyId;
 
-use super::datasets::RuleChange;
 use super::machine::Event;
 use super::office::Jobs;
 use super::state::State;
 use super::terms::JobTerms;
 use crate::codes::{self, Trouble};
+use crate::datasets::RuleChange;
 use crate::policy::{self, Asked, Decision, Other, Rule};
 use crate::store::check_dataset_name;
 

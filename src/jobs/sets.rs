@@ -1,94 +1,35 @@
 //! Our set, ready for a protocol: in memory, or laid aside in parts and read back bucket by bucket.
 
-use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use rayon::prelude::*;
 use tacitly_core::TermsHash;
 use tacitly_psi::{Buckets, Census, Items, Spread};
-use tokio::sync::watch;
 
 use super::plan::{Room, Wish};
-use crate::intake::{
-    self, Budget, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Problem, Selection, Sketch, Source,
-};
-use crate::session::Status;
+use crate::datasets::{Input, Progress};
+use crate::intake::{self, IntakeError, Keys, Partitioned, Problem, Selection, Sketch};
 
-/// A registered file with everything that reading it takes.
-#[derive(Clone)]
-pub(super) struct Input {
-    pub(super) source: Source,
-    pub(super) spec: KeySpec,
-    pub(super) digest: FileDigest,
-    /// Rows of the file.
-    pub(super) rows: u64,
-    pub(super) room: Room,
-    /// Where what does not fit is laid aside.
-    pub(super) folder: PathBuf,
-}
-
-/// Shows how far reading is, and ends it when its work is given up.
-pub(super) struct Progress {
-    status: watch::Sender<Status>,
-    stage: &'static str,
-    given_up: Arc<AtomicBool>,
-}
-
-/// Ends the reading that it was made for, when dropped.
-pub(super) struct GiveUp(Arc<AtomicBool>);
-
-impl Drop for GiveUp {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Progress {
-    /// Progress of a stage, shown in `status`. Reading ends when the second value is dropped.
-    pub(super) fn of(stage: &'static str, status: watch::Sender<Status>) -> (Self, GiveUp) {
-        let given_up = Arc::new(AtomicBool::new(false));
-        (Self { status, stage, given_up: given_up.clone() }, GiveUp(given_up))
-    }
-
-    fn see(&self, done: u64, total: u64) -> ControlFlow<()> {
-        self.status.send_modify(|status| (status.stage, status.done, status.total) = (self.stage, done, total));
-        if self.given_up.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-}
-
-impl Input {
-    /// The distinct keys in memory.
-    pub(super) fn read_whole(&self, memory: usize, progress: &Progress) -> Result<Keys, IntakeError> {
-        let watch = |done, total| progress.see(done, total);
-        let budget = Budget::of_bytes(memory).watched(&watch);
-        intake::read_keys(&self.source, &self.spec, Some(&self.digest), &budget)
-    }
-
-    /// The distinct keys, in memory if they fit.
-    pub(super) fn read(&self, job: &TermsHash, progress: &Progress) -> Result<Set, IntakeError> {
-        if self.rows <= self.room.rows_in_memory() {
-            match self.read_whole(self.room.memory, progress) {
-                Err(IntakeError { problem: Problem::OverBudget { .. }, .. }) => {}
-                read => return read.map(Set::Whole),
-            }
+/// Reads the distinct keys of a file, in memory if they fit. `job` gives them their places if not.
+///
+/// # Errors
+/// [`IntakeError`] for a file that is not as it was registered or cannot be read, or a disk that is full.
+pub(super) fn read(input: &Input, room: &Room, job: &TermsHash, progress: &Progress) -> Result<Set, IntakeError> {
+    if input.rows() <= room.rows_in_memory() {
+        match input.keys(progress) {
+            Err(IntakeError { problem: Problem::OverBudget { .. }, .. }) => {}
+            read => return read.map(Set::Whole),
         }
-        self.lay(job, 0, progress).map(Set::Laid)
     }
+    lay(input, room, job, 0, progress).map(Set::Laid)
+}
 
-    /// The distinct keys by their places under this draw, laid aside.
-    pub(super) fn lay(&self, job: &TermsHash, draw: u32, progress: &Progress) -> Result<Laid, IntakeError> {
-        let watch = |done, total| progress.see(done, total);
-        let budget = Budget::of_bytes(self.room.memory).watched(&watch);
-        let spread = Spread::new(job, draw);
-        let place = |id: &[u8]| spread.place(id);
-        let cut = Cut { folder: &self.folder, parts: self.room.parts(self.rows), place: &place };
-        let mut census = Census::default();
-        let add = |place| census.add(place);
-        let parts = intake::partition_keys(&self.source, &self.spec, Some(&self.digest), &budget, cut, add)?;
-        Ok(Laid { keys: Kept::Aside(parts), census, draw })
-    }
+/// Lays the distinct keys of a file aside by their places under this draw.
+fn lay(input: &Input, room: &Room, job: &TermsHash, draw: u32, progress: &Progress) -> Result<Laid, IntakeError> {
+    let spread = Spread::new(job, draw);
+    let place = |id: &[u8]| spread.place(id);
+    let mut census = Census::default();
+    let add = |place| census.add(place);
+    let parts = input.partition(room.parts(input.rows()), &place, add, progress)?;
+    Ok(Laid { keys: Kept::Aside(parts), census, draw })
 }
 
 /// Our distinct keys.
@@ -146,6 +87,7 @@ impl Laid {
     pub(super) fn again(
         self,
         input: &Input,
+        room: &Room,
         job: &TermsHash,
         draw: u32,
         progress: &Progress,
@@ -156,7 +98,7 @@ impl Laid {
             Kept::Aside(parts) => {
                 // The room on disk is free before it is taken again.
                 drop(parts);
-                input.lay(job, draw, progress)
+                lay(input, room, job, draw, progress)
             }
         }
     }
@@ -288,12 +230,18 @@ fn rows_of(selection: Selection) -> Vec<u32> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use tokio::sync::watch;
+
     use super::*;
-    use crate::intake::{Duplicates, Format, Invalid, KeyColumn, Profile};
+    use crate::intake::{Budget, Duplicates, Format, Invalid, KeyColumn, KeySpec, Profile, Source};
 
     const JOB: TermsHash = TermsHash([5; 32]);
 
-    fn input(folder: &std::path::Path, bucket_keys: u64) -> Input {
+    fn room(bucket_keys: u64) -> Room {
+        Room { memory: 1 << 24, bucket_keys }
+    }
+
+    fn input(folder: &std::path::Path) -> Input {
         let path = folder.join("ids.csv");
         let text: String = (0..3_000).map(|row| format!("id-{}\n", row * 7 % 2_000)).collect();
         std::fs::write(&path, "id\n".to_owned() + &text).unwrap();
@@ -301,11 +249,10 @@ mod tests {
         let spec = KeySpec { columns, duplicates: Duplicates::All, invalid: Invalid::Error };
         let source = Source { path, format: Format::CSV };
         let inspected = intake::inspect(&source, &Budget::of_bytes(1 << 20)).unwrap();
-        let room = Room { memory: 1 << 24, bucket_keys };
-        Input { source, spec, digest: inspected.digest, rows: inspected.rows, room, folder: folder.to_owned() }
+        Input::new(source, spec, inspected.digest, inspected.rows, 1 << 24, folder.to_owned())
     }
 
-    fn progress() -> (Progress, GiveUp) {
+    fn progress() -> (Progress, impl Sized) {
         Progress::of("reading", watch::Sender::default())
     }
 
@@ -322,14 +269,15 @@ mod tests {
     fn a_set_gives_the_same_buckets_from_memory_and_from_disk_under_every_draw() {
         let folder = tempfile::tempdir().unwrap();
         let (progress, _goes_on) = progress();
-        let Set::Whole(_) = input(folder.path(), 0).read(&JOB, &progress).unwrap() else { panic!("it fits") };
-        let large = input(folder.path(), 256);
-        let Set::Laid(aside) = large.read(&JOB, &progress).unwrap() else { panic!("it does not fit") };
-        let in_memory = Laid::of(large.read_whole(1 << 24, &progress).unwrap(), &JOB, 0);
+        let input = input(folder.path());
+        let Set::Whole(_) = read(&input, &room(0), &JOB, &progress).unwrap() else { panic!("it fits") };
+        let small = room(256);
+        let Set::Laid(aside) = read(&input, &small, &JOB, &progress).unwrap() else { panic!("it does not fit") };
+        let in_memory = Laid::of(input.keys(&progress).unwrap(), &JOB, 0);
         let (aside, in_memory) = [0, 3].into_iter().fold((aside, in_memory), |(aside, in_memory), draw| {
             let buckets = Buckets::new(7, draw).unwrap();
-            let aside = aside.again(&large, &JOB, draw, &progress).unwrap();
-            let in_memory = in_memory.again(&large, &JOB, draw, &progress).unwrap();
+            let aside = aside.again(&input, &small, &JOB, draw, &progress).unwrap();
+            let in_memory = in_memory.again(&input, &small, &JOB, draw, &progress).unwrap();
             assert!(aside.fits(&buckets) && in_memory.fits(&buckets));
             let found = all(&aside, &buckets);
             assert_eq!(found, all(&in_memory, &buckets));
@@ -351,7 +299,7 @@ mod tests {
         for bucket_keys in [0, 256] {
             let (progress, goes_on) = progress();
             drop(goes_on);
-            let read = input(folder.path(), bucket_keys).read(&JOB, &progress);
+            let read = read(&input(folder.path()), &room(bucket_keys), &JOB, &progress);
             assert_eq!(read.err().map(|error| error.problem), Some(Problem::Stopped));
         }
     }

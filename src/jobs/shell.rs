@@ -35,7 +35,7 @@ impl Jobs {
     /// Trouble of the store.
     pub async fn take_up_all(self: &Arc<Self>) -> Result<(), Trouble> {
         self.end_restored().await?;
-        self.sweep_frames().await?;
+        self.datasets.frames().sweep().await?;
         for job in self.store.unfinished().await? {
             self.happen_at_last(job.id, Event::Started);
         }

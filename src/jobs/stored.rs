@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::outcome::Outcome;
 use crate::codes::{self, Trouble};
+use crate::datasets::RowsOut;
 use crate::intake::RowSet;
 use crate::store::{JobId, Store};
 
@@ -41,13 +42,16 @@ impl StoredRows {
         Ok(Self { store, job, parts, aligned, at_once, runtime: Handle::current() })
     }
 
-    /// Whether the rows are in an order of their own.
-    pub(super) fn is_aligned(&self) -> bool {
-        self.aligned
+    /// The rows as they are written out.
+    pub(super) fn out(self) -> RowsOut {
+        match self.aligned {
+            true => RowsOut::InOrder(Box::new(self.in_order())),
+            false => RowsOut::Marked(Box::new(move |rows| self.marked(rows))),
+        }
     }
 
     /// All rows of a file that has so many.
-    pub(super) fn marked(&self, rows: u64) -> Result<RowSet, Trouble> {
+    fn marked(&self, rows: u64) -> Result<RowSet, Trouble> {
         let mut set = RowSet::with_rows(rows);
         for part in 0..self.parts {
             self.part(part)?.into_iter().for_each(|row| set.insert(row));
@@ -56,7 +60,7 @@ impl StoredRows {
     }
 
     /// The rows in their order, in pieces.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = Result<Vec<u32>, Trouble>> + '_ {
+    fn in_order(self) -> impl Iterator<Item = Result<Vec<u32>, Trouble>> {
         let mut next = 0;
         std::iter::from_fn(move || {
             let mut piece = Vec::new();

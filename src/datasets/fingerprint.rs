@@ -1,5 +1,5 @@
-//! What a dataset is on record as: the fingerprint taken while its file is read, what its owner states beside it, and the
-//! entry about both.
+//! What is known of a version of a dataset: the fingerprint taken while its file is read, and what its owner states beside
+//! it.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -11,15 +11,12 @@ use rayon::prelude::*;
 use tacitly_attestation::commitment::{MAX_BASIS_BYTES, Salt, Subject, commit};
 use tacitly_attestation::dataset::{DatasetSeed, Fingerprinter, RecordLeaf};
 use tacitly_attestation::entry::{
-    Body, Bucket, Commitment, DatasetEntry, Digest, Fingerprint, Id, Kind, LeafHash, Period, Reason, SignedEntry,
+    Body, Bucket, Commitment, DatasetEntry, Digest, Fingerprint, Id, LeafHash, Period, Reason, SignedEntry,
 };
 use tacitly_attestation::hash::Hash;
 use zeroize::Zeroizing;
 
-use super::datasets::{DatasetView, NewDataset};
-use super::office::Jobs;
-use super::record::about_dataset;
-use crate::attest::{Recorded, random};
+use crate::attest::random;
 use crate::codes::{self, Trouble};
 use crate::intake::{self, Budget, ColumnInfo, KeySpec, Source, Survey};
 use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
@@ -180,7 +177,7 @@ pub(super) fn dataset_entry(stored: &StoredFingerprint, supersedes: Option<LeafH
 }
 
 /// The entry about this version among those that stand under the dataset's name.
-fn entry_about<'a>(
+pub(super) fn entry_about<'a>(
     entries: &'a [StoredEntry],
     version: &StoredFingerprint,
 ) -> Result<Option<&'a StoredEntry>, Trouble> {
@@ -196,51 +193,7 @@ fn entry_about<'a>(
     Ok(None)
 }
 
-impl Jobs {
-    /// Registers a dataset and puts its fingerprint on record: the entry stands in our log, durable, when this returns.
-    /// Returns the dataset and a report of counts for its owner.
-    ///
-    /// # Errors
-    /// [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with file, line and column,
-    /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`], or trouble of the store or the log. If the log refuses, the
-    /// dataset is there and goes on record before the first job with it.
-    pub async fn add_dataset(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
-        let (view, report) = self.datasets.add(new, by).await?;
-        self.attest_dataset(&view.name).await?;
-        Ok((view, report))
-    }
-
-    /// The entry about the present version of a dataset, which goes on record now if it has not yet. None if the dataset
-    /// was added before fingerprints were taken.
-    pub(super) async fn attest_dataset(&self, name: &str) -> Result<Option<Recorded>, Trouble> {
-        let Some(stored) = self.store.fingerprint(name, None).await? else { return Ok(None) };
-        self.attest_version(name, &stored).await.map(Some)
-    }
-
-    /// The entry about one version of a dataset, which goes on record now if it has not yet.
-    pub(super) async fn attest_version(&self, name: &str, version: &StoredFingerprint) -> Result<Recorded, Trouble> {
-        let _one = self.datasets.recording().await;
-        let subject = about_dataset(name);
-        let entries = self.recorder.all_known(&subject, Kind::Dataset.as_str()).await?;
-        if let Some(known) = entry_about(&entries, version)? {
-            return self.recorder.logged(known.clone()).await;
-        }
-        let versions = self.store.fingerprints(name).await?;
-        if !versions.contains(version) {
-            return Err(Trouble::new(codes::DATASET_UNKNOWN, format!("{name} was removed meanwhile")));
-        }
-        let mut supersedes = None;
-        for earlier in versions.iter().filter(|earlier| earlier.number < version.number) {
-            if let Some(known) = entry_about(&entries, earlier)? {
-                supersedes = Some(self.recorder.logged(known.clone()).await?.entry.leaf());
-                break;
-            }
-        }
-        let entry = self.recorder.sign_entry(self.recorder.header(Vec::new())?, dataset_entry(version, supersedes)?)?;
-        self.recorder.record(&subject, entry).await
-    }
-}
-
+/// A stored fingerprint that is none.
 pub(super) fn unreadable(reason: Reason) -> Trouble {
     Trouble::internal(format!("a stored fingerprint cannot be read: {reason}"))
 }
