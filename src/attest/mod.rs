@@ -28,6 +28,8 @@ mod profile;
 mod reconciliation;
 mod recorder;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod witnesses;
 mod witnessing;
 
