@@ -16,7 +16,7 @@
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
 //! | [`datasets`] | files registered once and tables for one job; rules about them, openings and erasures |
-//! | [`attest`] | what goes on record, and its way into the attestation log |
+//! | [`attest`] | what goes on record, and its way into the attestation log; witnesses and mirrors |
 //! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |

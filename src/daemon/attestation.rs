@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tacitly_attestation::note::KeyUse;
 
 use super::config::Config;
+use crate::attest::{CopySettings, mirror_name, witness_name};
 use crate::chain::{ChainError, Log, NoteKey, Witness};
-use crate::jobs::{Mirrors, mirror_name, witness_name};
 use crate::store::{FileSigner, NoteSigner, Signer, StoreError};
 
 /// The folder of the log, in the party's folder.
@@ -66,7 +66,7 @@ pub fn open_witness(home: &Path, config: &Config, signer: Arc<dyn Signer>) -> Re
 ///
 /// # Errors
 /// [`StoreError`] if the key cannot be made or read.
-pub fn mirrors(home: &Path, config: &Config) -> Result<Option<Mirrors>, StoreError> {
+pub fn copies(home: &Path, config: &Config) -> Result<Option<CopySettings>, StoreError> {
     let of = config.attestation.mirror_of.clone();
     if of.is_empty() {
         return Ok(None);
@@ -80,5 +80,5 @@ pub fn mirrors(home: &Path, config: &Config) -> Result<Option<Mirrors>, StoreErr
     let key = NoteKey::new(&mirror_name(config.party), KeyUse::Cosignature, &public, NoteSigner(signer));
     let key = key.map_err(|error| StoreError::invalid("key as a mirror", error.to_string()))?;
     let limit = config.limits.mirror_mib.saturating_mul(1 << 20);
-    Ok(Some(Mirrors { of, folder: home.join(MIRROR), key: Arc::new(key), limit }))
+    Ok(Some(CopySettings { of, folder: home.join(MIRROR), key: Arc::new(key), limit }))
 }

@@ -15,7 +15,7 @@ use tacitly_core::PartyId;
 use tacitly_psi::{BUCKET_ITEMS, MIN_BUCKET_ITEMS};
 use tracing_subscriber::EnvFilter;
 
-use crate::jobs::{OutsideWitness, Standing};
+use crate::attest::{ExternalWitness, ProfileSettings};
 use crate::transport::https::Place;
 
 /// More compute threads than any machine has processors.
@@ -181,10 +181,10 @@ pub struct WitnessConfig {
 impl WitnessConfig {
     /// The witness; `None` if its pin or its key cannot be read, or the key is not one for cosignatures.
     #[must_use]
-    pub fn witness(&self) -> Option<OutsideWitness> {
+    pub fn witness(&self) -> Option<ExternalWitness> {
         let place = Place { address: self.address.clone(), party: self.name, pin: self.pin.parse().ok()? };
         let key = VerifierKey::parse(&self.key).ok().filter(|key| key.key_use() == KeyUse::Cosignature)?;
-        Some(OutsideWitness { place, key })
+        Some(ExternalWitness { place, key })
     }
 }
 
@@ -391,9 +391,9 @@ impl Config {
 
     /// What this party says of itself in its attestation log; what is out of range is left out.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn profile(&self) -> ProfileSettings {
         let Attestation { legal_name, registration, region, retention_days, quorum, .. } = &self.attestation;
-        Standing {
+        ProfileSettings {
             legal_name: optional(legal_name, LegalName::parse).flatten(),
             registration: optional(registration, Registration::parse).flatten(),
             region: optional(region, Region::parse).flatten(),

@@ -24,9 +24,10 @@ use super::config::{Config, ConfigError, LogFormat, WitnessConfig};
 use super::home::{self, HomeError};
 use super::metrics;
 use super::start::SOCKET_PATH;
+use crate::attest::{Attestation, Record};
 use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
-use crate::jobs::{Jobs, Record, Settings};
+use crate::jobs::{Jobs, Settings};
 use crate::kernel;
 use crate::peers::{Background, Directory, Inbox, Peers, Rotation};
 use crate::rpc::control::control_server::ControlServer;
@@ -232,11 +233,15 @@ async fn run(
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
     home::settle_identity(home)?;
     let identity = named(home::identity(home)?)?;
-    let log = attestation::open_log(home, &config, signer.clone()).await?;
-    let witness = attestation::open_witness(home, &config, signer.clone())?;
-    let outside = config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect();
-    let mirrors = attestation::mirrors(home, &config)?;
-    let record = Record { signer: signer.clone(), log, witness, outside, mirrors };
+    let record = Record {
+        signer: signer.clone(),
+        log: attestation::open_log(home, &config, signer.clone()).await?,
+        witness: attestation::open_witness(home, &config, signer.clone())?,
+        external: config.attestation.witness.iter().filter_map(WitnessConfig::witness).collect(),
+        mirrors: config.attestation.mirrors.clone(),
+        copies: attestation::copies(home, &config)?,
+        profile: config.profile(),
+    };
     let directory = Arc::new(Directory::new(config.party, store.clone(), signer.clone()).await?);
     let inbox = Arc::new(Inbox::default());
     let links = crate::transport::Settings {
@@ -265,14 +270,13 @@ async fn run(
         config.reconnect_window(),
     );
     let (peers, background) = (Arc::new(peers), Background::default());
-    let rotation = Arc::new(Rotation::new(store.clone(), signer, transport, peers.clone(), background.clone()));
+    let rotation = Arc::new(Rotation::new(store.clone(), signer.clone(), transport, peers.clone(), background.clone()));
+    let attestation = Arc::new(Attestation::new(record, &store, &peers, &background));
     let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
     let settings = Settings {
         me: config.party,
         listen,
         jobs_per_peer: config.limits.jobs_per_peer,
-        standing: config.standing(),
-        mirrors: config.attestation.mirrors.clone(),
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         items_per_job: config.limits.items_per_job,
@@ -282,18 +286,10 @@ async fn run(
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
         threads,
     };
-    let jobs = Arc::new(Jobs::new(settings, store.clone(), record, peers.clone(), &background, per_item));
-    match jobs.recorder().mend().await {
-        // It takes nothing more, and says why whenever it is asked.
-        Err(error) if error.code == codes::LOG_OLD => {}
-        // Another entry would take the place of one that is missing.
-        mended => mended?,
-    }
-    // The log is held: nothing else is entered before it is known not to be an old copy.
-    jobs.keep_witnessed();
-    jobs.keep_mirrors();
-    inbox.open(vec![rotation.clone(), jobs.clone()]);
-    tokio::spawn(keep_standing(jobs.clone()));
+    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, peers.clone(), &attestation, &background, per_item));
+    attestation.begin().await?;
+    inbox.open(vec![rotation.clone(), attestation.clone(), jobs.clone()]);
+    tokio::spawn(keep_on_record(attestation.clone(), jobs.clone()));
     jobs.take_up_all().await?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -302,7 +298,7 @@ async fn run(
         tokio::spawn(metrics::serve(listen_at(address).await?, jobs.clone()));
     }
     let files = Arc::new(home::Files::new(home, config.party));
-    let control = Service::new(jobs.clone(), peers, rotation, files, shutdown);
+    let control = Service::new(jobs.clone(), peers, rotation, attestation, files, shutdown);
     let socket = home.join(&config.control.socket);
     let listener = listen_locally(&socket)?;
     tracing::info!(
@@ -351,10 +347,14 @@ async fn run(
     served
 }
 
-/// Puts on record who we are, and goes on trying while the log or the store takes nothing.
-async fn keep_standing(jobs: Arc<Jobs>) {
+/// Puts on record who we are and what an earlier process left out, and goes on trying while the log or the store takes nothing.
+async fn keep_on_record(attestation: Arc<Attestation>, jobs: Arc<Jobs>) {
     const PAUSE: Duration = Duration::from_secs(30);
-    while let Err(error) = jobs.record_standing().await {
+    let record = async || {
+        attestation.profile().record().await?;
+        jobs.record_missing().await
+    };
+    while let Err(error) = record().await {
         tracing::warn!(%error, "who we are is not on record yet");
         tokio::time::sleep(PAUSE).await;
     }

@@ -9,7 +9,7 @@ use tacitly_core::PartyId;
 use super::machine::Event;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::office::Jobs;
-use crate::codes::{self, Trouble};
+use crate::codes::Trouble;
 use crate::store::Job;
 
 /// The name under which peers ask for this service.
@@ -36,16 +36,6 @@ impl<T: Into<Trouble>> From<T> for Gone {
 }
 
 impl Jobs {
-    /// Asks the peer once.
-    ///
-    /// # Errors
-    /// As [`Peers::ask`](crate::peers::Peers::ask).
-    pub(super) async fn ask(&self, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
-        let answer = self.peers.ask(peer, SERVICE, message::encode_ask(ask)).await?;
-        let unreadable = || Trouble::new(codes::PEER_FAILED, format!("{peer} gave an answer that cannot be read"));
-        message::decode_answer(&answer).ok_or_else(|| unreadable().with(peer))
-    }
-
     /// Asks the peer once; nothing if there is no answer that can be read, after a pause.
     pub(super) async fn ask_once(&self, peer: PartyId, ask: Ask) -> Option<Answer> {
         let answer = self.peers.ask_once(peer, SERVICE, message::encode_ask(ask)).await?;

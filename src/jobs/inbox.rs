@@ -36,10 +36,7 @@ impl Handler for Jobs {
         })
     }
 
-    fn link_changed(self: Arc<Self>, _peer: PartyId, up: bool) {
-        if up {
-            self.renew_policy();
-        }
+    fn link_changed(self: Arc<Self>, _: PartyId, _: bool) {
         self.running.bump();
     }
 }
@@ -49,12 +46,6 @@ impl Jobs {
     async fn follow(self: &Arc<Self>, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.take_proposal(from, proposal).await,
-            Ask::AddCheckpoint(asked) => return self.take_checkpoint(from, asked).await,
-            Ask::LastCosigned(asked) => (String::new(), self.tell_last_cosigned(from, &asked).await),
-            Ask::Entries(asked) => (String::new(), self.show_entries(from, asked).await),
-            Ask::Copy(asked) => (String::new(), self.show_log(from, asked).await),
-            Ask::Kept(kept) => (String::new(), self.take_kept(from, &kept).await),
-            Ask::Seen(seen) => (String::new(), self.take_seen(from, &seen).await),
             Ask::Meet(offer) => return self.take_offer(from, offer),
             Ask::Decided(decided) => {
                 let answer = self.take_decision(from, &decided).await;

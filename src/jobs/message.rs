@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
 use crate::codes::{self, Trouble};
@@ -35,16 +34,6 @@ pub(super) fn decode_ask(bytes: &Bytes) -> Option<Ask> {
 
 pub(super) fn decode_answer(bytes: &Bytes) -> Option<Answer> {
     pb::Reply::decode(bytes.clone()).ok()?.what
-}
-
-/// The hashes of a proof; `None` if they are not whole.
-pub(super) fn read_hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
-    let (hashes, rest) = bytes.as_chunks();
-    rest.is_empty().then(|| hashes.iter().copied().map(Hash).collect())
-}
-
-pub(super) fn write_hashes(hashes: &[Hash]) -> Bytes {
-    hashes.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into()
 }
 
 pub(super) fn ack() -> Answer {

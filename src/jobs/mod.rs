@@ -18,10 +18,7 @@
 //! | `frames.rs` | a job on a table in memory, and the rows that came of it |
 //! | `openings.rs`, `erasures.rs` | an output opened to an arbiter; a result destroyed |
 //! | `upkeep.rs` | backups, what a restore means for jobs, readiness |
-//! | `record.rs`, `standing.rs` | what goes on record |
-//! | `witnesses.rs`, `outside.rs` | our log and its witnesses; their logs and us; witnesses who are no peers |
-//! | `mirrors.rs` | copies of logs, of ours at peers and of theirs here |
-//! | `reconcile.rs` | our log held against a peer's |
+//! | `record.rs`, `evidence.rs` | what goes on record; the certificate of a job |
 //! | `view.rs`, `outcome.rs` | a job as its operator sees it; a result as the ledger keeps it |
 //!
 //! The proposer leads: it alone begins an attempt and numbers it. Both sides read their data at the same time, tell
@@ -33,6 +30,7 @@ mod asking;
 mod attempt;
 mod buckets;
 mod erasures;
+mod evidence;
 mod explain;
 mod frames;
 #[cfg(feature = "fuzzing")]
@@ -42,26 +40,21 @@ mod limits;
 mod machine;
 mod meet;
 mod message;
-mod mirrors;
 mod office;
 mod openings;
 mod outcome;
-mod outside;
 mod places;
 mod plan;
-mod reconcile;
 mod record;
 mod rules;
 mod running;
 mod sets;
 mod shell;
-mod standing;
 mod state;
 mod stored;
 mod terms;
 mod upkeep;
 mod view;
-mod witnesses;
 
 pub use agree::{CONSENT_CONTEXT, RECEIPT_CONTEXT, consented};
 pub use attempt::{WHOLE, attempt_label};
@@ -70,15 +63,11 @@ pub use frames::NewFrame;
 pub use machine::Quorum;
 pub use meet::Meeting;
 pub use message::generated as wire;
-pub use mirrors::{Mirrors, mirror_name};
-pub use office::{Jobs, Record, Settings, StatusView, Submission};
+pub use office::{Jobs, Settings, StatusView, Submission};
 pub use openings::{OpenOutput, OpenedOutput};
 pub use outcome::{MalformedOutcome, Outcome};
-pub use outside::OutsideWitness;
 pub use running::Live;
-pub use standing::Standing;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, Kind};
 pub use upkeep::Figures;
 pub use view::{EventView, JobView};
-pub use witnesses::witness_name;

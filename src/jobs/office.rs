@@ -1,6 +1,5 @@
 //! What this party's operators and applications ask about jobs.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tacitly_attestation::entry::Id;
 use tacitly_core::PartyId;
-use tokio::sync::watch;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -19,18 +17,14 @@ use super::explain::{Facts, explain};
 use super::limits::LIMITS;
 use super::machine::Event;
 use super::meet::Meetings;
-use super::mirrors::Mirrors;
-use super::outside::OutsideWitness;
 use super::places::Places;
 use super::plan::Room;
 use super::running::RunningJobs;
-use super::standing::Standing;
 use super::state::State;
 use super::stored::StoredRows;
 use super::terms::{JobTerms, Kind};
 use super::view::{EventView, JobView};
-use crate::attest::Recorder;
-use crate::chain::{Log, Witness};
+use crate::attest::{Attestation, Profile, Recorder};
 use crate::codes::{self, Trouble};
 use crate::datasets::{Datasets, Names};
 use crate::peers::{Background, PeerView, Peers};
@@ -45,10 +39,6 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Jobs with one peer that are not over.
     pub jobs_per_peer: usize,
-    /// What this party says of itself in its attestation log.
-    pub standing: Standing,
-    /// Peers that may keep a copy of our log.
-    pub mirrors: BTreeSet<PartyId>,
     /// Proposals of one peer within an hour.
     pub proposals_per_hour: u64,
     /// Jobs that compute at the same time.
@@ -72,16 +62,6 @@ pub struct Jobs {
     pub(super) settings: Settings,
     pub(super) store: Arc<Store>,
     pub(super) signer: Arc<dyn Signer>,
-    pub(super) log: Log,
-    pub(super) witness: Arc<Witness>,
-    pub(super) outside: Vec<OutsideWitness>,
-    pub(super) mirrors: Option<Mirrors>,
-    /// Told when we have cosigned a peer's log.
-    pub(super) cosigned_by_us: watch::Sender<()>,
-    /// Held while a peer is shown our entries.
-    pub(super) showing: tokio::sync::Mutex<()>,
-    /// The peers that have said what they cosigned of our log.
-    pub(super) asked: watch::Sender<BTreeSet<PartyId>>,
     pub(super) peers: Arc<Peers>,
     pub(super) datasets: Datasets,
     pub(super) meetings: Meetings,
@@ -96,24 +76,10 @@ pub struct Jobs {
     pub(super) closing_entries: tokio::sync::Mutex<()>,
     /// Puts entries on record.
     pub(super) recorder: Arc<Recorder>,
-    /// Held while whom we trust is put on record.
-    pub(super) standing: tokio::sync::Mutex<()>,
+    /// Whom we trust, which certificates say.
+    pub(super) profile: Arc<Profile>,
     /// What one item costs this machine.
     per_item: Duration,
-}
-
-/// What a party puts its name to, and where it goes on record.
-pub struct Record {
-    /// The party's key.
-    pub signer: Arc<dyn Signer>,
-    /// Its attestation log.
-    pub log: Log,
-    /// It as a witness of others' logs.
-    pub witness: Witness,
-    /// Witnesses of its log who are no peers.
-    pub outside: Vec<OutsideWitness>,
-    /// The copies that it keeps of others' logs, if it does.
-    pub mirrors: Option<Mirrors>,
 }
 
 /// What an operator submits.
@@ -160,23 +126,22 @@ const USUAL_ID: u64 = 20;
 const MAX_PURPOSE: usize = 200;
 
 impl Jobs {
-    /// The jobs of a party over its store, its signature and its peers. `per_item` is what one item costs this
+    /// The jobs of a party over its store, its signature, its peers and its attestation. `per_item` is what one item costs this
     /// machine, measured.
     #[must_use]
     pub fn new(
         settings: Settings,
         store: Arc<Store>,
-        record: Record,
+        signer: Arc<dyn Signer>,
         peers: Arc<Peers>,
+        attestation: &Attestation,
         background: &Background,
         per_item: Duration,
     ) -> Self {
-        let Record { signer, log, witness, outside, mirrors } = record;
-        let recorder = Arc::new(Recorder::new(settings.me, signer.clone(), store.clone(), log.clone()));
         Self {
             datasets: Datasets::new(
                 store.clone(),
-                recorder.clone(),
+                attestation.recorder().clone(),
                 Names { kinds: Kind::ALL.map(Kind::name).to_vec(), limits: LIMITS.to_vec() },
                 settings.memory,
                 settings.frame_memory,
@@ -187,33 +152,15 @@ impl Jobs {
             tasks: background.tasks().clone(),
             closing: background.closing().clone(),
             settings,
-            recorder,
+            recorder: attestation.recorder().clone(),
+            profile: attestation.profile().clone(),
             store,
             signer,
-            log,
-            witness: Arc::new(witness),
-            outside,
-            mirrors,
-            cosigned_by_us: watch::Sender::default(),
-            showing: tokio::sync::Mutex::default(),
-            asked: watch::Sender::default(),
             peers,
             admitting: tokio::sync::Mutex::default(),
             closing_entries: tokio::sync::Mutex::default(),
-            standing: tokio::sync::Mutex::default(),
             per_item,
         }
-    }
-
-    /// This party's attestation log.
-    #[must_use]
-    pub fn log(&self) -> &Log {
-        &self.log
-    }
-
-    /// What puts entries on record.
-    pub(crate) fn recorder(&self) -> &Recorder {
-        &self.recorder
     }
 
     /// Begins no more work and gives what runs some time to finish. What does not is taken up at the next start.
@@ -244,7 +191,7 @@ impl Jobs {
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
         let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
-        let log = self.log.refusal().map(|refusal| refusal.to_string());
+        let log = self.recorder.log().refusal().map(|refusal| refusal.to_string());
         Ok(StatusView {
             party: self.settings.me,
             listen: self.settings.listen,

@@ -220,7 +220,10 @@ impl Jobs {
 
     /// Puts on record what a daemon that was killed, or a log that took nothing, left out: entries that did not get as far
     /// as the log, and the ends of jobs, also behind the result of a job that was ended before anybody received it.
-    pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
+    ///
+    /// # Errors
+    /// Trouble of the store or the log.
+    pub async fn record_missing(&self) -> Result<(), Trouble> {
         let log = self.recorder.log().origin();
         self.recorder.enter_waiting().await?;
         for state in [State::Failed, State::Cancelled] {

@@ -12,6 +12,7 @@ use super::control::control_server::Control;
 use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
+use crate::attest::Attestation;
 use crate::codes::Trouble;
 use crate::datasets::{NewDataset, OpenBasis, OpenRecord, RuleChange};
 use crate::jobs::{Jobs, Meeting, OpenOutput, Submission};
@@ -22,6 +23,7 @@ pub struct Service {
     jobs: Arc<Jobs>,
     peers: Arc<Peers>,
     rotation: Arc<Rotation>,
+    attestation: Arc<Attestation>,
     files: Arc<dyn IdentityFiles>,
     shutdown: watch::Sender<bool>,
 }
@@ -30,16 +32,17 @@ type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// A service over these jobs and peers; `files` keep the party's certificate; `shutdown` becomes true when an operator asks for it.
+    /// A service over these jobs and peers and the party's attestation; `files` keep the party's certificate; `shutdown` becomes true when an operator asks for it.
     #[must_use]
     pub fn new(
         jobs: Arc<Jobs>,
         peers: Arc<Peers>,
         rotation: Arc<Rotation>,
+        attestation: Arc<Attestation>,
         files: Arc<dyn IdentityFiles>,
         shutdown: watch::Sender<bool>,
     ) -> Self {
-        Self { jobs, peers, rotation, files, shutdown }
+        Self { jobs, peers, rotation, attestation, files, shutdown }
     }
 }
 
@@ -103,7 +106,8 @@ impl Control for Service {
 
     async fn reconcile(&self, request: Request<control::ReconcileRequest>) -> Answer<control::ReconcileReply> {
         let asked = request.into_inner();
-        let found = self.jobs.reconcile(&asked.peer, Duration::from_secs(asked.grace_seconds)).await;
+        let found = self.attestation.reconciliation();
+        let found = found.reconcile(&asked.peer, Duration::from_secs(asked.grace_seconds)).await;
         let found = found.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::ReconcileReply {
             ours: found.ours,

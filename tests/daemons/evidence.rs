@@ -12,7 +12,8 @@ use tacitly_attestation::certificate::{Verdict, verify};
 use tacitly_attestation::entry::{Body, Kind, PeerTranscript, ResultStatus, SignedEntry};
 use tacitly_core::Frame;
 
-use crate::support::liar::{NAME, Script, Seen};
+use crate::support::liar::NAME;
+use crate::support::script::{Script, Seen};
 use crate::support::stage::Stage;
 use crate::support::{Pair, mobiles, semi_join, setup};
 

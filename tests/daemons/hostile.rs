@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
+use tacitly::attest::wire as logs;
 use tacitly::jobs::wire as pb;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::transport::{Complaint, Envelope, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
@@ -22,7 +23,8 @@ use tacitly_core::{Frame, PartyId, SessionTag};
 
 use crate::support::body::{POINTS, content, entries, is_answers, message, points, prime_plus, small};
 use crate::support::heard::fresh_identity;
-use crate::support::liar::{Liar, NAME, Script, Seen};
+use crate::support::liar::{Liar, NAME};
+use crate::support::script::{Script, Seen};
 use crate::support::stage::Stage;
 use crate::support::{brisk, mobiles, setup};
 
@@ -343,31 +345,31 @@ fn who_asks_us_to_sign_another_agreement_than_ours_is_named() {
 
 #[test]
 fn who_shows_its_mirror_another_log_than_it_has_signed_is_named_and_nothing_of_it_is_kept() {
-    type Lie = fn(pb::CopyFrom) -> pb::Copied;
+    type Lie = fn(logs::CopyFrom) -> logs::Copied;
     let entries = || (0..3).map(|number| Bytes::from(format!("entry {number}\n")));
     let cases: [(&str, Lie, &str); 5] = [
-        ("nothing", |_| pb::Copied::default(), "fewer entries than it has signed"),
+        ("nothing", |_| logs::Copied::default(), "fewer entries than it has signed"),
         (
             "another entry",
             |_| {
                 let entries = vec!["entry 0\n".into(), "another 1\n".into(), "entry 2\n".into()];
-                pb::Copied { entries, proof: Bytes::new() }
+                logs::Copied { entries, proof: Bytes::new() }
             },
             "not its continuation",
         ),
         (
             "more than it has signed",
-            |_| pb::Copied { entries: vec!["entry\n".into(); 4], proof: Bytes::new() },
+            |_| logs::Copied { entries: vec!["entry\n".into(); 4], proof: Bytes::new() },
             "beyond the signed tree",
         ),
         (
             "an entry without bytes",
-            |_| pb::Copied { entries: vec![Bytes::new(); 3], proof: Bytes::new() },
+            |_| logs::Copied { entries: vec![Bytes::new(); 3], proof: Bytes::new() },
             "an entry has 0 bytes",
         ),
         (
             "half a proof",
-            |_| pb::Copied { entries: vec!["entry 0\n".into()], proof: vec![7; 33].into() },
+            |_| logs::Copied { entries: vec!["entry 0\n".into()], proof: vec![7; 33].into() },
             "proof cannot be read",
         ),
     ];

@@ -11,7 +11,8 @@ use tacitly::transport::{Envelope, Notice};
 use tacitly::trial::{Setup, until};
 use tacitly_core::SessionTag;
 
-use crate::support::liar::{NAME, Script, Seen};
+use crate::support::liar::NAME;
+use crate::support::script::{Script, Seen};
 use crate::support::stage::Stage;
 use crate::support::words::asked;
 use crate::support::{Pair, mobiles, semi_join, setup};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tacitly::trial::{Party, await_link, free_address, until};
 
-use crate::support::liar::Script;
+use crate::support::script::Script;
 use crate::support::stage::Stage;
 use crate::support::{Pair, brisk, init, mobiles, numbers, run, semi_join, setup, tacitly};
 

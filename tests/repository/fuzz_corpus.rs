@@ -8,7 +8,8 @@ use std::path::Path;
 type Target = (&'static str, fn(&[u8]));
 
 /// A new target gets a line here.
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
+    ("attest_message", tacitly::attest::fuzzing::message),
     ("attestation_certificate", tacitly_attestation::fuzzing::certificate),
     ("attestation_entry", tacitly_attestation::fuzzing::entry),
     ("attestation_roster", tacitly_attestation::fuzzing::roster),

@@ -2,10 +2,7 @@
 /// What two daemons say to each other about a job, outside its protocol sessions. Every message may be repeated.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(
-        oneof = "request::What",
-        tags = "1, 2, 3, 4, 5, 6, 10, 8, 20, 21, 22, 23, 24, 25, 9"
-    )]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 10, 8, 9")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -28,25 +25,13 @@ pub mod request {
         Stop(super::Stop),
         #[prost(message, tag = "8")]
         Countersign(super::Countersign),
-        #[prost(message, tag = "20")]
-        AddCheckpoint(super::AddCheckpoint),
-        #[prost(message, tag = "21")]
-        LastCosigned(super::LastCosigned),
-        #[prost(message, tag = "22")]
-        Seen(super::Seen),
-        #[prost(message, tag = "23")]
-        Entries(super::EntriesFrom),
-        #[prost(message, tag = "24")]
-        Copy(super::CopyFrom),
-        #[prost(message, tag = "25")]
-        Kept(super::Kept),
         #[prost(message, tag = "9")]
         Meet(super::Offer),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 8, 6, 20, 21, 22, 23, 7")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3, 4, 5, 8, 6, 7")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -73,18 +58,6 @@ pub mod reply {
         /// to Countersign
         #[prost(message, tag = "6")]
         Countersigned(super::Countersigned),
-        /// to AddCheckpoint
-        #[prost(message, tag = "20")]
-        Witnessed(super::Witnessed),
-        /// to LastCosigned and Seen
-        #[prost(message, tag = "21")]
-        Cosigned(super::Cosigned),
-        /// to EntriesFrom
-        #[prost(message, tag = "22")]
-        Entries(super::Entries),
-        /// to CopyFrom; Pending if the asker is not entitled to it
-        #[prost(message, tag = "23")]
-        Copied(super::Copied),
         /// to Meet: what this side brings to the same meeting; Pending if nobody has come yet
         #[prost(message, tag = "7")]
         Offer(super::Offer),
@@ -215,117 +188,6 @@ pub struct Ready {
     /// the leaf hash of the entry with the fingerprint of its data, empty if there is none
     #[prost(bytes = "bytes", tag = "11")]
     pub dataset: ::prost::bytes::Bytes,
-}
-/// A log's owner to its witness: cosign how far the log has come.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AddCheckpoint {
-    /// C2SP tlog-witness add-checkpoint, at most 128 KiB
-    #[prost(bytes = "bytes", tag = "1")]
-    pub request: ::prost::bytes::Bytes,
-}
-/// The witness's answer.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Witnessed {
-    /// C2SP tlog-witness: 200, 400, 403, 404, 409, 422; 500 if the witness cannot
-    #[prost(uint32, tag = "1")]
-    pub status: u32,
-    /// 200: signature lines; 409: the size known
-    #[prost(bytes = "bytes", tag = "2")]
-    pub body: ::prost::bytes::Bytes,
-}
-/// A log's owner to its witness: which is the last checkpoint of this log, signed with my key, that you cosigned?
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LastCosigned {
-    #[prost(string, tag = "1")]
-    pub origin: ::prost::alloc::string::String,
-}
-/// The last checkpoint cosigned, signed by the log; empty if there is none.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Cosigned {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub checkpoint: ::prost::bytes::Bytes,
-}
-/// Witness to witness: what have you cosigned of this log? Who does not know the log's key cannot tell which it is, and
-/// answers Ack.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Seen {
-    /// 32 bytes: SHA-256("tacitly-log-name-1" LF, origin, LF, public key)
-    #[prost(bytes = "bytes", tag = "1")]
-    pub log: ::prost::bytes::Bytes,
-    /// the sender's, once it contradicts the receiver's; else empty
-    #[prost(bytes = "bytes", tag = "2")]
-    pub checkpoint: ::prost::bytes::Bytes,
-}
-/// What does your log hold of the jobs that you did with me, from this index on? The asker knows the log of this origin
-/// with so many entries: as its witness, or from the answer before.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct EntriesFrom {
-    #[prost(uint64, tag = "1")]
-    pub from: u64,
-    /// empty if it knows none
-    #[prost(string, tag = "2")]
-    pub origin: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "3")]
-    pub size: u64,
-}
-/// Some of it, in order, each with its proof; what is not the asker's business is left out.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Entries {
-    /// the tree of the proofs, signed by the log; empty if the log is
-    #[prost(bytes = "bytes", tag = "1")]
-    pub checkpoint: ::prost::bytes::Bytes,
-    #[prost(message, repeated, tag = "2")]
-    pub entries: ::prost::alloc::vec::Vec<LogEntry>,
-    /// where to go on; the checkpoint's size at the end
-    #[prost(uint64, tag = "3")]
-    pub next: u64,
-    /// RFC 6962 consistency proof from the size the asker knows, 32 bytes a hash
-    #[prost(bytes = "bytes", tag = "4")]
-    pub proof: ::prost::bytes::Bytes,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LogEntry {
-    #[prost(uint64, tag = "1")]
-    pub index: u64,
-    /// the signed note, byte for byte
-    #[prost(bytes = "bytes", tag = "2")]
-    pub entry: ::prost::bytes::Bytes,
-    /// RFC 6962 inclusion proof, 32 bytes a hash
-    #[prost(bytes = "bytes", tag = "3")]
-    pub path: ::prost::bytes::Bytes,
-}
-/// A mirror to a log's owner: what does your log hold from this index on? The proof is to lead to its tree of this size,
-/// which the mirror has cosigned as a witness.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CopyFrom {
-    #[prost(string, tag = "1")]
-    pub origin: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "2")]
-    pub from: u64,
-    #[prost(uint64, tag = "3")]
-    pub size: u64,
-}
-/// The next entries, and the proof that with them the log is the beginning of that tree.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Copied {
-    /// signed notes, byte for byte
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub entries: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// RFC 6962 consistency proof, 32 bytes a hash
-    #[prost(bytes = "bytes", tag = "2")]
-    pub proof: ::prost::bytes::Bytes,
-}
-/// A mirror to a log's owner: it holds every entry of this checkpoint, durably.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Kept {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub checkpoint: ::prost::bytes::Bytes,
-    /// C2SP tlog-cosignature by its key as a mirror, which is not its key as a witness
-    #[prost(string, tag = "2")]
-    pub line: ::prost::alloc::string::String,
-    /// the public half of that key
-    #[prost(bytes = "bytes", tag = "3")]
-    pub key: ::prost::bytes::Bytes,
 }
 /// Either side, before round 1: the agreement as it stands in the sender's log, for the other's signature.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

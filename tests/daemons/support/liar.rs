@@ -1,7 +1,7 @@
 //! A peer that lies. It has a certificate, a signing key and a connection like any other, follows jobs as it should, and
 //! says what its script says in place of what an honest party would.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
+use tacitly::attest::wire as logs;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, Kind, RECEIPT_CONTEXT, WHOLE, attempt_label, consented};
 use tacitly::peers::{ENROLMENT_CONTEXT, enrolment_words, read_invitation, wire};
@@ -26,13 +27,14 @@ use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::witness::AddCheckpoint;
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
-use tacitly_psi::{Flow, Member, PsiOutcome, PsiParty, PsiTerms};
+use tacitly_psi::{Flow, Member, PsiParty, PsiTerms};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
 use super::body::is_answers;
 use super::heard::{BEAT, canonical, fresh_identity, hear_alive};
+use super::script::{Script, Seen};
 use super::words::{asked, await_answer, decoded, question, said};
 
 /// Our number for every session: there is one at a time.
@@ -56,93 +58,6 @@ pub(crate) struct Liar {
     calls: AtomicU64,
     /// The terms that it signed last.
     terms: Mutex<Option<JobTerms>>,
-}
-
-/// What the liar does in one job.
-pub(crate) struct Script {
-    /// Its set, by attempt.
-    pub(crate) items: Box<dyn Fn(u32) -> Vec<String> + Send>,
-    /// What leaves in place of each frame of an honest party, by attempt.
-    pub(crate) lie: Box<dyn FnMut(u32, Frame) -> Vec<Frame> + Send>,
-    /// What its signature under the terms is made for.
-    pub(crate) context: &'static str,
-    /// Whether it signs what goes into the daemon's log.
-    pub(crate) signs_agreements: bool,
-    /// In the first attempt it hangs up at the daemon's first answers and calls again as another process.
-    pub(crate) hangs_up: bool,
-    /// Having hung up, it does not call again.
-    pub(crate) stays_away: bool,
-    /// It says yes to everything and never that it has read its data.
-    pub(crate) dawdles: bool,
-    /// It ends every session as soon as it is open.
-    pub(crate) abandons: bool,
-    /// Asked to sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
-    pub(crate) forgets: bool,
-    /// It acknowledges nothing, and says neither that its session is over nor that the job is.
-    pub(crate) never_ends: bool,
-    /// As a witness it says every time that it knows another size of the log than the time before.
-    pub(crate) contradicts: bool,
-    /// It begins by asking the daemon to go on with this job.
-    pub(crate) nudges: Option<String>,
-    /// What it says of its set and its memory.
-    pub(crate) ready: fn(pb::Ready) -> pb::Ready,
-    /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
-    /// then waits for the signature and opens no session.
-    pub(crate) has_signed: Option<fn(&Liar, &SignedEntry) -> Vec<u8>>,
-    /// What it shows of its log to a mirror.
-    pub(crate) copied: fn(pb::CopyFrom) -> pb::Copied,
-}
-
-impl Script {
-    /// An honest party with this set.
-    pub(crate) fn honest(items: &[String]) -> Self {
-        let items = items.to_vec();
-        Self {
-            items: Box::new(move |_| items.clone()),
-            lie: Box::new(|_, frame| vec![frame]),
-            context: CONSENT_CONTEXT,
-            signs_agreements: true,
-            hangs_up: false,
-            stays_away: false,
-            dawdles: false,
-            abandons: false,
-            forgets: false,
-            never_ends: false,
-            contradicts: false,
-            nudges: None,
-            ready: |ready| ready,
-            has_signed: None,
-            copied: |_| pb::Copied::default(),
-        }
-    }
-
-    /// The same, with other frames in place of the one with this number.
-    pub(crate) fn instead_of(self, sequence: u64, mut lie: impl FnMut(Frame) -> Vec<Frame> + Send + 'static) -> Self {
-        let lie = move |_, frame: Frame| if frame.sequence == sequence { lie(frame) } else { vec![frame] };
-        Self { lie: Box::new(lie), ..self }
-    }
-
-    /// The same, with another body in the frame with this number.
-    pub(crate) fn body(self, sequence: u64, edit: impl Fn(Bytes) -> Bytes + Send + 'static) -> Self {
-        self.instead_of(sequence, move |frame| vec![Frame { body: edit(frame.body), ..frame }])
-    }
-}
-
-/// What the liar has seen in one job.
-#[derive(Default)]
-pub(crate) struct Seen {
-    /// The frames of the daemon, by attempt.
-    pub(crate) received: BTreeMap<u32, Vec<Frame>>,
-    /// The frames that were sent, by attempt.
-    pub(crate) sent: BTreeMap<u32, Vec<Frame>>,
-    /// Its own answer.
-    pub(crate) outcome: Option<PsiOutcome>,
-    /// The stable code with which the daemon ended the session or the job.
-    pub(crate) told: Vec<String>,
-    /// How often it was asked to cosign the daemon's log.
-    pub(crate) asked_to_cosign: u64,
-    /// The draws under which the daemon's set fits its buckets, as it said.
-    pub(crate) draws: Vec<u32>,
 }
 
 impl Liar {
@@ -284,8 +199,11 @@ impl Liar {
         let mut checkpoint = SignedCheckpoint::new(&Checkpoint { origin, size, root, extensions: Vec::new() }).unwrap();
         checkpoint.sign(&key, &NoteSigner(self.signer.clone())).unwrap();
         let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint }.encode().into();
-        match self.ask(Ask::AddCheckpoint(pb::AddCheckpoint { request })) {
-            Answer::Witnessed(pb::Witnessed { status: 200, .. }) => {}
+        let asked = logs::request::What::AddCheckpoint(logs::AddCheckpoint { request });
+        let asked = question("attest", &logs::Request { what: Some(asked) });
+        let answer = logs::Reply::decode(self.put(self.identity(), [asked]).remove(0).unwrap()).unwrap();
+        match answer.what.unwrap() {
+            logs::reply::What::Witnessed(logs::Witnessed { status: 200, .. }) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -405,7 +323,8 @@ impl Actor {
             Envelope::Request { id, body } => {
                 let wire::Question { service, body } = wire::Question::decode(body).unwrap();
                 if service != "jobs" {
-                    self.out.push_front(Envelope::Response { id, outcome: Ok(said(Bytes::new())) });
+                    let body = if service == "attest" { self.answer_about_logs(body) } else { Bytes::new() };
+                    self.out.push_front(Envelope::Response { id, outcome: Ok(said(body)) });
                     return None;
                 }
                 let ask = pb::Request::decode(body).unwrap().what.unwrap();
@@ -461,20 +380,12 @@ impl Actor {
                 self.ask(Ask::Ready((self.script.ready)(ready)));
                 return Answer::Standing(self.standing(pb::Task::Computing));
             }
-            Ask::LastCosigned(_) if self.script.contradicts => return Answer::Cosigned(pb::Cosigned::default()),
-            Ask::AddCheckpoint(_) if self.script.contradicts => {
-                let mut seen = self.seen.lock().unwrap();
-                seen.asked_to_cosign += 1;
-                let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
-                return Answer::Witnessed(pb::Witnessed { status: 409, body });
-            }
             Ask::Ready(_) if self.script.forgets && self.attempt == 0 => return Answer::Pending(pb::Pending {}),
             Ask::Countersign(_) if self.script.forgets && self.attempt == 0 => return Answer::Busy(pb::Busy {}),
             Ask::Ready(_) if self.script.has_signed.is_some() => {}
             Ask::Ready(ready) if self.session.is_none() && !self.script.dawdles => self.open(ready.items),
             Ask::Ready(pb::Ready { draw: Some(draw), .. }) => self.seen.lock().unwrap().draws.push(draw),
             Ask::Ready(ready) if self.session.is_none() => self.open(ready.items),
-            Ask::Copy(asked) => return Answer::Copied((self.script.copied)(asked)),
             Ask::Countersign(asked) => {
                 if let Some(lie) = self.script.has_signed {
                     let entry = lie(&self.liar, &SignedEntry::parse(&asked.entry).unwrap()).into();
@@ -499,6 +410,24 @@ impl Actor {
             _ => {}
         }
         Answer::Ack(pb::Ack {})
+    }
+
+    fn answer_about_logs(&self, asked: Bytes) -> Bytes {
+        use logs::reply::What as Answer;
+        use logs::request::What as Ask;
+        let answer = match logs::Request::decode(asked).unwrap().what.unwrap() {
+            Ask::LastCosigned(_) if self.script.contradicts => Answer::Cosigned(logs::Cosigned::default()),
+            Ask::AddCheckpoint(_) if self.script.contradicts => {
+                let mut seen = self.seen.lock().unwrap();
+                seen.asked_to_cosign += 1;
+                let body = format!("{}\n", 1 + seen.asked_to_cosign % 2).into_bytes().into();
+                Answer::Witnessed(logs::Witnessed { status: 409, body })
+            }
+            Ask::Copy(asked) => Answer::Copied((self.script.copied)(asked)),
+            Ask::Kept(_) => Answer::Noted(logs::Noted {}),
+            _ => Answer::Unknown(logs::Unknown {}),
+        };
+        logs::Reply { what: Some(answer) }.encode_to_vec().into()
     }
 
     /// How the job stands here, as the daemon is told.

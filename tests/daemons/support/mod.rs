@@ -18,6 +18,7 @@ use tempfile::TempDir;
 pub(crate) mod body;
 pub(crate) mod heard;
 pub(crate) mod liar;
+pub(crate) mod script;
 pub(crate) mod stage;
 pub(crate) mod words;
 

@@ -9,7 +9,8 @@ use tacitly::trial::{Party, Setup, until, until_within};
 use tacitly_psi::PsiAnswer;
 use tempfile::TempDir;
 
-use super::liar::{Liar, NAME, Script, Seen};
+use super::liar::{Liar, NAME};
+use super::script::{Script, Seen};
 use super::{assert_clean_log, mobiles, numbers, semi_join, setup, tacitly};
 
 /// How long a job may take: the longest is left alone after sixteen attempts, with pauses of up to two seconds.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tacitly_attestation::hash::empty_root;
-use tacitly_attestation::note::{NoteSignature, VerifierKey};
+use tacitly_attestation::note::NoteSignature;
 use tacitly_attestation::witness::AddCheckpoint;
 use tokio::task::spawn_blocking;
 
-use super::office::Jobs;
+use super::settings::ExternalWitness;
+use crate::chain::Log;
 use crate::codes::{self, Trouble};
-use crate::transport::https::{self, Place};
+use crate::peers::Background;
+use crate::transport::https;
 
 /// How long new checkpoints gather before they are cosigned.
 const ROUND: Duration = Duration::from_millis(500);
@@ -18,21 +20,31 @@ const ROUND: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(5);
 const LONG_PAUSE: Duration = Duration::from_mins(5);
 
-/// A witness that answers C2SP tlog-witness `add-checkpoint` over HTTPS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutsideWitness {
-    /// Where, and how it proves who it is.
-    pub place: Place,
-    /// What verifies its cosignatures.
-    pub key: VerifierKey,
+/// Those who are asked to cosign our log over HTTPS.
+pub(super) struct ExternalWitnesses {
+    log: Log,
+    witnesses: Vec<ExternalWitness>,
+    background: Background,
 }
 
-impl Jobs {
+impl ExternalWitnesses {
+    /// These witnesses of `log`.
+    pub(super) fn new(log: Log, witnesses: Vec<ExternalWitness>, background: Background) -> Self {
+        Self { log, witnesses, background }
+    }
+
+    /// Has the log witnessed until the daemon ends.
+    pub(super) fn keep(self: &Arc<Self>) {
+        for witness in self.witnesses.clone() {
+            self.background.spawn_until_stopped(self.clone().be_witnessed_by(witness));
+        }
+    }
+
     /// Has the log witnessed by `witness` for as long as the daemon runs.
-    pub(super) async fn be_witnessed_outside(self: Arc<Self>, witness: OutsideWitness) {
+    async fn be_witnessed_by(self: Arc<Self>, witness: ExternalWitness) {
         let mut pause = PAUSE;
         loop {
-            match self.be_cosigned_outside(&witness, &mut pause).await {
+            match self.be_cosigned_by(&witness, &mut pause).await {
                 // The log has said so itself.
                 Err(error) if error.code == codes::LOG_OLD => return,
                 Err(error) => tracing::warn!(witness = witness.key.name(), %error, "no cosignature for the moment"),
@@ -44,7 +56,7 @@ impl Jobs {
     }
 
     /// Has every new checkpoint cosigned until something is in the way. `pause` is as at first after a cosignature.
-    async fn be_cosigned_outside(&self, witness: &OutsideWitness, pause: &mut Duration) -> Result<(), Trouble> {
+    async fn be_cosigned_by(&self, witness: &ExternalWitness, pause: &mut Duration) -> Result<(), Trouble> {
         let name = witness.key.name();
         let newest = self.log.cosigned().newest().into_iter().find(|line| line.witness == name);
         let mut known = newest.map_or(0, |line| line.size);

@@ -1,4 +1,4 @@
-//! Who we are and whom we trust, on record from the start on; and the certificate of a job, with all of it.
+//! Who we are and whom we trust, on record from the start on; and certificates, which rest on it.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,62 +8,84 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::certificate::{self, Draft};
 use tacitly_attestation::entry::{
-    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, Region, Registration, Software,
+    Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, SignedEntry, Software,
 };
 use tacitly_attestation::hash::Hash;
+use tacitly_attestation::note::VerifierKey;
 use tacitly_attestation::policy::{Policy, Witness};
 use tacitly_attestation::proof::LogProof;
+use tokio::sync::Mutex;
 
-use super::office::Jobs;
-use super::record::about;
-use super::witnesses::witness_key;
-use crate::attest::{entry_key, now, random, unfit};
-use crate::codes::{self, Trouble};
-use crate::store::NoteSigner;
+use super::keys::witness_key;
+use super::recorder::{Recorded, Recorder, entry_key, now, random, unfit};
+use super::settings::{ExternalWitness, ProfileSettings, Record};
+use crate::codes::Trouble;
+use crate::peers::{Background, Peers};
+use crate::store::{NoteSigner, Signer, Store};
 
 /// What entries about ourselves stand under.
 const PARTY: &str = "party";
 const POLICY: &str = "policy";
 
-/// What a party says of itself in its attestation log.
-#[derive(Clone, Debug, Default)]
-pub struct Standing {
-    /// Its registered name; absent: its name among its peers.
-    pub legal_name: Option<LegalName>,
-    /// Its register number.
-    pub registration: Option<Registration>,
-    /// Where it runs.
-    pub region: Option<Region>,
-    /// Days for which entries are kept.
-    pub retention_days: u64,
-    /// How many witnesses must have cosigned; 0: more than half of them.
-    pub quorum: usize,
+/// What this party says of itself, and whom it trusts.
+pub struct Profile {
+    settings: ProfileSettings,
+    signer: Arc<dyn Signer>,
+    external: Vec<ExternalWitness>,
+    /// What it signs with as a mirror, if it is one.
+    mirror_key: Option<VerifierKey>,
+    store: Arc<Store>,
+    peers: Arc<Peers>,
+    recorder: Arc<Recorder>,
+    background: Background,
+    /// Held while whom we trust is put on record.
+    one_at_a_time: Mutex<()>,
 }
 
-impl Jobs {
+impl Profile {
+    /// The profile of the party whose record this is, which trusts these peers.
+    pub(super) fn new(
+        record: &Record,
+        store: Arc<Store>,
+        peers: Arc<Peers>,
+        recorder: Arc<Recorder>,
+        background: Background,
+    ) -> Self {
+        Self {
+            settings: record.profile.clone(),
+            signer: record.signer.clone(),
+            external: record.external.clone(),
+            mirror_key: record.copies.as_ref().map(|copies| copies.key.public().clone()),
+            store,
+            peers,
+            recorder,
+            background,
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
     /// Puts on record who we are and whom we trust, where that has changed.
     ///
     /// # Errors
     /// Trouble of the store or the log.
-    pub async fn record_standing(&self) -> Result<(), Trouble> {
+    pub async fn record(&self) -> Result<(), Trouble> {
         let build = tokio::task::spawn_blocking(digest_of_program).await;
         let build = build.map_err(|_| Trouble::internal("reading the program ended unexpectedly"))??;
         let party = self.party_entry(build).await?;
         if let Some(party) = party {
             self.recorder.record(PARTY, self.recorder.sign_entry(self.recorder.header(Vec::new())?, party)?).await?;
         }
-        self.record_policy().await?;
-        self.record_missing().await
+        self.record_policy().await
     }
 
     /// Puts on record whom we trust, if that has changed: after the start, and after a peer came or went.
-    pub(super) async fn record_policy(&self) -> Result<(), Trouble> {
-        let _one_at_a_time = self.standing.lock().await;
+    async fn record_policy(&self) -> Result<(), Trouble> {
+        let _one_at_a_time = self.one_at_a_time.lock().await;
         let body = PolicyEntry {
             policy: self.policy().await?.digest(),
-            members: vec![self.settings.me],
+            members: vec![self.peers.me()],
             needed: Count::new(1).map_err(unfit)?,
-            retention_days: Count::new(self.settings.standing.retention_days).map_err(unfit)?,
+            retention_days: Count::new(self.settings.retention_days).map_err(unfit)?,
             formula: None,
             anchor: None,
         };
@@ -78,7 +100,7 @@ impl Jobs {
     /// Puts on record whom we trust, after a peer may have come or gone, without anybody waiting for it.
     pub(super) fn renew_policy(self: &Arc<Self>) {
         let this = self.clone();
-        self.tasks.spawn(async move {
+        self.background.spawn(async move {
             if let Err(error) = this.record_policy().await {
                 tracing::warn!(%error, "whom we trust is not on record yet");
             }
@@ -87,8 +109,8 @@ impl Jobs {
 
     /// What we say of ourselves, if it is not on record yet.
     async fn party_entry(&self, build: Digest) -> Result<Option<PartyEntry>, Trouble> {
-        let standing = &self.settings.standing;
-        let me = self.settings.me;
+        let settings = &self.settings;
+        let me = self.peers.me();
         let known = self.recorder.recorded(PARTY, PARTY).await?;
         let known = known.as_ref().and_then(|known| match known.entry.entry().body() {
             Body::Party(known) => Some(known),
@@ -96,13 +118,13 @@ impl Jobs {
         });
         let now = now()?;
         let key = self.signer.public_key();
-        let mut keys = vec![entry_key(me, &key)?, self.log.key().public().clone(), witness_key(me, &key)?];
-        keys.extend(self.mirrors.iter().map(|mirrors| mirrors.key.public().clone()));
+        let mut keys = vec![entry_key(me, &key)?, self.recorder.log().key().public().clone(), witness_key(me, &key)?];
+        keys.extend(self.mirror_key.clone());
         let keys = keys.into_iter().map(|key| {
             let from = known.and_then(|known| known.keys.iter().find(|known| known.key == key)).map(|known| known.from);
             PartyKey { key, from: from.unwrap_or(now), until: None }
         });
-        let name = match &standing.legal_name {
+        let name = match &settings.legal_name {
             Some(name) => name.clone(),
             // One letter is a name among peers, and none in a register.
             None => {
@@ -111,88 +133,67 @@ impl Jobs {
         };
         let entry = PartyEntry {
             name,
-            registration: standing.registration.clone(),
+            registration: settings.registration.clone(),
             keys: keys.collect(),
             certificate: Some(Digest(Hash::of(self.peers.identity().certificate_pem().as_bytes()))),
             software: software()?,
             build,
-            region: standing.region.clone(),
+            region: settings.region.clone(),
         };
         Ok((known != Some(&entry)).then_some(entry))
     }
 
-    /// Whom we trust: our own key and our peers' for entries, our log; our peers and those outside
+    /// Whom we trust: our own key and our peers' for entries, our log; our peers and those
     /// whom the configuration names as its witnesses.
     async fn policy(&self) -> Result<Policy, Trouble> {
         let peers = self.store.peers().await?;
-        let mut signers = vec![entry_key(self.settings.me, &self.signer.public_key())?];
+        let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
         let mut witnesses = Vec::new();
         for peer in &peers {
             signers.push(entry_key(peer.id, &peer.signing_key)?);
             let key = witness_key(peer.id, &peer.signing_key)?;
             witnesses.push(Witness { name: peer.id.to_string(), key });
         }
-        for outside in &self.outside {
+        for external in &self.external {
             // A peer may bear the same name.
-            witnesses.push(Witness { name: format!("outside-{}", outside.place.party), key: outside.key.clone() });
+            witnesses.push(Witness { name: format!("outside-{}", external.place.party), key: external.key.clone() });
         }
         let most = witnesses.len();
-        let needed = match self.settings.standing.quorum {
+        let needed = match self.settings.quorum {
             0 => most / 2 + 1,
             needed => needed,
         };
-        Policy::consortium(&signers, &[self.log.key().public().clone()], &witnesses, needed.min(most))
+        Policy::consortium(&signers, &[self.recorder.log().key().public().clone()], &witnesses, needed.min(most))
             .map_err(|error| Trouble::internal(error.to_string()))
     }
 
-    /// The evidence certificate of a job: what came of it, or what was agreed if nothing came of it yet, with all that
-    /// it rests on. Anybody verifies it offline.
+    /// A certificate of an entry of ours, with entries that it rests on. Anybody verifies it offline.
     ///
     /// # Errors
-    /// [`codes::EVIDENCE_NONE`] if nothing of the job is on record, [`codes::JOB_UNKNOWN`], or trouble of the store or
-    /// the log.
-    pub async fn evidence(self: &Arc<Self>, id: &str) -> Result<Vec<u8>, Trouble> {
-        let job = self.find(id).await?;
-        let subject = about(&job);
-        let none = || {
-            let text = format!("nothing of this job is on record: it is {} and never came to an agreement", job.state);
-            Trouble::new(codes::EVIDENCE_NONE, text)
-        };
-        let agreement = self.recorder.recorded(&subject, "agreement").await?.ok_or_else(none)?;
-        let result = self.recorder.recorded(&subject, "result").await?;
-        let mut related = Vec::new();
-        let main = match result {
-            Some(result) => {
-                related.push(agreement.entry.clone());
-                result
-            }
-            None => agreement.clone(),
-        };
-        let named = agreement.entry.entry().references();
-        for leaf in named {
-            related.extend(self.recorder.entry_of(leaf).await?);
-        }
-        self.log.signed(main.index + 1).await?;
-        let checkpoint = self.log.witnessed(main.index + 1);
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn certify(&self, main: &Recorded, related: &[SignedEntry]) -> Result<Vec<u8>, Trouble> {
+        let log = self.recorder.log();
+        log.signed(main.index + 1).await?;
+        let checkpoint = log.witnessed(main.index + 1);
         let checkpoint =
             checkpoint.ok_or_else(|| Trouble::internal("a checkpoint that was signed a moment ago is there"))?;
-        let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
-        let path = tokio::task::spawn_blocking(move || log.inclusion(main.index, size)).await;
+        let (reading, index, size) = (log.clone(), main.index, checkpoint.checkpoint().size);
+        let path = tokio::task::spawn_blocking(move || reading.inclusion(index, size)).await;
         let path = path.map_err(|_| Trouble::internal("reading the log ended unexpectedly"))??;
         let proof = LogProof { extra: None, index: main.index, path, checkpoint };
         let policy = self.policy().await?;
         let draft = Draft {
             id: Id(random()?),
             issued: now()?,
-            issuer: self.settings.me,
+            issuer: self.peers.me(),
             tool: &software()?,
             entry: &main.entry,
-            related: &related,
+            related,
             proof: Some(&proof),
             anchor: None,
             policy: &policy,
         };
-        let key = entry_key(self.settings.me, &self.signer.public_key())?;
+        let key = entry_key(self.peers.me(), &self.signer.public_key())?;
         let (bytes, _) = certificate::create(&draft, &key, &NoteSigner(self.signer.clone()))
             .map_err(|error| Trouble::internal(error.to_string()))?;
         Ok(bytes)

@@ -1,5 +1,6 @@
 //! Our log held against a peer's: the peer shows, with proofs, what it recorded of the jobs it did with us.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tacitly_attestation::checkpoint::SignedCheckpoint;
@@ -9,12 +10,16 @@ use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::tree::{verify_consistency, verify_inclusion};
 use tacitly_attestation::witness::ForkEvidence;
 use tacitly_core::PartyId;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
+use super::asking::ask;
 use super::message::{self, Answer, Ask, generated as pb};
-use super::office::Jobs;
+use super::witnessing::Witnessing;
 use crate::chain::{ChainError, Log, Placed, Reconciled, concerns, reconcile};
 use crate::codes::{self, Trouble};
+use crate::peers::Peers;
+use crate::store::Store;
 
 /// Entries that are looked through for one answer, and the bytes after which an answer is long enough.
 const LOOKED_THROUGH: u64 = 4096;
@@ -31,7 +36,22 @@ const MOST_BYTES: usize = 1 << 30;
 /// How long a peer's log may take to come to its end.
 const LONGEST: Duration = Duration::from_secs(600);
 
-impl Jobs {
+/// What we and a peer have on record of the same jobs, compared.
+pub struct Reconciliation {
+    store: Arc<Store>,
+    peers: Arc<Peers>,
+    log: Log,
+    witnessing: Arc<Witnessing>,
+    /// Held while a peer is shown our entries.
+    showing: Mutex<()>,
+}
+
+impl Reconciliation {
+    /// Compares `log` with the logs of these peers, of which we have cosigned something as their witness.
+    pub(super) fn new(store: Arc<Store>, peers: Arc<Peers>, log: Log, witnessing: Arc<Witnessing>) -> Self {
+        Self { store, peers, log, witnessing, showing: Mutex::default() }
+    }
+
     /// Compares what we recorded of our jobs with `peer` with what it recorded. Entries younger than `grace` may be
     /// missing on one side.
     ///
@@ -51,14 +71,14 @@ impl Jobs {
         let ours = ours.map_err(|_| Trouble::internal("the log was left while it was read"))??;
         let now = u64::try_from(self.store.now().as_millisecond()).unwrap_or_default();
         let settled = now.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
-        Ok(reconcile(self.settings.me, &ours, peer, &theirs, settled))
+        Ok(reconcile(self.peers.me(), &ours, peer, &theirs, settled))
     }
 
     /// All that the peer's log holds of its jobs with us, every entry proven to be in the log, and the log to be the one
     /// that it had us witness.
     async fn entries_of(&self, peer: PartyId, key: &[u8; 32]) -> Result<Vec<Placed>, Trouble> {
         let lie = |what: &str| Trouble::lie(peer, what);
-        let mut logs = self.logs_of(peer).await?;
+        let mut logs = self.witnessing.logs_of(peer).await?;
         logs.sort_by_key(|log| log.head.time);
         // What is shown must go on from this: what we cosigned, later what was shown before.
         let mut known = logs.last().map(|log| log.head.checkpoint.clone());
@@ -100,7 +120,7 @@ impl Jobs {
                 if held.is_err() || shown.index < from {
                     return Err(lie("it shows an entry that its log does not hold"));
                 }
-                let entry = concerning(&shown.entry, self.settings.me);
+                let entry = concerning(&shown.entry, self.peers.me());
                 let entry = entry.ok_or_else(|| lie("it shows an entry that is not about a job with us"))?;
                 if !entry.entry().belongs_in(&stated.origin, peer) {
                     return Err(lie("it shows an entry that belongs into another log"));
@@ -132,13 +152,14 @@ impl Jobs {
             Some(known) => (known.origin.clone(), known.size),
             None => (String::new(), 0),
         };
-        let ask = Ask::Entries(pb::EntriesFrom { from, origin, size });
+        let asked = Ask::Entries(pb::EntriesFrom { from, origin, size });
         for _ in 0..BUSY_TRIES {
-            match self.ask(peer, ask.clone()).await? {
-                Answer::Entries(page) => return Ok(page),
+            match ask(&self.peers, peer, asked.clone()).await {
+                Ok(Answer::Entries(page)) => return Ok(page),
+                Ok(_) => break,
                 // It shows its log to one party at a time.
-                Answer::Busy(_) => tokio::time::sleep(BUSY_PAUSE).await,
-                _ => break,
+                Err(busy) if busy.code == codes::PEER_FAILED => tokio::time::sleep(BUSY_PAUSE).await,
+                Err(error) => return Err(error),
             }
         }
         Err(Trouble::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment")).with(peer))
@@ -168,22 +189,24 @@ impl Jobs {
         }
         let evidence = ForkEvidence { known: known.clone(), offered: shown.clone(), proof };
         if evidence.verify(keys).is_ok() {
-            let witness = self.witness.clone();
-            let kept = spawn_blocking(move || witness.keep_fork(&evidence)).await;
-            kept.map_err(|_| Trouble::internal("the witness was left at work"))??;
+            self.witnessing.keep_fork(evidence).await?;
         }
         let what = format!("the log {:?} that it shows does not go on from the one that it has signed", new.origin);
         Err(Trouble::lie(peer, &what))
     }
 
-    /// A peer asks what our log holds of its jobs with us.
-    pub(super) async fn show_entries(&self, to: PartyId, asked: pb::EntriesFrom) -> Result<Answer, Trouble> {
+    /// A peer asks what our log holds of its jobs with us; nothing while another one is shown something.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the log.
+    pub(super) async fn show(&self, to: PartyId, asked: pb::EntriesFrom) -> Result<Option<Answer>, Trouble> {
         // One at a time: looking through a log is work, and whoever waits asks again.
-        let Ok(_one) = self.showing.try_lock() else { return Ok(Answer::Busy(pb::Busy {})) };
+        let Ok(_one) = self.showing.try_lock() else { return Ok(None) };
         let log = self.log.clone();
         let known = if asked.origin == log.origin() { asked.size } else { 0 };
         let page = spawn_blocking(move || page(&log, to, asked.from, known)).await;
-        Ok(Answer::Entries(page.map_err(|_| Trouble::internal("the log was left while it was read"))??))
+        let page = page.map_err(|_| Trouble::internal("the log was left while it was read"))??;
+        Ok(Some(Answer::Entries(page)))
     }
 }
 

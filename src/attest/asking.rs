@@ -1,0 +1,20 @@
+//! Asking a peer's daemon about logs.
+
+use tacitly_core::PartyId;
+
+use super::message::{self, Answer, Ask};
+use crate::codes::{self, Trouble};
+use crate::peers::Peers;
+
+/// The name under which peers ask for what this room answers.
+pub(super) const SERVICE: &str = "attest";
+
+/// Asks the peer, once.
+///
+/// # Errors
+/// As [`Peers::ask`]; [`codes::PEER_FAILED`] if the answer cannot be read.
+pub(super) async fn ask(peers: &Peers, peer: PartyId, ask: Ask) -> Result<Answer, Trouble> {
+    let answer = peers.ask(peer, SERVICE, message::encode_ask(ask)).await?;
+    let unreadable = || Trouble::new(codes::PEER_FAILED, format!("{peer} gave an answer that cannot be read"));
+    message::decode_answer(answer).ok_or_else(|| unreadable().with(peer))
+}

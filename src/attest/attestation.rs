@@ -1,0 +1,150 @@
+//! All of this room for one party, made and begun together; and what it answers peers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tacitly_core::PartyId;
+
+use super::asking::SERVICE;
+use super::copies::Copies;
+use super::external::ExternalWitnesses;
+use super::gossip::Gossip;
+use super::message::{self, Answer, Ask};
+use super::mirrors::Mirrors;
+use super::profile::Profile;
+use super::reconciliation::Reconciliation;
+use super::recorder::Recorder;
+use super::settings::Record;
+use super::witnesses::Witnesses;
+use super::witnessing::Witnessing;
+use crate::codes::{self, Trouble};
+use crate::peers::{Background, Handler, Peers};
+use crate::store::Store;
+use crate::transport::Pending;
+
+/// What a party has on record, and those who see to it.
+pub struct Attestation {
+    recorder: Arc<Recorder>,
+    profile: Arc<Profile>,
+    witnessing: Arc<Witnessing>,
+    witnesses: Arc<Witnesses>,
+    gossip: Arc<Gossip>,
+    external: Arc<ExternalWitnesses>,
+    mirrors: Mirrors,
+    copies: Option<Arc<Copies>>,
+    reconciliation: Reconciliation,
+}
+
+impl Attestation {
+    /// The attestation of a party by way of the ledger in `store`, witnessed by these peers.
+    #[must_use]
+    pub fn new(record: Record, store: &Arc<Store>, peers: &Arc<Peers>, background: &Background) -> Self {
+        let (store, peers, background) = (store.clone(), peers.clone(), background.clone());
+        let recorder = Recorder::new(peers.me(), record.signer.clone(), store.clone(), record.log.clone());
+        let recorder = Arc::new(recorder);
+        let profile = Profile::new(&record, store.clone(), peers.clone(), recorder.clone(), background.clone());
+        let Record { log, witness, external, mirrors, copies, .. } = record;
+        let witnessing = Arc::new(Witnessing::new(store.clone(), witness));
+        let witnesses =
+            Witnesses::new(store.clone(), peers.clone(), log.clone(), witnessing.clone(), background.clone());
+        let witnesses = Arc::new(witnesses);
+        let gossip = Gossip::new(
+            store.clone(),
+            peers.clone(),
+            log.clone(),
+            witnesses.clone(),
+            witnessing.clone(),
+            background.clone(),
+        );
+        let copies = copies.map(|settings| {
+            Copies::new(settings, store.clone(), peers.clone(), witnessing.clone(), background.clone())
+        });
+        Self {
+            recorder,
+            profile: Arc::new(profile),
+            gossip: Arc::new(gossip),
+            external: Arc::new(ExternalWitnesses::new(log.clone(), external, background)),
+            mirrors: Mirrors::new(mirrors, peers.clone(), log.clone(), witnesses.clone()),
+            copies: copies.map(Arc::new),
+            reconciliation: Reconciliation::new(store, peers, log, witnessing.clone()),
+            witnesses,
+            witnessing,
+        }
+    }
+
+    /// Makes the log what the ledger has committed it to be. Then holds entries back for a moment, while peers say what
+    /// they cosigned of it; has it witnessed and mirrored, and sees to the peers' logs, until the daemon ends.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log; nothing else may go on record then. A log that is known to be an old copy is
+    /// none: it takes no entries, and says why whenever it is asked.
+    pub async fn begin(&self) -> Result<(), Trouble> {
+        match self.recorder.mend().await {
+            Err(error) if error.code == codes::LOG_OLD => {}
+            // Another entry would take the place of one that is missing.
+            mended => mended?,
+        }
+        // The log is held: nothing else is entered before it is known not to be an old copy.
+        self.witnesses.keep();
+        self.gossip.keep();
+        self.external.keep();
+        self.copies.iter().for_each(Copies::keep);
+        Ok(())
+    }
+
+    /// What puts entries on record.
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// Who we are and whom we trust.
+    #[must_use]
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// Our log held against a peer's.
+    #[must_use]
+    pub fn reconciliation(&self) -> &Reconciliation {
+        &self.reconciliation
+    }
+
+    /// `None`: the peer is to come again.
+    async fn follow(&self, from: PartyId, ask: Ask) -> Result<Option<Answer>, Trouble> {
+        let answer = match ask {
+            Ask::AddCheckpoint(asked) => self.witnessing.take_checkpoint(from, asked).await,
+            Ask::LastCosigned(asked) => self.witnessing.tell_last_cosigned(from, &asked).await?,
+            Ask::Seen(seen) => self.gossip.take_seen(from, &seen).await?,
+            Ask::Entries(asked) => return self.reconciliation.show(from, asked).await,
+            Ask::Copy(asked) => self.mirrors.show(from, asked).await?,
+            Ask::Kept(kept) => self.mirrors.take_kept(from, &kept).await?,
+        };
+        Ok(Some(answer))
+    }
+}
+
+impl Handler for Attestation {
+    fn service(&self) -> &'static str {
+        SERVICE
+    }
+
+    fn answer(self: Arc<Self>, from: PartyId, body: Bytes) -> Pending<'static, Option<Bytes>> {
+        Box::pin(async move {
+            let ask = message::decode_ask(body)?;
+            match self.follow(from, ask).await {
+                Ok(answer) => answer.map(message::encode_answer),
+                Err(trouble) => {
+                    tracing::warn!(peer = %from, code = trouble.code.name, "a message about a log was not followed");
+                    None
+                }
+            }
+        })
+    }
+
+    fn link_changed(self: Arc<Self>, _: PartyId, up: bool) {
+        // It may be a new peer's, whom we trust from now on.
+        if up {
+            self.profile.renew_policy();
+        }
+    }
+}
