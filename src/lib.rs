@@ -6,8 +6,8 @@
 //! ```text
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
-//! main → cli, daemon → rpc → jobs → attest → peers → session → transport
-//!                                               └→ policy, store, intake, chain
+//! main → cli, daemon → rpc → jobs → datasets → attest → peers → session → transport
+//!                                                    └→ policy, store, intake, chain
 //! ```
 //!
 //! | room | what it does |
@@ -15,6 +15,7 @@
 //! | [`session`] | drives any protocol party over any transport: deadline, heartbeat, progress, checkpoint, transcript |
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
 //! | [`jobs`] | a business job from proposal to sealed result |
+//! | [`datasets`] | files registered once and tables for one job; rules about them, openings and erasures |
 //! | [`attest`] | what goes on record, and its way into the attestation log; witnesses and mirrors |
 //! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
 //! | [`policy`] | who may ask what of whom, how often |
@@ -34,6 +35,7 @@ pub mod chain;
 pub mod cli;
 pub mod codes;
 pub mod daemon;
+pub mod datasets;
 pub mod evidence;
 pub mod intake;
 pub mod jobs;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `attestation.rs`, `settings.rs` | [`Attestation`]: all of this for one party, and what it answers peers; what it rests on |
 //! | `recorder.rs` | entries signed, put down, and found again |
+//! | `reader.rs` | to whom something under an entry is opened |
 //! | `outbox.rs` | their way from the ledger into the log, each at the place that was committed before |
 //! | `profile.rs` | who we are and whom we trust; certificates |
 //! | `witnesses.rs`, `external.rs` | our log and its witnesses: peers, and others over HTTPS |
@@ -25,9 +26,12 @@ mod message;
 mod mirrors;
 mod outbox;
 mod profile;
+mod reader;
 mod reconciliation;
 mod recorder;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod witnesses;
 mod witnessing;
 
@@ -35,6 +39,7 @@ pub use attestation::Attestation;
 pub use keys::{mirror_name, witness_name};
 pub use message::generated as wire;
 pub use profile::Profile;
+pub(crate) use reader::Reader;
 pub use reconciliation::Reconciliation;
-pub(crate) use recorder::{Recorded, Recorder, entry_key, malformed, random, unfit};
+pub(crate) use recorder::{Recorded, Recorder, entry_key, random, unfit};
 pub use settings::{CopySettings, ExternalWitness, ProfileSettings, Record};

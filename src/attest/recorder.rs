@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tacitly_attestation::entry::{Body, Entry, Header, Id, LeafHash, MalformedEntry, Nonce, Origin, SignedEntry, Time};
+use tacitly_attestation::entry::{
+    Body, Count, Entry, Erased, ErasureEntry, Header, Id, LeafHash, MAX_ITEMS, MalformedEntry, Nonce, OpeningEntry,
+    Origin, SignedEntry, Time,
+};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::PartyId;
 
 use super::outbox::Outbox;
+use super::reader::Reader;
 use crate::chain::Log;
 use crate::codes::Trouble;
-use crate::store::{NewEntry, NoteSigner, PublicKey, Signer, Store, StoredEntry};
+use crate::store::{NewEntry, NewEvent, NoteSigner, PublicKey, Signer, Store, StoredEntry};
 
 /// An entry of ours that stands in our log.
 #[derive(Clone, Debug)]
@@ -148,6 +152,80 @@ impl Recorder {
         bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
     }
 
+    /// Puts on record that one value under an entry is opened, and in the audit trail which. An entry that a killed daemon
+    /// had not logged yet goes into the log at the next start: more may be on record than was handed out, never less.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log.
+    pub(crate) async fn record_opening(
+        &self,
+        subject: &str,
+        target: LeafHash,
+        reader: Reader,
+        mut event: NewEvent,
+    ) -> Result<LeafHash, Trouble> {
+        let Reader { to, purpose } = reader;
+        event.detail["to"] = to.as_str().into();
+        event.detail["purpose"] = purpose.as_str().into();
+        let body = OpeningEntry { target, to, items: Count::new(1).map_err(unfit)?, purpose };
+        let entry = self.sign_entry(self.header(Vec::new())?, body)?;
+        let leaf = self.record(subject, entry).await?.entry.leaf();
+        event.detail["entry"] = leaf.to_string().into();
+        self.store.append_event(event).await?;
+        Ok(leaf)
+    }
+
+    /// The entries of a kind about something, for our log, oldest first, whose bodies are meant. Those that are not in the
+    /// log yet are among them.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store.
+    pub(crate) async fn leaves_about(
+        &self,
+        subject: &str,
+        kind: &str,
+        is_meant: impl Fn(&Body) -> bool,
+    ) -> Result<Vec<LeafHash>, Trouble> {
+        let mut leaves = Vec::new();
+        for stored in self.all_known(subject, kind).await?.into_iter().rev() {
+            let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
+            if is_meant(entry.entry().body()) {
+                leaves.push(entry.leaf());
+            }
+        }
+        Ok(leaves)
+    }
+
+    /// What is to be put down when something that entries commit to is destroyed: nothing if no entry does. It goes into
+    /// the ledger in one step with the destruction, and is [entered](Self::enter) then.
+    ///
+    /// # Errors
+    /// [`Trouble`] if an entry cannot be signed.
+    pub(crate) fn erasures(
+        &self,
+        subject: &str,
+        targets: &[LeafHash],
+        erased: Erased,
+    ) -> Result<Vec<NewEntry>, Trouble> {
+        let entry = |targets: &[LeafHash]| {
+            let body = ErasureEntry { targets: targets.to_vec(), erased };
+            let entry = self.sign_entry(self.header(Vec::new())?, body)?;
+            Ok(self.new_entry(subject, &entry))
+        };
+        targets.chunks(MAX_ITEMS).map(entry).collect()
+    }
+
+    /// Enters entries that went into the ledger in one step with what they are about.
+    ///
+    /// # Errors
+    /// [`Trouble`] of the store or the log; they are entered later then, at the latest at the next start.
+    pub(crate) async fn enter(&self, stored: Vec<StoredEntry>) -> Result<(), Trouble> {
+        for stored in stored {
+            self.outbox.enter(&stored).await?;
+        }
+        Ok(())
+    }
+
     /// Enters everything that the ledger has for this log and that is not in it yet.
     ///
     /// # Errors
@@ -201,6 +279,6 @@ pub(crate) fn unfit(reason: impl std::fmt::Display) -> Trouble {
 }
 
 /// An entry of ours that breaks a rule.
-pub(crate) fn malformed(error: MalformedEntry) -> Trouble {
+fn malformed(error: MalformedEntry) -> Trouble {
     Trouble::internal(error.to_string())
 }

@@ -22,6 +22,8 @@ mod message;
 #[allow(clippy::module_inception)] // The room's one large service bears its name.
 mod peers;
 mod rotation;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use background::Background;
 pub use directory::Directory;

@@ -22,7 +22,7 @@ pub(super) async fn add(
     let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
         return Err(bad("a frame begins with its header".to_owned()));
     };
-    let room = jobs.frame_room().await.map_err(|trouble| status::of(&trouble))?;
+    let room = jobs.datasets().frames().room().await.map_err(|trouble| status::of(&trouble))?;
     let columns = header.keys.iter().map(|key| key.column.clone()).collect();
     let mut frame = FrameBuilder::new(columns).map_err(|error| bad(error.to_string()))?;
     while let Some(next) = parts.message().await? {
@@ -32,7 +32,7 @@ pub(super) async fn add(
         let columns = batch.columns.into_iter().map(|column| (column.cells, column.lengths)).collect();
         frame.push(columns).map_err(|error| bad(error.to_string()))?;
         if frame.memory() > room {
-            return Err(status::of(&jobs.frame_too_large()));
+            return Err(status::of(&jobs.datasets().frames().too_large()));
         }
     }
     let new = NewFrame {

@@ -14,7 +14,8 @@ use super::tokens::Role;
 use super::{control, frames, status};
 use crate::attest::Attestation;
 use crate::codes::Trouble;
-use crate::jobs::{Jobs, Meeting, NewDataset, OpenBasis, OpenOutput, OpenRecord, RuleChange, Submission};
+use crate::datasets::{NewDataset, OpenBasis, OpenRecord, RuleChange};
+use crate::jobs::{Jobs, Meeting, OpenOutput, Submission};
 use crate::peers::{IdentityFiles, Peers, Rotation};
 
 /// The control service of one daemon.
@@ -159,7 +160,7 @@ impl Control for Service {
             basis: asked.basis.into(),
             no_header: asked.no_header,
         };
-        let (dataset, report) = self.jobs.add_dataset(new, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let (dataset, report) = self.jobs.datasets().add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
@@ -173,7 +174,7 @@ impl Control for Service {
         request: Request<control::RemoveDatasetRequest>,
     ) -> Answer<control::RemoveDatasetReply> {
         let by = actor(&request);
-        self.jobs.remove_dataset(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.jobs.datasets().remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemoveDatasetReply {}))
     }
 
@@ -181,7 +182,8 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose } = request.into_inner();
         let asked = OpenRecord { dataset, row, fingerprint, file: file.into(), to, purpose };
-        let opened = self.jobs.open_record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened =
+            self.jobs.datasets().openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenRecordReply {
             opening: opened.opening.to_vec().into(),
             fingerprint: opened.fingerprint,
@@ -195,7 +197,7 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenBasisRequest { dataset, fingerprint, to, purpose } = request.into_inner();
         let asked = OpenBasis { dataset, fingerprint, to, purpose };
-        let opened = self.jobs.open_basis(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened = self.jobs.datasets().openings().basis(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenBasisReply {
             salt: opened.salt.to_vec().into(),
             basis: opened.commitment,

@@ -1,7 +1,8 @@
 //! What the rooms below hold, as the control API shows it.
 
 use crate::chain::Mismatch;
-use crate::jobs::{DatasetView, JobView, State};
+use crate::datasets::DatasetView;
+use crate::jobs::{JobView, State};
 use crate::peers::PeerView;
 use crate::rpc::control;
 use crate::store::JobId;
