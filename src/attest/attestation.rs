@@ -92,6 +92,12 @@ impl Attestation {
         Ok(())
     }
 
+    /// Why the log takes no more entries, if it does not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.recorder.log().refusal().map(|refusal| refusal.to_string())
+    }
+
     /// What puts entries on record.
     pub(crate) fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder

@@ -41,5 +41,5 @@ pub use message::generated as wire;
 pub use profile::Profile;
 pub(crate) use reader::Reader;
 pub use reconciliation::Reconciliation;
-pub(crate) use recorder::{Recorded, Recorder, entry_key, random, unfit};
+pub(crate) use recorder::{Recorded, Recorder, entry_key, now, random, unfit};
 pub use settings::{CopySettings, ExternalWitness, ProfileSettings, Record};

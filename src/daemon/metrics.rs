@@ -15,7 +15,7 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncod
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::jobs::Jobs;
+use crate::rpc::admin::Admin;
 use crate::tally::Tally;
 
 /// Connections served at the same time, and how long each may take.
@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers on this port until the process ends.
-pub(super) async fn serve(listener: TcpListener, jobs: Arc<Jobs>) {
+pub(super) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(permit) = room.clone().acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
@@ -31,29 +31,29 @@ pub(super) async fn serve(listener: TcpListener, jobs: Arc<Jobs>) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let jobs = jobs.clone();
+        let admin = admin.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            let _gone_or_slow = tokio::time::timeout(PATIENCE, answer(stream, jobs)).await;
+            let _gone_or_slow = tokio::time::timeout(PATIENCE, answer(stream, admin)).await;
         });
     }
 }
 
-async fn answer(stream: TcpStream, jobs: Arc<Jobs>) -> Result<(), hyper::Error> {
+async fn answer(stream: TcpStream, admin: Arc<Admin>) -> Result<(), hyper::Error> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let jobs = jobs.clone();
-        async move { Ok::<_, std::convert::Infallible>(respond(&request, &jobs).await) }
+        let admin = admin.clone();
+        async move { Ok::<_, std::convert::Infallible>(respond(&request, &admin).await) }
     });
     http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service).await
 }
 
-async fn respond(request: &Request<Incoming>, jobs: &Jobs) -> Response<String> {
+async fn respond(request: &Request<Incoming>, admin: &Admin) -> Response<String> {
     let mut response = Response::new(String::new());
     if request.method() != Method::GET || request.uri().path() != "/metrics" {
         *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
     }
-    match render(jobs).await {
+    match render(admin).await {
         Ok(text) => {
             let kind = hyper::header::HeaderValue::from_static(prometheus::TEXT_FORMAT);
             response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -67,9 +67,9 @@ async fn respond(request: &Request<Incoming>, jobs: &Jobs) -> Response<String> {
     response
 }
 
-async fn render(jobs: &Jobs) -> prometheus::Result<String> {
+async fn render(admin: &Admin) -> prometheus::Result<String> {
     let registry = Registry::new();
-    if let Ok(figures) = jobs.figures().await {
+    if let Ok(figures) = admin.figures().await {
         let by_state = gauges(&registry, "tacitly_jobs", "Jobs in the ledger, by state.", "state")?;
         for (state, count) in figures.jobs {
             by_state.with_label_values(&[state]).set(signed(count));

@@ -27,13 +27,16 @@ use super::start::SOCKET_PATH;
 use crate::attest::{Attestation, Record};
 use crate::chain::ChainError;
 use crate::codes::{self, Trouble};
-use crate::jobs::{Jobs, Settings};
+use crate::datasets::{Datasets, Names};
+use crate::jobs::{Below, JobKind, Jobs, Kinds, Settings};
 use crate::kernel;
+use crate::kinds::psi;
 use crate::peers::{Background, Directory, Inbox, Peers, Rotation};
+use crate::rpc::admin::Admin;
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
 use crate::rpc::reflection;
-use crate::rpc::service::Service;
+use crate::rpc::service::{Rooms, Service};
 use crate::session::Network;
 use crate::store::{FileSigner, Signer, Store, StoreError};
 use crate::transport::{Grpc, TlsIdentity};
@@ -107,6 +110,14 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`], in words that say how to mend it.
 pub fn serve(home: &Path) -> Result<(), ServeError> {
+    serve_with(home, Vec::new())
+}
+
+/// The same with more kinds of job than those of this version.
+///
+/// # Errors
+/// [`ServeError`], in words that say how to mend it.
+pub fn serve_with(home: &Path, more_kinds: Vec<Arc<dyn JobKind>>) -> Result<(), ServeError> {
     let config = Config::load(home)?;
     start_log(&config);
     let threads = choose_threads(&config);
@@ -119,7 +130,7 @@ pub fn serve(home: &Path) -> Result<(), ServeError> {
         // Caught, so that a file-size limit is an error of the write and not the end of the process.
         let _caught = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut daemon = Daemon::start(home, config).await?;
+        let mut daemon = Daemon::start_with(home, config, more_kinds).await?;
         tokio::select! {
             ended = daemon.ended() => return ended,
             _ = terminate.recv() => {}
@@ -157,6 +168,18 @@ impl Daemon {
     /// # Errors
     /// [`ServeError`], in words that say how to mend it.
     pub async fn start(home: &Path, config: Config) -> Result<Self, ServeError> {
+        Self::start_with(home, config, Vec::new()).await
+    }
+
+    /// The same with more kinds of job than those of this version.
+    ///
+    /// # Errors
+    /// [`ServeError`], in words that say how to mend it.
+    pub async fn start_with(
+        home: &Path,
+        config: Config,
+        more_kinds: Vec<Arc<dyn JobKind>>,
+    ) -> Result<Self, ServeError> {
         kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
         let threads = choose_threads(&config);
         let socket = home.join(&config.control.socket);
@@ -166,7 +189,7 @@ impl Daemon {
         let workers = threads.clamp(1, 4);
         let runtime =
             Builder::new_multi_thread().worker_threads(workers).thread_name("tacitly").enable_all().build()?;
-        let task = runtime.spawn(async move { run(&home, config, threads, asking, asked, ready).await });
+        let task = runtime.spawn(async move { run(&home, config, threads, asking, asked, ready, more_kinds).await });
         let mut daemon = Self { socket, shutdown, at_work: Some((task, runtime)) };
         match is_ready.await {
             Ok(()) => Ok(daemon),
@@ -219,6 +242,7 @@ async fn run(
     shutdown: watch::Sender<bool>,
     mut asked: watch::Receiver<bool>,
     ready: oneshot::Sender<()>,
+    more_kinds: Vec<Arc<dyn JobKind>>,
 ) -> Result<(), ServeError> {
     let named = |identity: TlsIdentity| match identity.party() {
         found if found == config.party => Ok(identity),
@@ -272,33 +296,40 @@ async fn run(
     let (peers, background) = (Arc::new(peers), Background::default());
     let rotation = Arc::new(Rotation::new(store.clone(), signer.clone(), transport, peers.clone(), background.clone()));
     let attestation = Arc::new(Attestation::new(record, &store, &peers, &background));
-    let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
+    let kinds = Kinds::new(kinds(&config, threads).await.into_iter().chain(more_kinds));
+    let names = Names { kinds: kinds.names(), limits: kinds.limits() };
+    let (memory, frame_memory) = (bytes(config.limits.memory_mib), bytes(config.limits.frame_mib));
+    let datasets = Datasets::new(store.clone(), attestation.recorder().clone(), names, memory, frame_memory);
+    let datasets = Arc::new(datasets);
     let settings = Settings {
         me: config.party,
-        listen,
         jobs_per_peer: config.limits.jobs_per_peer,
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
-        items_per_job: config.limits.items_per_job,
-        memory: usize::try_from(config.limits.memory_mib << 20).unwrap_or(usize::MAX),
-        frame_memory: usize::try_from(config.limits.frame_mib << 20).unwrap_or(usize::MAX),
-        bucket_keys: config.limits.bucket_keys,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
-        threads,
     };
-    let jobs = Arc::new(Jobs::new(settings, store.clone(), signer, peers.clone(), &attestation, &background, per_item));
+    let below = Below {
+        store: store.clone(),
+        signer,
+        attestation: attestation.clone(),
+        peers: peers.clone(),
+        datasets: datasets.clone(),
+    };
+    let jobs = Arc::new(Jobs::new(settings, below, kinds, &background));
     attestation.begin().await?;
-    inbox.open(vec![rotation.clone(), attestation.clone(), jobs.clone()]);
+    inbox.open(vec![rotation.clone(), attestation.clone(), jobs.handler()]);
     tokio::spawn(keep_on_record(attestation.clone(), jobs.clone()));
     jobs.take_up_all().await?;
 
+    let admin = Arc::new(Admin::new(store, peers.clone(), attestation.clone(), jobs.clone(), listen));
     let (health, health_service) = tonic_health::server::health_reporter();
-    tokio::spawn(keep_health(jobs.clone(), health));
+    tokio::spawn(keep_health(admin.clone(), jobs.clone(), health));
     if let Some(address) = config.metrics.listen {
-        tokio::spawn(metrics::serve(listen_at(address).await?, jobs.clone()));
+        tokio::spawn(metrics::serve(listen_at(address).await?, admin.clone()));
     }
     let files = Arc::new(home::Files::new(home, config.party));
-    let control = Service::new(jobs.clone(), peers, rotation, attestation, files, shutdown);
+    let rooms = Rooms { admin: admin.clone(), jobs: jobs.clone(), datasets, peers, rotation, attestation, files };
+    let control = Service::new(rooms, shutdown);
     let socket = home.join(&config.control.socket);
     let listener = listen_locally(&socket)?;
     tracing::info!(
@@ -321,7 +352,7 @@ async fn run(
         Some(address) => Some(listen_at(address).await?),
         None => None,
     };
-    let gate = Gate::new(home.join(&config.control.tokens), jobs.clone());
+    let gate = Gate::new(home.join(&config.control.tokens), admin);
     let described = if config.control.reflection { Some(reflection::service()?) } else { None };
     let guarded = Server::builder()
         .layer(gate)
@@ -347,6 +378,22 @@ async fn run(
     served
 }
 
+/// The kinds of job of this version, as the configuration has them run.
+async fn kinds(config: &Config, threads: usize) -> Vec<Arc<dyn JobKind>> {
+    let per_item = tokio::task::spawn_blocking(|| kernel::measure_per_item(MEASURED_ITEMS)).await.unwrap_or_default();
+    let settings = psi::Settings {
+        memory: bytes(config.limits.memory_mib),
+        bucket_keys: config.limits.bucket_keys,
+        items_per_job: config.limits.items_per_job,
+        machine: psi::Machine { per_item, threads },
+    };
+    psi::kinds(settings).into()
+}
+
+fn bytes(mib: u64) -> usize {
+    usize::try_from(mib << 20).unwrap_or(usize::MAX)
+}
+
 /// Puts on record who we are and what an earlier process left out, and goes on trying while the log or the store takes nothing.
 async fn keep_on_record(attestation: Arc<Attestation>, jobs: Arc<Jobs>) {
     const PAUSE: Duration = Duration::from_secs(30);
@@ -362,10 +409,10 @@ async fn keep_on_record(attestation: Arc<Attestation>, jobs: Arc<Jobs>) {
 
 /// Says whether the daemon is ready: it lives as long as it answers, and is ready while the store takes writes and no
 /// drain has begun.
-async fn keep_health(jobs: Arc<Jobs>, health: HealthReporter) {
+async fn keep_health(admin: Arc<Admin>, jobs: Arc<Jobs>, health: HealthReporter) {
     const PAUSE: Duration = Duration::from_secs(5);
     loop {
-        if jobs.is_ready().await {
+        if admin.is_ready().await {
             health.set_serving::<ControlServer<Service>>().await;
         } else {
             health.set_not_serving::<ControlServer<Service>>().await;

@@ -80,7 +80,7 @@ impl Frames {
         Trouble::new(codes::FRAMES_OFF, format!("all frames together may hold {mib} MiB here (limits.frame_mib)"))
     }
 
-    /// Takes a frame in as a dataset for one job with `peer`, under a rule that lets all its columns out and is otherwise
+    /// Takes a frame in as a dataset for one job with `peers`, under a rule for each that lets all its columns out and is otherwise
     /// the one given. Its fingerprint is on record when this returns. The dataset is forgotten some time after its job is
     /// over. Returns it and a report of counts for its owner.
     ///
@@ -91,7 +91,7 @@ impl Frames {
         &self,
         frame: Frame,
         spec: KeySpec,
-        peer: PartyId,
+        peers: &[PartyId],
         rule: Rule,
     ) -> Result<(Dataset, String), Trouble> {
         if frame.memory() > self.room().await? {
@@ -108,7 +108,7 @@ impl Frames {
         let stored = stored(name.clone(), Frame::label(), json!({ "kind": KIND }), &inspected, &spec)?;
         self.lock().insert(name.clone(), (frame, Instant::now()));
         let rule = Rule { columns: inspected.columns.iter().map(|column| column.name.clone()).collect(), ..rule };
-        let added = self.note(stored, &fingerprint, peer, &rule).await;
+        let added = self.note(stored, &fingerprint, peers, &rule).await;
         if added.is_err() {
             self.let_go(&name);
         }
@@ -119,11 +119,13 @@ impl Frames {
         &self,
         stored: StoredDataset,
         fingerprint: &NewFingerprint,
-        peer: PartyId,
+        peers: &[PartyId],
         rule: &Rule,
     ) -> Result<Dataset, Trouble> {
         let dataset = self.store.add_dataset(stored, fingerprint, false, "operator").await?;
-        self.store.set_rule(&dataset.name, peer, json(rule)?, None, "operator").await?;
+        for peer in peers {
+            self.store.set_rule(&dataset.name, *peer, json(rule)?, None, "operator").await?;
+        }
         self.versions.attest(&dataset.name).await?;
         tracing::info!(dataset = dataset.name, rows = dataset.rows, "a frame was handed over");
         Ok(dataset)

@@ -24,6 +24,8 @@ mod versions;
 mod view;
 
 pub use frames::Frames;
+#[cfg(test)]
+pub(crate) use input::GiveUp;
 pub(crate) use input::{Input, Progress};
 pub use openings::{OpenBasis, OpenRecord, OpenedBasis, OpenedRecord, Openings};
 pub(crate) use output::RowsOut;

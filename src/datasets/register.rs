@@ -98,7 +98,7 @@ impl Datasets {
         Ok((view, report))
     }
 
-    /// Takes a frame in as a dataset for one job with `peer`, under a rule that lets all its columns out and is otherwise
+    /// Takes a frame in as a dataset for one job with `peers`, under a rule for each that lets all its columns out and is otherwise
     /// the one given. The dataset is forgotten some time after its job is over. Returns it and a report of counts for its
     /// owner.
     ///
@@ -109,10 +109,10 @@ impl Datasets {
         &self,
         frame: Frame,
         spec: KeySpec,
-        peer: PartyId,
+        peers: &[PartyId],
         rule: Rule,
     ) -> Result<(DatasetView, String), Trouble> {
-        let (dataset, report) = self.frames.add(frame, spec, peer, rule).await?;
+        let (dataset, report) = self.frames.add(frame, spec, peers, rule).await?;
         Ok((self.view(&dataset).await?, report))
     }
 
@@ -283,32 +283,38 @@ impl Datasets {
         Ok(RuleChange::Set { json: stored.rule.to_string(), difference })
     }
 
-    /// The columns of a result of a job with a peer: those asked for, or all that our rule for the peer lets out and the
-    /// file still has. Without a rule there are none.
+    /// The columns of a result of a job with these parties: those asked for, or all that our rules for all of them let out
+    /// and the file still has. Without a rule there are none.
     ///
     /// # Errors
-    /// [`codes::REFUSED_BY_RULE`] with the first column that the rule withholds, or if it withholds every column.
+    /// [`codes::REFUSED_BY_RULE`] with the first column that a rule withholds, or if the rules withhold every column.
     pub(crate) async fn columns_out(
         &self,
         dataset: &Dataset,
-        peer: PartyId,
+        parties: &[PartyId],
         asked: Vec<String>,
     ) -> Result<Vec<String>, Trouble> {
-        let allowed = self.rule(&dataset.name, peer).await?.unwrap_or_default().columns;
-        if let Some(withheld) = asked.iter().find(|column| !allowed.contains(column)) {
-            let text = format!("the rule for {peer} withholds column {withheld:?} from results");
-            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
-        }
-        if !asked.is_empty() {
-            return Ok(asked);
-        }
         let there = columns_of(dataset);
-        let columns: Vec<_> = allowed.into_iter().filter(|column| there.contains(&column.as_str())).collect();
-        if columns.is_empty() {
-            let text = format!("no rule for {peer} lets a column of {} into results", dataset.name);
-            return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+        let all = || there.iter().map(|column| (*column).to_owned()).collect();
+        let mut columns: Vec<String> = if asked.is_empty() { all() } else { asked.clone() };
+        for party in parties {
+            let allowed = self.rule(&dataset.name, *party).await?.unwrap_or_default().columns;
+            if let Some(withheld) = asked.iter().find(|column| !allowed.contains(column)) {
+                let text = format!("the rule for {party} withholds column {withheld:?} from results");
+                return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+            }
+            columns.retain(|column| allowed.contains(column));
+            if columns.is_empty() {
+                let text = format!("no rule for {party} lets a column of {} into results", dataset.name);
+                return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+            }
         }
         Ok(columns)
+    }
+
+    /// Bytes that reading or writing a file may use for rows.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Our rule for a peer, if it has one.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit, opens};
 use tacitly_attestation::entry::{
-    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, TranscriptDigest,
+    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
@@ -20,7 +20,7 @@ use super::core::{Core, about_job, state_of};
 use super::part::{Exchanged, together};
 use super::run::Run;
 use super::state::State;
-use crate::attest::{Reader, random, unfit};
+use crate::attest::{Reader, Recorded, random, unfit};
 use crate::codes::{self, Trouble};
 use crate::store::{Job, JobResult, NewEvent};
 
@@ -125,6 +125,35 @@ impl Ends<'_> {
         let entry = core.recorder.sign_entry(core.recorder.header(Vec::new())?, body)?;
         core.recorder.record(&subject, entry).await?;
         Ok(())
+    }
+
+    /// What a certificate of a job is about: what came of it, or what was agreed; and the entries that it rests on, other
+    /// parties' among them.
+    pub(super) async fn on_record(&self, id: &str) -> Result<(Recorded, Vec<SignedEntry>), Trouble> {
+        let recorder = &self.0.recorder;
+        let job = self.0.find(id).await?;
+        let subject = about_job(job.id);
+        let none = || {
+            let text = format!("nothing of this job is on record: it is {} and never came to an agreement", job.state);
+            Trouble::new(codes::EVIDENCE_NONE, text)
+        };
+        let agreement = recorder.recorded(&subject, "agreement").await?.ok_or_else(none)?;
+        let result = recorder.recorded(&subject, "result").await?;
+        let mut related = Vec::new();
+        let main = match result {
+            Some(result) => {
+                related.push(agreement.entry.clone());
+                result
+            }
+            None => agreement.clone(),
+        };
+        let shown = job.parties.iter().filter_map(|party| SignedEntry::parse(party.entry.as_ref()?).ok());
+        let shown: Vec<SignedEntry> = shown.collect();
+        for leaf in agreement.entry.entry().references() {
+            let ours = recorder.entry_of(leaf).await?;
+            related.extend(ours.or_else(|| shown.iter().find(|entry| entry.leaf() == leaf).cloned()));
+        }
+        Ok((main, related))
     }
 
     /// Puts on record that a job is over without a result. A log that takes nothing holds up no job that is over: the

@@ -8,10 +8,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::core::{Core, Settings, about_job, others, parse_id, state_of, terms_of};
+use super::core::{Core, Settings, others, parse_id, terms_of};
 use super::ends::{Ends, OpenOutput, OpenedOutput};
 use super::explain::explain;
 use super::handler::JobsHandler;
@@ -26,10 +24,12 @@ use super::running::RunningJobs;
 use super::shell::Shell;
 use super::state::State;
 use super::view::{EventView, JobView};
-use crate::attest::Recorder;
+use crate::attest::{Attestation, Profile};
 use crate::codes::{self, Trouble};
-use crate::datasets::{Datasets, RuleChange};
-use crate::peers::{Handler, Peers};
+use crate::datasets::{DatasetView, Datasets, RuleChange, key_spec, peer_named};
+use crate::intake::Frame;
+use crate::peers::{Background, Handler, Peers};
+use crate::policy::{Receivers, Rule};
 use crate::store::{EventFilter, Job, JobFilter, JobId, Signer, Store};
 
 /// The most jobs in one page.
@@ -41,8 +41,8 @@ pub struct Below {
     pub store: Arc<Store>,
     /// The party's key.
     pub signer: Arc<dyn Signer>,
-    /// What goes on record.
-    pub recorder: Arc<Recorder>,
+    /// What goes on record, and certificates of it.
+    pub attestation: Arc<Attestation>,
     /// Partners.
     pub peers: Arc<Peers>,
     /// What jobs may use.
@@ -57,15 +57,24 @@ pub struct Jobs {
     proposals: Proposals,
     rendezvous: Rendezvous,
     handler: Arc<JobsHandler>,
+    profile: Arc<Profile>,
 }
 
-/// How the jobs stand, in numbers.
-#[derive(Clone, Debug, Default)]
-pub struct Figures {
-    /// Jobs in the ledger, by state; every state is there.
-    pub jobs: Vec<(&'static str, u64)>,
-    /// Jobs at work in this process.
-    pub at_work: u64,
+/// A frame to take in.
+#[derive(Clone, Debug)]
+pub struct NewFrame {
+    /// Key columns with their profiles.
+    pub keys: Vec<(String, String)>,
+    /// `error`, `first` or `all`; empty: error.
+    pub duplicates: String,
+    /// `error` or `skip`; empty: error.
+    pub invalid: String,
+    /// With whom its one job may be.
+    pub peers: Vec<String>,
+    /// What kind of job.
+    pub kind: String,
+    /// Who may receive.
+    pub receivers: Vec<String>,
 }
 
 /// Which jobs to list, oldest first.
@@ -82,20 +91,21 @@ pub struct Page {
 impl Jobs {
     /// The jobs of a party over the rooms below, of these kinds.
     #[must_use]
-    pub fn new(settings: Settings, below: Below, kinds: Kinds) -> Self {
-        let Below { store, signer, recorder, peers, datasets } = below;
+    pub fn new(settings: Settings, below: Below, kinds: Kinds, background: &Background) -> Self {
+        let Below { store, signer, attestation, peers, datasets } = below;
+        let profile = attestation.profile().clone();
         let (events, steps) = unbounded_channel();
         let core = Arc::new(Core {
             places: Places::new(settings.running_jobs),
             settings,
             store,
             signer,
-            recorder,
+            recorder: attestation.recorder().clone(),
             peers,
             datasets,
             running: RunningJobs::default(),
-            tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            tasks: background.tasks().clone(),
+            closing: background.closing().clone(),
             events,
             closing_entries: tokio::sync::Mutex::default(),
         });
@@ -110,7 +120,7 @@ impl Jobs {
             meetings: meetings.clone(),
         };
         let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), meetings };
-        Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler) }
+        Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler), profile }
     }
 
     /// What answers other parties about jobs.
@@ -186,17 +196,10 @@ impl Jobs {
         self.core.closing.cancelled().await;
     }
 
-    /// How the jobs stand, in numbers.
-    ///
-    /// # Errors
-    /// Trouble of the store.
-    pub async fn figures(&self) -> Result<Figures, Trouble> {
-        let counts = self.core.store.job_counts().await?;
-        let count = |state: State| {
-            let found = counts.iter().find(|(name, _)| name == state.name());
-            (state.name(), found.map_or(0, |(_, jobs)| *jobs))
-        };
-        Ok(Figures { jobs: State::ALL.into_iter().map(count).collect(), at_work: self.core.places.held() as u64 })
+    /// How many jobs compute in this process.
+    #[must_use]
+    pub fn at_work(&self) -> u64 {
+        self.core.places.held() as u64
     }
 
     /// Proposes a job; `by` asks, here and below, for the audit trail. The same request key with the same request gives the
@@ -353,6 +356,32 @@ impl Jobs {
         self.get(id).await
     }
 
+    /// Takes a frame in as a dataset for one job, with rules for exactly that job. Returns the dataset and a report of counts
+    /// for its owner. The dataset is forgotten some time after its job is over.
+    ///
+    /// # Errors
+    /// [`codes::FRAMES_OFF`], [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with row
+    /// and column, [`codes::PEER_UNKNOWN`] or trouble of the store.
+    pub async fn add_frame(&self, new: NewFrame, frame: Frame) -> Result<(DatasetView, String), Trouble> {
+        let (core, kind) = (&self.core, self.kinds.find(&new.kind)?);
+        let parties = |names: &[String]| names.iter().map(|name| peer_named(name)).collect::<Result<Vec<_>, _>>();
+        let (peers, receivers) = (parties(&new.peers)?, parties(&new.receivers)?);
+        if peers.is_empty() {
+            return Err(Trouble::new(codes::BAD_REQUEST, "say with whom the job on this frame may be"));
+        }
+        for peer in &peers {
+            core.store.peer(*peer).await?;
+        }
+        let receivers = match &receivers[..] {
+            [one] if *one == core.me() => Receivers::Us,
+            [one] if peers == [*one] => Receivers::Peer,
+            _ => Receivers::Any,
+        };
+        let rule = Rule { kinds: vec![kind.name().to_owned()], receivers, per_day: 1, ..Rule::default() };
+        let spec = key_spec(&new.keys, &new.duplicates, &new.invalid)?;
+        core.datasets.add_frame(frame, spec, &peers, rule).await
+    }
+
     /// Sets our rule for a peer and a dataset, or takes it away with `json` empty. A job under way that it no longer
     /// allows ends here and there.
     ///
@@ -448,15 +477,15 @@ impl Jobs {
         Ends(&self.core).open_output(asked, by).await
     }
 
-    /// What a certificate of a job is about, and the entries of other parties that belong to it.
+    /// The evidence certificate of a job: what came of it, or what was agreed if nothing came of it yet, with all that
+    /// it rests on. Anybody verifies it offline.
     ///
     /// # Errors
-    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
-    pub async fn on_record(&self, id: &str) -> Result<(String, Vec<Vec<u8>>, &'static str), Trouble> {
-        let job = self.core.find(id).await?;
-        let state = state_of(&job)?.name();
-        let entries = job.parties.into_iter().filter_map(|party| party.entry).collect();
-        Ok((about_job(job.id), entries, state))
+    /// [`codes::EVIDENCE_NONE`] if nothing of the job is on record, [`codes::JOB_UNKNOWN`], or trouble of the store or
+    /// the log.
+    pub async fn evidence(&self, id: &str) -> Result<Vec<u8>, Trouble> {
+        let (main, related) = Ends(&self.core).on_record(id).await?;
+        self.profile.certify(&main, &related).await
     }
 
     /// The audit trail, oldest first.

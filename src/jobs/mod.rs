@@ -51,7 +51,7 @@ mod view;
 pub use self::core::Settings;
 pub use consent::{CONSENT_CONTEXT, RECEIPT_CONTEXT, WORD_CONTEXT, consented, said};
 pub use ends::{OpenOutput, OpenedOutput};
-pub use engine::{Below, Figures, Jobs, Page};
+pub use engine::{Below, Jobs, NewFrame, Page};
 pub use kind::{
     Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape,
 };

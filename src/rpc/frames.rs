@@ -1,13 +1,12 @@
 //! Frames come in and row numbers go out: what programs ask, as the messages of the control API.
 
-use std::sync::Arc;
-
 use tonic::{Status, Streaming};
 
 use super::control::{self, add_frame_request::Part};
 use super::status;
 use crate::codes::{self, Trouble};
 use crate::intake::FrameBuilder;
+use crate::datasets::Datasets;
 use crate::jobs::{Jobs, NewFrame};
 
 /// Row numbers in one message.
@@ -15,14 +14,15 @@ const ROWS: usize = 1 << 16;
 
 /// Reads a frame from its stream and registers it.
 pub(super) async fn add(
-    jobs: &Arc<Jobs>,
+    jobs: &Jobs,
+    datasets: &Datasets,
     mut parts: Streaming<control::AddFrameRequest>,
 ) -> Result<control::AddDatasetReply, Status> {
     let bad = |text: String| status::of(&Trouble::new(codes::BAD_REQUEST, text));
     let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
         return Err(bad("a frame begins with its header".to_owned()));
     };
-    let room = jobs.datasets().frames().room().await.map_err(|trouble| status::of(&trouble))?;
+    let room = datasets.frames().room().await.map_err(|trouble| status::of(&trouble))?;
     let columns = header.keys.iter().map(|key| key.column.clone()).collect();
     let mut frame = FrameBuilder::new(columns).map_err(|error| bad(error.to_string()))?;
     while let Some(next) = parts.message().await? {
@@ -32,16 +32,16 @@ pub(super) async fn add(
         let columns = batch.columns.into_iter().map(|column| (column.cells, column.lengths)).collect();
         frame.push(columns).map_err(|error| bad(error.to_string()))?;
         if frame.memory() > room {
-            return Err(status::of(&jobs.datasets().frames().too_large()));
+            return Err(status::of(&datasets.frames().too_large()));
         }
     }
     let new = NewFrame {
         keys: header.keys.into_iter().map(|key| (key.column, key.profile)).collect(),
         duplicates: header.duplicates,
         invalid: header.invalid,
-        peer: header.peer,
+        peers: header.peers,
         kind: header.kind,
-        receiver: header.receiver,
+        receivers: header.receivers,
     };
     let (dataset, report) = jobs.add_frame(new, frame.finish()).await.map_err(|trouble| status::of(&trouble))?;
     Ok(control::AddDatasetReply { dataset: Some(dataset.into()), report })

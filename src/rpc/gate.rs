@@ -11,10 +11,10 @@ use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
+use super::admin::Admin;
 use super::status;
 use super::tokens::{self, Role};
 use crate::codes::{self, Trouble};
-use crate::jobs::Jobs;
 
 use Role::{Approver, Auditor, Operator};
 
@@ -85,14 +85,14 @@ impl Caller {
 #[derive(Clone)]
 pub struct Gate {
     tokens: PathBuf,
-    jobs: Arc<Jobs>,
+    admin: Arc<Admin>,
 }
 
 impl Gate {
     /// A gate for the holders of the tokens in this file, which is read at every call.
     #[must_use]
-    pub fn new(tokens: PathBuf, jobs: Arc<Jobs>) -> Self {
-        Self { tokens, jobs }
+    pub fn new(tokens: PathBuf, admin: Arc<Admin>) -> Self {
+        Self { tokens, admin }
     }
 
     async fn admit(&self, path: &str, shown: Option<&str>) -> Result<Caller, Trouble> {
@@ -115,7 +115,7 @@ impl Gate {
             return Err(caller.lacks(needed, call));
         }
         if !needed.contains(&Auditor) {
-            self.jobs.note_call(&format!("token:{}", caller.name), caller.role.name(), call).await?;
+            self.admin.note_call(&format!("token:{}", caller.name), caller.role.name(), call).await?;
         }
         Ok(caller)
     }

@@ -1,6 +1,7 @@
 //! What a party's own operators and applications ask of their daemon: over a local socket, or over a loopback port with
 //! a token. Peers never reach it.
 
+pub mod admin;
 pub mod client;
 mod frames;
 pub mod gate;

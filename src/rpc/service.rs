@@ -4,23 +4,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tacitly_core::Terms;
 use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admin::Admin;
 use super::control::control_server::Control;
 use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
 use crate::attest::Attestation;
-use crate::codes::Trouble;
-use crate::datasets::{NewDataset, OpenBasis, OpenRecord, RuleChange};
-use crate::jobs::{Jobs, Meeting, OpenOutput, Submission};
+use crate::codes::{self, Trouble};
+use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
+use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Page, Submission};
 use crate::peers::{IdentityFiles, Peers, Rotation};
 
 /// The control service of one daemon.
 pub struct Service {
+    admin: Arc<Admin>,
     jobs: Arc<Jobs>,
+    datasets: Arc<Datasets>,
     peers: Arc<Peers>,
     rotation: Arc<Rotation>,
     attestation: Arc<Attestation>,
@@ -31,19 +35,48 @@ pub struct Service {
 type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// The rooms that a control service stands on.
+pub struct Rooms {
+    /// The daemon itself.
+    pub admin: Arc<Admin>,
+    /// Jobs.
+    pub jobs: Arc<Jobs>,
+    /// Data.
+    pub datasets: Arc<Datasets>,
+    /// Partners.
+    pub peers: Arc<Peers>,
+    /// The TLS key.
+    pub rotation: Arc<Rotation>,
+    /// The attestation log.
+    pub attestation: Arc<Attestation>,
+    /// Where the party's certificate is.
+    pub files: Arc<dyn IdentityFiles>,
+}
+
 impl Service {
-    /// A service over these jobs and peers and the party's attestation; `files` keep the party's certificate; `shutdown` becomes true when an operator asks for it.
+    /// A service over these rooms; `shutdown` becomes true when an operator asks for it.
     #[must_use]
-    pub fn new(
-        jobs: Arc<Jobs>,
-        peers: Arc<Peers>,
-        rotation: Arc<Rotation>,
-        attestation: Arc<Attestation>,
-        files: Arc<dyn IdentityFiles>,
-        shutdown: watch::Sender<bool>,
-    ) -> Self {
-        Self { jobs, peers, rotation, attestation, files, shutdown }
+    pub fn new(rooms: Rooms, shutdown: watch::Sender<bool>) -> Self {
+        let Rooms { admin, jobs, datasets, peers, rotation, attestation, files } = rooms;
+        Self { admin, jobs, datasets, peers, rotation, attestation, files, shutdown }
     }
+}
+
+/// What an operator asks of parties, as the API says it.
+pub(super) fn asked(parties: Vec<control::AskedParty>, params: &str) -> Result<Asked, Trouble> {
+    let bad = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+    let mut asked = Asked::default();
+    for control::AskedParty { party, role, dataset, receives } in parties {
+        let id = party.parse().map_err(|_| bad(format!("{party:?} is no party name")))?;
+        let dataset = Some(dataset).filter(|dataset| !dataset.is_empty());
+        if asked.parties.insert(id, AskedParty { role, dataset, receives }).is_some() {
+            return Err(bad(format!("{id} stands among the parties twice")));
+        }
+    }
+    if !params.is_empty() {
+        asked.params = Terms::parse(params.as_bytes()).map_err(|error| bad(format!("params: {error}")))?;
+    }
+    Ok(asked)
 }
 
 /// Who asks, for the audit trail: the holder of a token by its name, or whoever may use the local socket.
@@ -65,7 +98,7 @@ impl Control for Service {
     type JobRowsStream = Streamed<control::RowNumbers>;
 
     async fn status(&self, _: Request<control::StatusRequest>) -> Answer<control::StatusReply> {
-        let view = self.jobs.status().await.map_err(|trouble| status::of(&trouble))?;
+        let view = self.admin.status().await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::StatusReply {
             party: view.party.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -100,7 +133,7 @@ impl Control for Service {
     }
 
     async fn backup(&self, request: Request<control::BackupRequest>) -> Answer<control::BackupReply> {
-        let size = self.jobs.backup(&request.into_inner().path).await.map_err(|trouble| status::of(&trouble))?;
+        let size = self.admin.backup(&request.into_inner().path).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::BackupReply { size_bytes: size }))
     }
 
@@ -160,12 +193,12 @@ impl Control for Service {
             basis: asked.basis.into(),
             no_header: asked.no_header,
         };
-        let (dataset, report) = self.jobs.datasets().add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let (dataset, report) = self.datasets.add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
     async fn list_datasets(&self, _: Request<control::ListDatasetsRequest>) -> Answer<control::ListDatasetsReply> {
-        let datasets = self.jobs.datasets().list().await.map_err(|trouble| status::of(&trouble))?;
+        let datasets = self.datasets.list().await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::ListDatasetsReply { datasets: datasets.into_iter().map(Into::into).collect() }))
     }
 
@@ -174,7 +207,7 @@ impl Control for Service {
         request: Request<control::RemoveDatasetRequest>,
     ) -> Answer<control::RemoveDatasetReply> {
         let by = actor(&request);
-        self.jobs.datasets().remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.datasets.remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::RemoveDatasetReply {}))
     }
 
@@ -183,7 +216,7 @@ impl Control for Service {
         let control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose } = request.into_inner();
         let asked = OpenRecord { dataset, row, fingerprint, file: file.into(), to, purpose };
         let opened =
-            self.jobs.datasets().openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+            self.datasets.openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenRecordReply {
             opening: opened.opening.to_vec().into(),
             fingerprint: opened.fingerprint,
@@ -197,7 +230,7 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenBasisRequest { dataset, fingerprint, to, purpose } = request.into_inner();
         let asked = OpenBasis { dataset, fingerprint, to, purpose };
-        let opened = self.jobs.datasets().openings().basis(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened = self.datasets.openings().basis(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenBasisReply {
             salt: opened.salt.to_vec().into(),
             basis: opened.commitment,
@@ -234,37 +267,29 @@ impl Control for Service {
     async fn submit_job(&self, request: Request<control::SubmitJobRequest>) -> Answer<control::Job> {
         let by = actor(&request);
         let asked = request.into_inner();
-        let submission = Submission {
-            kind: asked.kind,
-            dataset: asked.dataset,
-            peer: asked.peer,
-            peer_dataset: asked.peer_dataset,
-            receiver: asked.receiver,
-            purpose: asked.purpose,
-            request_key: asked.request_key,
-        };
-        answer(self.jobs.submit(submission, &by).await)
+        let parties = self::asked(asked.parties, &asked.params).map_err(|trouble| status::of(&trouble))?;
+        let (kind, purpose, request_key) = (asked.kind, asked.purpose, asked.request_key);
+        answer(self.jobs.submit(Submission { kind, asked: parties, purpose, request_key }, &by).await)
     }
 
     async fn add_frame(
         &self,
         request: Request<Streaming<control::AddFrameRequest>>,
     ) -> Answer<control::AddDatasetReply> {
-        frames::add(&self.jobs, request.into_inner()).await.map(Response::new)
+        frames::add(&self.jobs, &self.datasets, request.into_inner()).await.map(Response::new)
     }
 
     async fn meet_job(&self, request: Request<control::MeetJobRequest>) -> Answer<control::Job> {
         let asked = request.into_inner();
+        let parties = self::asked(asked.parties, &asked.params).map_err(|trouble| status::of(&trouble))?;
         let meeting = Meeting {
             name: asked.meeting,
             kind: asked.kind,
-            dataset: asked.dataset,
-            peer: asked.peer,
-            receiver: asked.receiver,
+            asked: parties,
             purpose: asked.purpose,
             wait: Duration::from_secs(asked.wait_seconds),
         };
-        answer(self.jobs.meet_peer(meeting).await)
+        answer(self.jobs.meet(meeting).await)
     }
 
     async fn job_rows(&self, request: Request<control::JobRequest>) -> Answer<Self::JobRowsStream> {
@@ -273,7 +298,8 @@ impl Control for Service {
     }
 
     async fn list_jobs(&self, request: Request<control::ListJobsRequest>) -> Answer<control::ListJobsReply> {
-        let jobs = self.jobs.list(&request.into_inner().state).await.map_err(|trouble| status::of(&trouble))?;
+        let control::ListJobsRequest { state, before, limit } = request.into_inner();
+        let jobs = self.jobs.list(Page { state, before, limit }).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::chain::Mismatch;
 use crate::datasets::DatasetView;
-use crate::jobs::{JobView, State};
+use crate::jobs::{JobView, PartyView, State};
 use crate::peers::PeerView;
 use crate::rpc::control;
 use crate::store::JobId;
@@ -22,14 +22,22 @@ impl From<JobView> for control::Job {
             stage: failure.stage,
             text: failure.text,
         });
+        let party = |party: PartyView| control::JobParty {
+            party: party.party,
+            role: party.role,
+            dataset: party.dataset,
+            receives: party.receives,
+            decision: party.decision,
+            left_out: party.left_out,
+            has_result: party.has_result,
+            bytes_out: party.bytes_out,
+            bytes_in: party.bytes_in,
+        };
         Self {
             id: view.id,
             kind: view.kind,
-            role: view.role,
-            peer: view.peer,
-            dataset: view.dataset,
-            peer_dataset: view.peer_dataset,
-            receiver: view.receiver,
+            leader: view.leader,
+            parties: view.parties.into_iter().map(party).collect(),
             purpose: view.purpose,
             state: view.state.name().to_owned(),
             stage: view.live.stage,
@@ -37,17 +45,14 @@ impl From<JobView> for control::Job {
             total: view.live.total,
             bytes_out: view.live.bytes_out,
             bytes_in: view.live.bytes_in,
-            our_items: view.our_items,
-            peer_items: view.peer_items,
+            summary: view.summary,
             result_items: view.result_items,
             failure,
             created: view.created,
             finished: view.finished,
             attempt: view.attempt,
             terms: view.terms,
-            hint: view.hint,
             settled: view.state.is_settled(),
-            buckets: view.buckets,
             purged: view.purged,
         }
     }

@@ -52,6 +52,7 @@ const PRINTED: [&str; 12] = [
     "KeyColumn",
     "Rule",
     "Job",
+    "JobParty",
     "Failure",
     "Event",
     "ReconcileReply",

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
 use tacitly_psi::{BUCKET_ITEMS, Buckets, MAX_ITEMS, MAX_ROWS, MIN_BUCKET_ITEMS};
 
-use super::office::Settings;
 use crate::codes::{self, Trouble};
 
 /// Bytes that a session of one piece takes for an item of the larger side, beside six times the canonical id: the set,
@@ -51,11 +50,6 @@ pub(super) enum Way {
 }
 
 impl Room {
-    /// What the settings let one job use.
-    pub(super) fn of(settings: &Settings) -> Self {
-        Self { memory: settings.memory, bucket_keys: settings.bucket_keys }
-    }
-
     /// Rows up to which a file is read into memory; a larger one is laid aside in parts.
     pub(super) fn rows_in_memory(&self) -> u64 {
         if self.bucket_keys > 0 { self.bucket_keys } else { MAX_ROWS }
