@@ -43,7 +43,7 @@ fn stale(root: &Path) -> Result<Vec<Generated>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 12] = [
+const PRINTED: [&str; 13] = [
     "StatusReply",
     "RotateIdentityReply",
     "InviteReply",

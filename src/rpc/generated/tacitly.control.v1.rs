@@ -508,6 +508,7 @@ pub struct Job {
     #[prost(string, tag = "20")]
     pub purged: ::prost::alloc::string::String,
 }
+#[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobParty {
     #[prost(string, tag = "1")]
