@@ -14,5 +14,5 @@ mod witness;
 pub use config::{
     Attestation, Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig, WitnessConfig,
 };
-pub use serve::{Daemon, ServeError, serve, start_log};
+pub use serve::{Daemon, ServeError, serve, serve_with, start_log};
 pub use witness::{Card, StandAlone};

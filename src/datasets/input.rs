@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use crate::intake::{self, Budget, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Source};
+use crate::intake::{
+    self, Budget, ColumnSpec, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Selection, Source, TypedColumns,
+};
 use crate::session::Status;
 
 /// A registered file with everything that reading it takes.
@@ -89,6 +91,22 @@ impl Input {
         let watch = |done, total| progress.see(done, total);
         let budget = Budget::of_bytes(memory).watched(&watch);
         intake::read_keys(&self.source, &self.spec, Some(&self.digest), &budget)
+    }
+
+    /// Columns of chosen rows as values, if they fit into memory.
+    ///
+    /// # Errors
+    /// [`IntakeError`] for a file that is not as it was registered or cannot be read, a column that is not there or not of
+    /// its kind, or more than fits.
+    pub(crate) fn columns(
+        &self,
+        specs: &[ColumnSpec],
+        selection: &Selection,
+        progress: &Progress,
+    ) -> Result<TypedColumns, IntakeError> {
+        let watch = |done, total| progress.see(done, total);
+        let budget = Budget::of_bytes(self.memory).watched(&watch);
+        intake::read_columns(&self.source, specs, selection, Some(&self.digest), &budget)
     }
 
     /// The distinct keys, laid aside in so many parts by their places. `counted` is told each place.

@@ -18,7 +18,8 @@ use super::running::Work;
 use super::state::State;
 use super::terms::JobTerms;
 use crate::codes::Trouble;
-use crate::datasets::Datasets;
+use crate::datasets::{Datasets, Progress};
+use crate::intake::{ColumnSpec, Selection, TypedColumns};
 use crate::policy::Rule;
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
@@ -170,6 +171,18 @@ impl Run {
         let name = self.0.terms.dataset_of(self.me());
         let name = name.ok_or_else(|| Trouble::internal("the job takes no dataset of ours"))?;
         Ok(self.0.core.store.dataset(name).await?)
+    }
+
+    /// Columns of our dataset as values, of the rows chosen.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] for a dataset that is not as it was registered, a column that is not there or not of its kind, or
+    /// more than fits into memory.
+    pub async fn columns(&self, specs: Vec<ColumnSpec>, selection: Selection) -> Result<TypedColumns, Stop> {
+        let input = self.datasets().input(&self.dataset().await?)?;
+        let (progress, _given_up) = Progress::of("reading our data", self.show_progress());
+        let read = tokio::task::spawn_blocking(move || input.columns(&specs, &selection, &progress)).await;
+        Ok(read.map_err(|_| Trouble::internal("reading ended unexpectedly"))??)
     }
 
     /// Randomness that is the same in every attempt: for a protocol that repeats itself byte for byte.

@@ -16,3 +16,4 @@ mod openings;
 mod operations;
 mod stated;
 mod support;
+mod toys;

@@ -1,0 +1,219 @@
+//! Kinds of job that only these tests know: the engine, the ledger, the control service and evidence have never heard of
+//! them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand::RngExt as _;
+use serde_json::{Map, json};
+use tacitly::codes::{self, Trouble};
+use tacitly::core::{Halt, Party, PartyId, Roles, Script, SessionTag, Terms, TermsHash, Value};
+use tacitly::intake::{ColumnKind, ColumnSpec, Missing, Selection};
+use tacitly::jobs::{
+    JobKind, JobTerms, Learned, MakeParty, Offers, PartOutput, Prepared, Protocol, Quorum, Run, Shape, Shown, Stop,
+    Summary, Task,
+};
+use tacitly::transport::Pending;
+use zeroize::Zeroizing;
+
+/// All of them.
+pub(crate) fn toys() -> Vec<Arc<dyn JobKind>> {
+    vec![Arc::new(Add), Arc::new(Toss)]
+}
+
+/// Any number of parties add a column of theirs, and all who receive learn the sum. In several parts if asked, which run
+/// from the last to the first; without some of the parties if `needed` says so.
+pub(crate) struct Add;
+
+/// Any number of parties toss a coin together. Nobody brings data.
+pub(crate) struct Toss;
+
+fn integer(terms: &JobTerms, name: &str) -> Option<u64> {
+    terms.params.get(name).and_then(Value::as_integer)
+}
+
+/// One party of a sum: nobody sees a number that is not masked by everybody else.
+pub(crate) fn adder(
+    session: SessionTag,
+    me: PartyId,
+    others: BTreeSet<PartyId>,
+    number: i64,
+    mut random: impl FnMut() -> i64 + Send + 'static,
+) -> Script<i64> {
+    Script::new(Roles::new(session, me, others.clone()), async move |mailbox| {
+        mailbox.progress("sharing", 0, others.len() as u64);
+        let mut kept = number;
+        for party in &others {
+            let share = random();
+            kept = kept.wrapping_sub(share);
+            mailbox.send(*party, share.to_be_bytes().to_vec());
+        }
+        let eight = |party: PartyId, body: &[u8]| -> Result<i64, Halt> {
+            let bytes = body.try_into().map_err(|_| mailbox.blame(party, "not-eight-bytes", None))?;
+            Ok(i64::from_be_bytes(bytes))
+        };
+        mailbox.round(1);
+        for party in &others {
+            kept = kept.wrapping_add(eight(*party, &mailbox.receive(*party).await?)?);
+        }
+        mailbox.round(2);
+        mailbox.broadcast(kept.to_be_bytes().to_vec());
+        let mut sum = kept;
+        for party in &others {
+            sum = sum.wrapping_add(eight(*party, &mailbox.receive(*party).await?)?);
+        }
+        mailbox.progress("sharing", others.len() as u64, others.len() as u64);
+        Ok(sum)
+    })
+}
+
+/// A party whose answer becomes a part of the job's result.
+struct Kept {
+    party: Script<i64>,
+    receives: bool,
+}
+
+impl Party for Kept {
+    type Output = PartOutput;
+
+    fn poll_send(&mut self, to: PartyId) -> Option<tacitly::core::Frame> {
+        self.party.poll_send(to)
+    }
+
+    fn receive(&mut self, from: PartyId, frame: tacitly::core::Frame) -> Result<(), tacitly::core::Fault> {
+        self.party.receive(from, frame)
+    }
+
+    fn lost(&mut self, who: PartyId) -> Result<(), tacitly::core::Stall> {
+        self.party.lost(who)
+    }
+
+    fn poll_halt(&mut self) -> Option<Halt> {
+        self.party.poll_halt()
+    }
+
+    fn progress(&self) -> tacitly::core::Progress {
+        self.party.progress()
+    }
+
+    fn output(&mut self) -> Option<PartOutput> {
+        let sum = self.party.output()?;
+        let result = self.receives.then(|| Zeroizing::new(format!("{sum}\n").into_bytes()));
+        Some(PartOutput { items: sum.cast_unsigned(), result, is_last_word: false })
+    }
+}
+
+/// What both kinds do once their numbers are there: a sum for each part.
+struct Ready {
+    numbers: Vec<i64>,
+    column: &'static str,
+}
+
+impl Prepared for Ready {
+    fn offer(&self) -> Vec<u8> {
+        (self.numbers.len() as u64).to_be_bytes().to_vec()
+    }
+
+    fn run(self: Box<Self>, run: Run, offers: Offers) -> Pending<'static, Result<Summary, Stop>> {
+        Box::pin(async move {
+            if offers.values().any(|offer| *offer != self.offer()) {
+                return Err(Trouble::new(codes::TERMS_DIFFER, "the parties bring different numbers of parts").into());
+            }
+            let parts = self.numbers.len() as u32;
+            let session = Terms::new().with("protocol", self.column).with("job", run.terms().job.to_string()).hash().0;
+            let task = |part| Task { phase: "sum".into(), part, peers: run.others(), session };
+            // From the last to the first, and each as bytes on its way to whoever computes it.
+            let tasks = (0..parts).rev().map(|part| Task::of_bytes(&task(part).to_bytes()?));
+            let tasks = tasks.collect::<Result<Vec<_>, Trouble>>()?;
+            let (numbers, receives) = (self.numbers, run.terms().receives(run.me()));
+            let make: MakeParty = Arc::new(move |task, run, _| {
+                let mut rng = run.seed_fresh(&task.label()).into_rng();
+                let tag = SessionTag::of(&TermsHash(task.session), &task.label());
+                let number = numbers[task.part as usize];
+                let party = adder(tag, run.me(), run.others(), number, move || rng.random());
+                Ok(Box::new(Kept { party, receives }))
+            });
+            let sums = run.parts(tasks, Shown::default(), make).await?;
+            let sum = sums.iter().fold(0i64, |sum, part| sum.wrapping_add(part.cast_signed()));
+            let mut figures = Map::new();
+            if receives {
+                figures.insert(self.column.to_owned(), json!(sum));
+            }
+            figures.insert("parties".to_owned(), json!(run.with().len()));
+            Ok(Summary { parts: if receives { parts } else { 0 }, items: u64::from(parts), figures })
+        })
+    }
+}
+
+impl JobKind for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol { code: "toy-add", version: 1 }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Document
+    }
+
+    fn check(&self, terms: &JobTerms) -> Result<(), Trouble> {
+        let needed = integer(terms, "needed").unwrap_or(terms.parties.len() as u64);
+        if terms.parties.values().any(|party| party.dataset.is_none()) || needed < 2 {
+            return Err(Trouble::new(codes::BAD_REQUEST, "every party of a sum brings a dataset"));
+        }
+        Ok(())
+    }
+
+    fn quorum(&self, terms: &JobTerms) -> Quorum {
+        integer(terms, "needed").map_or(Quorum::All, |needed| Quorum::AtLeast(needed as usize))
+    }
+
+    fn learns(&self, terms: &JobTerms, _: Option<&Offers>, who: PartyId) -> Vec<Learned> {
+        let sum = Learned { code: "sum", sentence: "the sum of everybody's numbers".to_owned() };
+        if terms.receives(who) { vec![sum] } else { Vec::new() }
+    }
+
+    fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
+        Box::pin(async move {
+            let kind = ColumnKind::Decimal { places: 0 };
+            let spec = ColumnSpec { column: "amount".into(), kind, missing: Missing::Error };
+            let read = run.columns(vec![spec], Selection::All).await?;
+            let amounts = read.columns.columns()[0].values.decimals().unwrap_or_default().to_vec();
+            let parts = integer(run.terms(), "parts").unwrap_or(1).max(1) as usize;
+            let part = |part| amounts.iter().skip(part).step_by(parts).sum();
+            Ok(Box::new(Ready { numbers: (0..parts).map(part).collect(), column: "sum" }) as Box<dyn Prepared>)
+        })
+    }
+}
+
+impl JobKind for Toss {
+    fn name(&self) -> &'static str {
+        "toss"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol { code: "toy-toss", version: 1 }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Document
+    }
+
+    fn check(&self, terms: &JobTerms) -> Result<(), Trouble> {
+        if terms.parties.values().any(|party| party.dataset.is_some()) {
+            return Err(Trouble::new(codes::BAD_REQUEST, "nobody brings data to a toss"));
+        }
+        Ok(())
+    }
+
+    fn learns(&self, _: &JobTerms, _: Option<&Offers>, _: PartyId) -> Vec<Learned> {
+        vec![Learned { code: "coin", sentence: "which way the coin fell".to_owned() }]
+    }
+
+    fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
+        let number = run.seed_same("our coin").into_rng().random();
+        Box::pin(async move { Ok(Box::new(Ready { numbers: vec![number], column: "coin" }) as Box<dyn Prepared>) })
+    }
+}
