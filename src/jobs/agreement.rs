@@ -65,9 +65,7 @@ pub(super) async fn agree(run: &Run, kind: &dyn JobKind, offer: Vec<u8>) -> Resu
     let offers: Offers = offered.iter().map(|(party, offered)| (*party, offered.offer.clone())).collect();
     let entry = write_entry(job, run.terms(), kind, &words, &offered, &offers)?;
     keep_datasets(run, &offered).await?;
-    if !is_recorded(run, &entry).await? {
-        sign_with_all(run, &words, entry).await?;
-    }
+    sign_with_all(run, &words, entry).await?;
     let contributions =
         offered.iter().map(|(party, offered)| (*party, contributed(&offered.consent).to_vec())).collect();
     Ok(Agreed { offers, contributions })
@@ -228,7 +226,8 @@ async fn is_recorded(run: &Run, entry: &Entry) -> Result<bool, Trouble> {
     Ok(known.is_some_and(|known| known.entry.entry() == entry))
 }
 
-/// Signs the note, hears everybody's signature under it, and records it.
+/// Signs the note, hears everybody's signature under it, and records it. Where it stands on record already, others may still
+/// have to hear of ours.
 async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Stop> {
     let (core, job) = (run.core(), run.job());
     run.show("putting the agreement on record");
@@ -236,6 +235,9 @@ async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Sto
     let line = ours.signatures().last().map(ToString::to_string).unwrap_or_default();
     let shown = Shown::of(run.terms(), job.leader, words)?;
     let all = run.collector().all(AGREEMENT, shown.write(line).encode_to_vec(), Lasting::Kept).await?;
+    if is_recorded(run, &entry).await? {
+        return Ok(());
+    }
     let mut note = SignedEntry::new(entry);
     for party in words.keys() {
         let lie = |text: &str| Trouble::lie(*party, text);
