@@ -174,7 +174,7 @@ impl BenchPsi {
             n_peer,
             threads: self.threads,
             memory_mib: self.memory,
-            buckets: job["buckets"].as_u64().unwrap_or_default(),
+            buckets: job["summary"]["buckets"].as_u64().unwrap_or_default(),
             backend: kernel::backend(),
             wall_s: round(wall.as_secs_f64(), 3),
             cpu_us_per_item: round(cpu.as_secs_f64() * 1e6 / n as f64, 2),

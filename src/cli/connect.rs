@@ -10,6 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 use super::Failure;
 use crate::daemon::Config;
 use crate::rpc::client::{Bearer, Client, ConnectError, Connection};
+use crate::rpc::control::StatusRequest;
 
 /// A daemon's control service, with whatever the caller shows.
 pub(crate) type Daemon = Client;
@@ -44,6 +45,14 @@ pub(crate) async fn connect(way: &Way) -> Result<Daemon, Failure> {
 /// As [`connect`].
 pub(crate) async fn connect_health(way: &Way) -> Result<HealthClient<InterceptedService<Channel, Bearer>>, Failure> {
     Ok(open(way).await?.health())
+}
+
+/// The name of the party whose daemon this is.
+///
+/// # Errors
+/// What the daemon says.
+pub(crate) async fn own_name(daemon: &mut Daemon) -> Result<String, Failure> {
+    Ok(daemon.status(StatusRequest {}).await?.into_inner().party)
 }
 
 async fn open(way: &Way) -> Result<Connection, Failure> {

@@ -96,11 +96,12 @@ impl Demo {
             )));
         }
         let evidence = show_evidence(output, &bank, job["id"].as_str().unwrap_or_default()).await?;
+        let keys = &job["summary"];
         output.say(
             || {
                 serde_json::json!({
                     "rows": self.rows, "shared": shared, "exact": exact, "seconds": seconds,
-                    "our_items": job["our_items"], "peer_items": job["peer_items"],
+                    "our_items": keys["our_items"], "peer_items": keys["peer_items"],
                     "evidence": evidence,
                 })
             },
@@ -109,9 +110,9 @@ impl Demo {
                     format!("{shared} shared customers in {seconds:.1} s, exactly the join in the clear"),
                     format!(
                         "  bank learned: which of its {} customers are members of the shop, and that the shop has {}",
-                        job["our_items"], job["peer_items"]
+                        keys["our_items"], keys["peer_items"]
                     ),
-                    format!("  shop learned: that the bank has {} customers", job["our_items"]),
+                    format!("  shop learned: that the bank has {} customers", keys["our_items"]),
                     "  nobody saw a number of the other side".to_owned(),
                 ]
                 .join("\n")

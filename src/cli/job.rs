@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use super::connect::{Daemon, Way};
 use super::destination::Destination;
+use super::job_result::write_result;
 use super::job_words::{details, json, listing};
 use super::opening::{Reader, begin_private, finish};
 use super::output::{table, unfolded};
-use super::psi::{Request, write_result};
+use super::submit::Submit;
 use super::watch::watch;
 use super::{Failure, Output, connect};
 use crate::rpc::{control, job_states};
@@ -21,15 +22,20 @@ use crate::rpc::{control, job_states};
 /// Jobs: submit, list, show, watch, explain, result, open, cancel, resume, purge.
 #[derive(Subcommand)]
 pub(crate) enum Job {
-    /// Propose a job and come back at once: `tacitly psi` without the waiting.
-    Submit(Request),
-    /// List jobs.
+    Submit(Submit),
+    /// List jobs, oldest first; of more than the limit, the newest.
     List {
         /// Only jobs in this state.
         #[arg(long, value_parser = job_states())]
         state: Option<String>,
+        /// Only jobs older than this one: the first number of a page asks for the page before it.
+        #[arg(long, value_name = "JOB", default_value = "", hide_default_value = true)]
+        before: String,
+        /// At most so many jobs, and never more than 1000.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000), default_value_t = 1000)]
+        limit: u32,
     },
-    /// Show all that is known of one job: who receives what, why, sizes, times, attempts, traffic.
+    /// Show all that is known of one job: its parties, who receives what, why, its figures, times, attempts, traffic.
     Show(Which),
     /// Follow a job to its end.
     Watch(Which),
@@ -137,15 +143,12 @@ pub(crate) struct Events {
 impl Job {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         let mut daemon = connect::connect(way).await?;
+        let me = connect::own_name(&mut daemon).await?;
         let job = match self {
-            Self::List { state } => {
-                let jobs = daemon
-                    .list_jobs(control::ListJobsRequest { state: state.unwrap_or_default() })
-                    .await?
-                    .into_inner()
-                    .jobs;
-                output.say(|| json(&jobs), || listing(&jobs))?;
-                return Ok(());
+            Self::List { state, before, limit } => {
+                let request = control::ListJobsRequest { state: state.unwrap_or_default(), before, limit };
+                let jobs = daemon.list_jobs(request).await?.into_inner().jobs;
+                return output.say(|| json(&jobs), || listing(&me, &jobs));
             }
             Self::Explain(Which { job }) => {
                 let text = daemon.explain_job(control::JobRequest { job }).await?.into_inner().text;
@@ -163,11 +166,11 @@ impl Job {
                 )?;
                 return Ok(());
             }
-            Self::Submit(request) => request.submit(&mut daemon).await?,
-            Self::Watch(Which { job }) => watch(&mut daemon, &job, output).await?,
+            Self::Submit(submit) => submit.submit(&mut daemon).await?,
+            Self::Watch(Which { job }) => watch(&mut daemon, &me, &job, output).await?,
             Self::Show(Which { job }) => {
                 let job = daemon.get_job(control::JobRequest { job }).await?.into_inner();
-                return output.say(|| json(&job), || details(&job));
+                return output.say(|| json(&job), || details(&me, &job));
             }
             Self::Open(open) => return open.run(&mut daemon, output).await,
             Self::Purge(Which { job }) => {
@@ -178,7 +181,7 @@ impl Job {
             Self::Cancel(Which { job }) => daemon.cancel_job(control::JobRequest { job }).await?.into_inner(),
             Self::Resume(Which { job }) => daemon.resume_job(control::JobRequest { job }).await?.into_inner(),
         };
-        output.say(|| json(&job), || listing(std::slice::from_ref(&job)))?;
+        output.say(|| json(&job), || listing(&me, std::slice::from_ref(&job)))?;
         Ok(())
     }
 }

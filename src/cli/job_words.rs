@@ -3,66 +3,79 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::kinds;
 use super::output::{table, unfolded};
-use crate::rpc::control::Job;
+use crate::rpc::control::{Job, JobParty};
 
-/// Jobs for `--json`: the terms are JSON, too.
+/// The most parties that a line names.
+const NAMED: usize = 3;
+
+/// Jobs for `--json`: their terms and what their kind shows of them are JSON, too.
 pub(crate) fn json(jobs: &impl Serialize) -> Value {
-    unfolded(jobs, &["terms"])
+    unfolded(jobs, &["terms", "summary"])
 }
 
-/// Jobs, one in a line.
-pub(crate) fn listing(jobs: &[Job]) -> String {
+/// Jobs, one in a line, as party `me` sees them.
+pub(crate) fn listing(me: &str, jobs: &[Job]) -> String {
     if jobs.is_empty() {
         return "no jobs".to_owned();
     }
-    let mut rows = vec![["JOB", "KIND", "PEER", "DATASETS", "STATE", "DETAIL"].map(str::to_owned).to_vec()];
-    rows.extend(jobs.iter().map(|job| {
-        vec![
-            job.id.clone(),
-            job.kind.clone(),
-            job.peer.clone(),
-            format!("{} / {}", job.dataset, job.peer_dataset),
-            job.state.clone(),
-            detail(job),
-        ]
-    }));
+    let mut rows = vec![["JOB", "KIND", "PARTIES", "STATE", "DETAIL"].map(str::to_owned).to_vec()];
+    rows.extend(
+        jobs.iter().map(|job| vec![job.id.clone(), job.kind.clone(), parties(job), job.state.clone(), detail(me, job)]),
+    );
     table(&rows)
 }
 
+/// The parties of a job, the one that leads it first, with their datasets.
+fn parties(job: &Job) -> String {
+    let with_dataset = |party: &JobParty| match party.dataset.as_str() {
+        "" => party.party.clone(),
+        dataset => format!("{}/{dataset}", party.party),
+    };
+    let (leader, others): (Vec<_>, Vec<_>) = job.parties.iter().partition(|party| party.party == job.leader);
+    some(leader.into_iter().chain(others).map(with_dataset))
+}
+
+/// Names, or the first of many.
+fn some(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    match names.split_first() {
+        Some((first, others)) if names.len() > NAMED => format!("{first} and {} others", others.len()),
+        _ => names.join(", "),
+    }
+}
+
 /// What became of a job, or what it waits for.
-fn detail(job: &Job) -> String {
-    let said = match (&job.failure, job.state.as_str(), job.role.as_str()) {
-        (Some(failure), ..) if !failure.code.is_empty() => format!("{}: {}", failure.code, failure.text),
-        (_, "done", _) => result(job),
-        (_, "proposed", "approver") => format!("waits for you: tacitly job explain {0}, tacitly approve {0}", job.id),
-        (_, "proposed", _) if job.stage.is_empty() => format!("waits for {}", job.peer),
+fn detail(me: &str, job: &Job) -> String {
+    let said = match (&job.failure, job.state.as_str()) {
+        (Some(failure), _) if !failure.code.is_empty() => format!("{}: {}", failure.code, failure.text),
+        (_, "done") => result(me, job),
+        (_, "proposed") if job.leader != me => {
+            format!("waits for you: tacitly job explain {0}, tacitly approve {0}", job.id)
+        }
+        (_, "proposed") if job.stage.is_empty() => {
+            let undecided = job.parties.iter().filter(|party| party.party != me && party.decision == "open");
+            format!("waits for {}", some(undecided.map(|party| party.party.clone())))
+        }
         _ => job.stage.clone(),
     };
     if job.purged.is_empty() { said } else { format!("{said}; purged") }
 }
 
 /// What is known here of the result of a job that is done.
-fn result(job: &Job) -> String {
+fn result(me: &str, job: &Job) -> String {
+    let receivers = job.parties.iter().filter(|party| party.party != me && party.receives);
     match job.result_items {
-        Some(items) => format!("{items} shared"),
-        None => format!("result went to {}", job.peer),
+        Some(items) => kinds::result(job, items),
+        None => format!("result went to {}", some(receivers.map(|party| party.party.clone()))),
     }
 }
 
-/// All that is known of one job.
-pub(crate) fn details(job: &Job) -> String {
+/// All that is known of one job, as party `me` sees it.
+pub(crate) fn details(me: &str, job: &Job) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let (peer, result) = (&job.peer, if job.state == "done" { result(job) } else { String::new() });
-    let receiver = match job.receiver.as_str() {
-        "us" => "we alone".to_owned(),
-        "peer" => format!("{peer} alone"),
-        _ => "both sides".to_owned(),
-    };
-    let keys = match (job.our_items, job.peer_items) {
-        (0, 0) => String::new(),
-        (ours, theirs) => format!("{ours} here, {theirs} there"),
-    };
+    let result = if job.state == "done" { result(me, job) } else { String::new() };
     let failure = job.failure.iter().filter(|failure| !failure.code.is_empty());
     let failure = failure.map(|failure| format!("{}: {}\n  mend: {}", failure.code, failure.text, failure.mend));
     let begun = match job.attempt {
@@ -70,7 +83,7 @@ pub(crate) fn details(job: &Job) -> String {
         attempts => format!(", begun {attempts} times"),
     };
     let stage = match (job.settled, job.state.as_str()) {
-        (false, "proposed") => detail(job),
+        (false, "proposed") => detail(me, job),
         (false, _) if job.total > 0 => format!("{}, {} of {}", job.stage, job.done, job.total),
         _ => job.stage.clone(),
     };
@@ -78,24 +91,48 @@ pub(crate) fn details(job: &Job) -> String {
         (0, 0) => String::new(),
         (out, back) => format!("{:.1} MiB out, {:.1} MiB in", mib(out), mib(back)),
     };
-    let lines = [
-        ("job", format!("{} · {} · {}{begun}", job.id, job.kind, job.state)),
-        ("stage", stage),
-        ("data", format!("our {}, {peer}'s {}", job.dataset, job.peer_dataset)),
-        ("receives", receiver),
-        ("purpose", job.purpose.clone()),
-        ("keys", keys),
-        ("result", result),
-        ("purged", job.purged.clone()),
-        ("failure", failure.collect()),
-        ("traffic", traffic),
-        ("buckets", if job.buckets > 0 { job.buckets.to_string() } else { String::new() }),
-        ("proposed", format!("{}, by {}", job.created, if job.role == "proposer" { "us" } else { peer })),
-        ("ended", job.finished.clone()),
-        ("hint", job.hint.clone()),
+    let leader = if job.leader == me { "us" } else { &job.leader };
+    let line = |name: &str, text: String| (name.to_owned(), text);
+    let mut lines = vec![
+        line("job", format!("{} · {} · {}{begun}", job.id, job.kind, job.state)),
+        line("stage", stage),
+        line("parties", table_of(me, &job.parties)),
+        line("purpose", job.purpose.clone()),
+        line("result", result),
     ];
+    lines.extend(kinds::summary(job));
+    lines.extend([
+        line("purged", job.purged.clone()),
+        line("failure", failure.collect()),
+        line("traffic", traffic),
+        line("proposed", format!("{}, by {leader}", job.created)),
+        line("ended", job.finished.clone()),
+    ]);
     let told = lines.iter().filter(|(_, text)| !text.is_empty());
     told.map(|(name, text)| format!("{name:<9}{text}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The parties of a job, one in a line below each other.
+fn table_of(me: &str, parties: &[JobParty]) -> String {
+    let decision = |party: &JobParty| match party.decision.as_str() {
+        "open" => "has not decided".to_owned(),
+        decision => decision.to_owned(),
+    };
+    let row = |party: &JobParty| {
+        let mut stands = vec![decision(party)];
+        stands.extend(party.left_out.then(|| "left out".to_owned()));
+        stands.extend(party.has_result.then(|| "has its result".to_owned()));
+        vec![
+            if party.party == me { format!("{} (us)", party.party) } else { party.party.clone() },
+            party.role.clone(),
+            if party.dataset.is_empty() { "-".to_owned() } else { party.dataset.clone() },
+            if party.receives { "receives" } else { "-" }.to_owned(),
+            stands.join(", "),
+        ]
+    };
+    let mut rows = vec![["PARTY", "ROLE", "DATASET", "RESULT", "DECISION"].map(str::to_owned).to_vec()];
+    rows.extend(parties.iter().map(row));
+    table(&rows).replace('\n', &format!("\n{:9}", ""))
 }
 
 #[cfg(test)]
@@ -103,15 +140,24 @@ mod tests {
     use super::*;
     use crate::rpc::control::Failure;
 
+    fn party(name: &str, dataset: &str, receives: bool, decision: &str) -> JobParty {
+        JobParty {
+            party: name.to_owned(),
+            role: if name == "bank" { "proposer" } else { "approver" }.to_owned(),
+            dataset: dataset.to_owned(),
+            receives,
+            decision: decision.to_owned(),
+            ..JobParty::default()
+        }
+    }
+
     fn job(state: &str) -> Job {
         Job {
             id: "01J".to_owned(),
             kind: "intersect".to_owned(),
-            role: "approver".to_owned(),
-            peer: "bank".to_owned(),
-            dataset: "members".to_owned(),
-            peer_dataset: "customers".to_owned(),
-            receiver: "peer".to_owned(),
+            leader: "bank".to_owned(),
+            parties: vec![party("bank", "customers", true, "signed"), party("shop", "members", false, "open")],
+            summary: "{}".to_owned(),
             state: state.to_owned(),
             ..Job::default()
         }
@@ -119,18 +165,25 @@ mod tests {
 
     #[test]
     fn a_result_that_went_to_the_peer_is_not_shown_as_nothing_shared() {
-        let line = listing(&[job("done")]);
+        let line = listing("shop", &[job("done")]);
         assert!(line.contains("result went to bank") && !line.contains("0 shared"), "{line}");
-        let ours = Job { result_items: Some(0), receiver: "us".to_owned(), ..job("done") };
-        assert!(listing(&[ours]).contains("0 shared"), "a result of nothing is told");
+        let ours = Job { result_items: Some(0), ..job("done") };
+        assert!(listing("bank", &[ours]).contains("0 shared"), "a result of nothing is told");
     }
 
     #[test]
     fn who_must_decide_is_told_how_and_who_waits_is_told_for_whom() {
-        let line = listing(&[job("proposed")]);
+        let line = listing("shop", &[job("proposed")]);
         assert!(line.contains("waits for you: tacitly job explain 01J, tacitly approve 01J"), "{line}");
-        let theirs = Job { role: "proposer".to_owned(), ..job("proposed") };
-        assert!(listing(&[theirs]).contains("waits for bank"));
+        let mut theirs = job("proposed");
+        assert!(listing("bank", &[theirs.clone()]).contains("waits for shop"));
+        theirs.parties.push(party("mill", "", false, "signed"));
+        let line = listing("bank", &[theirs.clone()]);
+        assert!(line.contains("waits for shop") && line.contains("bank/customers, shop/members, mill"), "{line}");
+        theirs.parties.extend(["mine", "mint"].map(|name| party(name, "", false, "open")));
+        theirs.parties.rotate_left(2);
+        let line = listing("bank", &[theirs]);
+        assert!(line.contains("bank/customers and 4 others") && line.contains("waits for mine, mint, shop"), "{line}");
     }
 
     #[test]
@@ -141,23 +194,28 @@ mod tests {
             mend: "resume it".to_owned(),
             ..Failure::default()
         };
-        let shown = details(&Job {
-            purpose: "pilot".to_owned(),
-            our_items: 5,
-            peer_items: 4,
-            attempt: 2,
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            finished: "2026-01-01T00:01:00Z".to_owned(),
-            purged: "2026-01-02T00:00:00Z".to_owned(),
-            failure: Some(failure),
-            settled: true,
-            ..job("suspended")
-        });
+        let shown = details(
+            "shop",
+            &Job {
+                purpose: "pilot".to_owned(),
+                summary: r#"{"our_items":5,"peer_items":4,"buckets":3,"hint":"look there"}"#.to_owned(),
+                attempt: 2,
+                created: "2026-01-01T00:00:00Z".to_owned(),
+                finished: "2026-01-01T00:01:00Z".to_owned(),
+                purged: "2026-01-02T00:00:00Z".to_owned(),
+                failure: Some(failure),
+                settled: true,
+                ..job("suspended")
+            },
+        );
         for words in [
             "begun 2 times",
             "purpose  pilot",
-            "5 here, 4 there",
-            "bank alone",
+            "keys     5 here, 4 there",
+            "buckets  3",
+            "hint     look there",
+            "bank       proposer  customers  receives  signed\n",
+            "shop (us)  approver  members    -         has not decided\n",
             "peer-lost: the link was down\n  mend: resume it",
             "2026-01-01T00:00:00Z, by bank",
             "ended    2026-01-01T00:01:00Z",

@@ -15,14 +15,16 @@ mod failure;
 mod identity;
 mod init;
 mod job;
+mod job_result;
 mod job_words;
+mod kinds;
 mod log;
 mod opening;
 mod output;
 mod peer;
-mod psi;
 mod replay;
 mod serve;
+mod submit;
 mod token;
 mod watch;
 mod whole_file;
@@ -83,7 +85,7 @@ enum Command {
     Peer(peer::Peer),
     #[command(subcommand)]
     Dataset(dataset::Dataset),
-    Psi(psi::Psi),
+    Psi(kinds::psi::Psi),
     #[command(subcommand)]
     Job(job::Job),
     Approve(job::Approve),

@@ -6,18 +6,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tonic::Status;
 
 use super::connect::Daemon;
+use super::kinds::gets_rows;
 use super::{Failure, Output};
 use crate::codes;
 use crate::rpc::control::{Job, JobRequest};
 use crate::rpc::status;
 
-/// Follows a job to its end and returns how it stands then.
+/// Follows a job to its end, as party `me`, and returns how it stands then.
 ///
 /// # Errors
 /// The job's own failure with its mend, if it did not end in `done`; [`codes::DAEMON_GONE`] if the daemon stopped before.
-pub(crate) async fn watch(daemon: &mut Daemon, id: &str, output: Output) -> Result<Job, Failure> {
+pub(crate) async fn watch(daemon: &mut Daemon, me: &str, id: &str, output: Output) -> Result<Job, Failure> {
     let lost = |error: Status, last: Option<&Job>| match status::code_of(&error) {
-        Some(codes::DAEMON_GONE) => daemon_gone(id, last),
+        Some(codes::DAEMON_GONE) => daemon_gone(id, me, last),
         _ => error.into(),
     };
     let asked = daemon.watch_job(JobRequest { job: id.to_owned() }).await;
@@ -42,13 +43,13 @@ pub(crate) async fn watch(daemon: &mut Daemon, id: &str, output: Output) -> Resu
     match last {
         Some(job) if job.state == "done" => Ok(job),
         Some(job) if job.settled => Err(failure_of(&job)),
-        last => Err(daemon_gone(id, last.as_ref())),
+        last => Err(daemon_gone(id, me, last.as_ref())),
     }
 }
 
 /// The daemon stopped while the job was watched, which is no end of the job.
-fn daemon_gone(id: &str, last: Option<&Job>) -> Failure {
-    let gets_rows = last.is_none_or(|job| job.kind != "cardinality" && job.receiver != "peer");
+fn daemon_gone(id: &str, me: &str, last: Option<&Job>) -> Failure {
+    let gets_rows = last.is_none_or(|job| gets_rows(job, me));
     let then = if gets_rows { format!(", and then `tacitly job result {id} --out FILE`") } else { String::new() };
     let mend = format!(
         "start it again with `tacitly serve`: the job goes on by itself; follow it with `tacitly job watch {id}`{then}"

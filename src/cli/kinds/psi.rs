@@ -1,17 +1,38 @@
-//! `tacitly psi`: the main job in one command — submit, watch, write the file.
+//! Private set intersection: `tacitly psi`, the job in one command — submit, watch, write the file — and how it is told.
 
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
-use super::connect::{Daemon, Way};
-use super::destination::Destination;
-use super::job_words::json;
-use super::watch::watch;
-use super::{Failure, Output, connect};
+use serde_json::{Map, Value};
+
+use super::{Face, summary_of};
+use crate::cli::connect::{self, Daemon, Way};
+use crate::cli::destination::Destination;
+use crate::cli::job_result::write_result;
+use crate::cli::job_words::json;
+use crate::cli::watch::watch;
+use crate::cli::{Failure, Output};
 use crate::codes;
-use crate::rpc::control::{Job, JobResultRequest, ListDatasetsRequest, SubmitJobRequest};
+use crate::rpc::control::{AskedParty, Job, ListDatasetsRequest, SubmitJobRequest};
+
+/// How an intersection is told.
+pub(super) const FACE: Face = Face {
+    kinds: &["intersect", "align", "cardinality"],
+    result: |items| format!("{items} shared"),
+    has_rows: |kind| kind != "cardinality",
+    summary: lines,
+};
+
+/// What is known of both sets, and what to look at if nothing is shared.
+fn lines(summary: &Map<String, Value>) -> Vec<(String, String)> {
+    let keys = summary.get("our_items").zip(summary.get("peer_items"));
+    let keys = keys.map(|(ours, theirs)| ("keys", format!("{ours} here, {theirs} there")));
+    let buckets = summary.get("buckets").map(|buckets| ("buckets", buckets.to_string()));
+    let hint = summary.get("hint").and_then(Value::as_str).map(|hint| ("hint", hint.to_owned()));
+    [keys, buckets, hint].into_iter().flatten().map(|(name, text)| (name.to_owned(), text)).collect()
+}
 
 /// Find which rows two parties share: submit a job, watch it, write this side's matching rows to a file.
 #[derive(Args)]
@@ -32,7 +53,7 @@ pub(crate) struct Psi {
 
 /// What is asked of whom.
 #[derive(Args)]
-pub(crate) struct Request {
+struct Request {
     /// Our dataset.
     #[arg(long)]
     dataset: String,
@@ -88,25 +109,25 @@ impl Request {
         }
     }
 
-    /// Submits the job; it goes on without us.
-    pub(crate) async fn submit(&self, daemon: &mut Daemon) -> Result<Job, Failure> {
+    /// Submits the job between us and the peer; it goes on without us.
+    async fn submit(&self, daemon: &mut Daemon, me: &str) -> Result<Job, Failure> {
         let (peer, peer_dataset) = self.peer()?;
         let kind = match self.kind {
             Kind::Intersect => "intersect",
             Kind::Align => "align",
             Kind::Cardinality => "cardinality",
         };
-        let receiver = match self.receiver()? {
-            Receiver::Us => "us",
-            Receiver::Peer => "peer",
-            Receiver::Both => "both",
+        let receiver = self.receiver()?;
+        let party = |name: &str, dataset: &str, alone: Receiver| AskedParty {
+            party: name.to_owned(),
+            role: String::new(),
+            dataset: dataset.to_owned(),
+            receives: receiver == alone || receiver == Receiver::Both,
         };
         let request = SubmitJobRequest {
             kind: kind.to_owned(),
-            dataset: self.dataset.clone(),
-            peer: peer.to_owned(),
-            peer_dataset: peer_dataset.to_owned(),
-            receiver: receiver.to_owned(),
+            parties: vec![party(me, &self.dataset, Receiver::Us), party(peer, peer_dataset, Receiver::Peer)],
+            params: String::new(),
             purpose: self.purpose.clone(),
             request_key: self.request_key.clone(),
         };
@@ -118,17 +139,18 @@ impl Psi {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         let out = self.destination()?;
         let mut daemon = connect::connect(way).await?;
+        let me = connect::own_name(&mut daemon).await?;
         self.check_columns(&mut daemon).await?;
-        let job = self.request.submit(&mut daemon).await?;
+        let job = self.request.submit(&mut daemon, &me).await?;
         output.note(|| format!("job {}", job.id));
-        let job = watch(&mut daemon, &job.id, output).await?;
+        let job = watch(&mut daemon, &me, &job.id, output).await?;
         let mut output = output;
         if let Some(out) = &out {
             let written = write_result(&mut daemon, &job.id, out, &self.columns).await;
             written.map_err(|failure| failure.with_mend(format!("the result is kept: {}", fetching(&job.id))))?;
             output = if out.is_standard_output() { output.aside() } else { output };
         }
-        output.say(|| json(&job), || summary(&job, self.out.as_deref()))
+        output.say(|| json(&job), || told(&job, &me, self.out.as_deref()))
     }
 
     /// Where the rows will go, if there will be rows here and they can go there.
@@ -192,43 +214,21 @@ fn fetching(job: &str) -> String {
     format!("tacitly job result {job} --out FILE")
 }
 
-fn summary(job: &Job, out: Option<&Path>) -> String {
-    let shared = job.result_items.unwrap_or_default();
-    let sizes = format!("{shared} of our {} keys, {} of {}", job.our_items, job.peer, job.peer_items);
-    let mut lines = match (job.receiver.as_str(), out) {
-        ("peer", _) => {
-            vec![format!(
-                "done: {} received the result; {} keys here, {} there",
-                job.peer, job.our_items, job.peer_items
-            )]
-        }
-        (_, Some(out)) => vec![format!("done: {sizes} keys are shared; our rows are in {}", out.display())],
-        (_, None) => vec![format!("done: {sizes} keys are shared")],
+/// How the job came out, for a person.
+fn told(job: &Job, me: &str, out: Option<&Path>) -> String {
+    let summary = summary_of(job);
+    let keys = |name: &str| summary.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let (ours, theirs, shared) = (keys("our_items"), keys("peer_items"), job.result_items.unwrap_or_default());
+    let peer = job.parties.iter().find(|party| party.party != me).map_or("the peer", |party| &party.party);
+    let receives = job.parties.iter().any(|party| party.party == me && party.receives);
+    let done = if receives {
+        format!("done: {shared} of our {ours} keys, {peer} of {theirs} keys are shared")
+    } else {
+        format!("done: {peer} received the result; {ours} keys here, {theirs} there")
     };
-    if !job.hint.is_empty() {
-        lines.push(job.hint.clone());
-    }
-    lines.join("\n")
-}
-
-/// Streams a job's result to a place, as Parquet if the place is named so. A file appears whole or not at all.
-pub(crate) async fn write_result(
-    daemon: &mut Daemon,
-    job: &str,
-    out: &Destination,
-    columns: &[String],
-) -> Result<(), Failure> {
-    let request = JobResultRequest {
-        job: job.to_owned(),
-        columns: columns.to_vec(),
-        format: if out.has_ending("parquet") { "parquet" } else { "csv" }.to_owned(),
-    };
-    let mut chunks = daemon.job_result(request).await?.into_inner();
-    let mut file = out.begin().await?;
-    while let Some(chunk) = chunks.message().await? {
-        file.add(&chunk.data).await?;
-    }
-    file.finish().await
+    let rows = out.map(|out| format!("; our rows are in {}", out.display())).unwrap_or_default();
+    let hint = summary.get("hint").and_then(Value::as_str).map(|hint| format!("\n{hint}")).unwrap_or_default();
+    done + &rows + &hint
 }
 
 #[cfg(test)]
