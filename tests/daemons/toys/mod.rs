@@ -12,14 +12,14 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tacitly::core::simulate::Network;
-use tacitly::core::{Party as _, PartyId, Seed, SessionTag, Terms};
+use tacitly::core::{PartyId, Seed, SessionTag, Terms};
 use tacitly::trial::{Party, Setup, TrialError, introduce, until, until_within};
 use tempfile::TempDir;
 
 use crate::support::setup;
 
 /// Where this program finds the folder of the party that it is to serve.
-const SERVED: &str = "TACITLY_TOY_HOME";
+const SERVED: &str = "TOYS_SERVE_HOME";
 
 /// Not a test but the daemon of those below: this program, started again with a folder to serve.
 #[test]
