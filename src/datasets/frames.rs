@@ -94,6 +94,7 @@ impl Frames {
         peer: PartyId,
         rule: Rule,
     ) -> Result<(Dataset, String), Trouble> {
+        self.store.peer(peer).await?;
         if frame.memory() > self.room().await? {
             return Err(self.too_large());
         }
