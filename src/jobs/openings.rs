@@ -42,8 +42,9 @@ impl Jobs {
     /// record that they are given out.
     ///
     /// # Errors
-    /// [`codes::JOB_UNKNOWN`], [`codes::RESULT_NONE`] if we received nothing or it was purged, [`codes::BAD_REQUEST`] for a
-    /// reader or purpose that cannot be, or trouble of the store or the log.
+    /// [`codes::JOB_UNKNOWN`](crate::codes::JOB_UNKNOWN), [`codes::RESULT_NONE`](crate::codes::RESULT_NONE) if we received
+    /// nothing or it was purged, [`codes::BAD_REQUEST`](crate::codes::BAD_REQUEST) for a reader or purpose that
+    /// cannot be, or trouble of the store or the log.
     pub async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Trouble> {
         let reader = Reader::of(&asked.to, &asked.purpose)?;
         // Nothing is purged while it is being opened.
