@@ -36,8 +36,8 @@ fn can_be_shown(reason: Option<&pb::Reason>) {
     assert!(shown.chars().count() < 1_000, "{shown:?}");
 }
 
-/// Terms that are read as those of a job are written as the same bytes; the party that leads takes part, everybody else is
-/// another party, and somebody receives a result.
+/// Terms that are read as those of a job are written as the same bytes, and have a leader among two parties or more of whom
+/// somebody receives.
 ///
 /// # Panics
 /// If that is not so: never, if this room is right.
@@ -45,13 +45,7 @@ pub fn terms(data: &[u8]) {
     let Ok(terms) = Terms::parse(data) else { return };
     let Ok(read) = JobTerms::from_terms(&terms) else { return };
     assert_eq!(read.to_terms().canonical(), data, "terms are signed as they were read");
-    let others: Vec<PartyId> = read.others(read.leader).collect();
-    assert!(read.parties.contains_key(&read.leader) && !others.contains(&read.leader));
-    assert_eq!(others.len() + 1, read.parties.len());
-    for other in others {
-        assert_eq!(read.other(other) == Some(read.leader), read.parties.len() == 2, "two parties are each other's");
-    }
-    let receivers = read.receivers();
-    assert!(!receivers.is_empty(), "somebody receives a result");
-    assert!(read.parties.keys().all(|party| read.receives(*party) == receivers.contains(party)));
+    assert!(read.parties.contains_key(&read.leader) && read.parties.len() >= 2);
+    assert_eq!(read.others(read.leader).count() + 1, read.parties.len());
+    assert!(!read.receivers().is_empty(), "somebody receives a result");
 }
