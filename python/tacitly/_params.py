@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 _WORD = 2**64
@@ -29,9 +30,10 @@ def _text(value: object) -> str:
 def _value(value: Any, where: str) -> Any:
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        if 0 <= value < _WORD:
-            return value
+    # NumPy's whole numbers are none of Python's.
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        if 0 <= int(value) < _WORD:
+            return int(value)
         raise ValueError(f"{where}: a whole number is 0 or more and below 2**64; others are given as floats")
     if isinstance(value, float):
         return _fraction(value, where)

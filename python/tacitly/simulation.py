@@ -17,6 +17,7 @@ from . import _core, _html
 from .errors import JobState
 from .kinds import psi
 from .party import Party
+from .session import Session
 
 T = TypeVar("T")
 
@@ -62,24 +63,25 @@ class Simulation(psi.SimulationCalls):
     def __getitem__(self, name: str) -> Party:
         return self.parties[name]
 
-    def each(self, call: str, frames: Mapping[str, Any], *, on: Any = None, **options: Any) -> dict[str, Any]:
-        """Makes one call of sessions, such as ``intersect`` or ``run``, on the side of every party that has a frame.
+    def each(self, frames: Mapping[str, Any], call: Callable[[Session, Any, Any], T], on: Any = None) -> dict[str, T]:
+        """Makes one call of sessions on the side of every party that has a frame: ``call(session, frame, on)``.
 
-        ``frames`` and, if they differ, ``on`` are given by party; ``options`` are the same on all sides.
+        ``frames`` and, if they differ, ``on`` are given by party.
 
-        >>> sizes = sim.each("cardinality", {"bank": ["a", "b"], "shop": ["b"]}, normalise="raw")
-        >>> int(sizes["bank"])
+        >>> sides = sim.each({"bank": ["a", "b"], "shop": ["b"]},
+        ...                  lambda s, frame, on: s.run("cardinality", frame, on=on, normalise="raw"))
+        >>> int(sides["bank"])
         1
         """
         if len(frames) < 2 or not all(name in self.parties for name in frames):
-            raise ValueError("give two of the parties or more a frame each: {name: frame, name: frame}")
+            raise ValueError("give two or more of the parties a frame each: {name: frame, name: frame}")
         job = f"simulation {next(self._jobs)}"
 
-        def script(party: Party) -> Any:
+        def script(party: Party) -> T:
             where = on[party.name] if isinstance(on, Mapping) else on
             peers = [name for name in frames if name != party.name]
             with party.session(peers, job=job) as session:
-                return getattr(session, call)(frames[party.name], on=where, **options)
+                return call(session, frames[party.name], where)
 
         return self.run(script, list(frames))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from .. import _core, _frames
 from .._progress import Progress
 from .._records import JobRecord
 from .._runner import Normalise, Runner
 from ..result import Result, RowsResult
+
+T = TypeVar("T")
 
 
 class Intersection(Result):
@@ -209,7 +211,7 @@ class SimulationCalls(ABC):
     """The same calls on both sides of a simulation."""
 
     @abstractmethod
-    def each(self, call: str, frames: Mapping[str, Any], *, on: Any = None, **options: Any) -> dict[str, Any]:
+    def each(self, frames: Mapping[str, Any], call: Callable[[Any, Any, Any], T], on: Any = None) -> dict[str, T]:
         """Makes one call of sessions on every side."""
 
     def intersect(
@@ -222,13 +224,14 @@ class SimulationCalls(ABC):
         **options: Any,
     ) -> dict[str, Result]:
         """:meth:`Session.intersect` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
-        return self.each("intersect", frames, on=on, normalise=normalise, receiver=receiver, **options)
+        return self.each(frames, lambda s, f, o: s.intersect(
+            f, on=o, normalise=normalise, receiver=receiver, **options), on)
 
     def align(
         self, frames: Mapping[str, Any], *, on: Any = None, normalise: Normalise, **options: Any
     ) -> dict[str, Rows]:
         """:meth:`Session.align` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
-        return self.each("align", frames, on=on, normalise=normalise, **options)
+        return self.each(frames, lambda s, f, o: s.align(f, on=o, normalise=normalise, **options), on)
 
     def cardinality(
         self,
@@ -240,4 +243,5 @@ class SimulationCalls(ABC):
         **options: Any,
     ) -> dict[str, Result]:
         """:meth:`Session.cardinality` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
-        return self.each("cardinality", frames, on=on, normalise=normalise, receiver=receiver, **options)
+        return self.each(frames, lambda s, f, o: s.cardinality(
+            f, on=o, normalise=normalise, receiver=receiver, **options), on)
