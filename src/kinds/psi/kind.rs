@@ -17,16 +17,18 @@ use crate::policy::LimitName;
 /// The three kinds: `intersect`, `align`, `cardinality`.
 #[must_use]
 pub fn kinds(settings: Settings) -> [Arc<dyn JobKind>; 3] {
-    [Flow::Intersect, Flow::Align, Flow::Cardinality].map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+    Flow::ALL.map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+}
+
+/// The names of the three kinds.
+#[must_use]
+pub fn names() -> [&'static str; 3] {
+    Flow::ALL.map(Flow::name)
 }
 
 impl JobKind for Psi {
     fn name(&self) -> &'static str {
-        match self.flow {
-            Flow::Intersect => "intersect",
-            Flow::Align => "align",
-            Flow::Cardinality => "cardinality",
-        }
+        self.flow.name()
     }
 
     fn protocol(&self) -> Protocol {
@@ -41,13 +43,13 @@ impl JobKind for Psi {
         &LIMITS
     }
 
-    fn complete(&self, mut asked: Asked, local: &Local) -> Result<Asked, Trouble> {
+    fn complete(&self, mut asked: Asked, leader: PartyId, local: &Local) -> Result<Asked, Trouble> {
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let dataset = local.dataset.as_ref().ok_or_else(|| bad("name the dataset of ours that takes part"))?;
         let key: Vec<Value> = dataset.keys.iter().map(|key| Value::from(key.profile.as_str())).collect();
         asked.params = asked.params.with(KEY, Value::List(key));
         for (party, asked) in &mut asked.parties {
-            asked.role = if *party == local.me { PROPOSER } else { APPROVER }.to_owned();
+            asked.role = if *party == leader { PROPOSER } else { APPROVER }.to_owned();
         }
         Ok(asked)
     }

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `kind.rs` | [`kinds`]: what the engine is told, for each of the three flows |
+//! | `kind.rs` | [`kinds`], [`names`]: what the engine is told, for each of the three flows |
 //! | `settings.rs` | how this party runs one, and what its terms say |
 //! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
 //! | `part.rs` | one session of the protocol as a part of a job |
@@ -20,5 +20,5 @@ mod plan;
 mod sets;
 mod settings;
 
-pub use kind::kinds;
+pub use kind::{kinds, names};
 pub use settings::{Machine, Settings};
