@@ -6,9 +6,9 @@ use std::time::Duration;
 use tacitly_core::PartyId;
 use tacitly_psi::{Buckets, Flow};
 
-use super::kind::key_of;
 use super::limits;
 use super::plan::Room;
+use super::terms::key_of;
 use crate::jobs::{JobTerms, Local};
 
 /// Bytes of a key of twenty characters that is laid aside, with its place and row.

@@ -6,6 +6,7 @@
 //! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
 //! | `part.rs` | one session of the protocol as a part of a job |
 //! | `offer.rs`, `plan.rs` | what each side says of its set; in one piece or in buckets |
+//! | `settings.rs`, `terms.rs` | how this party runs intersections; what the terms of one say |
 //! | `sets.rs` | our keys, in memory or laid aside |
 //! | `limits.rs`, `explain.rs` | the limits of a rule; what a person reads before approving |
 
@@ -17,6 +18,9 @@ mod offer;
 mod part;
 mod plan;
 mod sets;
+mod settings;
+mod terms;
 
 pub use explain::Machine;
-pub use kind::{Settings, kinds};
+pub use kind::kinds;
+pub use settings::Settings;
