@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tacitly_core::{PartyId, Terms};
 
 use super::message::{Answer, Ask, decode_answer, decode_ask, encode_answer, encode_ask, generated as pb, trouble};
-use super::terms::{JobTerms, MAX_PARTIES};
+use super::terms::JobTerms;
 
 /// Bytes of a peer as a question and as an answer: what is read means the same when it is written and read again, and
 /// its words can be shown.
@@ -36,7 +36,8 @@ fn can_be_shown(reason: Option<&pb::Reason>) {
     assert!(shown.chars().count() < 1_000, "{shown:?}");
 }
 
-/// Terms that are read as those of a job are written as the same bytes, and have parties, a leader and receivers.
+/// Terms that are read as those of a job are written as the same bytes, and have a leader among two parties or more of whom
+/// somebody receives.
 ///
 /// # Panics
 /// If that is not so: never, if this room is right.
@@ -44,9 +45,7 @@ pub fn terms(data: &[u8]) {
     let Ok(terms) = Terms::parse(data) else { return };
     let Ok(read) = JobTerms::from_terms(&terms) else { return };
     assert_eq!(read.to_terms().canonical(), data, "terms are signed as they were read");
-    assert!((2..=MAX_PARTIES).contains(&read.parties.len()) && read.parties.contains_key(&read.leader));
-    for party in read.parties.keys() {
-        assert_eq!(read.others(*party).count() + 1, read.parties.len());
-    }
-    assert!(read.receivers().iter().all(|party| read.receives(*party)) && !read.receivers().is_empty());
+    assert!(read.parties.contains_key(&read.leader) && read.parties.len() >= 2);
+    assert_eq!(read.others(read.leader).count() + 1, read.parties.len());
+    assert!(!read.receivers().is_empty(), "somebody receives a result");
 }
