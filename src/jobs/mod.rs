@@ -48,6 +48,8 @@ mod scope;
 mod shell;
 mod state;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod view;
 mod word;
 

@@ -156,7 +156,12 @@ impl Shell {
     }
 
     /// The rows of a step, in one transaction. What is to be on record before a result is released goes there first.
-    async fn commit(&self, machine: &mut Machine, job: &machine::Job, effects: &[Effect]) -> Result<(), Trouble> {
+    pub(super) async fn commit(
+        &self,
+        machine: &mut Machine,
+        job: &machine::Job,
+        effects: &[Effect],
+    ) -> Result<(), Trouble> {
         let store = &self.core.store;
         let found = machine.row.state.clone();
         let mut change =
