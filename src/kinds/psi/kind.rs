@@ -18,7 +18,13 @@ use crate::policy::LimitName;
 /// The three kinds: `intersect`, `align`, `cardinality`.
 #[must_use]
 pub fn kinds(settings: Settings) -> [Arc<dyn JobKind>; 3] {
-    [Flow::Intersect, Flow::Align, Flow::Cardinality].map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+    Flow::ALL.map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+}
+
+/// The names of the three kinds.
+#[must_use]
+pub fn names() -> [&'static str; 3] {
+    Flow::ALL.map(Flow::name)
 }
 
 /// The roles of the two parties.
@@ -27,11 +33,7 @@ const APPROVER: &str = "approver";
 
 impl JobKind for Psi {
     fn name(&self) -> &'static str {
-        match self.flow {
-            Flow::Intersect => "intersect",
-            Flow::Align => "align",
-            Flow::Cardinality => "cardinality",
-        }
+        self.flow.name()
     }
 
     fn protocol(&self) -> Protocol {
