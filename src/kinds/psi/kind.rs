@@ -48,13 +48,13 @@ impl JobKind for Psi {
         &LIMITS
     }
 
-    fn complete(&self, mut asked: Asked, local: &Local) -> Result<Asked, Trouble> {
+    fn complete(&self, mut asked: Asked, leader: PartyId, local: &Local) -> Result<Asked, Trouble> {
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let dataset = local.dataset.as_ref().ok_or_else(|| bad("name the dataset of ours that takes part"))?;
         let key: Vec<Value> = dataset.keys.iter().map(|key| Value::from(key.profile.as_str())).collect();
         asked.params = asked.params.with(KEY, Value::List(key));
         for (party, asked) in &mut asked.parties {
-            asked.role = if *party == local.me { PROPOSER } else { APPROVER }.to_owned();
+            asked.role = if *party == leader { PROPOSER } else { APPROVER }.to_owned();
         }
         Ok(asked)
     }
