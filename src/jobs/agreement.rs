@@ -18,13 +18,14 @@ use tacitly_attestation::note::NoteSignature;
 use tacitly_core::{PartyId, TermsHash};
 
 use super::collect::Lasting;
+use super::consent::{SALT, Signatures, contributed, write_consent};
 use super::core::about_job;
-use super::consent::{SALT, Signatures, Word, Words, contributed, digest_of, write_consent};
 use super::kind::{JobKind, Offers};
 use super::message::generated as pb;
 use super::part::Stop;
 use super::run::Run;
 use super::terms::JobTerms;
+use super::word::{Word, Words, digest_of};
 use crate::attest::{entry_key, now, unfit};
 use crate::codes::{self, Trouble};
 use crate::store::{Consent, Decision, Job, JobChange, PartyChange, Signature};

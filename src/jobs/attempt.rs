@@ -14,6 +14,7 @@ use super::ends::Ends;
 use super::kind::Kinds;
 use super::message::generated as pb;
 use super::part::{PartsOver, Stop, bits, of_bits};
+use super::parts::over;
 use super::rules::Rules;
 use super::run::Run;
 use super::running::Work;
@@ -70,7 +71,7 @@ async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
 /// Everybody is at this attempt and ready. Returns which parts are over at the others.
 async fn ready(run: &Run) -> Result<std::collections::BTreeMap<PartyId, PartsOver>, Stop> {
     let mut ours = PartsOver::new();
-    for (phase, part) in Run::over(run.core(), run.job()).await?.into_keys() {
+    for (phase, part) in over(run.core(), run.job()).await?.into_keys() {
         ours.entry(phase).or_default().insert(part);
     }
     let phases = ours.into_iter().map(|(name, parts)| pb::Phase { name, over: bits(&parts).into() }).collect();

@@ -15,5 +15,6 @@ mod limits;
 mod openings;
 mod operations;
 mod stated;
+mod strangers;
 mod support;
 mod toys;

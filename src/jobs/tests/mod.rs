@@ -1,0 +1,4 @@
+//! The engine on real stores, logs and keys, without anybody at the other end of a link.
+
+mod office;
+mod orders;
