@@ -16,7 +16,7 @@ use super::super::state::State;
 use super::super::terms::JobTerms;
 use super::super::word::{Word, Words};
 use super::office::{Office, Town, Toy, id};
-use crate::attest::entry_key;
+use crate::attest::{entry_key, now};
 use crate::codes::{self, Code, Trouble};
 use crate::store::{Job, NoteSigner};
 
@@ -26,6 +26,8 @@ struct Table {
     terms: JobTerms,
     office: Office,
     job: Job,
+    /// The bank's clock.
+    time: u64,
 }
 
 fn names() -> [PartyId; 3] {
@@ -47,7 +49,8 @@ impl Table {
         let terms = town.terms(id("bank"), &names().into());
         let office = town.open(id(me), Toy::reading()).await;
         let job = office.note(&terms, State::Running, &town.all_signed(&terms)).await;
-        Self { town, terms, office, job }
+        let time = now().unwrap().get();
+        Self { town, terms, office, job, time }
     }
 
     /// A word of a party, signed by `signer`.
@@ -59,7 +62,7 @@ impl Table {
 
     /// What a party brings to a job on `terms`, which `proposer` has signed for the bank.
     fn offer_on(&self, party: PartyId, terms: &JobTerms, proposer: PartyId, offer: &'static [u8]) -> Word {
-        let opening = pb::Opening { log: "tacitly/bank".to_owned(), time: 1_800_000_000, party: Bytes::new() };
+        let opening = pb::Opening { log: "tacitly/bank".to_owned(), time: self.time, party: Bytes::new() };
         let word = pb::OfferWord {
             terms_hash: terms.to_terms().hash().0.to_vec().into(),
             leader: Some(write_consent(&self.town.consent(proposer, terms))),
