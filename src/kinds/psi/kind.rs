@@ -9,8 +9,7 @@ use super::attempt;
 use super::explain;
 use super::limits::LIMITS;
 use super::offer::Offer;
-use super::settings::{Psi, Settings};
-use super::terms::{KEY, key_of};
+use super::settings::{APPROVER, KEY, PROPOSER, Psi, Settings, key_of};
 use crate::codes::{self, Trouble};
 use crate::jobs::{Asked, JobKind, JobTerms, Learned, Local, Offers, Pending, Prepared, Protocol, Run, Shape, Stop};
 use crate::policy::LimitName;
@@ -26,10 +25,6 @@ pub fn kinds(settings: Settings) -> [Arc<dyn JobKind>; 3] {
 pub fn names() -> [&'static str; 3] {
     Flow::ALL.map(Flow::name)
 }
-
-/// The roles of the two parties.
-const PROPOSER: &str = "proposer";
-const APPROVER: &str = "approver";
 
 impl JobKind for Psi {
     fn name(&self) -> &'static str {

@@ -3,10 +3,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `kind.rs` | [`kinds`], [`names`]: what the engine is told, for each of the three flows |
+//! | `settings.rs` | how this party runs one, and what its terms say |
 //! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
 //! | `part.rs` | one session of the protocol as a part of a job |
 //! | `offer.rs`, `plan.rs` | what each side says of its set; in one piece or in buckets |
-//! | `settings.rs`, `terms.rs` | how this party runs intersections; what the terms of one say |
 //! | `sets.rs` | our keys, in memory or laid aside |
 //! | `limits.rs`, `explain.rs` | the limits of a rule; what a person reads before approving |
 
@@ -19,8 +19,6 @@ mod part;
 mod plan;
 mod sets;
 mod settings;
-mod terms;
 
-pub use explain::Machine;
 pub use kind::{kinds, names};
-pub use settings::Settings;
+pub use settings::{Machine, Settings};
