@@ -6,6 +6,7 @@ mod changes;
 mod configuration;
 mod endings;
 mod evidence;
+mod fairness;
 mod faults;
 mod flows;
 mod frames;
