@@ -25,6 +25,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
         &[
             "Status",
             "ListPeers",
+            "ListConsortia",
             "ListDatasets",
             "ListJobs",
             "GetJob",
@@ -52,7 +53,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "JobRows",
         ],
     ),
-    (&[Approver], &["ApproveJob", "RefuseJob", "SetRule"]),
+    (&[Approver], &["ApproveJob", "RefuseJob", "SetRule", "InitConsortium", "JoinConsortium", "LeaveConsortium"]),
 ];
 
 const CONTROL: &str = "/tacitly.control.v1.Control/";
