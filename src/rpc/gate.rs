@@ -187,6 +187,10 @@ mod tests {
             contract.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next()).collect();
         let listed: Vec<&str> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
         assert!(listed.iter().all(|call| calls.contains(call)), "{listed:?}");
+        for call in ["InitConsortium", "JoinConsortium", "LeaveConsortium"] {
+            assert_eq!(needed(call), [Approver], "{call} decides whose signature counts");
+        }
+        assert!(needed("ListConsortia").contains(&Operator));
         let local: Vec<&str> = calls.into_iter().filter(|call| needed(call).is_empty()).collect();
         assert_eq!(
             local,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tacitly_attestation::note::VerifierKey;
 use tacitly_attestation::roster::SignedRoster;
 use tacitly_core::PartyId;
 
@@ -44,9 +45,10 @@ impl Store {
         if let Some(known) = known.as_ref().filter(|known| known.signed == *signed) {
             return Ok(known.clone());
         }
+        let mut before = BTreeMap::new();
         if let Some(known) = &known {
             refuse_replacing(&known.signed, signed)?;
-            write.drop_roster(name).await?;
+            before = write.drop_roster(name).await?;
         }
         let query = statement("INSERT INTO rosters (consortium, note, pinned_at) VALUES ($1, $2, $3)")
             .bind(name.to_owned())
@@ -63,9 +65,7 @@ impl Store {
             write.run(query).await?;
         }
         write.refuse_too_many_members().await?;
-        if let Some(known) = &known {
-            write.refuse_using_strangers(&known.signed).await?;
-        }
+        write.refuse_using_strangers(&before).await?;
         let keys: BTreeMap<String, String> =
             members.iter().map(|(party, key)| (party.to_string(), key.to_string())).collect();
         let detail = json!({
@@ -109,8 +109,8 @@ impl Store {
         let mut write = self.begin().await?;
         let known = write.roster(consortium).await?;
         let known = known.ok_or_else(|| StoreError::not_found("consortium", consortium))?;
-        write.drop_roster(consortium).await?;
-        write.refuse_using_strangers(&known.signed).await?;
+        let before = write.drop_roster(consortium).await?;
+        write.refuse_using_strangers(&before).await?;
         let detail = json!({
             "consortium": consortium,
             "version": known.signed.roster().version.get(),
@@ -136,8 +136,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn known_parties(&self) -> Result<BTreeMap<PartyId, PublicKey>, StoreError> {
-        let rows = self.rows(statement("SELECT party, signing_key FROM known_parties")).await?;
-        rows.iter().map(|row| Ok((row.parse("party")?, row.parse("signing_key")?))).collect()
+        keys(&self.rows(statement("SELECT party, signing_key FROM known_parties")).await?)
     }
 }
 
@@ -173,9 +172,12 @@ impl Write {
         row.as_ref().map(read).transpose()
     }
 
-    async fn drop_roster(&mut self, consortium: &str) -> Result<(), StoreError> {
+    /// Forgets a roster; returns the members that it made known.
+    async fn drop_roster(&mut self, consortium: &str) -> Result<BTreeMap<PartyId, PublicKey>, StoreError> {
+        let query = statement("SELECT party, signing_key FROM roster_members WHERE consortium = $1");
+        let known = keys(&self.rows(query.bind(consortium.to_owned())).await?)?;
         self.run(statement("DELETE FROM rosters WHERE consortium = $1").bind(consortium.to_owned())).await?;
-        Ok(())
+        Ok(known)
     }
 
     async fn refuse_too_many_members(&mut self) -> Result<(), StoreError> {
@@ -184,9 +186,9 @@ impl Write {
         if members > MAX_ROSTER_MEMBERS { Err(RosterRefusal::TooManyMembers.into()) } else { Ok(()) }
     }
 
-    /// Refuses while jobs are unfinished with a member of this roster that is no longer known by its key.
-    async fn refuse_using_strangers(&mut self, of: &SignedRoster) -> Result<(), StoreError> {
-        for (party, key) in members(of)? {
+    /// Refuses while jobs are unfinished with one of these that is no longer known by this key.
+    async fn refuse_using_strangers(&mut self, members: &BTreeMap<PartyId, PublicKey>) -> Result<(), StoreError> {
+        for (party, key) in members {
             let query = statement("SELECT party FROM known_parties WHERE party = $1 AND signing_key = $2")
                 .bind(party.to_string())
                 .bind(key.to_string());
@@ -215,11 +217,15 @@ fn refuse_replacing(pinned: &SignedRoster, offered: &SignedRoster) -> Result<(),
 }
 
 fn members(signed: &SignedRoster) -> Result<BTreeMap<PartyId, PublicKey>, StoreError> {
-    let read = |(party, key): (PartyId, &tacitly_attestation::note::VerifierKey)| {
+    let read = |(party, key): (PartyId, &VerifierKey)| {
         let key = PublicKey::from_bytes(key.public());
         key.map(|key| (party, key)).map_err(|error| StoreError::invalid("the key of a member", error.to_string()))
     };
     signed.roster().members().map(read).collect()
+}
+
+fn keys(rows: &[Row]) -> Result<BTreeMap<PartyId, PublicKey>, StoreError> {
+    rows.iter().map(|row| Ok((row.parse("party")?, row.parse("signing_key")?))).collect()
 }
 
 fn unknown(party: PartyId) -> StoreError {

@@ -8,6 +8,7 @@ use tacitly::store::{
     StoreError,
 };
 use tacitly_attestation::entry::{Code, Count};
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::roster::{Roster, SignedRoster};
 
 use crate::world::{World, a_job, party};
@@ -71,7 +72,7 @@ async fn a_pinned_roster_makes_its_members_keys_known_and_tells_the_audit_trail(
     assert_eq!(events(&store, "roster-pinned").await.len(), 1);
     // What is read back is verified: a byte that changes on disk is damage.
     let mut raw = world.raw().await;
-    let changed = "UPDATE rosters SET note = replace(note, 'clinic', 'clinix')";
+    let changed = "UPDATE rosters SET note = CAST(replace(CAST(note AS TEXT), 'clinic', 'clinix') AS BLOB)";
     sqlx::query(changed).execute(&mut raw).await.unwrap();
     assert!(matches!(store.roster("east").await, Err(StoreError::Corrupt { .. })));
 }
@@ -179,11 +180,8 @@ async fn a_consortium_is_not_left_while_a_job_with_a_member_is_unfinished() {
     let job = a_job(&store).await.id;
     let without = roster(&world, "east", "clinic", 2, &["bank", "clinic"]);
     let renewed = with_keys(&world, "east", "clinic", 2, &[("bank", "bank"), ("shop", "new")]);
-    let refused = [
-        store.remove_roster("east", "operator").await,
-        pin(&store, &without).await,
-        pin(&store, &renewed).await,
-    ];
+    let refused =
+        [store.remove_roster("east", "operator").await, pin(&store, &without).await, pin(&store, &renewed).await];
     for refused in refused {
         let refused = refused.unwrap_err();
         assert!(matches!(&refused, StoreError::InUse { jobs, .. } if *jobs == [job]), "{refused}");
@@ -205,12 +203,7 @@ async fn consortia_have_a_limit_together() {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&at.to_be_bytes());
             let key = ed25519_dalek::SigningKey::from_bytes(&seed);
-            tacitly_attestation::note::VerifierKey::of(
-                &format!("member-{at:04}"),
-                tacitly_attestation::note::KeyUse::Text,
-                &key,
-            )
-            .unwrap()
+            VerifierKey::of(&format!("member-{at:04}"), KeyUse::Text, &key).unwrap()
         };
         let founder = world.signer("clinic");
         let roster = Roster {
