@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Resource;
 use tacitly_core::PartyId;
 
-use super::{JobId, MAX_ROSTER_MEMBERS, SealingKeyId};
+use super::{JobId, SealingKeyId};
 use crate::codes::{self, Trouble};
 use crate::tally::TALLY;
 
@@ -290,8 +290,11 @@ pub enum RosterRefusal {
         owner: PartyId,
     },
     /// The consortia would be too large.
-    #[error("all consortia together may have {MAX_ROSTER_MEMBERS} other members; leave one first")]
-    TooManyMembers,
+    #[error("all consortia together may have {most} other members; leave one first")]
+    TooManyMembers {
+        /// How many there may be.
+        most: u64,
+    },
 }
 
 impl StoreError {

@@ -183,7 +183,8 @@ impl Write {
     async fn refuse_too_many_members(&mut self) -> Result<(), StoreError> {
         let row = self.row(statement("SELECT count(DISTINCT party) AS members FROM roster_members")).await?;
         let members = row.map(|row| row.count("members")).transpose()?.unwrap_or_default();
-        if members > MAX_ROSTER_MEMBERS { Err(RosterRefusal::TooManyMembers.into()) } else { Ok(()) }
+        let most = MAX_ROSTER_MEMBERS;
+        if members > most { Err(RosterRefusal::TooManyMembers { most }.into()) } else { Ok(()) }
     }
 
     /// Refuses while jobs are unfinished with one of these that is no longer known by this key.

@@ -217,6 +217,9 @@ async fn consortia_have_a_limit_together() {
     for at in 0..MAX_ROSTER_MEMBERS / 128 {
         pin(&store, &roster(&format!("c-{at}"), 128 * at, 128)).await.unwrap();
     }
-    assert_eq!(refusal(pin(&store, &roster("more", 5_000, 2)).await), RosterRefusal::TooManyMembers);
+    assert_eq!(
+        refusal(pin(&store, &roster("more", 5_000, 2)).await),
+        RosterRefusal::TooManyMembers { most: MAX_ROSTER_MEMBERS }
+    );
     pin(&store, &roster("again", 0, 128)).await.unwrap();
 }
