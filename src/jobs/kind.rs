@@ -31,11 +31,11 @@ pub trait JobKind: Send + Sync + 'static {
         &[]
     }
 
-    /// Completes what our operator asks: roles, parameters that follow from our dataset.
+    /// Completes what our operator asks of a job that `leader` will lead: roles, parameters that follow from our dataset.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a job that cannot be.
-    fn complete(&self, asked: Asked, _local: &Local) -> Result<Asked, Trouble> {
+    fn complete(&self, asked: Asked, _leader: PartyId, _local: &Local) -> Result<Asked, Trouble> {
         Ok(asked)
     }
 
@@ -155,13 +155,13 @@ impl Local {
 
 /// The kinds of job that this party knows.
 #[derive(Clone, Default)]
-pub struct Kinds(BTreeMap<&'static str, Arc<dyn JobKind>>);
+pub struct Kinds(Vec<Arc<dyn JobKind>>);
 
 impl Kinds {
-    /// These kinds. Of two with one name the last one counts.
+    /// These kinds, in this order. Of two with one name the first one counts.
     #[must_use]
     pub fn new(kinds: impl IntoIterator<Item = Arc<dyn JobKind>>) -> Self {
-        Self(kinds.into_iter().map(|kind| (kind.name(), kind)).collect())
+        Self(kinds.into_iter().collect())
     }
 
     /// The kind of this name.
@@ -169,7 +169,7 @@ impl Kinds {
     /// # Errors
     /// [`codes::BAD_REQUEST`] with the names that there are.
     pub fn find(&self, name: &str) -> Result<&Arc<dyn JobKind>, Trouble> {
-        self.0.get(name).ok_or_else(|| {
+        self.0.iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let names = self.names().join(", ");
             Trouble::new(codes::BAD_REQUEST, format!("there is no kind of job {name:?}; the kinds are {names}"))
         })
@@ -178,15 +178,18 @@ impl Kinds {
     /// All names.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
-        self.0.keys().copied().collect()
+        self.0.iter().map(|kind| kind.name()).collect()
     }
 
     /// Every limit that a rule may name, once each.
     #[must_use]
     pub fn limits(&self) -> Vec<LimitName> {
-        let mut limits: Vec<LimitName> = self.0.values().flat_map(|kind| kind.limits()).copied().collect();
-        limits.sort_unstable_by_key(|limit| limit.name);
-        limits.dedup_by_key(|limit| limit.name);
+        let mut limits: Vec<LimitName> = Vec::new();
+        for limit in self.0.iter().flat_map(|kind| kind.limits()) {
+            if limits.iter().all(|known| known.name != limit.name) {
+                limits.push(*limit);
+            }
+        }
         limits
     }
 }

@@ -67,3 +67,5 @@ pub use running::Live;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};
+
+pub use crate::transport::Pending;

@@ -84,7 +84,7 @@ impl Proposals {
             return Err(bad("a job has 2 to 128 parties"));
         }
         let local = Local { dataset, ..Local::of(me) };
-        let Asked { parties: completed, params } = kind.complete(asked, &local)?;
+        let Asked { parties: completed, params } = kind.complete(asked, me, &local)?;
         let mut parties = BTreeMap::new();
         for (party, asked) in completed {
             let key = Signatures(&self.core).key_of(party).await?;

@@ -197,7 +197,9 @@ impl Rendezvous {
             core.peers.require_peer(*party).await?;
         }
         let local = Local { me, dataset, ..Local::of(me) };
-        let completed = kind.complete(asked.clone(), &local)?;
+        // The party whose name sorts first proposes.
+        let leader = asked.parties.keys().next().copied().unwrap_or(me);
+        let completed = kind.complete(asked.clone(), leader, &local)?;
         let terms = terms_to_meet(kind.name(), &purpose, &completed);
         let offer = pb::Offer {
             meeting: name.clone(),
@@ -229,7 +231,6 @@ impl Rendezvous {
             }
             brought.insert(*party, theirs);
         }
-        let leader = *brought.keys().next().unwrap_or(&me);
         let job = if leader == me {
             let mut asked = completed;
             for (party, asked) in &mut asked.parties {

@@ -2,10 +2,7 @@
 //! bounded memory, and leaves a daemon that does the next job as if nothing had been.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -13,21 +10,19 @@ use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use tacitly::attest::wire as logs;
 use tacitly::jobs::wire as pb;
-use tacitly::session::{LinkError, LinkState, Network};
-use tacitly::transport::{Complaint, Envelope, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
-use tacitly::trial::{PATIENCE, until};
+use tacitly::transport::Envelope;
+use tacitly::trial::until;
 use tacitly_attestation::entry::{
     AgreementEntry, Body, Code, Digest, Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time,
 };
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::tree::CompactRange;
-use tacitly_core::{Frame, PartyId, SessionTag};
+use tacitly_core::{Frame, SessionTag};
 
 use crate::support::agreement::{Offer, Wish};
 use crate::support::body::{POINTS, content, entries, is_answers, message, points, prime_plus, small};
-use crate::support::heard::fresh_identity;
-use crate::support::liar::{Liar, NAME};
+use crate::support::liar::NAME;
 use crate::support::script::{Agreed, Script, Seen};
 use crate::support::stage::Stage;
 use crate::support::{brisk, mobiles, setup};
@@ -481,134 +476,6 @@ fn who_shows_its_mirror_another_log_than_it_has_signed_is_named_and_nothing_of_i
         assert_eq!((&copies[0]["size"], &copies[0]["bytes"]), (&0.into(), &nothing.into()), "{case}: {copies}");
         stage.goes_on();
     }
-}
-
-#[test]
-fn a_stranger_is_refused_by_name_also_while_an_invitation_is_open() {
-    let stage = Stage::set();
-    let stranger: PartyId = "stranger".parse().unwrap();
-    for claimed in [stranger, stage.liar.me] {
-        let transport = stage.liar.transport(fresh_identity(claimed));
-        let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
-        let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::UnknownPin };
-        assert_eq!(refused, complaint);
-        stage.logs(&format!("is not pinned for {claimed}"));
-    }
-    // Whoever holds an invitation may enrol, and do nothing else.
-    stage.bank.tacitly(&["peer", "invite"]).unwrap();
-    let transport = stage.liar.transport(fresh_identity(stranger));
-    stage.liar.runtime.block_on(async {
-        match transport.dial(stage.liar.victim).await {
-            Err(_) => {}
-            Ok(mut connection) => assert!(connection.receive().await.is_err(), "a stranger was let in"),
-        }
-    });
-    assert_eq!(stage.bank.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().len(), 1);
-    stage.goes_on();
-}
-
-#[test]
-fn an_expired_certificate_of_a_pinned_key_is_refused_by_name_and_date() {
-    let stage = Stage::set();
-    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
-    let transport = stage.liar.transport(expired(&stage.liar, yesterday));
-    let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
-    let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::OutOfTime };
-    assert_eq!(refused, complaint);
-    let on = jiff::Timestamp::from_second(yesterday.as_second()).unwrap();
-    let words = Refusal::Expired { party: stage.liar.me, on }.to_string();
-    assert!(words.contains("expired on") && words.contains(NAME), "{words}");
-    assert_eq!(stage.link_detail("expired"), words);
-    stage.logs(&words);
-    stage.goes_on();
-}
-
-/// A certificate over the liar's pinned key whose time is over.
-fn expired(liar: &Liar, not_after: jiff::Timestamp) -> TlsIdentity {
-    let key = rcgen::KeyPair::from_pem(&liar.key).unwrap();
-    let mut params = rcgen::CertificateParams::new(vec![format!("{NAME}.party.tacitly")]).unwrap();
-    let at = |second: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(second).unwrap());
-    params.not_before = at(not_after.as_second() - 86_400);
-    params.not_after = at(not_after.as_second());
-    let certificate = params.self_signed(&key).unwrap().pem();
-    TlsIdentity::from_pem(&certificate, &liar.key).unwrap()
-}
-
-/// An inbox that nobody needs.
-struct Nobody;
-
-impl Inbox for Nobody {
-    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
-        Box::pin(async { Bytes::new() })
-    }
-}
-
-#[test]
-fn a_wire_version_that_is_not_ours_is_named_with_both_versions_on_both_sides() {
-    let stage = Stage::set();
-    let (network, theirs) = stage.liar.runtime.block_on(async {
-        let settings = Settings {
-            wire: WireRange { oldest: 9, newest: 9 },
-            software: "mallory 9.0.0".to_owned(),
-            ..Settings::default()
-        };
-        let transport = Arc::new(stage.liar.transport(stage.liar.identity()));
-        let network = Network::start(transport, stage.liar.roster.clone(), Arc::new(Nobody), settings).unwrap();
-        let mut links = network.links();
-        let refused = |state: &LinkState| matches!(state, LinkState::Down { reason: LinkError::Version { .. }, .. });
-        let down = links.wait_for(|links| links.get(&stage.liar.victim).is_some_and(refused));
-        let links = tokio::time::timeout(PATIENCE, down).await.expect("no word of versions").unwrap();
-        let LinkState::Down { reason, .. } = links[&stage.liar.victim].clone() else { unreachable!() };
-        drop(links);
-        (network, reason.to_string())
-    });
-    assert!(theirs.contains("speaks wire version 1, we") && theirs.contains("speak 9;"), "{theirs}");
-    let ours = stage.link_detail("wire version");
-    assert!(ours.contains("speaks wire version 9, we") && ours.contains("speak 1;"), "{ours}");
-    assert!(ours.contains("mallory 9.0.0"), "{ours}");
-    // Not earlier: a call that is broken off would be shown in its place.
-    stage.liar.runtime.block_on(network.shutdown(Duration::ZERO));
-    stage.goes_on();
-}
-
-#[test]
-fn a_caller_with_tls_1_2_is_refused() {
-    let stage = Stage::set();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let name = "bank.party.tacitly".try_into().unwrap();
-    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut tcp = TcpStream::connect(stage.liar.address).unwrap();
-    let error = tls.complete_io(&mut tcp).unwrap_err();
-    assert!(error.to_string().contains("ProtocolVersion"), "{error}");
-    stage.logs("it offers no TLS 1.3");
-    stage.goes_on();
-}
-
-#[test]
-fn garbage_on_the_port_is_sent_away() {
-    let stage = Stage::set();
-    let noise: Vec<u8> = (0..100_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    // A record of TLS that announces more than it holds.
-    let torn = [&[0x16, 3, 1, 0x3f, 0xff, 1][..], &[0; 64]].concat();
-    for garbage in [&noise[..], b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n", &[0; 5000], &torn] {
-        for _ in 0..10 {
-            let mut stream = TcpStream::connect(stage.liar.address).unwrap();
-            // It may hang up before it has all of it.
-            let _sent = stream.write_all(garbage).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let mut rest = Vec::new();
-            if let Err(error) = stream.read_to_end(&mut rest) {
-                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it was not sent away: {error}");
-            }
-        }
-    }
-    stage.logs("it does not speak TLS");
-    stage.goes_on();
 }
 
 #[test]

@@ -16,5 +16,6 @@ mod limits;
 mod openings;
 mod operations;
 mod stated;
+mod strangers;
 mod support;
 mod toys;

@@ -11,18 +11,17 @@ use tacitly_core::PartyId;
 use tacitly_psi::{Buckets, Flow, Items, MAX_DRAW, Member, PsiParty, PsiTerms};
 use tokio::task::spawn_blocking;
 
-use super::kind::{Psi, key_of, peer_of};
 use super::limits;
 use super::offer::Offer;
 use super::part::{Keeps, PsiPart};
 use super::plan::{self, Way};
 use super::sets::{self, Laid, RowsOf, Set};
+use super::settings::{Psi, key_of, peer_of};
 use crate::codes::{self, Trouble};
 use crate::datasets::{Input, Progress};
 use crate::intake::{self, Keys};
-use crate::jobs::{MakeParty, Offers, Prepared, Run, Shown, Stop, Summary, Task, of_fault};
+use crate::jobs::{MakeParty, Offers, Pending, Prepared, Run, Shown, Stop, Summary, Task, of_fault};
 use crate::policy::{Limits, Receivers, Rule};
-use crate::transport::Pending;
 
 /// The phases: learning the size before anything else is released, and the job itself.
 const SIZE: &str = "size";
@@ -145,12 +144,7 @@ impl Attempt {
 }
 
 /// Refuses to tell the size of the intersection to a peer that receives nothing, where our rule says that only we receive.
-fn check_learner(
-    run: &Run,
-    peer: PartyId,
-    rules: &BTreeMap<PartyId, Rule>,
-    wants_size: bool,
-) -> Result<(), Trouble> {
+fn check_learner(run: &Run, peer: PartyId, rules: &BTreeMap<PartyId, Rule>, wants_size: bool) -> Result<(), Trouble> {
     let keeps_to_us = rules.get(&peer).is_some_and(|rule| rule.receivers == Receivers::Us);
     if wants_size && !run.terms().receives(peer) && keeps_to_us {
         let text = format!(

@@ -1,29 +1,18 @@
 //! What a person reads before approving, beside what each side learns: how much and how long, as an upper estimate from the
 //! rows of both files.
 
-use std::time::Duration;
-
 use tacitly_core::PartyId;
 use tacitly_psi::{Buckets, Flow};
 
-use super::kind::key_of;
 use super::limits;
 use super::plan::Room;
+use super::settings::{Machine, key_of};
 use crate::jobs::{JobTerms, Local};
 
 /// Bytes of a key of twenty characters that is laid aside, with its place and row.
 const DISK_BYTES: u64 = 34;
 /// Bytes of an id as they usually are, while nothing has been read.
 const USUAL_ID: u64 = 20;
-
-/// What this machine needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine {
-    /// What one item costs it, both multiplications, measured.
-    pub per_item: Duration,
-    /// Compute threads.
-    pub threads: usize,
-}
 
 /// Explains an intersection, a word and a sentence each.
 pub(super) fn explain(

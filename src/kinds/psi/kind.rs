@@ -6,29 +6,13 @@ use tacitly_core::{PartyId, Value};
 use tacitly_psi::Flow;
 
 use super::attempt;
-use super::explain::{self, Machine};
+use super::explain;
 use super::limits::LIMITS;
 use super::offer::Offer;
-use super::plan::Room;
+use super::settings::{APPROVER, KEY, PROPOSER, Psi, Settings, key_of};
 use crate::codes::{self, Trouble};
-use crate::jobs::{
-    Asked, JobKind, JobTerms, Learned, Local, Offers, Prepared, Protocol, Run, Shape, Stop,
-};
+use crate::jobs::{Asked, JobKind, JobTerms, Learned, Local, Offers, Pending, Prepared, Protocol, Run, Shape, Stop};
 use crate::policy::LimitName;
-use crate::transport::Pending;
-
-/// How this party runs its intersections.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Bytes that one job may use for rows.
-    pub memory: usize,
-    /// Distinct keys up to which a job runs in one piece, and in one bucket above; 0: what `memory` allows.
-    pub bucket_keys: u64,
-    /// The largest set of distinct keys that one job takes.
-    pub items_per_job: u64,
-    /// What this machine needs, for estimates.
-    pub machine: Machine,
-}
 
 /// The three kinds: `intersect`, `align`, `cardinality`.
 #[must_use]
@@ -40,38 +24,6 @@ pub fn kinds(settings: Settings) -> [Arc<dyn JobKind>; 3] {
 #[must_use]
 pub fn names() -> [&'static str; 3] {
     Flow::ALL.map(Flow::name)
-}
-
-/// One of them.
-pub(super) struct Psi {
-    pub(super) flow: Flow,
-    pub(super) settings: Settings,
-}
-
-/// The roles of the two parties.
-const PROPOSER: &str = "proposer";
-const APPROVER: &str = "approver";
-/// The parameter with the normalisation profiles of the key columns, in order.
-const KEY: &str = "key";
-
-impl Psi {
-    pub(super) fn room(&self) -> Room {
-        Room { memory: self.settings.memory, bucket_keys: self.settings.bucket_keys }
-    }
-}
-
-/// The normalisation profiles of the key columns that both sides match on.
-pub(super) fn key_of(terms: &JobTerms) -> Vec<&str> {
-    let key = terms.params.get(KEY).and_then(Value::as_list).unwrap_or_default();
-    key.iter().filter_map(Value::as_text).collect()
-}
-
-/// The other party.
-///
-/// # Errors
-/// [`codes::INTERNAL`] for terms that were not checked.
-pub(super) fn peer_of(terms: &JobTerms, me: PartyId) -> Result<PartyId, Trouble> {
-    terms.other(me).ok_or_else(|| Trouble::internal("an intersection has two parties"))
 }
 
 impl JobKind for Psi {
@@ -91,13 +43,13 @@ impl JobKind for Psi {
         &LIMITS
     }
 
-    fn complete(&self, mut asked: Asked, local: &Local) -> Result<Asked, Trouble> {
+    fn complete(&self, mut asked: Asked, leader: PartyId, local: &Local) -> Result<Asked, Trouble> {
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let dataset = local.dataset.as_ref().ok_or_else(|| bad("name the dataset of ours that takes part"))?;
         let key: Vec<Value> = dataset.keys.iter().map(|key| Value::from(key.profile.as_str())).collect();
         asked.params = asked.params.with(KEY, Value::List(key));
         for (party, asked) in &mut asked.parties {
-            asked.role = if *party == local.me { PROPOSER } else { APPROVER }.to_owned();
+            asked.role = if *party == leader { PROPOSER } else { APPROVER }.to_owned();
         }
         Ok(asked)
     }

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `kind.rs` | [`kinds`], [`names`]: what the engine is told, for each of the three flows |
+//! | `settings.rs` | how this party runs one, and what its terms say |
 //! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
 //! | `part.rs` | one session of the protocol as a part of a job |
 //! | `offer.rs`, `plan.rs` | what each side says of its set; in one piece or in buckets |
@@ -17,6 +18,7 @@ mod offer;
 mod part;
 mod plan;
 mod sets;
+mod settings;
 
-pub use explain::Machine;
-pub use kind::{Settings, kinds, names};
+pub use kind::{kinds, names};
+pub use settings::{Machine, Settings};

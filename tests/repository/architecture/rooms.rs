@@ -96,9 +96,6 @@ const ROOMS: [(&str, &[&str]); 23] = [
 /// Rooms that serve every kind of job alike.
 const WITHOUT_KINDS: [&str; 8] = ["attest", "datasets", "evidence", "jobs", "peers", "policy", "rpc", "store"];
 
-/// Those that know a kind all the same, each with its reason. The list can only shrink.
-const KNOWS_A_KIND: [(&str, &str); 1] = [("jobs", "is rebuilt so that intersections are one kind of many")];
-
 fn may_use(room: &str) -> Option<&'static [&'static str]> {
     ROOMS.iter().find(|(name, _)| *name == room).map(|(_, below)| *below)
 }
@@ -192,12 +189,7 @@ fn rooms_that_serve_every_kind_name_no_protocol_of_one() {
     for room in WITHOUT_KINDS {
         let mut sources = sources(&format!("src/{room}"), &["rs"]);
         sources.retain(|source| !source.is_test());
-        let found: Vec<String> = sources.iter().flat_map(kinds_named).collect();
-        match KNOWS_A_KIND.iter().any(|(excused, _)| *excused == room) {
-            false => complaints.extend(found),
-            true if found.is_empty() => complaints.push(format!("{room} knows no kind: take it out of KNOWS_A_KIND")),
-            true => {}
-        }
+        complaints.extend(sources.iter().flat_map(kinds_named));
     }
     super::assert_none(&complaints);
 }
