@@ -200,7 +200,8 @@ fn a_policy_holds_the_most_members_of_consortia_beside_128_peers_with_the_longes
         VerifierKey::of(name, key_use, &SigningKey::from_bytes(&secret)).unwrap()
     };
     let signers: Vec<VerifierKey> = (0..=MAX_ROSTER_MEMBERS + 128).map(|at| key(&name(at), KeyUse::Text, at)).collect();
-    let witness = |at| policy::Witness { name: name(at), key: key(&witness_name(id(&name(at))), KeyUse::Cosignature, at) };
+    let witness =
+        |at| policy::Witness { name: name(at), key: key(&witness_name(id(&name(at))), KeyUse::Cosignature, at) };
     let witnesses: Vec<policy::Witness> = (0..128).map(witness).collect();
     let log = key(OURS, KeyUse::Text, 1_000);
     Policy::consortium(&signers, &[log], &witnesses, 65).unwrap();
