@@ -115,7 +115,7 @@ impl Rendezvous {
         };
         let others: Vec<PartyId> = asked.parties.keys().copied().filter(|party| *party != me).collect();
         for party in &others {
-            core.peers.key_of(*party).await?;
+            core.peers.require_peer(*party).await?;
         }
         let local = Local { me, dataset, ..Local::of(me) };
         // The party whose name sorts first proposes.

@@ -4,6 +4,7 @@
 mod buckets;
 mod changes;
 mod configuration;
+mod consortium;
 mod endings;
 mod evidence;
 mod fairness;
