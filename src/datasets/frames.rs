@@ -94,6 +94,9 @@ impl Frames {
         peers: &[PartyId],
         rule: Rule,
     ) -> Result<(Dataset, String), Trouble> {
+        for peer in peers {
+            self.store.peer(*peer).await?;
+        }
         if frame.memory() > self.room().await? {
             return Err(self.too_large());
         }

@@ -11,7 +11,7 @@
 //! | `input.rs`, `output.rs` | a registered file to read; rows of it to write |
 //! | `settings.rs`, `view.rs` | how a file is read, in words and as the store keeps it; a dataset as its owner sees it |
 //!
-//! The room knows no kind of job: which kinds and limits a rule may name is [told](Names) when it is made.
+//! The room knows no kind of job: which kinds and limits a rule may name is told when it is made.
 
 mod fingerprint;
 mod frames;
@@ -20,6 +20,8 @@ mod openings;
 mod output;
 mod register;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod versions;
 mod view;
 

@@ -141,8 +141,8 @@ impl Datasets {
     /// its owner.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for settings that do not exist or a basis that cannot be read, [`codes::DATASET_INPUT`] with file, line and column,
-    /// [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
+    /// [`codes::BAD_REQUEST`] for settings that do not exist or a basis that cannot be read, [`codes::DATASET_INPUT`] with
+    /// file, line and column, [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
     async fn register(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
         // What needs no file is checked before one is read, which may take long.
         let before = self.before(&new.name, new.replace).await?;
@@ -249,8 +249,8 @@ impl Datasets {
     /// was; a first rule begins as the widest one of this moment.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for a change that cannot be read or that could never allow anything, [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or
-    /// trouble of the store.
+    /// [`codes::BAD_REQUEST`] for a change that cannot be read or that could never allow anything,
+    /// [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or trouble of the store.
     pub(crate) async fn set_rule(
         &self,
         dataset: &str,

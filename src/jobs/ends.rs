@@ -175,6 +175,7 @@ impl Ends<'_> {
     /// the result of a job that was ended before anybody received it.
     pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
         let (store, log) = (&self.0.store, self.0.recorder.log().origin());
+        self.0.recorder.enter_waiting().await?;
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");
             for job in store.jobs_whose_last_entry_lacks(log, state.name(), "result", said.as_bytes()).await? {

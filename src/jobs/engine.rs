@@ -369,9 +369,6 @@ impl Jobs {
         if peers.is_empty() {
             return Err(Trouble::new(codes::BAD_REQUEST, "say with whom the job on this frame may be"));
         }
-        for peer in &peers {
-            core.store.peer(*peer).await?;
-        }
         let receivers = match &receivers[..] {
             [one] if *one == core.me() => Receivers::Us,
             [one] if peers == [*one] => Receivers::Peer,

@@ -36,7 +36,8 @@ fn can_be_shown(reason: Option<&pb::Reason>) {
     assert!(shown.chars().count() < 1_000, "{shown:?}");
 }
 
-/// Terms that are read as those of a job are written as the same bytes, and have two parties that each receive or not.
+/// Terms that are read as those of a job are written as the same bytes, and have a leader among two parties or more of whom
+/// somebody receives.
 ///
 /// # Panics
 /// If that is not so: never, if this room is right.
@@ -44,7 +45,7 @@ pub fn terms(data: &[u8]) {
     let Ok(terms) = Terms::parse(data) else { return };
     let Ok(read) = JobTerms::from_terms(&terms) else { return };
     assert_eq!(read.to_terms().canonical(), data, "terms are signed as they were read");
-    assert_ne!(read.proposer, read.approver);
-    assert_eq!(read.peer_of(read.peer_of(read.proposer)), read.proposer);
-    assert!(read.receives(read.proposer) || read.receives(read.approver), "somebody receives a result");
+    assert!(read.parties.contains_key(&read.leader) && read.parties.len() >= 2);
+    assert_eq!(read.others(read.leader).count() + 1, read.parties.len());
+    assert!(!read.receivers().is_empty(), "somebody receives a result");
 }

@@ -19,8 +19,8 @@ pub(super) const WELCOME_CONTEXT: &str = "tacitly welcome 1";
 /// Bytes of checksum in a code, so that a mistyped one is told from a refused one.
 const CHECKSUM: usize = 4;
 
-/// What an invitation code carries: who invites, and the one-time secret for the [`Application`]. `None` if it is
-/// incomplete, mistyped or of another version.
+/// What an invitation code carries: who invites, and the one-time secret for the
+/// [`Application`](crate::transport::Application). `None` if it is incomplete, mistyped or of another version.
 #[must_use]
 pub fn read_invitation(code: &str) -> Option<(Inviter, Bytes)> {
     let code = Code::from_text(code)?;

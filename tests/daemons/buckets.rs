@@ -46,7 +46,7 @@ fn every_flow_and_receiver_in_buckets_is_exactly_the_join_in_the_clear() {
         let (job, our_rows, their_rows) = run(&pair, "intersect", receiver);
         assert_eq!(our_rows, if receiver == "peer" { vec![] } else { here.clone() }, "{receiver}");
         assert_eq!(their_rows, if receiver == "us" { vec![] } else { there.clone() }, "{receiver}");
-        assert_eq!((&job["our_items"], &job["peer_items"]), (&10_000.into(), &7_000.into()));
+        assert_eq!((&job["summary"]["our_items"], &job["summary"]["peer_items"]), (&10_000.into(), &7_000.into()));
         let (job, ..) = run(&pair, "cardinality", receiver);
         assert_eq!(job["result_items"].as_u64(), (receiver != "peer").then_some(4_000), "{receiver}");
     }
@@ -81,7 +81,7 @@ fn sets_of_unequal_size_and_repeated_rows_in_buckets_are_exactly_the_join_in_the
             here.sort_unstable();
             there.sort_unstable();
             assert_eq!((here, there), (semi_join(&ours, &theirs), semi_join(&theirs, &ours)), "{kind}");
-            assert_eq!(job["buckets"], ours.len().max(theirs.len()).div_ceil(1_000), "{kind}");
+            assert_eq!(job["summary"]["buckets"], ours.len().max(theirs.len()).div_ceil(1_000), "{kind}");
         }
     }
     let (ours, theirs) = (mobiles(0..6_000), mobiles(3_000..9_000));
@@ -96,7 +96,7 @@ fn sets_of_unequal_size_and_repeated_rows_in_buckets_are_exactly_the_join_in_the
         add(&pair, &pair.bank, "mobile", "shop", duplicates).unwrap();
         add(&pair, &pair.shop, "phone", "bank", duplicates).unwrap();
         let (job, here, there) = run(&pair, "intersect", "both");
-        assert_eq!((&job["our_items"], &job["buckets"]), (&6_000.into(), &6.into()));
+        assert_eq!((&job["summary"]["our_items"], &job["summary"]["buckets"]), (&6_000.into(), &6.into()));
         assert_eq!(here, join(&ours, &theirs, duplicates), "{duplicates}");
         assert_eq!(there, join(&theirs, &ours, duplicates), "{duplicates}");
     }
@@ -113,8 +113,8 @@ fn the_side_with_less_memory_decides_and_both_come_to_the_same_buckets() {
     pair.datasets(&ours, &theirs);
     let (job, here, there) = run(&pair, "intersect", "both");
     assert_eq!((here, there), (semi_join(&ours, &theirs), semi_join(&theirs, &ours)));
-    assert_eq!(job["buckets"], 5);
-    assert_eq!(Pair::await_state(&pair.shop, &["done"])["buckets"], 5);
+    assert_eq!(job["summary"]["buckets"], 5);
+    assert_eq!(Pair::await_state(&pair.shop, &["done"])["summary"]["buckets"], 5);
     // Buckets that are far smaller than ours would tell more than we agreed to.
     let mut pair = Pair::with(setup().set("TACITLY_LIMITS__BUCKET_KEYS", 20_000), small());
     pair.datasets(&ours, &theirs);
@@ -133,7 +133,7 @@ fn a_minimum_is_checked_over_all_buckets_before_anything_is_released() {
     assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "below-minimum");
     pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--limit", "min_intersection=100"]).unwrap();
     let job = pair.bank.tacitly(&psi).unwrap();
-    assert_eq!((&job["result_items"], &job["buckets"]), (&100.into(), &5.into()));
+    assert_eq!((&job["result_items"], &job["summary"]["buckets"]), (&100.into(), &5.into()));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn two_large_sets_that_meet_in_nothing_get_a_hint_and_every_bucket_its_progress(
         (job["state"] == "done").then_some(job)
     });
     submit.wait().unwrap();
-    assert!(job.unwrap()["hint"].as_str().unwrap().contains("11"), "the length of a mobile number");
+    assert!(job.unwrap()["summary"]["hint"].as_str().unwrap().contains("11"), "the length of a mobile number");
     assert!(stages.iter().any(|stage| stage.starts_with("bucket ") && stage.contains(" of 40: ")), "{stages:?}");
 }
 

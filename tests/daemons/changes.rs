@@ -17,7 +17,7 @@ use tacitly_core::PartyId;
 use crate::support::heard::fresh_identity;
 use crate::support::liar::{Liar, NAME};
 use crate::support::stage::Stage;
-use crate::support::{Pair, mobiles, numbers, semi_join, setup};
+use crate::support::{Pair, SUBMIT, mobiles, numbers, semi_join, setup};
 
 #[test]
 fn a_rule_taken_away_in_the_middle_of_a_job_ends_it_on_both_sides_and_nothing_is_received() {
@@ -48,7 +48,7 @@ fn a_rule_that_still_allows_a_job_leaves_it_alone_and_one_that_does_not_ends_wha
     let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
     pair.datasets(&ours, &theirs);
     pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
-    let submit = || pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+    let submit = || pair.bank.tacitly(&SUBMIT).unwrap();
     let (kept, ended) = (submit(), submit());
     until(|| (pair.shop.tacitly(&["job", "list"]).ok()?.as_array()?.len() == 2).then_some(())).unwrap();
     pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual", "--per-day", "1"]).unwrap();
@@ -288,7 +288,7 @@ fn a_cancelled_job_ends_on_both_sides_and_one_that_a_stop_cuts_off_is_done_after
     pair.datasets(&ours, &theirs);
     let begin = || {
         cable.hold_after(200_000);
-        let job = pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+        let job = pair.bank.tacitly(&SUBMIT).unwrap();
         cable.await_hold();
         job["id"].as_str().unwrap().to_owned()
     };

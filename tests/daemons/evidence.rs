@@ -15,7 +15,7 @@ use tacitly_core::Frame;
 use crate::support::liar::NAME;
 use crate::support::script::{Script, Seen};
 use crate::support::stage::Stage;
-use crate::support::{Pair, mobiles, semi_join, setup};
+use crate::support::{Pair, SUBMIT, mobiles, semi_join, setup};
 
 fn verdict(pair: &Pair, party: &Party, job: &str) -> (Verdict, Vec<u8>) {
     let file = pair.file(&format!("{}.evidence", party.name));
@@ -151,7 +151,8 @@ fn a_daemon_killed_with_the_result_in_hand_still_has_on_record_what_went_over_th
     let seen = Arc::<Mutex<Seen>>::default();
     let play = stage.liar.play(Script { never_ends: true, ..stage.honest() }, seen.clone());
     let with = format!("{NAME}/ids");
-    stage.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", &with, "--receiver", "us"]).unwrap();
+    let parties = ["--party", "bank/ids", "--party", &with, "--receive", "bank"];
+    stage.bank.tacitly(&[&["job", "submit", "--kind", "intersect"][..], &parties].concat()).unwrap();
     let served = until(|| seen.lock().unwrap().outcome.is_some().then_some(()));
     assert!(served.is_some(), "the session did not get as far as its end");
     std::thread::sleep(Duration::from_secs(1));
@@ -241,7 +242,7 @@ fn a_daemon_killed_at_any_moment_has_an_agreement_and_a_result_for_every_job_tha
     let (ours, theirs) = (mobiles(0..20_000), mobiles(10_000..30_000));
     pair.datasets(&ours, &theirs);
     for round in 0..6_u64 {
-        let job = pair.bank.tacitly(&["job", "submit", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
+        let job = pair.bank.tacitly(&SUBMIT).unwrap();
         let id = job["id"].as_str().unwrap().to_owned();
         std::thread::sleep(std::time::Duration::from_millis(70 * round));
         let victim = if round % 2 == 0 { &mut pair.bank } else { &mut pair.shop };

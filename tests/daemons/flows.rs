@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::{Pair, mobiles, numbers};
+use crate::support::{Pair, SUBMIT, mobiles, numbers};
 
 /// One side's rows: the cells of its key columns, one tuple a row.
 type Table = Vec<Vec<String>>;
@@ -77,7 +77,7 @@ fn check(pair: &Pair, name: &str, ours: &Table, theirs: &Table, profile: &str, d
             if receiver == "us" { Vec::new() } else { expected_there.clone() },
             "{name} {receiver}"
         );
-        assert_eq!(job["our_items"], ours.iter().collect::<BTreeSet<_>>().len() as u64);
+        assert_eq!(job["summary"]["our_items"], ours.iter().collect::<BTreeSet<_>>().len() as u64);
         let (job, _, _) = run(pair, name, "cardinality", receiver);
         let told = job["result_items"].as_u64();
         assert_eq!(told, (receiver != "peer").then_some(shared), "{name} cardinality {receiver}");
@@ -184,11 +184,11 @@ fn two_sets_that_meet_in_nothing_get_a_hint_from_their_own_column_without_a_valu
     register(&pair, "shop", "ids", &one_column(written_out), "raw", "error");
     let (job, _, _) = run(&pair, "ids", "intersect", "both");
     assert_eq!(job["result_items"], 0);
-    let hint = job["hint"].as_str().unwrap();
+    let hint = job["summary"]["hint"].as_str().unwrap();
     assert!(hint.contains("k0") && hint.contains("11") && hint.contains("raw"), "{hint}");
     assert!(!hint.contains("138"), "no value is shown: {hint}");
     let theirs = Pair::await_state(&pair.shop, &["done"]);
-    assert!(theirs["hint"].as_str().unwrap().contains("with a +"), "{theirs}");
+    assert!(theirs["summary"]["hint"].as_str().unwrap().contains("with a +"), "{theirs}");
 }
 
 #[test]
@@ -303,7 +303,8 @@ fn what_psi_could_not_write_is_refused_before_a_job_is_submitted() {
     assert_eq!(std::fs::read(&source).unwrap(), before);
 
     let job = pair.bank.tacitly(&["psi", "--kind", "align", "--dataset", "ids", "--with", "shop/ids"]).unwrap();
-    assert_eq!(job["receiver"], "both");
+    let receives = |party: &serde_json::Value| party["receives"] == true;
+    assert!(job["parties"].as_array().unwrap().iter().all(receives), "{job}");
     let id = job["id"].as_str().unwrap();
     for words in [&["job", "result", id, "-o", &taken][..], &["evidence", id, "-o", &taken]] {
         let (code, _, error) = said(&pair.bank, words);
@@ -319,13 +320,33 @@ fn what_psi_could_not_write_is_refused_before_a_job_is_submitted() {
 }
 
 #[test]
+fn jobs_are_listed_in_pages_from_the_newest_on_and_each_page_oldest_first() {
+    let pair = Pair::start();
+    register(&pair, "bank", "ids", &one_column(mobiles(0..5)), "cn-mobile", "error");
+    register(&pair, "shop", "ids", &one_column(mobiles(2..7)), "cn-mobile", "error");
+    let id = |job: &serde_json::Value| job["id"].as_str().unwrap().to_owned();
+    let submitted: Vec<String> = (0..5).map(|_| id(&pair.bank.tacitly(&SUBMIT).unwrap())).collect();
+    let page = |words: &[&str]| -> Vec<String> {
+        let jobs = pair.bank.tacitly(&[&["job", "list"], words].concat()).unwrap();
+        jobs.as_array().unwrap().iter().map(id).collect()
+    };
+    assert_eq!(page(&[]), submitted);
+    let (newest, rest) = (page(&["--limit", "2"]), page(&["--limit", "2", "--before", &submitted[3]]));
+    assert_eq!((&newest[..], &rest[..]), (&submitted[3..], &submitted[1..3]));
+    assert_eq!(page(&["--before", &submitted[0]]), [""; 0]);
+    for words in [&["--limit", "0"][..], &["--limit", "1001"], &["--before", "yesterday"]] {
+        let (code, _, error) = said(&pair.bank, &[&["job", "list"], words].concat());
+        assert!(code != 0 && !error.is_empty(), "{words:?}: {error}");
+    }
+}
+
+#[test]
 fn each_side_reads_in_its_list_whose_turn_it_is_who_has_the_result_and_that_it_was_purged() {
     let pair = Pair::start();
     register(&pair, "bank", "ids", &one_column(mobiles(0..50)), "cn-mobile", "error");
     register(&pair, "shop", "ids", &one_column(mobiles(25..75)), "cn-mobile", "error");
     pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
-    let submit = ["job", "submit", "--dataset", "ids", "--with", "shop/ids", "--purpose", "pilot"];
-    let job = pair.bank.tacitly(&submit).unwrap();
+    let job = pair.bank.tacitly(&[&SUBMIT[..], &["--purpose", "pilot"]].concat()).unwrap();
     let id = job["id"].as_str().unwrap();
     Pair::await_state(&pair.shop, &["proposed"]);
     let (_, list, _) = said(&pair.shop, &["job", "list"]);
@@ -342,7 +363,11 @@ fn each_side_reads_in_its_list_whose_turn_it_is_who_has_the_result_and_that_it_w
     let (_, list, _) = said(&pair.bank, &["job", "list", "--state", "done"]);
     assert!(list.contains("25 shared"), "{list}");
     let (_, shown, _) = said(&pair.bank, &["job", "show", id]);
-    for words in ["pilot", "50 here, 50 there", "25 shared", "we alone", "MiB out", "ended"] {
+    let [us, them] = [
+        "bank (us)  proposer  ids      receives  signed, has its result\n",
+        "shop       approver  ids      -         signed\n",
+    ];
+    for words in ["pilot", "50 here, 50 there", "25 shared", us, them, "MiB out", "ended"] {
         assert!(shown.contains(words), "{words} is missing in\n{shown}");
     }
 

@@ -66,6 +66,17 @@ struct Asked {
 
 const ASKED: Asked = Asked { meeting: "pilot/1", kind: "align", profile: "cn-mobile", purpose: "", wait: 20 };
 
+/// A party that brings this dataset and receives the result.
+fn asked_party(party: &str, dataset: String) -> control::AskedParty {
+    control::AskedParty { party: party.into(), role: String::new(), dataset, receives: true }
+}
+
+/// What a party of a job brings to it.
+fn dataset_of(job: &control::Job, party: &str) -> String {
+    let found = job.parties.iter().find(|one| one.party == party);
+    found.unwrap_or_else(|| panic!("{party} takes no part in {job:?}")).dataset.clone()
+}
+
 fn code(status: &Status) -> &'static Code {
     code_of(status).unwrap_or_else(|| panic!("{status}"))
 }
@@ -80,9 +91,9 @@ impl Party {
             keys: vec![control::KeyColumn { column: "mobile".into(), profile: asked.profile.into() }],
             duplicates: String::new(),
             invalid: String::new(),
-            peer: self.peer(),
+            peers: vec![self.peer()],
             kind: asked.kind.into(),
-            receiver: "both".into(),
+            receivers: vec!["bank".into(), "shop".into()],
         };
         let lengths = keys.iter().map(|key| key.len() as u32 + 1).collect();
         let batch = control::FrameBatch { columns: vec![control::FrameCells { cells: keys.concat().into(), lengths }] };
@@ -96,9 +107,8 @@ impl Party {
         let request = control::MeetJobRequest {
             meeting: asked.meeting.into(),
             kind: asked.kind.into(),
-            dataset,
-            peer: self.peer(),
-            receiver: "both".into(),
+            parties: vec![asked_party(self.name, dataset), asked_party(&self.peer(), String::new())],
+            params: String::new(),
             purpose: asked.purpose.into(),
             wait_seconds: asked.wait,
         };
@@ -161,10 +171,7 @@ async fn two_frames_meet_under_one_name_and_leave_nothing_on_the_disk() {
     // The approval was for one job: the frame is no dataset that the peer may use again.
     let again = control::SubmitJobRequest {
         kind: "align".into(),
-        dataset: other.dataset.clone(),
-        peer: "bank".into(),
-        peer_dataset: one.dataset.clone(),
-        receiver: "both".into(),
+        parties: vec![asked_party("shop", dataset_of(&other, "shop")), asked_party("bank", dataset_of(&one, "bank"))],
         ..Default::default()
     };
     assert_eq!(code(&shop.client.submit_job(again).await.unwrap_err()), codes::REFUSED_BY_RULE);
@@ -278,7 +285,7 @@ async fn a_party_takes_frames_only_where_its_configuration_allows_them_and_as_ma
     assert!(status.message().contains("limits.frame_mib"), "{status}");
 
     // What is no frame is refused, and holds nothing up.
-    let header = control::FrameHeader { peer: "shop".into(), kind: "align".into(), ..Default::default() };
+    let header = control::FrameHeader { peers: vec!["shop".into()], kind: "align".into(), ..Default::default() };
     let parts = [vec![], vec![Part::Header(header)], vec![Part::Batch(control::FrameBatch::default())]];
     for parts in parts {
         let parts = parts.into_iter().map(|part| control::AddFrameRequest { part: Some(part) });
@@ -310,10 +317,7 @@ async fn a_frame_is_gone_with_the_process_that_held_it_and_its_job_says_so() {
     shop.client.set_rule(rule).await.unwrap();
     let submission = control::SubmitJobRequest {
         kind: "align".into(),
-        dataset,
-        peer: "shop".into(),
-        peer_dataset: "members".into(),
-        receiver: "both".into(),
+        parties: vec![asked_party("bank", dataset), asked_party("shop", "members".into())],
         ..Default::default()
     };
     let job = bank.client.submit_job(submission).await.unwrap().into_inner().id;

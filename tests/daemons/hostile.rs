@@ -10,21 +10,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
+use prost::Message as _;
 use tacitly::attest::wire as logs;
 use tacitly::jobs::wire as pb;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::transport::{Complaint, Envelope, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
 use tacitly::trial::{PATIENCE, until};
-use tacitly_attestation::entry::{AgreementEntry, Body, Code, Digest, Milliseconds, SignedEntry, TickEntry};
+use tacitly_attestation::entry::{
+    AgreementEntry, Body, Code, Digest, Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time,
+};
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::tree::CompactRange;
 use tacitly_core::{Frame, PartyId, SessionTag};
 
+use crate::support::agreement::{Offer, Wish};
 use crate::support::body::{POINTS, content, entries, is_answers, message, points, prime_plus, small};
 use crate::support::heard::fresh_identity;
 use crate::support::liar::{Liar, NAME};
-use crate::support::script::{Script, Seen};
+use crate::support::script::{Agreed, Script, Seen};
 use crate::support::stage::Stage;
 use crate::support::{brisk, mobiles, setup};
 
@@ -231,7 +235,7 @@ fn a_peer_that_comes_back_with_a_set_of_another_size_is_named() {
         items: Box::new(move |attempt| if attempt == 1 { first.clone() } else { second.clone() }),
         ..stage.honest()
     };
-    let seen = stage.accuses("another size", script, "size of the peer's set changed");
+    let seen = stage.accuses("another size", script, "two things under one label");
     assert!(!seen.received.contains_key(&2), "a second session began");
     stage.goes_on();
 }
@@ -284,56 +288,141 @@ fn a_signature_for_something_else_than_the_terms_names_the_liar() {
     stage.goes_on();
 }
 
-fn agreed(note: &SignedEntry) -> AgreementEntry {
-    let Body::Agreement(body) = note.entry().body() else { panic!("{note:?}") };
-    body.clone()
+#[test]
+fn who_brings_what_cannot_be_or_says_two_things_is_named_before_anything_of_ours_goes_out() {
+    let stage = Stage::set();
+    type Lie = fn(pb::OfferWord) -> Bytes;
+    let cases: [(&str, Lie, &str); 9] = [
+        ("noise", |_| vec![0xff; 300].into(), "what it offers cannot be read"),
+        ("nothing", |_| Bytes::new(), "a hash of terms has 32 bytes"),
+        (
+            "other terms",
+            |word| pb::OfferWord { terms_hash: vec![1; 32].into(), ..word }.encode_to_vec().into(),
+            "on other terms",
+        ),
+        (
+            "no consent",
+            |word| pb::OfferWord { consent: None, ..word }.encode_to_vec().into(),
+            "the signature under the terms",
+        ),
+        (
+            "the daemon's consent",
+            |word| pb::OfferWord { consent: word.leader.clone(), ..word }.encode_to_vec().into(),
+            "the signature under the terms",
+        ),
+        (
+            "a set that cannot be read",
+            |word| pb::OfferWord { offer: b"many"[..].into(), ..word }.encode_to_vec().into(),
+            "what it says of its set cannot be read",
+        ),
+        (
+            "noise about its data",
+            |word| pb::OfferWord { dataset: vec![0xff; 300].into(), ..word }.encode_to_vec().into(),
+            "the entry about its data cannot be read",
+        ),
+        (
+            "an entry about something else",
+            |word| pb::OfferWord { dataset: sign_of_life(NAME, [9; 32]).into(), ..word }.encode_to_vec().into(),
+            "not about its data",
+        ),
+        (
+            "an entry of somebody else",
+            |word| pb::OfferWord { dataset: sign_of_life("somebody", [9; 32]).into(), ..word }.encode_to_vec().into(),
+            "not about its data",
+        ),
+    ];
+    for (case, lie, rule) in cases {
+        let seen = stage.accuses(case, Script { says: Some(lie), ..stage.honest() }, rule);
+        assert!(seen.received.is_empty(), "{case}: something of our set went out");
+    }
+    stage.goes_on();
+}
+
+/// An entry that tells nothing of anybody's data, well signed with this key.
+fn sign_of_life(by: &str, secret: [u8; 32]) -> Vec<u8> {
+    let header = Header {
+        id: Id([1; 16]),
+        log: Origin::parse(&format!("tacitly/{by}")).unwrap(),
+        by: by.parse().unwrap(),
+        t: Time::new(1_767_225_600_000).unwrap(),
+        nonce: Nonce([2; 16]),
+        rel: Vec::new(),
+    };
+    let mut note = SignedEntry::new(Entry::new(header, tick()).unwrap());
+    let key = SigningKey::from_bytes(&secret);
+    note.sign(&VerifierKey::of(by, KeyUse::Text, &key).unwrap(), &key).unwrap();
+    note.encode()
+}
+
+fn tick() -> TickEntry {
+    TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() }
+}
+
+/// A word about the agreement with the liar's signature under something else.
+fn under(agreed: &Agreed<'_>, word: pb::AgreementWord, body: impl Into<Body>) -> Bytes {
+    let note = SignedEntry::new(Entry::new(agreed.offers.header(agreed.terms), body).unwrap());
+    pb::AgreementWord { signature: agreed.liar.line(NAME, &note), ..word }.encode_to_vec().into()
 }
 
 #[test]
-fn who_asks_us_to_sign_another_agreement_than_ours_is_named() {
+fn who_signs_another_agreement_than_ours_or_shows_other_offers_is_named() {
     let stage = Stage::set();
-    type Lie = fn(&Liar, &SignedEntry) -> Vec<u8>;
-    let cases: [(&str, Lie, &str); 7] = [
-        ("noise", |_, _| vec![0xff; 300], "cannot be read"),
-        ("nothing", |_, _| Vec::new(), "cannot be read"),
-        (
-            "a sign of life",
-            |liar, ours| {
-                let body = TickEntry { interval_ms: Milliseconds::new(60_000).unwrap() };
-                liar.entry(ours.entry().header(), body)
-            },
-            "no agreement",
-        ),
+    type Lie = fn(&Agreed<'_>, pb::AgreementWord) -> Bytes;
+    let cases: [(&str, Lie, &str); 10] = [
+        ("noise", |_, _| vec![0xff; 300].into(), "cannot be read"),
+        ("nothing", |_, _| Bytes::new(), "cannot be read"),
+        ("a sign of life", |agreed, word| under(agreed, word, tick()), "under another one"),
         (
             "other terms",
-            |liar, ours| {
-                let body = AgreementEntry { terms: Digest(Hash::of(b"other terms")), ..agreed(ours) };
-                liar.entry(ours.entry().header(), body)
+            |agreed, word| {
+                let terms = Digest(Hash::of(b"other terms"));
+                under(agreed, word, AgreementEntry { terms, ..agreed.offers.body(agreed.terms) })
             },
-            "not the one we agreed",
+            "under another one",
         ),
         (
             "that it learns the size first",
-            |liar, ours| {
-                let mut body = agreed(ours);
-                let me = body.parties.iter_mut().find(|party| party.party == liar.me).unwrap();
+            |agreed, word| {
+                let mut body = agreed.offers.body(agreed.terms);
+                let me = body.parties.iter_mut().find(|party| party.party == agreed.liar.me).unwrap();
                 me.learns.push(Code::parse("intersection-size").unwrap());
-                liar.entry(ours.entry().header(), body)
+                under(agreed, word, body)
             },
-            "not the one we agreed",
+            "under another one",
         ),
-        ("our own", |_, ours| ours.encode(), "not the one we agreed"),
+        (
+            "in our name",
+            |agreed, word| {
+                let signature = agreed.liar.line("bank", &agreed.offers.note(agreed.terms));
+                pb::AgreementWord { signature, ..word }.encode_to_vec().into()
+            },
+            "not its own",
+        ),
         (
             "one that somebody else has signed in its name",
-            |liar, ours| {
-                let note = SignedEntry::parse(&liar.entry(ours.entry().header(), agreed(ours))).unwrap();
-                let mut forged = SignedEntry::new(note.entry().clone());
+            |agreed, word| {
+                let mut forged = agreed.offers.note(agreed.terms);
                 let stranger = SigningKey::from_bytes(&[9; 32]);
-                let key = VerifierKey::of(NAME, KeyUse::Text, &stranger).unwrap();
-                forged.sign(&key, &stranger).unwrap();
-                forged.encode()
+                forged.sign(&VerifierKey::of(NAME, KeyUse::Text, &stranger).unwrap(), &stranger).unwrap();
+                let signature = forged.signatures().last().unwrap().to_string();
+                pb::AgreementWord { signature, ..word }.encode_to_vec().into()
             },
-            "not signed by the peer",
+            "not its own",
+        ),
+        (
+            "an offer of ours that we have not made",
+            |_, word| pb::AgreementWord { leader: vec![3; 32].into(), ..word }.encode_to_vec().into(),
+            "an offer that the leader has not signed",
+        ),
+        (
+            "offers that we have not shown it",
+            |_, word| pb::AgreementWord { offers: vec![3; 32].into(), ..word }.encode_to_vec().into(),
+            "other offers than it was shown",
+        ),
+        (
+            "an offer that nobody has made",
+            |_, word| pb::AgreementWord { present: vec![0b111].into(), ..word }.encode_to_vec().into(),
+            "other offers than it was shown",
         ),
     ];
     for (case, lie, rule) in cases {
@@ -553,20 +642,24 @@ fn a_rule_of_the_stream_that_is_broken_is_shown_with_the_liars_name() {
 
 #[test]
 fn impossible_buckets_name_the_liar_and_a_later_draw_is_followed() {
-    const BUCKET: u64 = 1 << 20;
+    const WISH: Wish = Wish { whole: 1, bucket: 1 << 20 };
     let stage = Stage::set();
-    let says = |ready| Script { ready, ..stage.honest() };
-    stage.accuses("no draw", says(|ready| pb::Ready { bucket: BUCKET, draw: Some(99), ..ready }), "no way to sort");
-    let huge = says(|ready| pb::Ready { bucket: 1 << 40, settled: true, ..ready });
-    stage.accuses("huge buckets", huge, "impossible size");
-    let (job, _) = stage.run(says(|ready| pb::Ready { bucket: 1, ..ready }));
+    let says = |offer| Script { offer, ..stage.honest() };
+    let in_buckets = || says(|offer| Offer { wish: WISH, ..offer });
+    stage.accuses("no draw", Script { draw: 99, ..in_buckets() }, "in a way that there is not");
+    // A wish beyond measure is no more than ours.
+    const MOST: Wish = Wish { whole: u64::MAX, bucket: u64::MAX };
+    let (job, seen) = stage.run(says(|offer| Offer { wish: MOST, ..offer }));
+    assert_eq!(job["state"], "done", "{job}");
+    stage.is_exact(&seen);
+    let (job, _) = stage.run(says(|offer| Offer { wish: Wish { whole: 1, bucket: 1 }, ..offer }));
     assert_eq!(job["failure"]["code"], "limit", "{job}");
-    let (job, _) = stage.run(says(|ready| pb::Ready { items: u64::MAX, bucket: BUCKET, ..ready }));
+    let (job, _) = stage.run(says(|offer| Offer { items: u64::MAX, wish: WISH, ..offer }));
     assert_eq!(job["failure"]["code"], "too-many-rows", "{job}");
 
     // A peer whose set overflows under the first draw says so, and the daemon sorts its own again.
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let play = stage.liar.play(says(|ready| pb::Ready { bucket: BUCKET, draw: Some(1), ..ready }), seen.clone());
+    let play = stage.liar.play(Script { draw: 1, ..in_buckets() }, seen.clone());
     let mut submitted = stage.submit();
     until(|| seen.lock().unwrap().draws.contains(&1).then_some(())).expect("the daemon stayed with its draw");
     stage.bank.tacitly(&["job", "cancel", stage.jobs().last().unwrap()["id"].as_str().unwrap()]).unwrap();

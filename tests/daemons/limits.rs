@@ -27,7 +27,7 @@ fn a_peer_that_says_yes_and_then_nothing_does_not_hold_a_job_beyond_its_deadline
     let stage = stage(setup().set("TACITLY_LIMITS__JOB_DEADLINE_HOURS", 0.003));
     let (job, seen) = stage.run(Script { dawdles: true, ..stage.honest() });
     assert_eq!((&job["state"], &job["failure"]["code"]), (&"failed".into(), &"deadline".into()), "{job}");
-    assert!(job["failure"]["text"].as_str().unwrap().contains("waiting for the peer to read its data"), "{job}");
+    assert!(job["failure"]["text"].as_str().unwrap().contains("waiting for the others to read their data"), "{job}");
     assert!(seen.received.is_empty(), "something of our set went out");
     stage.goes_on();
 }

@@ -109,16 +109,17 @@ async fn a_change_keeps_what_it_does_not_name_and_tells_the_audit_trail() {
     let consent = Decision::Signed(Box::new(Consent { contribution: b"a key".to_vec(), signature }));
     let signed = PartyChange { decision: Some(consent.clone()), ..PartyChange::of(party("shop")) };
     let received = PartyChange { receipt: Some(signature), ..PartyChange::of(party("bank")) };
+    let shown = PartyChange { entry: Some(b"an entry about data".to_vec()), ..PartyChange::of(party("shop")) };
     let change = JobChange {
-        parties: vec![signed, received],
-        our_items: Some(1000),
-        their_items: Some(500),
+        parties: vec![signed, received, shown],
+        summary: Some(json!({ "our_items": 1000, "peer_items": 500 })),
         ..JobChange::by("shop")
     };
     let approved = store.advance(job.id, &["proposed"], "approved", change).await.unwrap();
     let (bank, shop) = (approved.party(party("bank")).unwrap(), approved.party(party("shop")).unwrap());
     assert_eq!((&shop.decision, shop.receipt, shop.left_out), (&consent, None, false));
-    assert_eq!((&bank.decision, bank.receipt), (&Decision::Open, Some(signature)));
+    assert_eq!((&bank.decision, bank.receipt, &bank.entry), (&Decision::Open, Some(signature), &None));
+    assert_eq!(shop.entry.as_deref(), Some(&b"an entry about data"[..]));
     assert_eq!(store.job(job.id).await.unwrap(), approved);
     assert!(approved.updated_at > job.updated_at);
 
@@ -130,7 +131,7 @@ async fn a_change_keeps_what_it_does_not_name_and_tells_the_audit_trail() {
     };
     let change = JobChange {
         attempt: Some(1),
-        transcripts: Some(json!({ "sent": "sha256:00" })),
+        traffic: Some(json!({ "shop": { "sent": { "bytes": 7 } } })),
         failure: Some(failure.clone()),
         note: json!("during bucket 3"),
         ..JobChange::by("daemon")
@@ -140,7 +141,9 @@ async fn a_change_keeps_what_it_does_not_name_and_tells_the_audit_trail() {
     assert_eq!(store.job(job.id).await.unwrap(), suspended);
 
     let resumed = store.advance(job.id, &["suspended"], "running", JobChange::by("operator")).await.unwrap();
-    assert_eq!((resumed.failure, resumed.attempt, resumed.their_items), (None, 1, Some(500)));
+    assert_eq!((resumed.failure, resumed.attempt), (None, 1));
+    assert_eq!(resumed.summary, Some(json!({ "our_items": 1000, "peer_items": 500 })));
+    assert_eq!(resumed.traffic, Some(json!({ "shop": { "sent": { "bytes": 7 } } })));
 
     let events = store.events(&EventFilter { job: Some(job.id), ..Default::default() }).await.unwrap();
     let kinds: Vec<_> = events.iter().map(|event| (event.kind.as_str(), event.actor.as_str())).collect();
@@ -166,10 +169,14 @@ async fn a_change_that_fails_changes_nothing() {
             seed: seed(),
             ..JobChange::by("daemon")
         },
-        JobChange { our_items: Some(u64::MAX), seed: seed(), ..JobChange::by("daemon") },
     ] {
         store.advance(job.id, &["proposed"], "running", change).await.unwrap_err();
     }
+    // The last row that is written is the one that cannot be.
+    let left_out = PartyChange { left_out: true, ..PartyChange::of(party("shop")) };
+    let change = JobChange { parties: vec![left_out], ..JobChange::by("daemon") };
+    let uncountable = JobResult::Whole { bytes: b"rows", items: u64::MAX };
+    store.finish(job.id, &["proposed"], "done", change, uncountable).await.unwrap_err();
     assert_eq!(store.job(job.id).await.unwrap(), job);
     assert!(store.seed(job.id).await.unwrap().is_none());
     assert_eq!(store.events(&EventFilter { job: Some(job.id), ..Default::default() }).await.unwrap().len(), 1);

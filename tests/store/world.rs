@@ -136,6 +136,7 @@ pub(crate) fn a_party(name: &str) -> JobParty {
         decision: Decision::Open,
         left_out: false,
         receipt: None,
+        entry: None,
     }
 }
 

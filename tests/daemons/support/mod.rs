@@ -15,6 +15,8 @@ use serde_json::Value;
 use tacitly::trial::{Party, Setup, TrialError, introduce, until};
 use tempfile::TempDir;
 
+pub(crate) mod actor;
+pub(crate) mod agreement;
 pub(crate) mod body;
 pub(crate) mod heard;
 pub(crate) mod liar;
@@ -24,6 +26,10 @@ pub(crate) mod words;
 
 /// How long a command of a test may take: nothing that hangs holds up the tests for longer.
 const COMMAND_LIMIT: Duration = Duration::from_mins(5);
+
+/// Proposes an intersection of the two datasets of a pair for the bank, and comes back at once.
+pub const SUBMIT: [&str; 10] =
+    ["job", "submit", "--kind", "intersect", "--party", "bank/ids", "--party", "shop/ids", "--receive", "bank"];
 
 /// Two linked daemons in a folder of their own.
 pub struct Pair {

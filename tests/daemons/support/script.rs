@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tacitly::attest::wire as logs;
-use tacitly::jobs::CONSENT_CONTEXT;
 use tacitly::jobs::wire as pb;
-use tacitly_attestation::entry::SignedEntry;
+use tacitly::jobs::{CONSENT_CONTEXT, JobTerms};
 use tacitly_core::Frame;
 use tacitly_psi::PsiOutcome;
 
+use super::agreement::{Offer, Offers};
 use super::liar::Liar;
+
+/// What both sides agree on before anything runs.
+pub(crate) struct Agreed<'a> {
+    pub(crate) liar: &'a Liar,
+    pub(crate) terms: &'a JobTerms,
+    pub(crate) offers: &'a Offers,
+}
 
 /// What the liar does in one job.
 pub(crate) struct Script {
@@ -30,7 +37,7 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
-    /// Asked to sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
+    /// When it should sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
     pub(crate) forgets: bool,
     /// It acknowledges nothing, and says neither that its session is over nor that the job is.
     pub(crate) never_ends: bool,
@@ -39,10 +46,13 @@ pub(crate) struct Script {
     /// It begins by asking the daemon to go on with this job.
     pub(crate) nudges: Option<String>,
     /// What it says of its set and its memory.
-    pub(crate) ready: fn(pb::Ready) -> pb::Ready,
-    /// What it asks the daemon to sign in place of the agreement that stands in its log, made from the daemon's own; it
-    /// then waits for the signature and opens no session.
-    pub(crate) has_signed: Option<fn(&Liar, &SignedEntry) -> Vec<u8>>,
+    pub(crate) offer: fn(Offer) -> Offer,
+    /// Under which draw its set fits its buckets, as it says where there are any.
+    pub(crate) draw: u32,
+    /// What it says under the label "offers", in place of an honest word.
+    pub(crate) says: Option<fn(pb::OfferWord) -> Bytes>,
+    /// What it says under the label "agreement", made from an honest word.
+    pub(crate) has_signed: Option<fn(&Agreed<'_>, pb::AgreementWord) -> Bytes>,
     /// What it shows of its log to a mirror.
     pub(crate) copied: fn(logs::CopyFrom) -> logs::Copied,
 }
@@ -64,7 +74,9 @@ impl Script {
             never_ends: false,
             contradicts: false,
             nudges: None,
-            ready: |ready| ready,
+            offer: |offer| offer,
+            draw: 0,
+            says: None,
             has_signed: None,
             copied: |_| logs::Copied::default(),
         }

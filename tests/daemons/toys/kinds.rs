@@ -180,7 +180,7 @@ impl JobKind for Add {
             let kind = ColumnKind::Decimal { places: 0 };
             let spec = ColumnSpec { column: "amount".into(), kind, missing: Missing::Error };
             let read = run.columns(vec![spec], Selection::All).await?;
-            let amounts = read.columns.columns()[0].values.decimals().unwrap_or_default().to_vec();
+            let amounts = read.columns.columns()[0].decimals().unwrap_or_default().to_vec();
             let parts = integer(run.terms(), "parts").unwrap_or(1).max(1) as usize;
             let part = |part| amounts.iter().skip(part).step_by(parts).sum();
             Ok(Box::new(Ready { numbers: (0..parts).map(part).collect(), column: "sum" }) as Box<dyn Prepared>)
