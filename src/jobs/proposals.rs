@@ -69,12 +69,7 @@ impl Proposals {
     }
 
     /// Completes what an operator asks, as terms of a job of this number.
-    pub(super) async fn terms(
-        &self,
-        id: JobId,
-        kind: &dyn JobKind,
-        submission: Submission,
-    ) -> Result<JobTerms, Trouble> {
+    pub(super) async fn terms(&self, id: JobId, kind: &dyn JobKind, submission: Submission) -> Result<JobTerms, Trouble> {
         let me = self.core.me();
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let Submission { asked, purpose, .. } = submission;
@@ -98,15 +93,11 @@ impl Proposals {
         }
         let nonce = crate::attest::random()?;
         let terms = JobTerms { job: id, kind: kind.name().to_owned(), leader: me, parties, params, purpose, nonce };
-        terms.check().map_err(|error| {
-            bad(&match error {
-                tacitly_core::MalformedTerms::Field("purpose") => {
-                    "a purpose is one line of at most 200 bytes".to_owned()
-                }
-                tacitly_core::MalformedTerms::Field("receivers") => "somebody receives the result of a job".to_owned(),
-                error => error.to_string(),
-            })
-        })?;
+        terms.check().map_err(|error| bad(&match error {
+            tacitly_core::MalformedTerms::Field("purpose") => "a purpose is one line of at most 200 bytes".to_owned(),
+            tacitly_core::MalformedTerms::Field("receivers") => "somebody receives the result of a job".to_owned(),
+            error => error.to_string(),
+        }))?;
         kind.check(&terms)?;
         Ok(terms)
     }

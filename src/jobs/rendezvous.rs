@@ -120,8 +120,9 @@ impl Meetings {
 
     /// A frame was handed over for one job: the one that its program waits for at this moment, and no other.
     pub(super) fn check_frame(&self, is_frame: bool, from: PartyId, terms: &JobTerms) -> Result<(), Trouble> {
-        let asked =
-            |((peer, _), waiter): (&Place, &Waiter)| *peer == from && is_what_was_asked(terms, &waiter.offer, from);
+        let asked = |((peer, _), waiter): (&Place, &Waiter)| {
+            *peer == from && is_what_was_asked(terms, &waiter.offer, from)
+        };
         if !is_frame || self.lock().iter().any(asked) {
             return Ok(());
         }
@@ -382,8 +383,8 @@ fn terms_to_meet(kind: &str, purpose: &str, asked: &Asked) -> Terms {
 
 /// Whether signed terms are those that this side offered.
 fn is_what_was_asked(terms: &JobTerms, ours: &pb::Offer, leader: PartyId) -> bool {
-    let ours_is_there =
-        terms.parties.values().any(|party| party.dataset.as_deref() == Some(&*ours.dataset)) || ours.dataset.is_empty();
+    let ours_is_there = terms.parties.values().any(|party| party.dataset.as_deref() == Some(&*ours.dataset))
+        || ours.dataset.is_empty();
     let asked = Asked {
         parties: terms
             .parties

@@ -215,7 +215,8 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose } = request.into_inner();
         let asked = OpenRecord { dataset, row, fingerprint, file: file.into(), to, purpose };
-        let opened = self.datasets.openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened =
+            self.datasets.openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenRecordReply {
             opening: opened.opening.to_vec().into(),
             fingerprint: opened.fingerprint,
