@@ -21,6 +21,7 @@ use crate::codes::Trouble;
 use crate::datasets::{Datasets, Progress};
 use crate::intake::{ColumnSpec, Selection, TypedColumns};
 use crate::policy::Rule;
+use crate::relay::{Circle, Seat};
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
 
@@ -40,6 +41,8 @@ struct Inner {
     with: BTreeSet<PartyId>,
     work: Work,
     seed: Arc<Seed>,
+    /// Where members reach each other through the leader.
+    seat: Arc<Seat>,
     /// Which parts are over at the other parties.
     over_there: BTreeMap<PartyId, PartsOver>,
     /// What each party added to the terms.
@@ -61,8 +64,22 @@ impl Run {
     ) -> Result<Self, Trouble> {
         let terms = super::core::terms_of(&job)?;
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
-        let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self(Arc::new(Inner { core, job, terms, quorum, attempt, with, work, seed, over_there, contributions })))
+        let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
+        let keys = keys.map(|(party, said)| (*party, said.key)).collect();
+        let seat = core.relay.sit(Circle { job: job.id, attempt, leader: job.leader, keys });
+        Ok(Self(Arc::new(Inner {
+            core,
+            job,
+            terms,
+            quorum,
+            attempt,
+            with,
+            work,
+            seed,
+            seat: Arc::new(seat),
+            over_there: BTreeMap::new(),
+            contributions: BTreeMap::new(),
+        })))
     }
 
     /// The same attempt, once all parties have said what they bring.
@@ -71,7 +88,7 @@ impl Run {
         over_there: BTreeMap<PartyId, PartsOver>,
         contributions: BTreeMap<PartyId, Vec<u8>>,
     ) -> Self {
-        let Inner { core, job, terms, quorum, attempt, with, work, seed, .. } = &*self.0;
+        let Inner { core, job, terms, quorum, attempt, with, work, seed, seat, .. } = &*self.0;
         Self(Arc::new(Inner {
             core: core.clone(),
             job: job.clone(),
@@ -81,6 +98,7 @@ impl Run {
             with: with.clone(),
             work: work.clone(),
             seed: seed.clone(),
+            seat: seat.clone(),
             over_there,
             contributions,
         }))
@@ -96,6 +114,10 @@ impl Run {
 
     pub(super) fn work(&self) -> &Work {
         &self.0.work
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        &self.0.seat
     }
 
     pub(super) fn over_there(&self) -> &BTreeMap<PartyId, PartsOver> {

@@ -112,7 +112,7 @@ impl Stage {
         let side = |me: &str, peer: &str| {
             let (me, peer, messages) = (id(me), id(peer), messages.to_vec());
             let link = self.seats[&me].open(peer, tag).unwrap();
-            let party = Script::new(Roles::new(tag, me, [peer].into()), async move |mailbox| {
+            let party = Script::new(Roles::new(tag, me, [peer]), async move |mailbox| {
                 let mut heard = Vec::new();
                 for message in messages {
                     mailbox.send(peer, message);
@@ -129,9 +129,10 @@ impl Stage {
 
     /// The same under a leader or a member that breaks the rules: who is named, where.
     async fn named(&self, at: &str) -> Broken {
+        let messages = messages();
         tokio::select! {
             broken = self.seat(at).broken() => broken,
-            ended = self.swap("named", &messages()) => panic!("nobody was named, and it ended with {ended:?}"),
+            ended = self.swap("named", &messages) => panic!("nobody was named, and it ended with {ended:?}"),
         }
     }
 }
@@ -266,8 +267,9 @@ async fn what_a_leader_repeats_counts_once_and_old_lines_do_not_come_back() {
             relays[&to].clone().answer(id("hub"), piece).await;
         }
     };
-    let (_, [bank, shop]) = tokio::join!(replay, again.swap("a third one", &messages()));
-    assert_eq!((bank, shop), (Ok(messages()), Ok(messages())));
+    let messages = messages();
+    let (_, [bank, shop]) = tokio::join!(replay, again.swap("a third one", &messages));
+    assert_eq!((bank, shop), (Ok(messages.clone()), Ok(messages)));
     for seat in again.seats.values().chain(stage.seats.values()) {
         let named = tokio::time::timeout(Duration::ZERO, seat.broken()).await;
         assert!(named.is_err(), "somebody was named: {named:?}");
@@ -432,7 +434,7 @@ async fn pieces_of_a_job_that_is_over_are_not_handed_on() {
     stage.seats.remove(&id("bank"));
     stage.seats.remove(&id("hub"));
     // Of another attempt, where we have no seat: a line that opens may be early, another one is late.
-    let other = |opens| {
+    let other = |opens: bool| {
         let number = u64::from(!opens);
         brought(&stage, |place| (place.attempt, place.opens, place.number) = (2, opens, number), "shop")
     };

@@ -30,6 +30,7 @@ const ROOMS: [(&str, &[&str]); 24] = [
             "kinds",
             "peers",
             "policy",
+            "relay",
             "rpc",
             "session",
             "store",
