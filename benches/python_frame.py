@@ -51,7 +51,7 @@ def main():
             sim[name].add_dataset("numbers", Path(folder, f"{name}.csv"), {"phone": "cn-mobile"}, allow=[peer])
         registered = told("file: registration", start, clock())
         start = clock()
-        job = sim["bank"].submit("align", "numbers", "shop", "numbers", receiver="both")
+        job = sim["bank"].submit("align", {"bank": "numbers", "shop": "numbers"}, receivers="all")
         job.wait().write(Path(folder, "bank-out.csv"))
         sim["shop"].job(job.id).wait().write(Path(folder, "shop-out.csv"))
         file_cpu = told("file: job and result", start, clock())

@@ -78,6 +78,14 @@ fn job(id: String) -> control::JobRequest {
     control::JobRequest { job: id }
 }
 
+/// A party as Python gives it: its name, its role, its dataset, and whether it receives. An empty text says nothing.
+type GivenParty = (String, String, String, bool);
+
+fn asked(parties: Vec<GivenParty>) -> Vec<control::AskedParty> {
+    let asked = |(party, role, dataset, receives)| control::AskedParty { party, role, dataset, receives };
+    parties.into_iter().map(asked).collect()
+}
+
 fn key_columns(keys: Vec<(String, String)>) -> Vec<control::KeyColumn> {
     keys.into_iter().map(|(column, profile)| control::KeyColumn { column, profile }).collect()
 }
@@ -197,7 +205,7 @@ impl Client {
     }
 
     /// Hands a frame over as a dataset for one job. Returns the dataset and a report of counts.
-    #[pyo3(signature = (frame, *, profiles, duplicates, invalid, peer, kind, receiver))]
+    #[pyo3(signature = (frame, *, profiles, duplicates, invalid, peers, kind, receivers))]
     #[allow(clippy::too_many_arguments)]
     fn add_frame(
         &self,
@@ -206,53 +214,53 @@ impl Client {
         profiles: Vec<String>,
         duplicates: String,
         invalid: String,
-        peer: String,
+        peers: Vec<String>,
         kind: String,
-        receiver: String,
+        receivers: Vec<String>,
     ) -> PyResult<(String, String)> {
         let keys = key_columns(frame.columns().iter().cloned().zip(profiles).collect());
-        let header = control::FrameHeader { keys, duplicates, invalid, peer, kind, receiver };
+        let header = control::FrameHeader { keys, duplicates, invalid, peers, kind, receivers };
         let parts = std::iter::once(Part::Header(header)).chain(frame.batches().into_iter().map(Part::Batch));
         let parts = parts.map(|part| control::AddFrameRequest { part: Some(part) });
         call!(self, py, add_frame(tokio_stream::iter(parts)), reply => registered(reply))
     }
 
-    #[pyo3(signature = (*, kind, dataset, peer, peer_dataset, receiver, purpose, request_key))]
-    #[allow(clippy::too_many_arguments)]
+    /// Proposes a job. `params` is one canonical JSON object.
+    #[pyo3(signature = (*, kind, parties, params, purpose, request_key))]
     fn submit_job(
         &self,
         py: Python<'_>,
         kind: String,
-        dataset: String,
-        peer: String,
-        peer_dataset: String,
-        receiver: String,
+        parties: Vec<GivenParty>,
+        params: String,
         purpose: String,
         request_key: String,
     ) -> PyResult<String> {
-        let request = control::SubmitJobRequest { kind, dataset, peer, peer_dataset, receiver, purpose, request_key };
+        let request = control::SubmitJobRequest { kind, parties: asked(parties), params, purpose, request_key };
         call!(self, py, submit_job(request), reply => text(&reply))
     }
 
-    #[pyo3(signature = (*, meeting, kind, dataset, peer, receiver, purpose, wait_seconds))]
+    /// Asks for a job together with the programs of all other parties. `params` is one canonical JSON object.
+    #[pyo3(signature = (*, meeting, kind, parties, params, purpose, wait_seconds))]
     #[allow(clippy::too_many_arguments)]
     fn meet_job(
         &self,
         py: Python<'_>,
         meeting: String,
         kind: String,
-        dataset: String,
-        peer: String,
-        receiver: String,
+        parties: Vec<GivenParty>,
+        params: String,
         purpose: String,
         wait_seconds: u64,
     ) -> PyResult<String> {
-        let request = control::MeetJobRequest { meeting, kind, dataset, peer, receiver, purpose, wait_seconds };
+        let parties = asked(parties);
+        let request = control::MeetJobRequest { meeting, kind, parties, params, purpose, wait_seconds };
         call!(self, py, meet_job(request), reply => text(&reply))
     }
 
-    fn list_jobs(&self, py: Python<'_>, state: String) -> PyResult<String> {
-        call!(self, py, list_jobs(control::ListJobsRequest { state }), reply => text(&reply.jobs))
+    /// A page of jobs, oldest first: the newest, or those before the job `before`; `limit` 0 gives as many as one page has.
+    fn list_jobs(&self, py: Python<'_>, state: String, before: String, limit: u32) -> PyResult<String> {
+        call!(self, py, list_jobs(control::ListJobsRequest { state, before, limit }), reply => text(&reply.jobs))
     }
 
     fn get_job(&self, py: Python<'_>, id: String) -> PyResult<String> {
@@ -305,7 +313,7 @@ impl Client {
         Ok(PyBytes::new(py, &self.interrupts.wait(py, read)?))
     }
 
-    /// Our rows of a result as a file of this format.
+    /// Our rows of a result as a file of this format, or a result that is a document as it is.
     fn job_result<'py>(
         &self,
         py: Python<'py>,

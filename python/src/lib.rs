@@ -45,9 +45,9 @@ mod _core {
         tacitly::intake::Profile::ALL.iter().map(ToString::to_string).collect()
     }
 
-    /// The names of the kinds of job.
+    /// The names of the kinds of job of this version.
     #[pyfunction]
     fn kinds() -> Vec<&'static str> {
-        tacitly::jobs::Kind::ALL.iter().map(|kind| kind.name()).collect()
+        tacitly::kinds::names()
     }
 }

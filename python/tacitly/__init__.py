@@ -7,18 +7,19 @@
 ...     print(hits["lender"].rows(), hits["insurer"].rows())
 ['138-0013-8000'] ['+86 13800138000']
 
-In production each side runs the same script on its own machine, with ``Party.from_config("party.toml")`` or
-:func:`connect`, and ``with party.session(peer, job=...) as s``.
+In production every side runs the same script on its own machine, with ``Party.from_config("party.toml")`` or
+:func:`connect`, and ``with party.session(peer, job=...) as s``; ``peer`` may be several.
 """
 
-from . import errors
-from ._core import __version__, kinds, profiles
-from ._records import Dataset, Event, FailureRecord, JobRecord, Peer, Status
+from . import errors, kinds
+from ._core import __version__, profiles
+from ._records import Dataset, Event, FailureRecord, JobRecord, PartyRecord, Peer, Status
 from .errors import PeerLost, TacitlyError, TermsDiffer
 from .evidence import Evidence
 from .job import Job, JobList
+from .kinds.psi import Intersection, Rows, Size
 from .party import Party, connect
-from .result import Result, Rows, Size
+from .result import Result, RowsResult
 from .session import Session
 from .simulation import Simulation, simulate
 
@@ -27,14 +28,17 @@ __all__ = [
     "Event",
     "Evidence",
     "FailureRecord",
+    "Intersection",
     "Job",
     "JobList",
     "JobRecord",
     "Party",
+    "PartyRecord",
     "Peer",
     "PeerLost",
     "Result",
     "Rows",
+    "RowsResult",
     "Session",
     "Simulation",
     "Size",

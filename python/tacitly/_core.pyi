@@ -108,18 +108,16 @@ class Client:
         profiles: list[str],
         duplicates: str,
         invalid: str,
-        peer: str,
+        peers: list[str],
         kind: str,
-        receiver: str,
+        receivers: list[str],
     ) -> tuple[str, str]: ...
     def submit_job(
         self,
         *,
         kind: str,
-        dataset: str,
-        peer: str,
-        peer_dataset: str,
-        receiver: str,
+        parties: list[tuple[str, str, str, bool]],
+        params: str,
         purpose: str,
         request_key: str,
     ) -> str: ...
@@ -128,13 +126,12 @@ class Client:
         *,
         meeting: str,
         kind: str,
-        dataset: str,
-        peer: str,
-        receiver: str,
+        parties: list[tuple[str, str, str, bool]],
+        params: str,
         purpose: str,
         wait_seconds: int,
     ) -> str: ...
-    def list_jobs(self, state: str) -> str: ...
+    def list_jobs(self, state: str, before: str, limit: int) -> str: ...
     def get_job(self, id: str) -> str: ...
     def watch_job(self, id: str) -> Watch: ...
     def explain_job(self, id: str) -> str: ...

@@ -31,10 +31,10 @@ class Line:
         stage = job.stage or job.state
         if not self._rewrites:
             if stage != self._stage:
-                print(f"{job.kind} with {job.peer}: {stage}", file=sys.stderr)
+                print(f"{job.title}: {stage}", file=sys.stderr)
             self._stage = stage
             return
-        text = f"{job.kind} with {job.peer}: {stage}"
+        text = f"{job.title}: {stage}"
         if job.total:
             share = min(job.done / job.total, 1.0)
             bar = ("#" * round(share * _WIDTH)).ljust(_WIDTH, ".")

@@ -29,16 +29,38 @@ class FailureRecord:
 
 
 @dataclass(frozen=True)
+class PartyRecord:
+    """One party of a job."""
+
+    party: str
+    role: str
+    dataset: str
+    """Its own name for it; empty: it brings none."""
+    receives: bool
+    decision: str
+    """``open``, ``signed`` or ``refused``, as far as we know."""
+    left_out: bool
+    """The job goes on without it."""
+    has_result: bool
+    """It has said that its result is stored."""
+    bytes_out: int
+    """To it, once the job is over."""
+    bytes_in: int
+    """From it."""
+
+
+@dataclass(frozen=True)
 class JobRecord:
     """A job as it stood when the daemon was asked."""
 
+    me: str
+    """The party whose daemon was asked."""
     id: str
     kind: str
-    role: str
-    peer: str
-    dataset: str
-    peer_dataset: str
-    receiver: str
+    leader: str
+    """The party that proposed it."""
+    parties: tuple[PartyRecord, ...]
+    """Everybody, us too."""
     purpose: str
     state: str
     stage: str
@@ -46,45 +68,75 @@ class JobRecord:
     total: int
     bytes_out: int
     bytes_in: int
-    our_items: int
-    peer_items: int
+    summary: dict[str, Any]
+    """What its kind shows of it."""
     result_items: Optional[int]
-    """Rows, or a size; ``None`` if no result came to us."""
+    """Rows, or a number; ``None`` if no result came to us."""
     failure: Optional[FailureRecord]
     created: str
     finished: str
     attempt: int
     terms: str
-    hint: str
     settled: bool
     purged: str = ""
     """When the result was wiped, if it was."""
 
     @classmethod
-    def from_json(cls, text: str) -> JobRecord:
-        """Reads what a daemon told."""
-        return cls.from_dict(json.loads(text))
+    def from_json(cls, text: str, me: str) -> JobRecord:
+        """Reads what the daemon of ``me`` told."""
+        return cls.from_dict(json.loads(text), me)
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> JobRecord:
-        """Reads what a daemon told."""
-        failure = told.get("failure")
-        return read(cls, {**told, "failure": read(FailureRecord, failure) if failure else None})
+    def from_dict(cls, told: dict[str, Any], me: str) -> JobRecord:
+        """Reads what the daemon of ``me`` told."""
+        failure = told["failure"]
+        return read(
+            cls,
+            {
+                **told,
+                "me": me,
+                "parties": tuple(read(PartyRecord, party) for party in told["parties"]),
+                "summary": json.loads(told["summary"] or "{}"),
+                "failure": read(FailureRecord, failure) if failure else None,
+            },
+        )
+
+    @property
+    def ours(self) -> PartyRecord:
+        """Our own part in it: role, dataset, whether we receive."""
+        return next(party for party in self.parties if party.party == self.me)
+
+    @property
+    def peers(self) -> list[str]:
+        """The other parties."""
+        return [party.party for party in self.parties if party.party != self.me]
+
+    @property
+    def receivers(self) -> list[str]:
+        """Who receives a result."""
+        return [party.party for party in self.parties if party.receives]
 
     @property
     def is_over(self) -> bool:
         """Whether nothing can happen to the job any more."""
         return self.state in ("done", "failed", "cancelled", "refused")
 
+    @property
+    def title(self) -> str:
+        """What is computed with whom."""
+        return f"{self.kind} with {', '.join(self.peers)}"
+
     def error(self) -> errors.TacitlyError:
         """The exception for how the job stands."""
         failure = self.failure or FailureRecord("", "", "", "", "")
         text = failure.text or f"the job is {self.state}"
+        # Of several peers none is named unless the daemon names it.
+        only_peer = self.peers[0] if len(self.peers) == 1 else ""
         return errors.of(
             failure.code,
             text,
             stage=failure.stage,
-            peer=failure.who or self.peer,
+            peer=failure.who or only_peer,
             job=self.id,
             hint=failure.mend,
         )

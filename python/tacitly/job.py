@@ -7,9 +7,10 @@ from typing import Any, Optional
 
 from . import _core, _html, errors
 from ._progress import Line, Progress, silent
-from ._records import Event, JobRecord, read
+from ._records import Event, JobRecord, PartyRecord, read
+from ._registry import result_of
 from .evidence import Evidence
-from .result import Result, result_of
+from .result import Result
 
 
 class Job:
@@ -21,13 +22,28 @@ class Job:
 
     @property
     def id(self) -> str:
-        """Its number, the same on both sides."""
+        """Its number, the same on all sides."""
         return self.record.id
 
     @property
     def state(self) -> str:
         """Its state in our ledger, as in docs/jobs.md."""
         return self.record.state
+
+    @property
+    def leader(self) -> str:
+        """The party that proposed it."""
+        return self.record.leader
+
+    @property
+    def parties(self) -> tuple[PartyRecord, ...]:
+        """Everybody who takes part, us too: role, dataset, decision, traffic."""
+        return self.record.parties
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What its kind shows of it, as far as it is known by now."""
+        return self.record.summary
 
     def refresh(self) -> Job:
         """Asks the daemon how the job stands."""
@@ -42,15 +58,15 @@ class Job:
         return self._noted(self._client.approve_job(self.id))
 
     def refuse(self, reason: str = "") -> Job:
-        """Refuses a job that waits for a person here; the peer reads the reason."""
+        """Refuses a job that waits for a person here; the leader reads the reason."""
         return self._noted(self._client.refuse_job(self.id, reason))
 
     def cancel(self) -> Job:
-        """Ends the job on both sides."""
+        """Ends the job on all sides."""
         return self._noted(self._client.cancel_job(self.id))
 
     def resume(self) -> Job:
-        """Goes on with a suspended job, from either side."""
+        """Goes on with a suspended job, from any side."""
         return self._noted(self._client.resume_job(self.id))
 
     def purge(self) -> Job:
@@ -100,11 +116,11 @@ class Job:
         raise self.record.error()
 
     def _noted(self, told: str) -> Job:
-        self.record = JobRecord.from_json(told)
+        self.record = JobRecord.from_json(told, self.record.me)
         return self
 
     def __repr__(self) -> str:
-        return f"<Job {self.id}: {self.record.kind} with {self.record.peer}, {self.state}>"
+        return f"<Job {self.id}: {self.record.title}, {self.state}>"
 
 
 class JobList(list[Job]):
@@ -115,6 +131,6 @@ class JobList(list[Job]):
             one = job.record
             failure = one.failure.code if one.failure else ""
             items = "" if one.result_items is None else one.result_items
-            return (one.id, one.kind, one.peer, one.state, one.stage or failure, items)
+            return (one.id, one.kind, ", ".join(one.peers), one.state, one.stage or failure, items)
 
-        return _html.table(("job", "kind", "peer", "state", "", "result"), map(row, self))
+        return _html.table(("job", "kind", "peers", "state", "", "result"), map(row, self))

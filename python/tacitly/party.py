@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional, Union
 
 from . import _core
+from ._params import canonical
 from ._records import Dataset, Event, JobRecord, Peer, Status, read
+from ._runner import Receivers, asked_parties
 from .job import Job, JobList
 from .session import Session
 
 AnyPath = Union[str, PathLike[str]]
+
+_PAGE = 1000
+"""Jobs that a daemon tells of at once."""
 
 
 class Party:
@@ -61,47 +66,65 @@ class Party:
         _core.create_home(Path(home), name, listen, frame_mib, 5.0, 30.0)
         return cls.from_config(home, log=log)
 
-    def session(self, peer: str, *, job: str, purpose: str = "", timeout: float = 600) -> Session:
-        """Jobs with a peer. Both sides give the same ``job`` name; the first call waits ``timeout`` seconds for the
-        other side's. ``purpose`` is stated to the peer's rule and in both audit trails."""
-        return Session(self, peer, job, purpose, timeout)
+    def session(
+        self, peers: Union[str, Sequence[str]], *, job: str, purpose: str = "", timeout: float = 600
+    ) -> Session:
+        """Jobs with a peer, or with several. All sides give the same ``job`` name; the first call waits ``timeout``
+        seconds for the others'. ``purpose`` is stated to the peers' rules and in all audit trails."""
+        return Session(self, peers, job, purpose, timeout)
 
     def status(self) -> Status:
         """How the daemon stands."""
         told = json.loads(self._client.status())
         return read(Status, {**told, "peers": [read(Peer, peer) for peer in told["peers"]]})
 
-    def jobs(self, state: str = "") -> JobList:
-        """All jobs, oldest first, or those in one state."""
-        told = json.loads(self._client.list_jobs(state))
-        return JobList(Job(self._client, JobRecord.from_dict(job)) for job in told)
+    def jobs(
+        self, state: str = "", *, before: Union[Job, str, None] = None, limit: Optional[int] = None
+    ) -> JobList:
+        """Jobs, oldest first, or those in one state. With ``limit`` the newest so many; ``before`` leaves out a job and
+        those after it, so that ``jobs(before=page[0], limit=100)`` is the page before another."""
+        if limit is not None and limit < 1:
+            raise ValueError("limit= is the most jobs to give, from 1 on")
+        found: list[Job] = []
+        while limit is None or len(found) < limit:
+            first = found[0] if found else before
+            asked = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            told = self._client.list_jobs(state, first.id if isinstance(first, Job) else first or "", asked)
+            page = [Job(self._client, JobRecord.from_dict(job, self.name)) for job in json.loads(told)]
+            found = page + found
+            if len(page) < asked:
+                break
+        return JobList(found)
 
     def job(self, id: str) -> Job:
         """One job by its number."""
-        return Job(self._client, JobRecord.from_json(self._client.get_job(id)))
+        return Job(self._client, JobRecord.from_json(self._client.get_job(id), self.name))
 
     def submit(
         self,
         kind: str,
-        dataset: str,
-        peer: str,
-        peer_dataset: str,
+        datasets: Mapping[str, Optional[str]],
         *,
-        receiver: str = "us",
+        receivers: Receivers = "us",
+        roles: Optional[Mapping[str, str]] = None,
+        params: Optional[Mapping[str, Any]] = None,
         purpose: str = "",
         request_key: str = "",
     ) -> Job:
-        """Proposes a job on two registered datasets, as ``tacitly psi`` does, and does not wait for it."""
+        """Proposes a job on registered datasets and does not wait for it.
+
+        ``datasets`` names all parties, this one too, each with its own name for its dataset, or ``None`` if it brings none.
+        ``receivers`` is ``us``, ``all``, a party's name or several; ``roles`` and ``params`` as in :meth:`Session.run`.
+        """
+        named = {party: dataset or "" for party, dataset in datasets.items()}
         told = self._client.submit_job(
             kind=kind,
-            dataset=dataset,
-            peer=peer,
-            peer_dataset=peer_dataset,
-            receiver=receiver,
+            parties=asked_parties(named, self.name, receivers, roles),
+            params=canonical(params or {}),
             purpose=purpose,
             request_key=request_key,
         )
-        return Job(self._client, JobRecord.from_json(told))
+        return Job(self._client, JobRecord.from_json(told, self.name))
 
     def events(self, since: int = 0) -> list[Event]:
         """The audit trail, oldest first."""

@@ -1,4 +1,4 @@
-"""What a job gave: rows of our own data, or a size."""
+"""What a job gave: rows of our own data, a number, or a document, and the figures that its kind shows."""
 
 from __future__ import annotations
 
@@ -7,40 +7,75 @@ from os import PathLike, fspath
 from typing import Any, Optional, Union
 
 from . import _core, _frames, _html
-from ._records import JobRecord
+from ._records import JobRecord, PartyRecord
 from .evidence import Evidence
 
 
 class Result:
-    """A job that is done. A side that did not receive holds only this: that it was done, and the sizes."""
+    """A job that is done, of any kind. A side that did not receive has its figures and no rows, number or document.
 
-    def __init__(self, job: JobRecord, client: _core.Client) -> None:
+    Kinds give it a class of their own with :func:`tacitly.kinds.register`.
+    """
+
+    _elsewhere = "document()"
+    """Where the rows of a registered file come from."""
+
+    def __init__(self, job: JobRecord, client: _core.Client, frame: Optional[Any] = None) -> None:
         self._client = client
+        self._frame = frame
+        self._rows: Optional[memoryview] = None
         self.job = job
         """The job as it stood when it was done."""
 
-    @property
-    def our_items(self) -> int:
-        """How many distinct keys we brought."""
-        return self.job.our_items
+    @classmethod
+    def of(cls, job: JobRecord, client: _core.Client, frame: Optional[Any] = None) -> Result:
+        """The result of a job as it is for us; a kind may have several classes, say for those who receive nothing."""
+        return cls(job, client, frame)
 
     @property
-    def peer_items(self) -> int:
-        """How many distinct keys the peer brought."""
-        return self.job.peer_items
+    def parties(self) -> tuple[PartyRecord, ...]:
+        """Everybody who took part, us too."""
+        return self.job.parties
 
-    def _facts(self) -> list[tuple[str, str]]:
-        job = self.job
-        facts = [
-            ("job", job.id),
-            ("kind", f"{job.kind} with {job.peer}"),
-            ("our keys", f"{job.our_items:,}"),
-            (f"keys of {job.peer}", f"{job.peer_items:,}"),
-            ("bytes out, in", f"{job.bytes_out:,}, {job.bytes_in:,}"),
-        ]
-        if job.hint:
-            facts.append(("hint", job.hint))
-        return facts
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What the kind shows of the job, by name."""
+        return self.job.summary
+
+    @property
+    def items(self) -> Optional[int]:
+        """How many rows the result has, or the number that it is; ``None`` if none came to us."""
+        return self.job.result_items
+
+    @property
+    def indices(self) -> memoryview:
+        """The row numbers, from 0: a buffer of 32-bit numbers, which ``numpy.asarray`` takes without a copy.
+
+        Raises :class:`~tacitly.errors.ResultNone` if the result is no rows, or none came to us.
+        """
+        if self._rows is None:
+            self._rows = memoryview(self._client.job_rows(self.job.id)).cast("I")
+        return self._rows
+
+    def rows(self, frame: Optional[Any] = None) -> Any:
+        """The result's rows of ``frame``, which lies row by row beside the one that was given; of that one if absent.
+
+        A pandas frame gives a pandas frame, a polars frame a polars frame, an array an array, a list a list. Raises
+        :class:`~tacitly.errors.ResultNone` if the result is no rows, or none came to us.
+        """
+        rows, frame = self.indices, self._frame if frame is None else frame
+        if frame is None:
+            raise TypeError(
+                f"the rows are in a registered file: use {self._elsewhere}, or give rows() what lies beside the file"
+            )
+        return _frames.take(frame, rows)
+
+    def document(self) -> bytes:
+        """A result that is a document, as its kind wrote it; rows of a registered file come as CSV.
+
+        Raises :class:`~tacitly.errors.ResultNone` if the result is a number, or none came to us.
+        """
+        return self._client.job_result(self.job.id, [], "")
 
     def summary(self) -> str:
         """The figures of the job, one a line."""
@@ -52,69 +87,36 @@ class Result:
         """The job's evidence, as our side has it on record."""
         return Evidence(self._client.evidence(self.job.id))
 
+    def _facts(self) -> list[tuple[str, str]]:
+        """What is worth telling, by name: the kind's own words stand between what every job has."""
+        job = self.job
+        return [
+            ("job", job.id),
+            ("kind", job.title),
+            *self._told(),
+            ("bytes out, in", f"{job.bytes_out:,}, {job.bytes_in:,}"),
+        ]
+
+    def _told(self) -> list[tuple[str, str]]:
+        """The figures in words; kinds have better ones."""
+        items = [] if self.items is None else [("result", f"{self.items:,}")]
+        return [*((name, str(figure)) for name, figure in self.figures.items()), *items]
+
     def _repr_html_(self) -> str:
         return _html.table(("", ""), self._facts())
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.job.kind} with {self.job.peer}, job {self.job.id}>"
+        return f"<{type(self).__name__}: {self.job.title}, job {self.job.id}>"
 
 
-class Size(Result):
-    """How many keys are shared. It is a number wherever one is needed.
+class RowsResult(Result):
+    """Rows of our own data, in whatever kind of table they are wanted."""
 
-    >>> size = sim.cardinality({"bank": ["a", "b"], "shop": ["b", "c"]}, normalise="raw")["bank"]
-    >>> int(size), size.shared / size.our_items
-    (1, 0.5)
-    """
-
-    @property
-    def shared(self) -> int:
-        """How many keys are shared."""
-        return self.job.result_items or 0
-
-    def __int__(self) -> int:
-        return self.shared
-
-    def __index__(self) -> int:
-        return self.shared
-
-    def _facts(self) -> list[tuple[str, str]]:
-        return [*super()._facts(), ("shared keys", f"{self.shared:,}")]
-
-
-class Rows(Result):
-    """Our rows of a result: ascending after ``intersect``, in the order that both sides share after ``align``.
-
-    >>> hits = sim.align({"bank": ["a", "b", "c"], "shop": ["c", "x", "a"]}, normalise="raw")
-    >>> sorted(hits["bank"].rows()), hits["bank"].rows() == hits["shop"].rows()
-    (['a', 'c'], True)
-    """
-
-    def __init__(self, job: JobRecord, client: _core.Client, frame: Optional[Any]) -> None:
-        super().__init__(job, client)
-        self._frame = frame
-        self._rows: Optional[memoryview] = None
-        self._file: Optional[Any] = None
-
-    @property
-    def indices(self) -> memoryview:
-        """The row numbers, from 0: a buffer of 32-bit numbers, which ``numpy.asarray`` takes without a copy."""
-        if self._rows is None:
-            self._rows = memoryview(self._client.job_rows(self.job.id)).cast("I")
-        return self._rows
+    _elsewhere = "to_pandas, to_polars, to_arrow or write"
+    _file: Optional[bytes] = None
 
     def __len__(self) -> int:
         return len(self.indices)
-
-    def rows(self, frame: Optional[Any] = None) -> Any:
-        """The result's rows of ``frame``, which lies row by row beside the one that was given; of that one if absent.
-
-        A pandas frame gives a pandas frame, a polars frame a polars frame, an array an array, a list a list.
-        """
-        frame = self._frame if frame is None else frame
-        if frame is None:
-            raise TypeError("the rows are in a registered file: use to_pandas, to_polars, to_arrow or write")
-        return _frames.take(frame, self.indices)
 
     def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame."""
@@ -166,13 +168,3 @@ class Rows(Result):
         if self._file is None:
             self._file = self._client.job_result(self.job.id, [], "parquet")
         return BytesIO(self._file)
-
-    def _facts(self) -> list[tuple[str, str]]:
-        return [*super()._facts(), ("shared keys", f"{self.job.result_items or 0:,}"), ("our rows", f"{len(self):,}")]
-
-
-def result_of(job: JobRecord, client: _core.Client, frame: Optional[Any]) -> Result:
-    """The result of a job that is done."""
-    if job.receiver == "peer":
-        return Result(job, client)
-    return Size(job, client) if job.kind == "cardinality" else Rows(job, client, frame)

@@ -15,9 +15,9 @@ from typing import Any, Callable, Optional, TypeVar
 
 from . import _core, _html
 from .errors import JobState
+from .kinds import psi
 from .party import Party
-from .result import Result, Rows
-from .session import Normalise, Session
+from .session import Session
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def simulate(parties: Sequence[str], *, heartbeat_seconds: float = 1.0, reconnec
         return Simulation(made, started.pop_all())
 
 
-class Simulation:
+class Simulation(psi.SimulationCalls):
     """Parties in one process, made by :func:`simulate`. ``sim["bank"]`` is a :class:`~tacitly.Party`."""
 
     def __init__(self, parties: dict[str, Party], started: ExitStack) -> None:
@@ -63,37 +63,27 @@ class Simulation:
     def __getitem__(self, name: str) -> Party:
         return self.parties[name]
 
-    def intersect(
-        self,
-        frames: Mapping[str, Any],
-        *,
-        on: Any = None,
-        normalise: Normalise,
-        receiver: str = "both",
-        **options: Any,
-    ) -> dict[str, Result]:
-        """:meth:`Session.intersect` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
-        return self._both(frames, on, lambda s, f, o: s.intersect(
-            f, on=o, normalise=normalise, receiver=receiver, **options))
+    def each(self, frames: Mapping[str, Any], call: Callable[[Session, Any, Any], T], on: Any = None) -> dict[str, T]:
+        """Makes one call of sessions on the side of every party that has a frame: ``call(session, frame, on)``.
 
-    def align(
-        self, frames: Mapping[str, Any], *, on: Any = None, normalise: Normalise, **options: Any
-    ) -> dict[str, Rows]:
-        """:meth:`Session.align` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
-        return self._both(frames, on, lambda s, f, o: s.align(f, on=o, normalise=normalise, **options))
+        ``frames`` and, if they differ, ``on`` are given by party.
 
-    def cardinality(
-        self,
-        frames: Mapping[str, Any],
-        *,
-        on: Any = None,
-        normalise: Normalise,
-        receiver: str = "both",
-        **options: Any,
-    ) -> dict[str, Result]:
-        """:meth:`Session.cardinality` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
-        return self._both(frames, on, lambda s, f, o: s.cardinality(
-            f, on=o, normalise=normalise, receiver=receiver, **options))
+        >>> sides = sim.each({"bank": ["a", "b"], "shop": ["b"]},
+        ...                  lambda s, frame, on: s.run("cardinality", frame, on=on, normalise="raw"))
+        >>> int(sides["bank"])
+        1
+        """
+        if len(frames) < 2 or not all(name in self.parties for name in frames):
+            raise ValueError("give two or more of the parties a frame each: {name: frame, name: frame}")
+        job = f"simulation {next(self._jobs)}"
+
+        def script(party: Party) -> T:
+            where = on[party.name] if isinstance(on, Mapping) else on
+            peers = [name for name in frames if name != party.name]
+            with party.session(peers, job=job) as session:
+                return call(session, frames[party.name], where)
+
+        return self.run(script, list(frames))
 
     def run(self, script: Callable[[Party], T], parties: Optional[Sequence[str]] = None) -> dict[str, T]:
         """Runs the same script for several parties at once, each in a thread of its own, as if on its own machine.
@@ -134,22 +124,6 @@ class Simulation:
     def close(self) -> None:
         """Ends all parties and removes their folders."""
         self._close()
-
-    def _both(
-        self, frames: Mapping[str, Any], on: Any, call: Callable[[Session, Any, Any], T]
-    ) -> dict[str, T]:
-        if len(frames) != 2 or not all(name in self.parties for name in frames):
-            raise ValueError("give two of the parties a frame each: {name: frame, name: frame}")
-        job = f"simulation {next(self._jobs)}"
-        one, other = frames
-        peer = {one: other, other: one}
-
-        def script(party: Party) -> T:
-            where = on[party.name] if isinstance(on, Mapping) else on
-            with party.session(peer[party.name], job=job) as session:
-                return call(session, frames[party.name], where)
-
-        return self.run(script, [one, other])
 
     def _give_up(self, threads: Sequence[threading.Thread]) -> None:
         """Lets scripts end by themselves for a while, then ends the calls they wait in."""

@@ -11,7 +11,7 @@ import pytest
 import tacitly
 
 ROOT = Path(__file__).parents[2]
-MODULES = ["tacitly"] + [f"tacitly.{module.name}" for module in pkgutil.iter_modules(tacitly.__path__)]
+MODULES = ["tacitly"] + [module.name for module in pkgutil.walk_packages(tacitly.__path__, "tacitly.")]
 
 
 @pytest.mark.parametrize("name", MODULES)

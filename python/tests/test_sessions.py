@@ -155,8 +155,9 @@ def test_a_person_approves_a_job_from_python(sim, tmp_path):
         path.write_text("id\na\nb\n")
         party.add_dataset("table", path, {"id": "raw"}, allow=[peer] if party.name == "bank" else [])
     sim["shop"].allow("table", "bank", approval="manual")
-    job = sim["bank"].submit("intersect", "table", "shop", "table", request_key="once")
-    assert sim["bank"].submit("intersect", "table", "shop", "table", request_key="once").id == job.id
+    tables = {"bank": "table", "shop": "table"}
+    job = sim["bank"].submit("intersect", tables, request_key="once")
+    assert sim["bank"].submit("intersect", tables, request_key="once").id == job.id
     waiting = until(lambda: sim["shop"].jobs("proposed"))[0]
     assert waiting.id == job.id and "bank" in waiting.explain()
     waiting.approve()
@@ -165,7 +166,7 @@ def test_a_person_approves_a_job_from_python(sim, tmp_path):
     job.purge()
     with pytest.raises(tt.errors.ResultNone):
         job.result().indices
-    again = sim["bank"].submit("intersect", "table", "shop", "table")
+    again = sim["bank"].submit("intersect", tables)
     until(lambda: sim["shop"].jobs("proposed"))[0].refuse("not today")
     with pytest.raises(tt.errors.RefusedByPerson, match="not today"):
         again.wait()

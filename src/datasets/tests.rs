@@ -154,14 +154,14 @@ async fn a_rule_names_the_kinds_and_limits_that_the_room_was_told_of_and_no_othe
     assert_eq!(difference.len(), 3, "{difference:?}");
 
     let dataset = world.store.dataset("ids").await.unwrap();
-    assert_eq!(datasets.columns_out(&dataset, shop_id(), Vec::new()).await.unwrap(), ["id"]);
-    let withheld = datasets.columns_out(&dataset, shop_id(), vec!["amount".to_owned()]).await.unwrap_err();
+    assert_eq!(datasets.columns_out(&dataset, &[shop_id()], Vec::new()).await.unwrap(), ["id"]);
+    let withheld = datasets.columns_out(&dataset, &[shop_id()], vec!["amount".to_owned()]).await.unwrap_err();
     assert_eq!(withheld.code, codes::REFUSED_BY_RULE);
     for gone in [RuleChange::Removed, RuleChange::None] {
         assert_eq!(datasets.set_rule("ids", "shop", "", "operator").await.unwrap(), gone);
     }
     assert_eq!(
-        datasets.columns_out(&dataset, shop_id(), Vec::new()).await.unwrap_err().code,
+        datasets.columns_out(&dataset, &[shop_id()], Vec::new()).await.unwrap_err().code,
         codes::REFUSED_BY_RULE,
         "without a rule nothing gets out"
     );
@@ -174,13 +174,13 @@ async fn a_frame_is_there_for_its_process_and_is_erased_on_record_by_the_next() 
     let spec = || key_spec(&[("id".to_owned(), "raw".to_owned())], "", "").unwrap();
     let rule = || Rule { kinds: vec!["weigh".to_owned()], per_day: 1, ..Rule::default() };
     let room = datasets.frames().room().await.unwrap();
-    let large = datasets.add_frame(frame(50_000), spec(), shop_id(), rule()).await.unwrap_err();
+    let large = datasets.add_frame(frame(50_000), spec(), &[shop_id()], rule()).await.unwrap_err();
     assert_eq!((large.code, datasets.frames().room().await.unwrap()), (codes::FRAMES_OFF, room));
-    let stranger = datasets.add_frame(frame(3), spec(), "mill".parse().unwrap(), rule()).await.unwrap_err();
+    let stranger = datasets.add_frame(frame(3), spec(), &["mill".parse().unwrap()], rule()).await.unwrap_err();
     assert_eq!((stranger.code, datasets.frames().room().await.unwrap()), (codes::PEER_UNKNOWN, room));
     datasets.frames().sweep().await.unwrap();
 
-    let (view, _) = datasets.add_frame(frame(100), spec(), shop_id(), rule()).await.unwrap();
+    let (view, _) = datasets.add_frame(frame(100), spec(), &[shop_id()], rule()).await.unwrap();
     assert!(datasets.frames().room().await.unwrap() < room);
     let rule = datasets.rule(&view.name, shop_id()).await.unwrap().unwrap();
     assert_eq!((rule.per_day, rule.columns), (1, vec!["id".to_owned()]));

@@ -247,7 +247,7 @@ async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Sto
         let theirs = Shown::read(&said).ok_or_else(unreadable)?;
         let signatures = Signatures(core);
         let by_leader = signatures.has_said(job.leader, job.id, OFFERS, &theirs.leader, &theirs.leader_signature);
-        shown.compare(&theirs, (job.leader, *party), by_leader.await?)?;
+        shown.compare(&theirs, (job.leader, *party), by_leader.await?, core.me())?;
         let wrong = || lie("the signature under the agreement is not its own, or is under another one");
         let signature = NoteSignature::parse(&said.signature).map_err(|_| wrong())?;
         note = note.with(signature).map_err(|_| wrong())?;
@@ -302,12 +302,21 @@ impl Shown {
 
     /// Whether another party was shown the same. Who showed two things is named; where one of two must have lied and
     /// nobody can tell which, both are.
-    fn compare(&self, theirs: &Self, (leader, party): (PartyId, PartyId), leader_said_it: bool) -> Result<(), Trouble> {
+    fn compare(
+        &self,
+        theirs: &Self,
+        (leader, party): (PartyId, PartyId),
+        leader_said_it: bool,
+        me: PartyId,
+    ) -> Result<(), Trouble> {
         if !leader_said_it {
             return Err(Trouble::lie(party, "it shows an offer that the leader has not signed"));
         }
         if self.leader != theirs.leader {
             return Err(Trouble::lie(leader, &format!("it has shown {party} another offer than us")));
+        }
+        if self != theirs && leader == me {
+            return Err(Trouble::lie(party, "it shows other offers than it was shown"));
         }
         if self != theirs {
             let text = format!("{leader} has shown {party} other offers than us, or {party} says so wrongly");

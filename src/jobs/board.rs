@@ -60,10 +60,20 @@ impl Board {
     }
 
     /// Says that these are all words under a label.
-    pub(super) fn complete(&self, label: &str, words: Words) {
+    ///
+    /// # Errors
+    /// The party that has said something else in this attempt.
+    pub(super) fn complete(&self, label: &str, words: Words) -> Result<(), PartyId> {
+        let mut changed = None;
         self.0.send_modify(|board| {
+            let heard = board.get(label).map(|gathered| &gathered.heard).into_iter().flatten();
+            let differs = |(party, word): &(&PartyId, &Word)| {
+                words.get(party).is_some_and(|known| known.bytes != word.bytes)
+            };
+            changed = heard.filter(differs).map(|(party, _)| *party).next();
             board.insert(label.to_owned(), Gathered { heard: words, complete: true });
         });
+        changed.map_or(Ok(()), Err)
     }
 
     /// Waits until `enough` of the words under a label are there, and returns those.
@@ -127,11 +137,23 @@ mod tests {
         board.hear("offers", party(1), &word("one")).unwrap();
         let Poll::Ready(words) = all.poll(&mut context) else { panic!("both are there") };
         assert!(completed.as_mut().poll(&mut context).is_pending());
-        board.complete("offers", words.clone());
+        board.complete("offers", words.clone()).unwrap();
         assert_eq!(completed.poll(&mut context), Poll::Ready(words));
         board.hear("offers", party(3), &word("late")).unwrap();
         let mut completed = pin!(board.completed("offers"));
         assert!(matches!(completed.as_mut().poll(&mut context), Poll::Ready(words) if words.len() == 2));
+    }
+
+    #[test]
+    fn who_says_something_else_than_in_an_earlier_attempt_is_named_whenever_it_says_so() {
+        let kept = Words::from([(party(1), word("one")), (party(2), word("two"))]);
+        let board = Board::default();
+        board.complete("offers", kept.clone()).unwrap();
+        assert_eq!(board.hear("offers", party(2), &word("three")), Err(NotTaken::Changed));
+        let board = Board::default();
+        board.hear("offers", party(1), &word("one")).unwrap();
+        board.hear("offers", party(2), &word("three")).unwrap();
+        assert_eq!(board.complete("offers", kept), Err(party(2)));
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub(super) const MAX_LABEL: usize = 40;
 /// The most bytes of all words under one label: they fit into one message.
 const MOST_BYTES: usize = 900 << 10;
 
+/// What is said of a party that changes its word.
+const TWO_THINGS: &str = "it says two things under one label";
+
 /// Collects the words of one attempt.
 pub(super) struct Collector<'a> {
     pub(super) core: &'a Arc<Core>,
@@ -63,7 +66,7 @@ impl Collector<'_> {
         if lasting == Lasting::Kept {
             if let Some(bytes) = store.get_checkpoint(id, &all_label).await? {
                 let words = read(&bytes).ok_or_else(|| Trouble::internal("kept words cannot be read"))?;
-                self.work.board.complete(label, words.clone());
+                self.show(label, &words)?;
                 return Ok(words);
             }
             if let Some(bytes) = store.get_checkpoint(id, &own_label).await? {
@@ -89,8 +92,14 @@ impl Collector<'_> {
             store.put_checkpoint(id, &all_label, &write(&words).encode_to_vec()).await?;
         }
         // Nobody hears them before they are kept.
-        self.work.board.complete(label, words.clone());
+        self.show(label, &words)?;
         Ok(words)
+    }
+
+    /// Shows all words under a label to whoever asks. A party may have said another one in the meantime.
+    fn show(&self, label: &str, words: &Words) -> Result<(), Trouble> {
+        let changed = |party| Trouble::lie(party, TWO_THINGS);
+        self.work.board.complete(label, words.clone()).map_err(changed)
     }
 
     /// As leader: waits until everybody has said its word that the job does not go on without.
@@ -184,7 +193,7 @@ pub(super) async fn answer(
     }
     work.board.hear(&asked.label, from, &word).map_err(|why| {
         lie(match why {
-            NotTaken::Changed => "it says two things under one label",
+            NotTaken::Changed => TWO_THINGS,
             NotTaken::TooMuch => "it says more than an attempt needs",
         })
     })?;

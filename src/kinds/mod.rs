@@ -6,3 +6,9 @@
 //! | `psi` | which rows two parties share: `intersect`, `align`, `cardinality` |
 
 pub mod psi;
+
+/// The names of all kinds of this version.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    psi::names().to_vec()
+}

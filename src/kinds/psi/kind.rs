@@ -33,7 +33,13 @@ pub struct Settings {
 /// The three kinds: `intersect`, `align`, `cardinality`.
 #[must_use]
 pub fn kinds(settings: Settings) -> [Arc<dyn JobKind>; 3] {
-    [Flow::Intersect, Flow::Align, Flow::Cardinality].map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+    Flow::ALL.map(|flow| Arc::new(Psi { flow, settings }) as Arc<dyn JobKind>)
+}
+
+/// The names of the three kinds.
+#[must_use]
+pub fn names() -> [&'static str; 3] {
+    Flow::ALL.map(Flow::name)
 }
 
 /// One of them.
@@ -70,11 +76,7 @@ pub(super) fn peer_of(terms: &JobTerms, me: PartyId) -> Result<PartyId, Trouble>
 
 impl JobKind for Psi {
     fn name(&self) -> &'static str {
-        match self.flow {
-            Flow::Intersect => "intersect",
-            Flow::Align => "align",
-            Flow::Cardinality => "cardinality",
-        }
+        self.flow.name()
     }
 
     fn protocol(&self) -> Protocol {

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `kind.rs` | [`kinds`]: what the engine is told, for each of the three flows |
+//! | `kind.rs` | [`kinds`], [`names`]: what the engine is told, for each of the three flows |
 //! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
 //! | `part.rs` | one session of the protocol as a part of a job |
 //! | `offer.rs`, `plan.rs` | what each side says of its set; in one piece or in buckets |
@@ -19,4 +19,4 @@ mod plan;
 mod sets;
 
 pub use explain::Machine;
-pub use kind::{Settings, kinds};
+pub use kind::{Settings, kinds, names};
