@@ -21,7 +21,8 @@
 //! # What the leader can do
 //!
 //! It sees who talks to whom, when, and how many bytes. It can withhold, which ends as any lost link: the session stalls,
-//! and whoever reports that says that the way led through the leader. Nothing else goes unnoticed:
+//! and the job names the leader for it. One that lets just so much through that no link is given up holds the job until
+//! its deadline. Nothing else goes unnoticed:
 //!
 //! | the leader | what comes of it |
 //! |---|---|
