@@ -31,7 +31,7 @@ use crate::datasets::{Datasets, Names};
 use crate::jobs::{Below, JobKind, Jobs, Kinds, Settings};
 use crate::kernel;
 use crate::kinds::psi;
-use crate::peers::{Background, Directory, Inbox, Peers, Rotation};
+use crate::peers::{Background, Directory, Inbox, Peers, Rosters, Rotation};
 use crate::relay::Relay;
 use crate::rpc::admin::Admin;
 use crate::rpc::control::control_server::ControlServer;
@@ -295,6 +295,7 @@ async fn run(
         config.reconnect_window(),
     );
     let (peers, background) = (Arc::new(peers), Background::default());
+    let rosters = Arc::new(Rosters::new(config.party, store.clone(), signer.clone()));
     let rotation = Arc::new(Rotation::new(store.clone(), signer.clone(), transport, peers.clone(), background.clone()));
     let relay = Arc::new(Relay::new(config.party, signer.clone(), peers.clone(), links));
     let attestation = Arc::new(Attestation::new(record, &store, &peers, &background));
@@ -331,7 +332,8 @@ async fn run(
         tokio::spawn(metrics::serve(listen_at(address).await?, admin.clone()));
     }
     let files = Arc::new(home::Files::new(home, config.party));
-    let rooms = Rooms { admin: admin.clone(), jobs: jobs.clone(), datasets, peers, rotation, attestation, files };
+    let rooms =
+        Rooms { admin: admin.clone(), jobs: jobs.clone(), datasets, peers, rosters, rotation, attestation, files };
     let control = Service::new(rooms, shutdown);
     let socket = home.join(&config.control.socket);
     let listener = listen_locally(&socket)?;

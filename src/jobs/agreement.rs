@@ -18,8 +18,8 @@ use tacitly_attestation::note::NoteSignature;
 use tacitly_core::{PartyId, TermsHash};
 
 use super::collect::Lasting;
-use super::core::about_job;
 use super::consent::{SALT, Signatures, Word, Words, contributed, digest_of, write_consent};
+use super::core::about_job;
 use super::kind::{JobKind, Offers};
 use super::message::generated as pb;
 use super::part::Stop;

@@ -42,8 +42,7 @@ impl Board {
                 return false;
             }
             let of_party = board.values().filter_map(|gathered| gathered.heard.get(&party));
-            let (labels, bytes) =
-                of_party.fold((0, 0), |(labels, bytes), word| (labels + 1, bytes + word.bytes.len()));
+            let (labels, bytes) = of_party.fold((0, 0), |(labels, bytes), word| (labels + 1, bytes + word.bytes.len()));
             let open = board.values().filter(|gathered| !gathered.complete).count();
             if open >= MOST_LABELS || labels >= 1 << 16 || bytes + word.bytes.len() > MOST_BYTES {
                 taken = Err(NotTaken::TooMuch);

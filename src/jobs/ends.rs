@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit, opens};
 use tacitly_attestation::entry::{
-    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, TranscriptDigest,
+    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry,
+    TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
@@ -55,7 +56,8 @@ impl Ends<'_> {
     pub(super) async fn record_done(&self, job: &Job) -> Result<(), Trouble> {
         let core = self.0;
         let peers = together(Run::over(core, job).await?.values());
-        let peers = peers.iter().map(|(peer, exchanged)| transcript(*peer, exchanged)).collect::<Result<Vec<_>, _>>()?;
+        let peers =
+            peers.iter().map(|(peer, exchanged)| transcript(*peer, exchanged)).collect::<Result<Vec<_>, _>>()?;
         let output = match Run::summary(core, job).await? {
             Some(summary) if summary.parts > 0 => {
                 let mut digest = OutputDigest::new(summary.parts);

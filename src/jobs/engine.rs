@@ -501,12 +501,9 @@ impl Jobs {
 
     fn view(&self, job: &Job) -> Result<JobView, Trouble> {
         let live = self.core.running.live(job.id).map(|(mut live, computes)| {
-            // Whatever an attempt is at, it will need the others.
+            // Whatever an attempt is at, it will need those others to whom there is a link.
             let others = others(job, self.core.me());
-            let peers = &self.core.peers;
-            let is_away = |party: &&tacitly_core::PartyId| {
-                peers.has_link(**party) && peers.link_up_since(**party).is_none()
-            };
+            let is_away = |party: &&tacitly_core::PartyId| self.core.peers.link_is_down(**party);
             if let Some(party) = others.iter().filter(|_| computes).find(is_away)
                 && !live.stage.starts_with("link down")
             {

@@ -17,8 +17,8 @@ use super::shell::Shell;
 use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::peers::Handler;
-use crate::transport::Pending;
 use crate::store::Job;
+use crate::transport::Pending;
 
 /// How long a member that has begun an attempt a moment before us is kept waiting for our answer.
 const BEGINS: Duration = Duration::from_secs(2);

@@ -52,9 +52,7 @@ pub use self::core::Settings;
 pub use consent::{CONSENT_CONTEXT, RECEIPT_CONTEXT, WORD_CONTEXT, consented, said};
 pub use ends::{OpenOutput, OpenedOutput};
 pub use engine::{Below, Jobs, NewFrame, Page};
-pub use kind::{
-    Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape,
-};
+pub use kind::{Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape};
 pub use machine::Quorum;
 pub use message::generated as wire;
 pub use part::{PartOutput, Shown, Stop, Summary, Task};

@@ -49,7 +49,8 @@ impl Parts<'_> {
         let mut items: Vec<Option<u64>> =
             tasks.iter().map(|task| over.get(&(task.phase.clone(), task.part)).map(|over| over.items)).collect();
         // A part that is over here and not there is run again, for those who lack it.
-        let is_due = |at: &usize| items[*at].is_none() || tasks[*at].peers.iter().any(|peer| self.lacks(*peer, &tasks[*at]));
+        let is_due =
+            |at: &usize| items[*at].is_none() || tasks[*at].peers.iter().any(|peer| self.lacks(*peer, &tasks[*at]));
         let due: Vec<usize> = (0..tasks.len()).filter(is_due).collect();
         let mut course = Course { shown: self.shown, done: self.shown.before, ..Course::default() };
         let mut prepared = None;

@@ -69,7 +69,12 @@ impl Proposals {
     }
 
     /// Completes what an operator asks, as terms of a job of this number.
-    pub(super) async fn terms(&self, id: JobId, kind: &dyn JobKind, submission: Submission) -> Result<JobTerms, Trouble> {
+    pub(super) async fn terms(
+        &self,
+        id: JobId,
+        kind: &dyn JobKind,
+        submission: Submission,
+    ) -> Result<JobTerms, Trouble> {
         let me = self.core.me();
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let Submission { asked, purpose, .. } = submission;
@@ -93,11 +98,15 @@ impl Proposals {
         }
         let nonce = crate::attest::random()?;
         let terms = JobTerms { job: id, kind: kind.name().to_owned(), leader: me, parties, params, purpose, nonce };
-        terms.check().map_err(|error| bad(&match error {
-            tacitly_core::MalformedTerms::Field("purpose") => "a purpose is one line of at most 200 bytes".to_owned(),
-            tacitly_core::MalformedTerms::Field("receivers") => "somebody receives the result of a job".to_owned(),
-            error => error.to_string(),
-        }))?;
+        terms.check().map_err(|error| {
+            bad(&match error {
+                tacitly_core::MalformedTerms::Field("purpose") => {
+                    "a purpose is one line of at most 200 bytes".to_owned()
+                }
+                tacitly_core::MalformedTerms::Field("receivers") => "somebody receives the result of a job".to_owned(),
+                error => error.to_string(),
+            })
+        })?;
         kind.check(&terms)?;
         Ok(terms)
     }
@@ -121,6 +130,8 @@ impl Proposals {
         let local = self.local(&terms).await?;
         if earlier.is_none() {
             for party in terms.others(me) {
+                // Who leads tells every party itself.
+                core.peers.require_peer(party).await?;
                 Rules(core).admit(party).await?;
             }
             // Who may receive and why binds all owners: our own rules are asked as the others' are.

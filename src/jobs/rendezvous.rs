@@ -120,9 +120,8 @@ impl Meetings {
 
     /// A frame was handed over for one job: the one that its program waits for at this moment, and no other.
     pub(super) fn check_frame(&self, is_frame: bool, from: PartyId, terms: &JobTerms) -> Result<(), Trouble> {
-        let asked = |((peer, _), waiter): (&Place, &Waiter)| {
-            *peer == from && is_what_was_asked(terms, &waiter.offer, from)
-        };
+        let asked =
+            |((peer, _), waiter): (&Place, &Waiter)| *peer == from && is_what_was_asked(terms, &waiter.offer, from);
         if !is_frame || self.lock().iter().any(asked) {
             return Ok(());
         }
@@ -194,7 +193,7 @@ impl Rendezvous {
         };
         let others: Vec<PartyId> = asked.parties.keys().copied().filter(|party| *party != me).collect();
         for party in &others {
-            core.peers.key_of(*party).await?;
+            core.peers.require_peer(*party).await?;
         }
         let local = Local { me, dataset, ..Local::of(me) };
         let completed = kind.complete(asked.clone(), &local)?;
@@ -383,8 +382,8 @@ fn terms_to_meet(kind: &str, purpose: &str, asked: &Asked) -> Terms {
 
 /// Whether signed terms are those that this side offered.
 fn is_what_was_asked(terms: &JobTerms, ours: &pb::Offer, leader: PartyId) -> bool {
-    let ours_is_there = terms.parties.values().any(|party| party.dataset.as_deref() == Some(&*ours.dataset))
-        || ours.dataset.is_empty();
+    let ours_is_there =
+        terms.parties.values().any(|party| party.dataset.as_deref() == Some(&*ours.dataset)) || ours.dataset.is_empty();
     let asked = Asked {
         parties: terms
             .parties

@@ -4,6 +4,7 @@
 mod buckets;
 mod changes;
 mod configuration;
+mod consortium;
 mod endings;
 mod evidence;
 mod faults;
@@ -14,6 +15,7 @@ mod kills;
 mod limits;
 mod openings;
 mod operations;
+mod relayed;
 mod stated;
 mod support;
 mod toys;

@@ -145,12 +145,7 @@ impl Attempt {
 }
 
 /// Refuses to tell the size of the intersection to a peer that receives nothing, where our rule says that only we receive.
-fn check_learner(
-    run: &Run,
-    peer: PartyId,
-    rules: &BTreeMap<PartyId, Rule>,
-    wants_size: bool,
-) -> Result<(), Trouble> {
+fn check_learner(run: &Run, peer: PartyId, rules: &BTreeMap<PartyId, Rule>, wants_size: bool) -> Result<(), Trouble> {
     let keeps_to_us = rules.get(&peer).is_some_and(|rule| rule.receivers == Receivers::Us);
     if wants_size && !run.terms().receives(peer) && keeps_to_us {
         let text = format!(

@@ -11,9 +11,7 @@ use super::limits::LIMITS;
 use super::offer::Offer;
 use super::plan::Room;
 use crate::codes::{self, Trouble};
-use crate::jobs::{
-    Asked, JobKind, JobTerms, Learned, Local, Offers, Prepared, Protocol, Run, Shape, Stop,
-};
+use crate::jobs::{Asked, JobKind, JobTerms, Learned, Local, Offers, Prepared, Protocol, Run, Shape, Stop};
 use crate::policy::LimitName;
 use crate::transport::Pending;
 
