@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, DuplexStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,8 @@ const MOST_ARRIVALS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long both ends may take to prove who they are.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a piece may still be offered of a line that we have let go of.
+const LAST_PIECE: Duration = Duration::from_secs(3);
 /// The pause before a piece is offered again for which there was no room.
 const NO_ROOM: Duration = Duration::from_millis(20);
 /// The pause before a piece is offered again whose receiver, or the leader, is away.
@@ -106,6 +110,9 @@ impl Member {
             address: format!("its line through {leader}"),
             detail: detail.to_string(),
         };
+        if !self.post.reaches(leader) {
+            return Err(failed(&format!("the link with {leader} is down")));
+        }
         let id = LineId::fresh().ok_or_else(|| failed(&"the system gives no randomness"))?;
         let end = self.end(id, (self.me, peer), peer).ok_or(LinkError::UnknownPeer { peer })?;
         let connector = TlsConnector::from(end.dialling().map_err(|error| failed(&error))?);
@@ -192,15 +199,27 @@ impl Member {
     ) -> Stream {
         let (ours, outgoing) = tokio::io::duplex(MAX_BODY);
         self.lines().insert((peer, id), line.clone());
-        let this = self.clone();
+        let (this, let_go) = (self.clone(), CancellationToken::new());
+        let held = let_go.clone().drop_guard();
         tokio::spawn(async move {
-            let sent = this.send_all(peer, id, opens, outgoing).await;
-            if let Err(why) = sent {
-                line.fail(why);
+            let abandoned = async {
+                let_go.cancelled().await;
+                sleep(LAST_PIECE).await;
+            };
+            tokio::select! {
+                sent = this.send_all(peer, id, opens, outgoing) => if let Err(why) = sent {
+                    line.fail(why);
+                },
+                () = abandoned => {}
             }
             this.lines().remove(&(peer, id));
         });
-        tokio::io::join(StreamReader::new(ReceiverStream::new(incoming)), ours)
+        let incoming: Incoming = Box::pin(ReceiverStream::new(incoming).map(move |bytes| {
+            // Whoever drops the stream lets go of the line.
+            let _held = &held;
+            bytes
+        }));
+        tokio::io::join(StreamReader::new(incoming), ours)
     }
 
     /// Sends what is written into a line, until it is let go of.
@@ -273,5 +292,7 @@ impl Member {
     }
 }
 
+/// What comes in on a line.
+type Incoming = Pin<Box<dyn tokio_stream::Stream<Item = io::Result<Bytes>> + Send>>;
 /// The bytes of a line in both directions.
-type Stream = tokio::io::Join<StreamReader<ReceiverStream<io::Result<Bytes>>, Bytes>, DuplexStream>;
+type Stream = tokio::io::Join<StreamReader<Incoming, Bytes>, DuplexStream>;

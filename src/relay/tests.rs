@@ -430,20 +430,15 @@ async fn a_leader_opens_no_session_through_itself_nor_a_member_with_a_stranger()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pieces_of_a_job_that_is_over_are_not_handed_on() {
-    let mut stage = Stage::new();
-    let line = LineId::fresh().unwrap();
-    let later = brought(&stage, |place| (place.line, place.opens, place.number) = (line, false, 1), "shop");
+async fn pieces_of_an_attempt_in_which_a_leader_has_no_seat_are_not_handed_on() {
+    let stage = Stage::new();
     let hub = stage.hands.relays.lock().unwrap()[&id("hub")].clone();
-    stage.seats.remove(&id("bank"));
-    stage.seats.remove(&id("hub"));
-    // Of another attempt, where we have no seat: a line that opens may be early, another one is late.
+    // A line that opens may be early, another one is late.
     let other = |opens: bool| {
         let number = u64::from(!opens);
         brought(&stage, |place| (place.attempt, place.opens, place.number) = (2, opens, number), "shop")
     };
     assert_eq!(hub.clone().answer(id("shop"), other(true)).await.and_then(decode_outcome), Some(Outcome::Later));
-    assert_eq!(hub.clone().answer(id("shop"), other(false)).await.and_then(decode_outcome), Some(Outcome::Gone));
-    assert_eq!(hub.answer(id("shop"), later).await.and_then(decode_outcome), Some(Outcome::Gone));
+    assert_eq!(hub.answer(id("shop"), other(false)).await.and_then(decode_outcome), Some(Outcome::Gone));
     assert!(stage.hands.seen.lock().unwrap().is_empty());
 }
