@@ -71,4 +71,3 @@ pub use running::Live;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};
-

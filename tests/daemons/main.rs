@@ -16,6 +16,7 @@ mod kills;
 mod limits;
 mod openings;
 mod operations;
+mod relayed;
 mod stated;
 mod strangers;
 mod support;
