@@ -72,4 +72,3 @@ pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};
 
-pub use crate::transport::Pending;
