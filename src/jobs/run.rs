@@ -22,7 +22,7 @@ use crate::codes::Trouble;
 use crate::datasets::{Datasets, Progress};
 use crate::intake::{ColumnSpec, Selection, TypedColumns};
 use crate::policy::Rule;
-use crate::relay::Circle;
+use crate::relay::{Circle, Seat};
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
 
@@ -87,6 +87,10 @@ impl Run {
             over_there,
             contributions,
         }))
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        &self.0.seat
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
