@@ -32,6 +32,7 @@ use crate::chain::{Log, NoteKey};
 use crate::codes::Trouble;
 use crate::datasets::{Datasets, Names};
 use crate::peers::{Directory, Inbox, Peers};
+use crate::relay::Relay;
 use crate::session::Network;
 use crate::store::{
     Consent, Decision, FileSigner, Job, JobId, JobParty, NewJob, NewPeer, NoteSigner, Sealer, SealingKey, Signer,
@@ -93,6 +94,8 @@ impl Town {
         let log = Log::open(&home.join("log"), key).unwrap();
         let recorder = Arc::new(Recorder::new(me, signer.clone(), store.clone(), log));
         let (events, steps) = unbounded_channel();
+        let known = Arc::new(peers(me, &store, signer.clone()).await);
+        let relay = Relay::new(me, signer.clone(), known.clone(), crate::transport::Settings::default());
         let core = Arc::new(Core {
             settings: Settings {
                 me,
@@ -104,7 +107,8 @@ impl Town {
             store: store.clone(),
             signer: signer.clone(),
             recorder: recorder.clone(),
-            peers: Arc::new(peers(me, &store, signer).await),
+            peers: known,
+            relay: Arc::new(relay),
             datasets: Arc::new(Datasets::new(store, recorder, Names::default(), 1 << 20, 1 << 20)),
             running: RunningJobs::default(),
             places: Places::new(PLACES),
@@ -151,7 +155,7 @@ async fn peers(me: PartyId, store: &Arc<Store>, signer: Arc<dyn Signer>) -> Peer
     let directory = Arc::new(Directory::new(me, store.clone(), signer.clone()).await.unwrap());
     let identity = TlsIdentity::generate(me, Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
     let known: Arc<dyn PeerDirectory> = directory.clone();
-    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::transport::Settings::default());
+    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::crate::transport::Settings::default());
     let inbox = Arc::new(Inbox::default());
     let network = Network::start(transport, Arc::new(Roster::new()), inbox, settings.clone()).unwrap();
     let grpc = Grpc::new(identity, known, None, settings);
