@@ -48,9 +48,14 @@ codes! {
     REFUSED_BY_PERSON "refused-by-person" "An approver refused the job." "Ask the approver.";
     BELOW_MINIMUM "below-minimum" "The intersection is smaller than a rule demands; nothing was released."
         "Use larger datasets, or the owner lowers the limit min_intersection.";
-    PEER_UNKNOWN "peer-unknown" "No peer of this name is pinned here."
-        "`tacitly peer list` shows who is; `tacitly peer invite` and `tacitly peer join` add one.";
-    PEER_IN_USE "peer-in-use" "The peer has jobs that are not over." "Cancel them or wait, then remove the peer.";
+    PEER_UNKNOWN "peer-unknown" "No peer of this name is pinned here, or no member of a consortium where one would do."
+        "`tacitly peer list` and `tacitly consortium list` show who is; `tacitly peer invite` and `tacitly peer join` add a peer.";
+    PEER_IN_USE "peer-in-use" "The peer or member has jobs that are not over."
+        "Cancel them or wait, then remove the peer or leave the consortium.";
+    CONSORTIUM_UNKNOWN "consortium-unknown" "No roster of a consortium of this name is pinned here."
+        "`tacitly consortium list` shows all; `tacitly consortium join` pins one.";
+    ROSTER "roster" "The roster is not pinned: it is damaged, older than the pinned one, not the one that was compared, or gives a party another key."
+        "Read the text; compare the fingerprint with the founder by another way, and ask for the newest roster.";
     LINK_DOWN "link-down" "There is no connection to the peer at the moment."
         "`tacitly doctor` tells why; the daemon keeps dialling.";
     INVITATION "invitation" "The invitation is not valid: mistyped, used, expired or of another version."

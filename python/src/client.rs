@@ -150,6 +150,23 @@ impl Client {
         call!(self, py, list_peers(control::ListPeersRequest {}), reply => text(&reply.peers))
     }
 
+    fn init_consortium(&self, py: Python<'_>, name: String, members: Vec<String>) -> PyResult<String> {
+        call!(self, py, init_consortium(control::InitConsortiumRequest { name, members }), reply => text(&reply))
+    }
+
+    fn join_consortium(&self, py: Python<'_>, roster: String, fingerprint: String) -> PyResult<String> {
+        let request = control::JoinConsortiumRequest { roster, fingerprint };
+        call!(self, py, join_consortium(request), reply => text(&reply))
+    }
+
+    fn list_consortia(&self, py: Python<'_>) -> PyResult<String> {
+        call!(self, py, list_consortia(control::ListConsortiaRequest {}), reply => text(&reply.consortia))
+    }
+
+    fn leave_consortium(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        call!(self, py, leave_consortium(control::LeaveConsortiumRequest { name }), _reply => ())
+    }
+
     fn remove_peer(&self, py: Python<'_>, party: String) -> PyResult<()> {
         call!(self, py, remove_peer(control::RemovePeerRequest { party }), _reply => ())
     }

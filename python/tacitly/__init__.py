@@ -13,7 +13,7 @@ In production every side runs the same script on its own machine, with ``Party.f
 
 from . import errors, kinds
 from ._core import __version__, profiles
-from ._records import Dataset, Event, FailureRecord, JobRecord, PartyRecord, Peer, Status
+from ._records import Consortium, Dataset, Event, FailureRecord, JobRecord, Member, PartyRecord, Peer, Status
 from .errors import PeerLost, TacitlyError, TermsDiffer
 from .evidence import Evidence
 from .job import Job, JobList
@@ -24,6 +24,7 @@ from .session import Session
 from .simulation import Simulation, simulate
 
 __all__ = [
+    "Consortium",
     "Dataset",
     "Event",
     "Evidence",
@@ -32,6 +33,7 @@ __all__ = [
     "Job",
     "JobList",
     "JobRecord",
+    "Member",
     "Party",
     "PartyRecord",
     "Peer",

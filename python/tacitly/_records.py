@@ -154,6 +154,33 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Member:
+    """A member of a consortium, and whether it is a peer, too."""
+
+    party: str
+    key: str
+    is_peer: bool
+
+
+@dataclass(frozen=True)
+class Consortium:
+    """A consortium by its pinned ``roster``, the text that its founder has signed."""
+
+    name: str
+    version: int
+    founder: str
+    fingerprint: str
+    members: list[Member]
+    pinned: str
+    roster: str
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Consortium:
+        """As the daemon tells of it."""
+        return read(cls, {**told, "members": [read(Member, member) for member in told["members"]]})
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A registered file, or a frame that was handed over for one job."""
 

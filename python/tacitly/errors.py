@@ -87,13 +87,13 @@ class NotMet(PeerError):
 
 
 class PeerUnknown(PeerError):
-    """No peer of this name is pinned here."""
+    """No peer of this name is pinned here, or no member of a consortium where one would do."""
 
     code = "peer-unknown"
 
 
 class PeerInUse(PeerError):
-    """The peer has jobs that are not over."""
+    """The peer or member has jobs that are not over."""
 
     code = "peer-in-use"
 
@@ -102,6 +102,19 @@ class Invitation(PeerError):
     """The invitation is not valid: mistyped, used, expired or of another version."""
 
     code = "invitation"
+
+
+class ConsortiumUnknown(PeerError):
+    """No roster of a consortium of this name is pinned here."""
+
+    code = "consortium-unknown"
+
+
+class Roster(PeerError):
+    """The roster is not pinned: it is damaged, older than the pinned one, not the one that was compared, or gives a party
+    another key."""
+
+    code = "roster"
 
 
 class TermsDiffer(TacitlyError):

@@ -13,7 +13,7 @@ from typing import Any, Optional, Union
 
 from . import _core
 from ._params import canonical
-from ._records import Dataset, Event, JobRecord, Peer, Status, read
+from ._records import Consortium, Dataset, Event, JobRecord, Peer, Status, read
 from ._runner import Receivers, asked_parties
 from .job import Job, JobList
 from .session import Session
@@ -177,6 +177,23 @@ class Party:
     def remove_peer(self, peer: str) -> None:
         """Forgets a peer and every rule for it."""
         self._client.remove_peer(peer)
+
+    def consortia(self) -> list[Consortium]:
+        """Consortia that this party belongs to, with the keys of all members."""
+        return [Consortium.of(told) for told in json.loads(self._client.list_consortia())]
+
+    def init_consortium(self, name: str, members: Sequence[str]) -> Consortium:
+        """Founds a consortium of these peers and this party, or signs its next roster. Give its ``roster`` to all members,
+        and its ``fingerprint`` by another way."""
+        return Consortium.of(json.loads(self._client.init_consortium(name, list(members))))
+
+    def join_consortium(self, roster: str, fingerprint: str) -> Consortium:
+        """Pins a roster. ``fingerprint`` is what its founder has read out, never what came with the roster."""
+        return Consortium.of(json.loads(self._client.join_consortium(roster, fingerprint)))
+
+    def leave_consortium(self, name: str) -> None:
+        """Forgets a consortium, its members that are no peers, and the rules for them."""
+        self._client.leave_consortium(name)
 
     def datasets(self) -> list[Dataset]:
         """Registered files, and frames of jobs that are not over."""

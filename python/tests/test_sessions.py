@@ -31,7 +31,7 @@ def test_sides_that_differ_both_raise_naming_the_field_and_both_values(meet):
         (
             lambda s: s.intersect(["a"], normalise="raw", receiver="bank"),
             lambda s: s.intersect(["a"], normalise="raw", receiver="shop"),
-            ("receivers", "bank", "shop"),
+            ("parties", "bank has {receives: 1", "shop has {receives: 0"),
         ),
     ]
     for bank, shop, words in cases:
@@ -207,6 +207,26 @@ def test_a_party_that_takes_no_frames_says_which_setting(tmp_path):
             shop.join(bank.invite())
             with pytest.raises(tt.errors.FramesOff, match="frame_mib"):
                 bank.session("shop", job="x").align(["a"], normalise="raw")
+
+
+def test_members_of_a_consortium_know_each_other_by_the_roster_that_its_founder_reads_out(tmp_path):
+    with tt.Party.create(tmp_path / "bank", "bank", listen="127.0.0.1:0") as bank:
+        with tt.Party.create(tmp_path / "shop", "shop") as shop, tt.Party.create(tmp_path / "lab", "lab") as lab:
+            shop.join(bank.invite())
+            lab.join(bank.invite())
+            founded = bank.init_consortium("east", ["shop", "lab"])
+            with pytest.raises(tt.errors.Roster, match="was compared"):
+                shop.join_consortium(founded.roster, "A" * 32)
+            assert shop.consortia() == []
+            joined = shop.join_consortium(founded.roster, founded.fingerprint)
+            assert shop.consortia() == [joined] and joined.roster == founded.roster
+            assert {member.party: member.is_peer for member in joined.members} == {
+                "bank": True,
+                "lab": False,
+                "shop": False,
+            }
+            shop.leave_consortium("east")
+            assert shop.consortia() == []
 
 
 def test_a_party_that_is_closed_starts_again_in_the_same_process_with_its_ledger(tmp_path):

@@ -78,7 +78,7 @@ impl Profile {
         self.record_policy().await
     }
 
-    /// Puts on record whom we trust, if that has changed: after the start, and after a peer came or went.
+    /// Puts on record whom we trust, if that has changed: after the start, and after a peer or a consortium came or went.
     async fn record_policy(&self) -> Result<(), Trouble> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
         let body = PolicyEntry {
@@ -97,8 +97,8 @@ impl Profile {
         Ok(())
     }
 
-    /// Puts on record whom we trust, after a peer may have come or gone, without anybody waiting for it.
-    pub(super) fn renew_policy(self: &Arc<Self>) {
+    /// Puts on record whom we trust, after a peer or a consortium may have come or gone, without anybody waiting for it.
+    pub fn renew_policy(self: &Arc<Self>) {
         let this = self.clone();
         self.background.spawn(async move {
             if let Err(error) = this.record_policy().await {
@@ -143,14 +143,16 @@ impl Profile {
         Ok((known != Some(&entry)).then_some(entry))
     }
 
-    /// Whom we trust: our own key and our peers' for entries, our log; our peers and those
-    /// whom the configuration names as its witnesses.
+    /// Whom we trust: our own key, our peers' and those of the members of our consortia for entries, our log; our peers and
+    /// those whom the configuration names as its witnesses.
     async fn policy(&self) -> Result<Policy, Trouble> {
         let peers = self.store.peers().await?;
         let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
         let mut witnesses = Vec::new();
+        for (party, key) in self.store.known_parties().await? {
+            signers.push(entry_key(party, &key)?);
+        }
         for peer in &peers {
-            signers.push(entry_key(peer.id, &peer.signing_key)?);
             let key = witness_key(peer.id, &peer.signing_key)?;
             witnesses.push(Witness { name: peer.id.to_string(), key });
         }

@@ -7,7 +7,7 @@ use tacitly_attestation::entry::{
     Body, Count, Entry, Erased, ErasureEntry, Header, Id, LeafHash, MAX_ITEMS, MalformedEntry, Nonce, OpeningEntry,
     Origin, SignedEntry, Time,
 };
-use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_attestation::note::VerifierKey;
 use tacitly_core::PartyId;
 
 use super::outbox::Outbox;
@@ -250,7 +250,7 @@ impl Recorder {
 /// # Errors
 /// [`Trouble`] if it is no key.
 pub(crate) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
-    VerifierKey::new(party.as_str(), KeyUse::Text, key.as_bytes()).map_err(|error| Trouble::internal(error.to_string()))
+    key.of_notes(party).map_err(|error| Trouble::internal(error.to_string()))
 }
 
 /// This moment, as entries say it.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
+use tacitly_attestation::policy::{self, Policy};
 use tacitly_attestation::witness::AddCheckpoint;
 use tacitly_core::PartyId;
 use tempfile::TempDir;
@@ -17,7 +19,7 @@ use super::*;
 use crate::chain::{ChainError, Log, LogName, Mirror, NoteKey, Witness};
 use crate::peers::tests::{Bank, id};
 use crate::peers::{Background, Handler};
-use crate::store::{FileSigner, NewPeer, NoteSigner, Signer};
+use crate::store::{FileSigner, MAX_ROSTER_MEMBERS, NewPeer, NoteSigner, Signer};
 use crate::transport::MemoryHub;
 
 /// The origin of the bank's log.
@@ -187,4 +189,20 @@ async fn a_peer_is_shown_what_concerns_it_and_what_cannot_be_read_is_not_followe
     assert_eq!(world.hears("shop", entries()).await, Some(Answer::Entries(shown)));
     let answer = world.attestation.clone().answer(id("shop"), Bytes::from_static(&[0xff; 9])).await;
     assert_eq!(answer, None);
+}
+
+#[test]
+fn a_policy_holds_the_most_members_of_consortia_beside_128_peers_with_the_longest_names() {
+    let name = |at: u64| format!("the-longest-names-of-members-{at:03}");
+    let key = |name: &str, key_use, at: u64| {
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&at.to_be_bytes());
+        VerifierKey::of(name, key_use, &SigningKey::from_bytes(&secret)).unwrap()
+    };
+    let signers: Vec<VerifierKey> = (0..=MAX_ROSTER_MEMBERS + 128).map(|at| key(&name(at), KeyUse::Text, at)).collect();
+    let witness =
+        |at| policy::Witness { name: name(at), key: key(&witness_name(id(&name(at))), KeyUse::Cosignature, at) };
+    let witnesses: Vec<policy::Witness> = (0..128).map(witness).collect();
+    let log = key(OURS, KeyUse::Text, 1_000);
+    Policy::consortium(&signers, &[log], &witnesses, 65).unwrap();
 }

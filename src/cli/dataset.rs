@@ -33,7 +33,7 @@ pub(crate) enum Dataset {
     Deny {
         /// The dataset's name.
         name: String,
-        /// The peer.
+        /// The peer, or the member of a consortium.
         peer: String,
     },
 }
@@ -127,7 +127,7 @@ pub(crate) struct OpenBasis {
 pub(crate) struct Allow {
     /// The dataset's name.
     name: String,
-    /// The peer.
+    /// The peer, or the member of a consortium.
     peer: String,
     /// Kinds of job, with commas between them: intersect, align, cardinality; all for those there are now.
     #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = NonEmptyStringValueParser::new())]

@@ -6,6 +6,7 @@ mod bench_log;
 mod complete;
 mod config;
 mod connect;
+mod consortium;
 mod dataset;
 mod demo;
 mod destination;
@@ -84,6 +85,8 @@ enum Command {
     #[command(subcommand)]
     Peer(peer::Peer),
     #[command(subcommand)]
+    Consortium(consortium::Consortium),
+    #[command(subcommand)]
     Dataset(dataset::Dataset),
     Psi(kinds::psi::Psi),
     #[command(subcommand)]
@@ -157,6 +160,7 @@ impl Cli {
             Command::Health(command) => block_on(command.run(&way, output)),
             Command::Status(command) => block_on(command.run(&way, output)),
             Command::Peer(command) => block_on(command.run(&way, output)),
+            Command::Consortium(command) => block_on(command.run(&way, output)),
             Command::Dataset(command) => block_on(command.run(&way, output)),
             Command::Psi(command) => block_on(command.run(&way, output)),
             Command::Job(command) => block_on(command.run(&way, output)),

@@ -34,7 +34,7 @@ pub(crate) enum Token {
 pub(crate) enum RoleName {
     /// Submits and cancels jobs, keeps datasets and peers.
     Operator,
-    /// Approves and refuses jobs, sets rules.
+    /// Approves and refuses jobs, sets rules, joins and leaves consortia.
     Approver,
     /// Reads.
     Auditor,

@@ -95,7 +95,7 @@ impl Frames {
         rule: Rule,
     ) -> Result<(Dataset, String), Trouble> {
         for peer in peers {
-            self.store.peer(*peer).await?;
+            self.store.key_of(*peer).await?;
         }
         if frame.memory() > self.room().await? {
             return Err(self.too_large());

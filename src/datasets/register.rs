@@ -151,7 +151,7 @@ impl Datasets {
         let period = fingerprint::period(&new.period)?;
         let peers = new.allow.iter().map(|peer| peer_named(peer)).collect::<Result<Vec<_>, _>>()?;
         for peer in &peers {
-            self.store.peer(*peer).await?;
+            self.store.key_of(*peer).await?;
         }
         let (memory, folder) = (self.memory, self.folder());
         let (Survey { inspection: inspected, report }, fingerprint, source, spec) = blocking(move || {
@@ -260,7 +260,7 @@ impl Datasets {
     ) -> Result<RuleChange, Trouble> {
         let peer = peer_named(peer)?;
         let known = self.store.dataset(dataset).await?;
-        self.store.peer(peer).await?;
+        self.store.key_of(peer).await?;
         let _one_change_at_a_time = self.ruling.lock().await;
         if json.is_empty() {
             return match self.store.remove_rule(dataset, peer, by).await {

@@ -19,7 +19,7 @@ use super::rules::Rules;
 use super::run::Run;
 use super::running::Work;
 use super::state::State;
-use crate::codes::Trouble;
+use crate::codes::{self, Trouble};
 use crate::store::{Job, JobChange};
 
 /// Runs one attempt to its end: what we receive is kept by then, and what came of it is on record.
@@ -48,7 +48,13 @@ pub(super) async fn attempt(
     let agreed = agreement::agree(&run, &*kind, prepared.offer()).await?;
     let over_there = ready(&run).await?;
     let run = run.agreed(over_there, agreed.contributions);
-    let summary = prepared.run(run.clone(), agreed.offers).await?;
+    let summary = tokio::select! {
+        biased;
+        broken = run.seat().broken() => {
+            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, broken.to_string()).with(broken.who).into());
+        }
+        summary = prepared.run(run.clone(), agreed.offers) => summary?,
+    };
     run.keep_summary(&summary).await?;
     Ends(core).record_done(job).await?;
     Ok(())

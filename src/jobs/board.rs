@@ -66,9 +66,8 @@ impl Board {
         let mut changed = None;
         self.0.send_modify(|board| {
             let heard = board.get(label).map(|gathered| &gathered.heard).into_iter().flatten();
-            let differs = |(party, word): &(&PartyId, &Word)| {
-                words.get(party).is_some_and(|known| known.bytes != word.bytes)
-            };
+            let differs =
+                |(party, word): &(&PartyId, &Word)| words.get(party).is_some_and(|known| known.bytes != word.bytes);
             changed = heard.filter(differs).map(|(party, _)| *party).next();
             board.insert(label.to_owned(), Gathered { heard: words, complete: true });
         });

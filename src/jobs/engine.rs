@@ -31,6 +31,7 @@ use crate::datasets::{DatasetView, Datasets, RuleChange, key_spec, peer_named};
 use crate::intake::Frame;
 use crate::peers::{Background, Handler, Peers};
 use crate::policy::{Receivers, Rule};
+use crate::relay::Relay;
 use crate::store::{EventFilter, Job, JobFilter, JobId, Signer, Store};
 
 /// The most jobs in one page.
@@ -46,6 +47,8 @@ pub struct Below {
     pub attestation: Arc<Attestation>,
     /// Partners.
     pub peers: Arc<Peers>,
+    /// Members of jobs who are no partners of each other.
+    pub relay: Arc<Relay>,
     /// What jobs may use.
     pub datasets: Arc<Datasets>,
 }
@@ -93,7 +96,7 @@ impl Jobs {
     /// The jobs of a party over the rooms below, of these kinds.
     #[must_use]
     pub fn new(settings: Settings, below: Below, kinds: Kinds, background: &Background) -> Self {
-        let Below { store, signer, attestation, peers, datasets } = below;
+        let Below { store, signer, attestation, peers, relay, datasets } = below;
         let profile = attestation.profile().clone();
         let (events, steps) = unbounded_channel();
         let core = Arc::new(Core {
@@ -103,6 +106,7 @@ impl Jobs {
             signer,
             recorder: attestation.recorder().clone(),
             peers,
+            relay,
             datasets,
             running: RunningJobs::default(),
             tasks: background.tasks().clone(),
@@ -498,9 +502,9 @@ impl Jobs {
 
     fn view(&self, job: &Job) -> Result<JobView, Trouble> {
         let live = self.core.running.live(job.id).map(|(mut live, computes)| {
-            // Whatever an attempt is at, it will need the others.
+            // Whatever an attempt is at, it will need those others to whom there is a link.
             let others = others(job, self.core.me());
-            let is_away = |party: &&tacitly_core::PartyId| self.core.peers.link_up_since(**party).is_none();
+            let is_away = |party: &&tacitly_core::PartyId| self.core.peers.link_is_down(**party);
             if let Some(party) = others.iter().filter(|_| computes).find(is_away)
                 && !live.stage.starts_with("link down")
             {

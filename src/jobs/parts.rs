@@ -21,7 +21,7 @@ use crate::session::{
 };
 use crate::store::{Job, StoreError};
 use crate::tally::TALLY;
-use crate::transport::Notice;
+use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
 const OVER: &str = "over ";
@@ -122,8 +122,7 @@ impl Parts<'_> {
         let outside = SessionTag::of(&task.terms(), &attempt_label(&label, self.scope.attempt));
         let mut links = Vec::new();
         for peer in task.peers.iter().filter(|peer| self.scope.with.contains(peer)) {
-            let link = core.peers.network().open(*peer, outside);
-            links.push(link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(*peer))?);
+            links.push(self.link(*peer, outside)?);
         }
         let store = core.store.clone();
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
@@ -165,15 +164,48 @@ impl Parts<'_> {
             () = self.somebody_is_elsewhere(task) => return Err(Stop::Restarted),
         };
         TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
-        let Completed { transcripts, .. } = ended.map_err(of_ended)?;
+        let Completed { transcripts, .. } = ended.map_err(|ended| self.of_ended(ended))?;
         Ok(Over::of(items.load(Ordering::Relaxed), &transcripts))
+    }
+
+    /// Our link with a party of this attempt: the one that we have as its peer, or one through the leader.
+    fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Trouble> {
+        if self.is_behind_leader(peer) {
+            return self.scope.seat.open(peer, session);
+        }
+        let link = self.scope.core.peers.network().open(peer, session);
+        link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))
+    }
+
+    /// Whether a party is none of our peers, so that we reach it through the leader only.
+    fn is_behind_leader(&self, peer: PartyId) -> bool {
+        let leader = self.scope.job.leader;
+        peer != leader && self.scope.core.me() != leader && !self.scope.core.peers.has_link(peer)
+    }
+
+    /// A session's ending as an attempt's. Whoever brings us nothing of a party behind it is named in its place: whether
+    /// that party is away is the leader's word only.
+    fn of_ended(&self, ended: Ended) -> Stop {
+        let behind = match &ended {
+            Ended::Stalled { who, cause: Absence::PeerLost, .. } if self.is_behind_leader(*who) => Some(*who),
+            _ => None,
+        };
+        match (behind, of_ended(ended)) {
+            (Some(peer), Stop::Lost(why)) => {
+                let leader = self.scope.job.leader;
+                let text = format!("{}; {leader} brings us nothing from {peer}, or {peer} is away", why.text);
+                Stop::Lost(Trouble { text, ..why }.with(leader))
+            }
+            (_, stop) => stop,
+        }
     }
 
     /// Returns if a party is not at this attempt. The link notices a process that ends from the moment on at which our
     /// session is open; one that ended between its last word to us and that moment would never open its own.
     async fn somebody_is_elsewhere(&self, task: &Task) {
         let (core, job) = (&self.scope.core, &self.scope.job);
-        for peer in task.peers.iter().filter(|peer| self.scope.with.contains(peer)) {
+        let can_be_asked = |peer: &&PartyId| self.scope.with.contains(peer) && !self.is_behind_leader(**peer);
+        for peer in task.peers.iter().filter(can_be_asked) {
             let ask = Ask::Present(pb::Present { job: job.id.to_string(), attempt: self.scope.attempt });
             loop {
                 match message::ask_within_window(&core.peers, *peer, ask.clone()).await {

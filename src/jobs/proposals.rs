@@ -130,6 +130,8 @@ impl Proposals {
         let local = self.local(&terms).await?;
         if earlier.is_none() {
             for party in terms.others(me) {
+                // Who leads tells every party itself.
+                core.peers.require_peer(party).await?;
                 Rules(core).admit(party).await?;
             }
             // Who may receive and why binds all owners: our own rules are asked as the others' are.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::{Core, terms_of};
@@ -115,7 +116,7 @@ impl Rendezvous {
         };
         let others: Vec<PartyId> = asked.parties.keys().copied().filter(|party| *party != me).collect();
         for party in &others {
-            core.peers.key_of(*party).await?;
+            core.peers.require_peer(*party).await?;
         }
         let local = Local { me, dataset, ..Local::of(me) };
         // The party whose name sorts first proposes.
@@ -134,23 +135,42 @@ impl Rendezvous {
         let since = core.store.now();
         let mut seated = self.take_places(&others, &offer)?;
         let deadline = Instant::now() + wait.min(LONGEST);
-        let late = |party: PartyId| {
-            let state = if core.peers.link_up_since(party).is_some() { "up" } else { "down" };
-            let seconds = wait.as_secs();
-            let text = format!("{party} did not ask for {name:?} within {seconds} s; the link is {state}");
-            Trouble::new(codes::NOT_MET, text).with(party).during("waiting for the others to ask for the same job")
+        let late = |missing: &[PartyId]| {
+            let state = |party: &PartyId| {
+                let link = if core.peers.link_up_since(*party).is_some() { "up" } else { "down" };
+                format!("{party} (the link is {link})")
+            };
+            let (names, seconds) = (missing.iter().map(state).collect::<Vec<_>>().join(", "), wait.as_secs());
+            let text = format!("within {seconds} s nothing asked for {name:?} at {names}");
+            let why = Trouble::new(codes::NOT_MET, text).during("waiting for the others to ask for the same job");
+            Trouble { who: missing.first().copied(), ..why }
         };
         let mut brought = BTreeMap::from([(me, offer.clone())]);
-        for party in &others {
-            let theirs = timeout_at(deadline, self.hear(*party, &offer)).await.map_err(|_| late(*party))??;
-            if let Err(difference) = same_offer((me, &offer), (*party, &theirs)) {
+        let mut hearing = JoinSet::new();
+        for party in others.clone() {
+            let (this, offer) = (self.clone(), offer.clone());
+            hearing.spawn(async move { (party, timeout_at(deadline, this.hear(party, &offer)).await) });
+        }
+        let mut missing = Vec::new();
+        while let Some(heard) = hearing.join_next().await {
+            let (party, heard) = heard.map_err(|_| Trouble::internal("waiting ended unexpectedly"))?;
+            let Ok(theirs) = heard else {
+                missing.push(party);
+                continue;
+            };
+            let theirs = theirs?;
+            if let Err(difference) = same_offer((me, &offer), (party, &theirs)) {
                 seated.differed = true;
-                if let Some(waiter) = self.meetings.lock().get_mut(&(*party, name.clone())) {
+                if let Some(waiter) = self.meetings.lock().get_mut(&(party, name.clone())) {
                     waiter.differed = Some(theirs.call);
                 }
                 return Err(difference);
             }
-            brought.insert(*party, theirs);
+            brought.insert(party, theirs);
+        }
+        if !missing.is_empty() {
+            missing.sort_unstable();
+            return Err(late(&missing));
         }
         let job = if leader == me {
             let mut asked = completed;
@@ -174,7 +194,7 @@ impl Rendezvous {
             submitted?
         } else {
             let announced = self.announced(leader, &offer, since);
-            timeout_at(deadline.max(Instant::now() + AGAIN), announced).await.map_err(|_| late(leader))??
+            timeout_at(deadline.max(Instant::now() + AGAIN), announced).await.map_err(|_| late(&[leader]))??
         };
         seated.met = true;
         Ok(job)

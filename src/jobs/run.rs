@@ -22,6 +22,7 @@ use crate::codes::Trouble;
 use crate::datasets::{Datasets, Progress};
 use crate::intake::{ColumnSpec, Selection, TypedColumns};
 use crate::policy::Rule;
+use crate::relay::{Circle, Seat};
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
 
@@ -47,8 +48,23 @@ impl Run {
     ) -> Result<Self, Trouble> {
         let terms = super::core::terms_of(&job)?;
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
+        let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
+        let keys = keys.map(|(party, said)| (*party, said.key)).collect();
+        let seat = Arc::new(core.relay.sit(Circle { job: job.id, attempt, leader: job.leader, keys }));
         let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self(Arc::new(Scope { core, job, terms, quorum, attempt, with, work, seed, over_there, contributions })))
+        Ok(Self(Arc::new(Scope {
+            core,
+            job,
+            terms,
+            quorum,
+            attempt,
+            with,
+            work,
+            seed,
+            seat,
+            over_there,
+            contributions,
+        })))
     }
 
     /// The same attempt, once all parties have said what they bring.
@@ -57,7 +73,7 @@ impl Run {
         over_there: BTreeMap<PartyId, PartsOver>,
         contributions: BTreeMap<PartyId, Vec<u8>>,
     ) -> Self {
-        let Scope { core, job, terms, quorum, attempt, with, work, seed, .. } = &*self.0;
+        let Scope { core, job, terms, quorum, attempt, with, work, seed, seat, .. } = &*self.0;
         Self(Arc::new(Scope {
             core: core.clone(),
             job: job.clone(),
@@ -67,9 +83,14 @@ impl Run {
             with: with.clone(),
             work: work.clone(),
             seed: seed.clone(),
+            seat: seat.clone(),
             over_there,
             contributions,
         }))
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        &self.0.seat
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {

@@ -10,6 +10,7 @@ use super::machine::Quorum;
 use super::part::PartsOver;
 use super::running::Work;
 use super::terms::JobTerms;
+use crate::relay::Seat;
 use crate::store::Job;
 
 /// One attempt. It decides nothing.
@@ -23,6 +24,8 @@ pub(super) struct Scope {
     pub(super) with: BTreeSet<PartyId>,
     pub(super) work: Work,
     pub(super) seed: Arc<Seed>,
+    /// Where members reach each other through the leader.
+    pub(super) seat: Arc<Seat>,
     /// Which parts are over at the other parties.
     pub(super) over_there: BTreeMap<PartyId, PartsOver>,
     /// What each party added to the terms.

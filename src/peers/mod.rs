@@ -1,4 +1,4 @@
-//! Other parties' daemons: who is pinned, how one joins, asking them outside sessions, and answering them.
+//! Other parties: who is pinned, how one joins; consortia, whose members need not meet; their daemons: asking them outside sessions, and answering them.
 //!
 //! | file | holds |
 //! |---|---|
@@ -6,10 +6,11 @@
 //! | `directory.rs`, `invitation.rs` | what the network asks about partners; what an invitation carries |
 //! | `inbox.rs` | [`Inbox`]: which of our services, each a [`Handler`], answers what a peer asks |
 //! | `rotation.rs` | [`Rotation`]: a new TLS key |
+//! | `rosters.rs` | [`Rosters`]: found, join and leave a consortium |
 //! | `background.rs` | work that nobody waits for |
 //! | `message.rs` | bytes ↔ messages |
 //!
-//! A question names a service, "peers", "attest" or "jobs", and holds that service's own words. Whatever is asked may be
+//! A question names a service, "peers", "attest", "relay" or "jobs", and holds that service's own words. Whatever is asked may be
 //! asked again.
 
 mod background;
@@ -21,6 +22,7 @@ mod invitation;
 mod message;
 #[allow(clippy::module_inception)] // The room's one large service bears its name.
 mod peers;
+mod rosters;
 mod rotation;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -31,4 +33,5 @@ pub use inbox::{Handler, Inbox};
 pub use invitation::{ENROLMENT_CONTEXT, enrolment_words, read_invitation};
 pub use message::generated as wire;
 pub use peers::{Invitation, PeerView, Peers};
+pub use rosters::{MemberView, RosterView, Rosters};
 pub use rotation::{IdentityFiles, Rotated, Rotation};

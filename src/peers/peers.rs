@@ -108,7 +108,7 @@ impl Peers {
         self.network.links()
     }
 
-    /// The signing key of a party: ours, or the one that we have pinned.
+    /// The signing key of a party: ours, or the one that we have pinned with a peer or a roster.
     ///
     /// # Errors
     /// [`codes::PEER_UNKNOWN`] or trouble of the store.
@@ -116,7 +116,31 @@ impl Peers {
         if party == self.me() {
             return Ok(self.signer.public_key());
         }
-        Ok(self.store.peer(party).await?.signing_key)
+        Ok(self.store.key_of(party).await?)
+    }
+
+    /// Refuses a party that cannot be asked because it is no peer, although it may be a member of a consortium.
+    ///
+    /// # Errors
+    /// [`codes::PEER_UNKNOWN`] or trouble of the store.
+    pub async fn require_peer(&self, party: PartyId) -> Result<(), Trouble> {
+        match self.store.peer(party).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::NotFound { .. }) if self.store.key_of(party).await.is_ok() => {
+                let text = format!(
+                    "{party} is a member of a consortium and no peer of ours, so it cannot be asked from here; become peers \
+                     with it, or let a party lead that is a peer of all"
+                );
+                Err(Trouble::new(codes::PEER_UNKNOWN, text).with(party))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the link with a peer is down. A party that is no peer has none.
+    #[must_use]
+    pub fn link_is_down(&self, peer: PartyId) -> bool {
+        self.links().borrow().get(&peer).is_some_and(|link| !link.is_up())
     }
 
     /// Asks a service of the peer's daemon, once.
@@ -184,6 +208,12 @@ impl Peers {
             // The network is gone, and this process with it.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether there is a link with this party, up or down: whether it is a peer.
+    #[must_use]
+    pub fn has_link(&self, party: PartyId) -> bool {
+        self.links().borrow().contains_key(&party)
     }
 
     /// Returns once the link to the peer is up.
@@ -310,7 +340,7 @@ impl Peers {
         Ok(self.store.peers().await?.iter().map(|peer| self.view(peer)).collect())
     }
 
-    /// Forgets a partner: its key and its rules.
+    /// Forgets a partner: its key and its rules, unless it is a member of a consortium.
     ///
     /// # Errors
     /// [`codes::PEER_UNKNOWN`], [`codes::PEER_IN_USE`] or trouble of the store.

@@ -25,6 +25,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
         &[
             "Status",
             "ListPeers",
+            "ListConsortia",
             "ListDatasets",
             "ListJobs",
             "GetJob",
@@ -52,7 +53,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
             "JobRows",
         ],
     ),
-    (&[Approver], &["ApproveJob", "RefuseJob", "SetRule"]),
+    (&[Approver], &["ApproveJob", "RefuseJob", "SetRule", "InitConsortium", "JoinConsortium", "LeaveConsortium"]),
 ];
 
 const CONTROL: &str = "/tacitly.control.v1.Control/";
@@ -186,6 +187,10 @@ mod tests {
             contract.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next()).collect();
         let listed: Vec<&str> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
         assert!(listed.iter().all(|call| calls.contains(call)), "{listed:?}");
+        for call in ["InitConsortium", "JoinConsortium", "LeaveConsortium"] {
+            assert_eq!(needed(call), [Approver], "{call} decides whose signature counts");
+        }
+        assert!(needed("ListConsortia").contains(&Operator));
         let local: Vec<&str> = calls.into_iter().filter(|call| needed(call).is_empty()).collect();
         assert_eq!(
             local,

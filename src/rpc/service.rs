@@ -18,7 +18,7 @@ use crate::attest::Attestation;
 use crate::codes::{self, Trouble};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
 use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Page, Submission};
-use crate::peers::{IdentityFiles, Peers, Rotation};
+use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
 
 /// The control service of one daemon.
 pub struct Service {
@@ -26,6 +26,7 @@ pub struct Service {
     jobs: Arc<Jobs>,
     datasets: Arc<Datasets>,
     peers: Arc<Peers>,
+    rosters: Arc<Rosters>,
     rotation: Arc<Rotation>,
     attestation: Arc<Attestation>,
     files: Arc<dyn IdentityFiles>,
@@ -45,6 +46,8 @@ pub struct Rooms {
     pub datasets: Arc<Datasets>,
     /// Partners.
     pub peers: Arc<Peers>,
+    /// Consortia.
+    pub rosters: Arc<Rosters>,
     /// The TLS key.
     pub rotation: Arc<Rotation>,
     /// The attestation log.
@@ -57,8 +60,14 @@ impl Service {
     /// A service over these rooms; `shutdown` becomes true when an operator asks for it.
     #[must_use]
     pub fn new(rooms: Rooms, shutdown: watch::Sender<bool>) -> Self {
-        let Rooms { admin, jobs, datasets, peers, rotation, attestation, files } = rooms;
-        Self { admin, jobs, datasets, peers, rotation, attestation, files, shutdown }
+        let Rooms { admin, jobs, datasets, peers, rosters, rotation, attestation, files } = rooms;
+        Self { admin, jobs, datasets, peers, rosters, rotation, attestation, files, shutdown }
+    }
+
+    /// Whom we trust is put on record after a roster was pinned or forgotten.
+    fn after_pinning(&self, pinned: Result<RosterView, Trouble>) -> Answer<control::Consortium> {
+        self.attestation.profile().renew_policy();
+        answer(pinned)
     }
 }
 
@@ -172,6 +181,33 @@ impl Control for Service {
         Ok(Response::new(control::RemovePeerReply {}))
     }
 
+    async fn init_consortium(&self, request: Request<control::InitConsortiumRequest>) -> Answer<control::Consortium> {
+        let by = actor(&request);
+        let control::InitConsortiumRequest { name, members } = request.into_inner();
+        self.after_pinning(self.rosters.init(&name, &members, &by).await)
+    }
+
+    async fn join_consortium(&self, request: Request<control::JoinConsortiumRequest>) -> Answer<control::Consortium> {
+        let by = actor(&request);
+        let control::JoinConsortiumRequest { roster, fingerprint } = request.into_inner();
+        self.after_pinning(self.rosters.join(roster.as_bytes(), &fingerprint, &by).await)
+    }
+
+    async fn list_consortia(&self, _: Request<control::ListConsortiaRequest>) -> Answer<control::ListConsortiaReply> {
+        let consortia = self.rosters.list().await.map_err(|trouble| status::of(&trouble))?;
+        Ok(Response::new(control::ListConsortiaReply { consortia: consortia.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn leave_consortium(
+        &self,
+        request: Request<control::LeaveConsortiumRequest>,
+    ) -> Answer<control::LeaveConsortiumReply> {
+        let by = actor(&request);
+        self.rosters.leave(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.attestation.profile().renew_policy();
+        Ok(Response::new(control::LeaveConsortiumReply {}))
+    }
+
     async fn add_dataset(&self, request: Request<control::AddDatasetRequest>) -> Answer<control::AddDatasetReply> {
         let (caller, by) = (request.extensions().get::<Caller>().cloned(), actor(&request));
         let asked = request.into_inner();
@@ -215,8 +251,7 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose } = request.into_inner();
         let asked = OpenRecord { dataset, row, fingerprint, file: file.into(), to, purpose };
-        let opened =
-            self.datasets.openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened = self.datasets.openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
         Ok(Response::new(control::OpenRecordReply {
             opening: opened.opening.to_vec().into(),
             fingerprint: opened.fingerprint,

@@ -12,7 +12,7 @@ const CODE_HEADER: &str = "tacitly-code";
 #[must_use]
 pub fn of(trouble: &Trouble) -> Status {
     let grpc = match trouble.code.name {
-        "job-unknown" | "dataset-unknown" | "peer-unknown" => Grpc::NotFound,
+        "job-unknown" | "dataset-unknown" | "peer-unknown" | "consortium-unknown" => Grpc::NotFound,
         "dataset-exists" | "request-key" => Grpc::AlreadyExists,
         "limit" | "disk-full" => Grpc::ResourceExhausted,
         "permission" | "refused-no-rule" | "refused-by-rule" | "refused-by-person" => Grpc::PermissionDenied,

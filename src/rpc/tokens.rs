@@ -25,7 +25,7 @@ const LIMIT: u64 = 1 << 20;
 pub enum Role {
     /// Submits and cancels jobs, keeps datasets and peers.
     Operator,
-    /// Approves and refuses jobs, sets rules.
+    /// Approves and refuses jobs, sets rules, joins and leaves consortia.
     Approver,
     /// Reads.
     Auditor,

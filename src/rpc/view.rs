@@ -3,7 +3,7 @@
 use crate::chain::Mismatch;
 use crate::datasets::DatasetView;
 use crate::jobs::{JobView, PartyView, State};
-use crate::peers::PeerView;
+use crate::peers::{MemberView, PeerView, RosterView};
 use crate::rpc::control;
 use crate::store::JobId;
 
@@ -74,6 +74,22 @@ impl From<PeerView> for control::Peer {
             link_detail: view.link_detail,
             clock_ahead_seconds: view.clock_ahead,
             key: view.key,
+        }
+    }
+}
+
+impl From<RosterView> for control::Consortium {
+    fn from(view: RosterView) -> Self {
+        let member =
+            |MemberView { party, key, is_peer }: MemberView| control::Member { party: party.to_string(), key, is_peer };
+        Self {
+            name: view.consortium,
+            version: view.version,
+            founder: view.founder,
+            fingerprint: view.fingerprint,
+            members: view.members.into_iter().map(member).collect(),
+            pinned: view.pinned,
+            roster: view.roster,
         }
     }
 }

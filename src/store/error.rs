@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Resource;
+use tacitly_core::PartyId;
 
 use super::{JobId, SealingKeyId};
 use crate::codes::{self, Trouble};
@@ -156,6 +157,9 @@ pub enum StoreError {
     /// An invitation that lets nobody in.
     #[error("{0}")]
     Invite(#[from] InviteRefusal),
+    /// A roster that is not pinned, or a party under another key than the one that is.
+    #[error("{0}")]
+    Roster(#[from] RosterRefusal),
     /// A value that the store does not take.
     #[error("{what}: {why}")]
     Invalid {
@@ -236,6 +240,63 @@ pub enum InviteRefusal {
     Used,
 }
 
+/// Why a roster is not pinned, or a party not under this key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RosterRefusal {
+    /// A newer one is pinned.
+    #[error("version {pinned} of the roster of {consortium} is pinned here, and version {offered} is older")]
+    Older {
+        /// The consortium.
+        consortium: String,
+        /// The version pinned.
+        pinned: u64,
+        /// The version refused.
+        offered: u64,
+    },
+    /// Its founder has signed two rosters of this version.
+    #[error(
+        "another roster of {consortium} is pinned here with the same version, {version}: its founder has signed both; \
+         ask the founder, and for a version above {version}"
+    )]
+    Differs {
+        /// The consortium.
+        consortium: String,
+        /// The version.
+        version: u64,
+    },
+    /// Somebody else says who belongs to a consortium of this name.
+    #[error(
+        "the roster of {consortium} that is pinned here has another founder, {founder} with the key it has there; if the \
+         other one is meant from now on, leave {consortium} first"
+    )]
+    OtherFounder {
+        /// The consortium.
+        consortium: String,
+        /// The name of the founder of the one pinned.
+        founder: String,
+    },
+    /// The party is known by another key.
+    #[error(
+        "{0} is known here by another key; if it really has a new one, whatever names the old one goes first: \
+         `tacitly peer list` and `tacitly consortium list` show it"
+    )]
+    OtherKey(PartyId),
+    /// The key is known as another party's.
+    #[error("the key of {party} is known here as that of {owner}; no key has two parties")]
+    KeyOf {
+        /// The party to pin.
+        party: PartyId,
+        /// Who is known by its key.
+        owner: PartyId,
+    },
+    /// The consortia would be too large.
+    #[error("all consortia together may have {most} other members; leave one first")]
+    TooManyMembers {
+        /// How many there may be.
+        most: u64,
+    },
+}
+
 impl StoreError {
     /// Names the file in an error of the file system; no room is [`StoreError::DiskFull`].
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
@@ -302,12 +363,14 @@ impl From<StoreError> for Trouble {
             StoreError::Conflict { .. } => codes::JOB_STATE,
             StoreError::NotFound { what: "job", .. } => codes::JOB_UNKNOWN,
             StoreError::NotFound { what: "dataset", .. } => codes::DATASET_UNKNOWN,
-            StoreError::NotFound { what: "peer", .. } => codes::PEER_UNKNOWN,
+            StoreError::NotFound { what: "peer" | "peer or member", .. } => codes::PEER_UNKNOWN,
+            StoreError::NotFound { what: "consortium", .. } => codes::CONSORTIUM_UNKNOWN,
             StoreError::AlreadyExists { what: "dataset", .. } => codes::DATASET_EXISTS,
             StoreError::InUse { what: "dataset", .. } => codes::DATASET_IN_USE,
-            StoreError::InUse { what: "peer", .. } => codes::PEER_IN_USE,
+            StoreError::InUse { what: "peer" | "member", .. } => codes::PEER_IN_USE,
             StoreError::RequestKeyReused { .. } => codes::REQUEST_KEY,
             StoreError::Invite(_) => codes::INVITATION,
+            StoreError::Roster(_) => codes::ROSTER,
             StoreError::Invalid { .. } => codes::BAD_REQUEST,
             _ => codes::STORE,
         };

@@ -1,4 +1,4 @@
-//! What a party remembers: peers, datasets, rules, the job ledger, its secrets and the audit trail, in one SQLite file.
+//! What a party remembers: peers, rosters, datasets, rules, the job ledger, its secrets and the audit trail, in one SQLite file.
 //!
 //! A [`Store`] persists values and knows nothing of what they mean: which job state may follow which, what a rule
 //! allows and what a result is are other rooms' business. What it promises is how values are kept:
@@ -15,7 +15,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `database.rs` | [`Store`]: opening, transactions |
-//! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
+//! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `rosters.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
@@ -43,6 +43,7 @@ mod lock;
 mod peers;
 mod record;
 mod rekey;
+mod rosters;
 mod rules;
 mod seal;
 mod sealing_key_id;
@@ -55,7 +56,7 @@ pub use database::{Clock, Store};
 pub use dataset::{Dataset, DatasetKey, NewDataset};
 pub use datasets::check_dataset_name;
 pub use entries::{NewEntry, StoredEntry};
-pub use error::{InviteRefusal, SealFault, StoreError};
+pub use error::{InviteRefusal, RosterRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
 pub use fingerprints::{NewBasis, NewFingerprint, StoredFingerprint};
 pub use invites::{Invite, InviteToken};
@@ -65,6 +66,7 @@ pub use job::{
 pub use job_id::{JobId, MalformedJobId};
 pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
+pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
 pub use seal::Sealer;
 pub use sealing_key_id::SealingKeyId;

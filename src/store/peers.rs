@@ -62,8 +62,8 @@ impl Store {
     /// Adds a peer.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] if the name is taken, [`StoreError::Invalid`] for an address or pin that is empty
-    /// or very long; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    /// [`StoreError::AlreadyExists`] if the name is taken, [`StoreError::Roster`] if a roster names it by another key or
+    /// its key is another party's, [`StoreError::Invalid`] for an address or pin that is empty or very long; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
     pub async fn add_peer(&self, peer: NewPeer, by: &str) -> Result<Peer, StoreError> {
         let mut write = self.begin().await?;
         let added = write.add_peer(peer, by).await?;
@@ -88,7 +88,8 @@ impl Store {
         peers(&self.rows(statement(SELECT).bind(None::<String>)).await?)
     }
 
-    /// Removes a peer with its pins and every rule that was made for it. Its lines in the ledger stay.
+    /// Removes a peer with its pins, and every rule for it unless it is a member of a consortium. Its lines in the ledger
+    /// stay.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::InUse`] while jobs with it are unfinished; [`StoreError::DiskFull`],
@@ -100,7 +101,8 @@ impl Store {
         if removed == 0 {
             return Err(StoreError::not_found("peer", id));
         }
-        write.note(by, "peer-removed", json!({ "peer": id })).await?;
+        let detail = json!({ "peer": id, "rules_removed": write.forget_rules_of_strangers().await? });
+        write.note(by, "peer-removed", detail).await?;
         write.commit().await
     }
 
@@ -172,6 +174,7 @@ impl Write {
         if !self.insert(query).await? {
             return Err(StoreError::already_exists("peer", id));
         }
+        self.refuse_other_key(id, &signing_key).await?;
         for pin in &pins {
             self.add_pin(id, pin).await?;
         }

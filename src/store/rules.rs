@@ -1,4 +1,4 @@
-//! What each peer may do with each dataset, as the policy wrote it. No rule means no permission; that is the policy's
+//! What each peer or member of a consortium may do with each dataset, as the policy wrote it. No rule means no permission; that is the policy's
 //! to apply, as is the meaning of a rule and of its expiry.
 
 use jiff::Timestamp;
@@ -8,12 +8,12 @@ use tacitly_core::PartyId;
 use super::record::{Row, moment, rounded, statement};
 use super::{Store, StoreError};
 
-/// A rule for one dataset and one peer.
+/// A rule for one dataset and one party.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The dataset.
     pub dataset: String,
-    /// The peer.
+    /// The party, a peer or a member of a consortium.
     pub peer: PartyId,
     /// What is allowed.
     pub rule: Value,
@@ -30,7 +30,7 @@ impl Store {
     /// Sets the rule for a dataset and a peer, in place of the one there was.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if there is no such dataset or peer; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::NotFound`] if there is no such dataset, or neither peer nor member of that name; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
     pub async fn set_rule(
         &self,
@@ -41,7 +41,7 @@ impl Store {
         by: &str,
     ) -> Result<Rule, StoreError> {
         let mut write = self.begin().await?;
-        write.require_peer(peer).await?;
+        write.require_known(peer).await?;
         write.require_dataset(dataset).await?;
         let sql = "INSERT INTO rules (dataset, peer, rule, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (dataset, peer) DO UPDATE SET rule = excluded.rule, created_at = excluded.created_at,

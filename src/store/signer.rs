@@ -20,12 +20,16 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
+use tacitly_attestation::note::{KeyUse, MalformedKey, VerifierKey};
+use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
 use super::seal::fill_random;
 use super::{StoreError, files};
 
 const ED25519: &str = "ed25519:";
+
+const NO_KEY: MalformedText = MalformedText { what: "a public key", form: "the base64 of a 32-byte Ed25519 key" };
 
 /// How everything begins that is signed for a context.
 const FRAME: &[u8] = b"tacitly-signature-1\n";
@@ -119,6 +123,23 @@ impl PublicKey {
         KeyId::Ed25519(id)
     }
 
+    /// The key with these 32 bytes (RFC 8032).
+    ///
+    /// # Errors
+    /// [`MalformedText`] if they are none, or one of the few under which anybody could sign.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, MalformedText> {
+        let key = VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak());
+        key.map(Self::Ed25519).ok_or(NO_KEY)
+    }
+
+    /// The key as its party signs notes with it: entries, rosters.
+    ///
+    /// # Errors
+    /// [`MalformedKey`] never for a key that was read.
+    pub fn of_notes(&self, party: PartyId) -> Result<VerifierKey, MalformedKey> {
+        VerifierKey::new(party.as_str(), KeyUse::Text, self.as_bytes())
+    }
+
     /// The 32 bytes of the key (RFC 8032).
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -202,10 +223,7 @@ impl FromStr for PublicKey {
     type Err = MalformedText;
 
     fn from_str(text: &str) -> Result<Self, MalformedText> {
-        let refused = MalformedText { what: "a public key", form: "the base64 of a 32-byte Ed25519 key" };
-        let key = VerifyingKey::from_bytes(&decoded(text).ok_or(refused)?).map_err(|_| refused)?;
-        // A key of small order would verify signatures that nobody made.
-        if key.is_weak() { Err(refused) } else { Ok(Self::Ed25519(key)) }
+        Self::from_bytes(&decoded(text).ok_or(NO_KEY)?)
     }
 }
 

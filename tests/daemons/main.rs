@@ -4,8 +4,10 @@
 mod buckets;
 mod changes;
 mod configuration;
+mod consortium;
 mod endings;
 mod evidence;
+mod fairness;
 mod faults;
 mod flows;
 mod frames;
@@ -14,6 +16,7 @@ mod kills;
 mod limits;
 mod openings;
 mod operations;
+mod relayed;
 mod stated;
 mod strangers;
 mod support;

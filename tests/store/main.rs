@@ -8,5 +8,6 @@ mod keys;
 mod ledger;
 mod opening;
 mod records;
+mod rosters;
 mod sealing;
 mod world;

@@ -43,11 +43,13 @@ fn stale(root: &Path) -> Result<Vec<Generated>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 13] = [
+const PRINTED: [&str; 15] = [
     "StatusReply",
     "RotateIdentityReply",
     "InviteReply",
     "Peer",
+    "Consortium",
+    "Member",
     "Dataset",
     "KeyColumn",
     "Rule",

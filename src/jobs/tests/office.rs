@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tacitly_attestation::entry::{AgreementEntry, Attendance, Code, Count, Digest, Id, Participant};
+use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::KeyUse;
 use tacitly_core::PartyId;
 use tempfile::TempDir;
@@ -14,10 +16,11 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::consent::{CONSENT_CONTEXT, consented};
-use super::super::core::{Core, Settings};
+use super::super::consent::{CONSENT_CONTEXT, Signatures, consented};
+use super::super::core::{Core, Settings, about_job};
 use super::super::kind::{JobKind, Kinds, Learned, Offers, Prepared, Protocol, Shape};
-use super::super::part::Stop;
+use super::super::machine::{Event, Finish, Message, Standing, Task as Side};
+use super::super::part::{Stop, Summary};
 use super::super::places::Places;
 use super::super::run::Run;
 use super::super::running::RunningJobs;
@@ -29,6 +32,7 @@ use crate::chain::{Log, NoteKey};
 use crate::codes::Trouble;
 use crate::datasets::{Datasets, Names};
 use crate::peers::{Directory, Inbox, Peers};
+use crate::relay::Relay;
 use crate::session::Network;
 use crate::store::{
     Consent, Decision, FileSigner, Job, JobId, JobParty, NewJob, NewPeer, NoteSigner, Sealer, SealingKey, Signer,
@@ -90,6 +94,8 @@ impl Town {
         let log = Log::open(&home.join("log"), key).unwrap();
         let recorder = Arc::new(Recorder::new(me, signer.clone(), store.clone(), log));
         let (events, steps) = unbounded_channel();
+        let known = Arc::new(peers(me, &store, signer.clone()).await);
+        let relay = Relay::new(me, signer.clone(), known.clone(), crate::transport::Settings::default());
         let core = Arc::new(Core {
             settings: Settings {
                 me,
@@ -101,7 +107,8 @@ impl Town {
             store: store.clone(),
             signer: signer.clone(),
             recorder: recorder.clone(),
-            peers: Arc::new(peers(me, &store, signer).await),
+            peers: known,
+            relay: Arc::new(relay),
             datasets: Arc::new(Datasets::new(store, recorder, Names::default(), 1 << 20, 1 << 20)),
             running: RunningJobs::default(),
             places: Places::new(PLACES),
@@ -148,7 +155,7 @@ async fn peers(me: PartyId, store: &Arc<Store>, signer: Arc<dyn Signer>) -> Peer
     let directory = Arc::new(Directory::new(me, store.clone(), signer.clone()).await.unwrap());
     let identity = TlsIdentity::generate(me, Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
     let known: Arc<dyn PeerDirectory> = directory.clone();
-    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::transport::Settings::default());
+    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::crate::transport::Settings::default());
     let inbox = Arc::new(Inbox::default());
     let network = Network::start(transport, Arc::new(Roster::new()), inbox, settings.clone()).unwrap();
     let grpc = Grpc::new(identity, known, None, settings);
@@ -180,6 +187,76 @@ impl Office {
             by: "test".to_owned(),
         };
         self.core.store.create_job(new).await.unwrap().into_job()
+    }
+
+    /// Puts the agreement on record, as an attempt does before it computes.
+    pub(super) async fn agree(&self, terms: &JobTerms) {
+        let recorder = &self.core.recorder;
+        let subject = about_job(terms.job);
+        if recorder.recorded(&subject, "agreement").await.unwrap().is_some() {
+            return;
+        }
+        let code = |text: &str| Code::parse(text).unwrap();
+        let participant = |party: &PartyId| Participant {
+            party: *party,
+            role: code("party"),
+            dataset: None,
+            contribution: None,
+            offer: None,
+            learns: vec![code("nothing")],
+            attendance: Attendance::Signs,
+        };
+        let body = AgreementEntry {
+            job: Id(terms.job.to_bytes()),
+            protocol: code("toy"),
+            version: Count::new(1).unwrap(),
+            terms: Digest(Hash(terms.to_terms().hash().0)),
+            purpose: code("unstated"),
+            parties: terms.parties.keys().map(participant).collect(),
+            limits: Vec::new(),
+            expires: None,
+            price: None,
+        };
+        let entry = recorder.sign_entry(recorder.header(Vec::new()).unwrap(), body).unwrap();
+        recorder.record(&subject, entry).await.unwrap();
+    }
+
+    /// As leader of two: the other party has room, and begins; by then our attempt computes.
+    pub(super) async fn begin(&self, job: JobId, other: PartyId) {
+        let says = |state, attempt, task, free, answers| Event::Standing {
+            from: other,
+            standing: Standing {
+                state,
+                attempt,
+                task,
+                free,
+                receipts: BTreeMap::new(),
+                left_out: BTreeSet::new(),
+                failure: None,
+            },
+            answers: Some(answers),
+        };
+        let with: BTreeSet<PartyId> = [self.core.me(), other].into();
+        self.shell.happen(job, Event::Started).await.unwrap();
+        let room = says(State::Approved, 0, Side::None, true, Message::Begin { attempt: 1 });
+        self.shell.happen(job, room).await.unwrap();
+        self.reaches(job, State::Running).await;
+        let begun = says(State::Running, 1, Side::Computing, false, Message::Start { attempt: 1, with });
+        assert_eq!(self.shell.happen(job, begun).await.unwrap().task, Side::Computing);
+    }
+
+    /// Our result is stored, as a kind and its attempt leave it.
+    pub(super) async fn keep(&self, job: JobId, result: &[u8]) {
+        self.core.store.put_result_part(job, 0, result).await.unwrap();
+        let summary = Summary { parts: 1, items: 1, ..Summary::default() };
+        self.core.store.put_checkpoint(job, "summary", &serde_json::to_vec(&summary).unwrap()).await.unwrap();
+    }
+
+    /// Our attempt has come to its end.
+    pub(super) async fn finished(&self, job: JobId) -> Event {
+        let hash = self.core.store.job(job).await.unwrap().terms_hash;
+        let receipt = Signatures(&self.core).receipt(hash).unwrap();
+        Event::Finished { attempt: 1, how: Finish::Computed(Some(receipt)), quick: false }
     }
 
     pub(super) async fn state(&self, job: JobId) -> State {

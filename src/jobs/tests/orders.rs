@@ -4,15 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tacitly_attestation::entry::{
-    AgreementEntry, Attendance, Body, Code, Count, Digest, Id, Participant, ResultStatus, SignedEntry,
-};
-use tacitly_attestation::hash::Hash;
+use tacitly_attestation::entry::{Body, ResultStatus, SignedEntry};
 use tacitly_core::PartyId;
 use tokio::runtime::Runtime;
 
 use super::super::consent::ledger;
-use super::super::core::about_job;
 use super::super::ends::Ends;
 use super::super::machine::tests::live;
 use super::super::machine::tests::weather;
@@ -46,38 +42,6 @@ impl Stores {
         Self { town, terms, quorum: first.quorum, offices, machines: BTreeMap::new(), runtime }
     }
 
-    /// Puts the agreement on record, as an attempt does before it computes.
-    async fn agree(office: &Office, terms: &JobTerms) {
-        let recorder = &office.core.recorder;
-        let subject = about_job(terms.job);
-        if recorder.recorded(&subject, "agreement").await.unwrap().is_some() {
-            return;
-        }
-        let code = |text: &str| Code::parse(text).unwrap();
-        let participant = |party: &PartyId| Participant {
-            party: *party,
-            role: code("party"),
-            dataset: None,
-            contribution: None,
-            offer: None,
-            learns: vec![code("nothing")],
-            attendance: Attendance::Signs,
-        };
-        let body = AgreementEntry {
-            job: Id(terms.job.to_bytes()),
-            protocol: code("toy"),
-            version: Count::new(1).unwrap(),
-            terms: Digest(Hash(terms.to_terms().hash().0)),
-            purpose: code("unstated"),
-            parties: terms.parties.keys().map(participant).collect(),
-            limits: Vec::new(),
-            expires: None,
-            price: None,
-        };
-        let entry = recorder.sign_entry(recorder.header(Vec::new()).unwrap(), body).unwrap();
-        recorder.record(&subject, entry).await.unwrap();
-    }
-
     /// The one exact result of a party.
     fn result(&self, party: PartyId) -> Vec<u8> {
         format!("what {party} learns of {}", self.terms.job).into_bytes()
@@ -106,7 +70,10 @@ impl Rows for Stores {
         let core = self.offices[&ledger.me].core.clone();
         let result = self.result(ledger.me);
         self.runtime.block_on(async {
-            Self::agree(&self.offices[&ledger.me], &self.terms).await;
+            // Nobody computes before everybody has put the agreement on record.
+            for party in self.machines.keys() {
+                self.offices[party].agree(&self.terms).await;
+            }
             let receives = ledger.parties[&ledger.me].receives;
             if receives {
                 core.store.put_result_part(self.terms.job, 0, &result).await.unwrap();

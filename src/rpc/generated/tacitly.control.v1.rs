@@ -111,6 +111,72 @@ pub struct RemovePeerRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovePeerReply {}
+/// A consortium is known by its roster, which its founder signs: members know each other's keys by it and need not be peers.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Consortium {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// of the roster that is pinned here
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(string, tag = "3")]
+    pub founder: ::prost::alloc::string::String,
+    /// of the roster, to compare with the founder by another way
+    #[prost(string, tag = "4")]
+    pub fingerprint: ::prost::alloc::string::String,
+    /// by name, this party among them
+    #[prost(message, repeated, tag = "5")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// when
+    #[prost(string, tag = "6")]
+    pub pinned: ::prost::alloc::string::String,
+    /// the roster itself, at most 16 KiB
+    #[prost(string, tag = "7")]
+    pub roster: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    /// its signing key
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub is_peer: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InitConsortiumRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// peers; this party is one, named or not
+    #[prost(string, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinConsortiumRequest {
+    /// as its founder has handed it over
+    #[prost(string, tag = "1")]
+    pub roster: ::prost::alloc::string::String,
+    /// as it was compared
+    #[prost(string, tag = "2")]
+    pub fingerprint: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListConsortiaRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListConsortiaReply {
+    #[prost(message, repeated, tag = "1")]
+    pub consortia: ::prost::alloc::vec::Vec<Consortium>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaveConsortiumRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaveConsortiumReply {}
 /// A dataset is a file that stays where it is, with how to read it and what its keys are.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddDatasetRequest {
@@ -347,7 +413,7 @@ pub struct OpenOutputReply {
     #[prost(string, tag = "4")]
     pub entry: ::prost::alloc::string::String,
 }
-/// What a peer may do with a dataset. Without a rule it may do nothing.
+/// What a peer, or a member of a consortium, may do with a dataset. Without a rule it may do nothing.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rule {
@@ -908,6 +974,98 @@ pub mod control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "RemovePeer"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn init_consortium(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InitConsortiumRequest>,
+        ) -> std::result::Result<tonic::Response<super::Consortium>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/InitConsortium",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "InitConsortium"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn join_consortium(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JoinConsortiumRequest>,
+        ) -> std::result::Result<tonic::Response<super::Consortium>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/JoinConsortium",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "JoinConsortium"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_consortia(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListConsortiaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListConsortiaReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/ListConsortia",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "ListConsortia"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn leave_consortium(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LeaveConsortiumRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::LeaveConsortiumReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/LeaveConsortium",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tacitly.control.v1.Control", "LeaveConsortium"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn add_dataset(
@@ -1494,6 +1652,28 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::RemovePeerRequest>,
         ) -> std::result::Result<tonic::Response<super::RemovePeerReply>, tonic::Status>;
+        async fn init_consortium(
+            &self,
+            request: tonic::Request<super::InitConsortiumRequest>,
+        ) -> std::result::Result<tonic::Response<super::Consortium>, tonic::Status>;
+        async fn join_consortium(
+            &self,
+            request: tonic::Request<super::JoinConsortiumRequest>,
+        ) -> std::result::Result<tonic::Response<super::Consortium>, tonic::Status>;
+        async fn list_consortia(
+            &self,
+            request: tonic::Request<super::ListConsortiaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListConsortiaReply>,
+            tonic::Status,
+        >;
+        async fn leave_consortium(
+            &self,
+            request: tonic::Request<super::LeaveConsortiumRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::LeaveConsortiumReply>,
+            tonic::Status,
+        >;
         async fn add_dataset(
             &self,
             request: tonic::Request<super::AddDatasetRequest>,
@@ -2025,6 +2205,186 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemovePeerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/InitConsortium" => {
+                    #[allow(non_camel_case_types)]
+                    struct InitConsortiumSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::InitConsortiumRequest>
+                    for InitConsortiumSvc<T> {
+                        type Response = super::Consortium;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InitConsortiumRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::init_consortium(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InitConsortiumSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/JoinConsortium" => {
+                    #[allow(non_camel_case_types)]
+                    struct JoinConsortiumSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::JoinConsortiumRequest>
+                    for JoinConsortiumSvc<T> {
+                        type Response = super::Consortium;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JoinConsortiumRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::join_consortium(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = JoinConsortiumSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/ListConsortia" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListConsortiaSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ListConsortiaRequest>
+                    for ListConsortiaSvc<T> {
+                        type Response = super::ListConsortiaReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListConsortiaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_consortia(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListConsortiaSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/LeaveConsortium" => {
+                    #[allow(non_camel_case_types)]
+                    struct LeaveConsortiumSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::LeaveConsortiumRequest>
+                    for LeaveConsortiumSvc<T> {
+                        type Response = super::LeaveConsortiumReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LeaveConsortiumRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::leave_consortium(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LeaveConsortiumSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

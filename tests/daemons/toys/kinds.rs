@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// All of them.
 pub(crate) fn toys() -> Vec<Arc<dyn JobKind>> {
-    vec![Arc::new(Add), Arc::new(Toss)]
+    vec![Arc::new(Add), Arc::new(Toss), Arc::new(Gather)]
 }
 
 /// Any number of parties add a column of theirs, and all who receive learn the sum. In several parts if asked, which run
@@ -26,6 +26,10 @@ pub(crate) struct Add;
 
 /// Any number of parties toss a coin together. Nobody brings data.
 pub(crate) struct Toss;
+
+/// Any number of parties tell the one that leads a number of theirs, and hear the sum from it: members never speak with
+/// each other. Nobody brings data but as a reason for rules.
+pub(crate) struct Gather;
 
 fn integer(terms: &JobTerms, name: &str) -> Option<u64> {
     terms.params.get(name).and_then(Value::as_integer)
@@ -62,6 +66,30 @@ pub(crate) fn adder(
             sum = sum.wrapping_add(eight(*party, &mailbox.receive(*party).await?)?);
         }
         mailbox.progress("sharing", others.len() as u64, others.len() as u64);
+        Ok(sum)
+    })
+}
+
+/// One party of a sum that the leader makes.
+fn gatherer(session: SessionTag, me: PartyId, peers: BTreeSet<PartyId>, leads: bool, number: i64) -> Script<i64> {
+    Script::new(Roles::new(session, me, peers.clone()), async move |mailbox| {
+        let eight = |party: PartyId, body: &[u8]| -> Result<i64, Halt> {
+            let bytes = body.try_into().map_err(|_| mailbox.blame(party, "not-eight-bytes", None))?;
+            Ok(i64::from_be_bytes(bytes))
+        };
+        let mut sum = number;
+        if !leads {
+            mailbox.broadcast(number.to_be_bytes().to_vec());
+        }
+        mailbox.round(1);
+        for party in &peers {
+            let heard = eight(*party, &mailbox.receive(*party).await?)?;
+            sum = if leads { sum.wrapping_add(heard) } else { heard };
+        }
+        if leads {
+            mailbox.round(2);
+            mailbox.broadcast(sum.to_be_bytes().to_vec());
+        }
         Ok(sum)
     })
 }
@@ -214,5 +242,57 @@ impl JobKind for Toss {
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
         let number = run.seed_same("our coin").into_rng().random();
         Box::pin(async move { Ok(Box::new(Ready { numbers: vec![number], column: "coin" }) as Box<dyn Prepared>) })
+    }
+}
+
+/// What a party of [`Gather`] does once its number is there.
+struct Gathering(i64);
+
+impl Prepared for Gathering {
+    fn offer(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn run(self: Box<Self>, run: Run, _: Offers) -> Pending<'static, Result<Summary, Stop>> {
+        Box::pin(async move {
+            let leader = run.terms().leader;
+            let peers = if run.me() == leader { run.others() } else { BTreeSet::from([leader]) };
+            let session = Terms::new().with("protocol", "gather").with("job", run.terms().job.to_string()).hash().0;
+            let task = Task { phase: "gather".into(), part: 0, peers, session };
+            let make: MakeParty = Arc::new(move |task, run, _| {
+                let tag = SessionTag::of(&TermsHash(task.session), &task.label());
+                let party = gatherer(tag, run.me(), task.peers.clone(), run.me() == leader, self.0);
+                Ok(Box::new(Kept { party, receives: true }))
+            });
+            run.parts(vec![task], Shown::default(), make).await?;
+            Ok(Summary { parts: 1, items: 1, figures: Map::new() })
+        })
+    }
+}
+
+impl JobKind for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol { code: "toy-gather", version: 1 }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Document
+    }
+
+    fn check(&self, _: &JobTerms) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn learns(&self, _: &JobTerms, _: Option<&Offers>, _: PartyId) -> Vec<Learned> {
+        vec![Learned { code: "sum", sentence: "the sum of everybody's numbers".to_owned() }]
+    }
+
+    fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
+        let number = run.me().as_str().len() as i64;
+        Box::pin(async move { Ok(Box::new(Gathering(number)) as Box<dyn Prepared>) })
     }
 }

@@ -32,7 +32,7 @@ fn this_program_serves_a_party_that_knows_the_toys() {
 }
 
 /// A program that is `tacitly`, but for `serve`, which knows the toys.
-fn program(folder: &Path) -> PathBuf {
+pub(crate) fn program(folder: &Path) -> PathBuf {
     let path = folder.join("tacitly-with-toys");
     let test = "toys::this_program_serves_a_party_that_knows_the_toys";
     let text = format!(

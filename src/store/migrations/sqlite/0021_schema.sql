@@ -46,10 +46,31 @@ CREATE TABLE datasets (
     replaced_at TEXT
 ) STRICT;
 
--- A rule goes with its dataset and its peer: a later dataset of the same name starts with no rule.
+-- The newest pinned roster of each consortium, as its founder has signed it, with the keys of its members but ourselves.
+CREATE TABLE rosters (
+    consortium TEXT PRIMARY KEY,
+    note       BLOB NOT NULL,
+    pinned_at  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE roster_members (
+    consortium  TEXT NOT NULL REFERENCES rosters (consortium) ON DELETE CASCADE,
+    party       TEXT NOT NULL,
+    signing_key TEXT NOT NULL,
+    PRIMARY KEY (consortium, party)
+) STRICT;
+
+CREATE INDEX consortia_of ON roster_members (party);
+
+-- Every party whose key is pinned here, as a peer, as a member of consortia, or as both.
+CREATE VIEW known_parties (party, signing_key) AS
+    SELECT id, signing_key FROM peers UNION SELECT party, signing_key FROM roster_members;
+
+-- A rule goes with its dataset: a later one of the same name starts with no rule. It goes, too, when its party is no longer
+-- known, neither as a peer nor as a member of a consortium.
 CREATE TABLE rules (
     dataset    TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
-    peer       TEXT NOT NULL REFERENCES peers (id) ON DELETE CASCADE,
+    peer       TEXT NOT NULL,
     rule       TEXT NOT NULL,
     created_at TEXT NOT NULL,
     expires_at TEXT,
