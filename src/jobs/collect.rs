@@ -12,11 +12,12 @@ use tacitly_core::PartyId;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::asking;
 use super::board::NotTaken;
 use super::consent::Signatures;
 use super::core::Core;
 use super::machine::{Event, Quorum};
-use super::message::{self, Answer, Ask, generated as pb};
+use super::message::{Answer, Ask, generated as pb};
 use super::part::Stop;
 use super::running::Work;
 use super::word::{Word, Words};
@@ -171,7 +172,7 @@ impl Collector<'_> {
     }
 
     async fn ask_leader(&self, ask: Ask) -> Result<Answer, Stop> {
-        message::ask_within_window(&self.core.peers, self.job.leader, ask).await.map_err(Stop::Lost)
+        asking::within_window(&self.core.peers, self.job.leader, ask).await.map_err(Stop::Lost)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tacitly_core::PartyId;
 
+use super::asking;
 use super::collect;
 use super::consent::{Signatures, write_standing};
 use super::core::{Core, state_of};
@@ -33,7 +34,7 @@ pub(super) struct JobsHandler {
 
 impl Handler for JobsHandler {
     fn service(&self) -> &'static str {
-        message::SERVICE
+        asking::SERVICE
     }
 
     fn answer(self: Arc<Self>, from: PartyId, body: Bytes) -> Pending<'static, Option<Bytes>> {

@@ -5,7 +5,6 @@ use prost::Message as _;
 use tacitly_core::PartyId;
 
 use crate::codes::{self, Trouble};
-use crate::peers::Peers;
 
 /// The generated contract.
 #[allow(missing_docs, clippy::pedantic, unreachable_pub)]
@@ -18,8 +17,6 @@ use generated as pb;
 pub(super) type Ask = pb::request::What;
 pub(super) type Answer = pb::reply::What;
 
-/// The name under which other parties ask for jobs.
-pub(super) const SERVICE: &str = "jobs";
 /// The longest reason that is kept of a peer's words.
 const MAX_REASON: usize = 512;
 
@@ -37,23 +34,6 @@ pub(super) fn decode_ask(bytes: &Bytes) -> Option<Ask> {
 
 pub(super) fn decode_answer(bytes: &Bytes) -> Option<Answer> {
     pb::Reply::decode(bytes.clone()).ok()?.what
-}
-
-/// Asks another party's jobs once; nothing if there is no answer that can be read, after a pause.
-pub(super) async fn ask_once(peers: &Peers, party: PartyId, ask: Ask) -> Option<Answer> {
-    decode_answer(&peers.ask_once(party, SERVICE, encode_ask(ask)).await?)
-}
-
-/// Asks another party's jobs, however long it is away.
-pub(super) async fn ask_until_answered(peers: &Peers, party: PartyId, ask: Ask) -> Answer {
-    let answer = peers.ask_until_answered(party, SERVICE, encode_ask(ask)).await;
-    decode_answer(&answer).unwrap_or(Answer::Busy(pb::Busy {}))
-}
-
-/// Asks another party's jobs, waiting for its link no longer than the reconnect window.
-pub(super) async fn ask_within_window(peers: &Peers, party: PartyId, ask: Ask) -> Result<Answer, Trouble> {
-    let answer = peers.ask_within_window(party, SERVICE, encode_ask(ask)).await?;
-    Ok(decode_answer(&answer).unwrap_or(Answer::Busy(pb::Busy {})))
 }
 
 pub(super) fn ack() -> Answer {

@@ -11,7 +11,8 @@
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
 //! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
 //! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
-//! | `handler.rs`, `message.rs`, `consent.rs`, `word.rs` | what other parties say about jobs; bytes ↔ messages; signatures; words |
+//! | `handler.rs`, `asking.rs` | what other parties say about jobs, and what they are asked |
+//! | `message.rs`, `consent.rs`, `word.rs` | bytes ↔ messages; signatures; words |
 //! | `core.rs` | what all of these work with |
 //! | `view.rs`, `explain.rs` | a job as its operator sees it; what a person reads before approving |
 //!
@@ -20,6 +21,7 @@
 //! and the attempt, and is answered from the ledger. The engine knows no kind of job.
 
 mod agreement;
+mod asking;
 mod attempt;
 mod board;
 mod collect;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, SessionTag};
 use tokio::task::spawn_blocking;
 
+use super::asking;
 use super::collect;
 use super::core::Core;
-use super::message::{self, Answer, Ask, generated as pb};
+use super::message::{Answer, Ask, generated as pb};
 use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
 use super::running::{Course, Work};
 use super::scope::Scope;
@@ -208,7 +209,7 @@ impl Parts<'_> {
         for peer in task.peers.iter().filter(can_be_asked) {
             let ask = Ask::Present(pb::Present { job: job.id.to_string(), attempt: self.scope.attempt });
             loop {
-                match message::ask_within_window(&core.peers, *peer, ask.clone()).await {
+                match asking::within_window(&core.peers, *peer, ask.clone()).await {
                     Ok(Answer::Pending(_)) => return,
                     Ok(Answer::Busy(_)) => tokio::time::sleep(SOON).await,
                     Ok(answer @ (Answer::Standing(_) | Answer::Unknown(_))) if *peer == job.leader => {

@@ -14,11 +14,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::asking;
 use super::core::{Core, terms_of};
 use super::kind::{Asked, Kinds, Local};
 use super::machine::Event;
 use super::meetings::{Heard, Meetings, Place, Waiter, is_what_was_asked, same_offer, terms_to_meet};
-use super::message::{self, Answer, Ask, generated as pb, reason};
+use super::message::{Answer, Ask, generated as pb, reason};
 use super::proposals::{Proposals, Submission};
 use super::shell::Shell;
 use super::state::State;
@@ -225,7 +226,7 @@ impl Rendezvous {
     fn tell(&self, party: PartyId, offer: pb::Offer) {
         let core = self.core.clone();
         core.tasks.clone().spawn(async move {
-            let said = message::ask_until_answered(&core.peers, party, Ask::Meet(offer));
+            let said = asking::until_answered(&core.peers, party, Ask::Meet(offer));
             let _answered = core.closing.run_until_cancelled(said).await;
         });
     }
@@ -235,7 +236,7 @@ impl Rendezvous {
         let mut heard = self.heard(party, ours);
         let ask = async {
             loop {
-                let answer = message::ask_until_answered(&self.core.peers, party, Ask::Meet(ours.clone())).await;
+                let answer = asking::until_answered(&self.core.peers, party, Ask::Meet(ours.clone())).await;
                 if let Answer::Offer(theirs) = answer {
                     return theirs;
                 }

@@ -9,6 +9,7 @@ use tacitly_core::PartyId;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::asking;
 use super::attempt::attempt;
 use super::consent::{Signatures, ledger, write_consent, write_standing};
 use super::core::{Core, terms_of};
@@ -317,7 +318,7 @@ impl Shell {
             loop {
                 this.core.peers.link_up(to).await;
                 let Some(ask) = this.word(id, &message).await else { return };
-                let Some(answer) = message::ask_once(&this.core.peers, to, ask).await else { continue };
+                let Some(answer) = asking::once(&this.core.peers, to, ask).await else { continue };
                 if let Answer::Busy(_) = answer {
                     sleep(BUSY_PAUSE).await;
                     continue;

@@ -9,7 +9,7 @@ use tacitly_core::{PartyId, Seed, Terms, TermsHash};
 use zeroize::Zeroizing;
 
 use super::job_id::JobId;
-use super::signer::Signature;
+use super::public_key::Signature;
 use crate::codes::{self, Trouble};
 
 /// A line of the ledger. It holds no secret; those are read by their own methods of the store.

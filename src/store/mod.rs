@@ -19,7 +19,7 @@
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
-//! | `signer.rs` | the party's signature |
+//! | `signer.rs`, `public_key.rs` | the party's signature; keys and signatures as texts |
 //! | `record.rs`, `files.rs`, `lock.rs`, `error.rs` | rows, private files, the lock, what may go wrong |
 //!
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
@@ -48,6 +48,7 @@ mod rules;
 mod seal;
 mod sealing_key_id;
 mod secrets;
+mod public_key;
 mod signer;
 
 pub use backup::restore;
@@ -70,6 +71,5 @@ pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
 pub use seal::Sealer;
 pub use sealing_key_id::SealingKeyId;
-pub use signer::{
-    BadSignature, FileSigner, KeyId, MalformedText, NoteSigner, PublicKey, Signature, Signer, SigningFailed,
-};
+pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
+pub use signer::{FileSigner, NoteSigner, Signer, SigningFailed};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use tacitly::trial::{PATIENCE, Party, Setup, until};
+use tacitly::trial::{PATIENCE, Party, Setup, until, until_within};
 
 use crate::support::{Pair, mobiles, numbers, semi_join, setup, tacitly};
 
@@ -142,7 +142,7 @@ fn two_large_sets_that_meet_in_nothing_get_a_hint_and_every_bucket_its_progress(
     pair.datasets(&mobiles(0..40_000), &mobiles(50_000..90_000));
     let mut submit = submit(&pair);
     let mut stages = BTreeSet::new();
-    let job = until(|| {
+    let job = until_within(4 * PATIENCE, || {
         let job = pair.bank.tacitly(&["job", "list"]).ok()?.as_array()?.last()?.clone();
         stages.extend(job["stage"].as_str().map(str::to_owned));
         assert!(job["done"].as_u64() <= job["total"].as_u64(), "{job}");
