@@ -155,7 +155,7 @@ async fn peers(me: PartyId, store: &Arc<Store>, signer: Arc<dyn Signer>) -> Peer
     let directory = Arc::new(Directory::new(me, store.clone(), signer.clone()).await.unwrap());
     let identity = TlsIdentity::generate(me, Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
     let known: Arc<dyn PeerDirectory> = directory.clone();
-    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::crate::transport::Settings::default());
+    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::transport::Settings::default());
     let inbox = Arc::new(Inbox::default());
     let network = Network::start(transport, Arc::new(Roster::new()), inbox, settings.clone()).unwrap();
     let grpc = Grpc::new(identity, known, None, settings);
