@@ -7,6 +7,7 @@
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
 //! main → cli, daemon → rpc → jobs → datasets → attest → peers → session → transport
+//!                                └→ relay ──────────────┘
 //!                                                    └→ policy, store, intake, chain
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! | [`jobs`] | a business job from proposal to sealed result |
 //! | [`datasets`] | files registered once and tables for one job; rules about them, openings and erasures |
 //! | [`attest`] | what goes on record, and its way into the attestation log; witnesses and mirrors |
+//! | [`relay`] | sessions between two members of a job through its leader |
 //! | [`peers`] | who is pinned; asking other parties' daemons, and answering them |
 //! | [`policy`] | who may ask what of whom, how often |
 //! | [`store`] | the ledger, its seals and its signatures |
@@ -43,6 +45,7 @@ pub mod kernel;
 pub mod kinds;
 pub mod peers;
 pub mod policy;
+pub mod relay;
 pub mod rpc;
 pub mod sample;
 pub mod session;

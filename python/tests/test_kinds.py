@@ -103,6 +103,8 @@ def test_rows_of_a_registered_file_come_as_a_document_or_beside_other_data(sim, 
     assert result.document() == b"id,n\nb,2\n" and result.rows(["x", "y"]) == ["y"]
     with pytest.raises(TypeError, match=r"registered file: use document\(\)"):
         result.rows()
+    # The other side lets go of its dataset once it has heard the end.
+    sim["shop"].job(result.job.id).wait()
     for party in (sim["bank"], sim["shop"]):
         party.remove_dataset("plain")
 
@@ -140,8 +142,9 @@ def test_parameters_reach_the_terms_and_sides_that_differ_in_them_hear_it(meet):
     def side(rate):
         return lambda s: s.run("intersect", ["a"], normalise="raw", params={"rate": rate})
 
-    # An intersection has none of these; that is found once both have met.
-    for error in meet(side(0.5), side(0.5)):
-        assert isinstance(error, tt.TacitlyError) and "one parameter" in error.text
+    # An intersection has none of these; whoever proposes hears it once both have met.
+    bank, shop = meet(side(0.5), side(0.5))
+    assert isinstance(bank, tt.errors.BadRequest) and "one parameter" in bank.text
+    assert isinstance(shop, tt.errors.PeerFailed) and "bank ended the job with bad-request" in shop.text
     for error in meet(side(0.5), side(0.75)):
         assert isinstance(error, tt.TermsDiffer) and "rate" in error.text

@@ -29,13 +29,23 @@ def together(trio, call, names=NAMES, job="three", timeout=20):
 
 def test_three_sides_that_ask_for_the_same_meet_and_hear_what_their_kind_says(trio):
     sides = together(trio, lambda s: s.run("intersect", ["a"], normalise="raw"))
-    for name, error in sides.items():
-        assert isinstance(error, tt.TacitlyError) and "between two parties" in error.text, (name, error)
+    # The party whose name sorts first proposes, and is told; the others hear that there will be no job.
+    assert isinstance(sides["bank"], tt.errors.BadRequest) and "between two parties" in sides["bank"].text
+    for name in ("mill", "shop"):
+        assert isinstance(sides[name], tt.errors.PeerFailed), sides[name]
+        assert "bank ended the job with bad-request" in sides[name].text
     assert [trio[name].datasets() for name in NAMES] == [[], [], []]
 
 
-@pytest.mark.parametrize("field", ["receivers", "params", "kind"])
-def test_one_of_three_that_differs_ends_all_of_them_naming_the_field(trio, field):
+DIFFERENCES = {
+    "receivers": ("parties", "receives: 0", "receives: 1"),
+    "params": ("rate", "0.25", "0.5"),
+    "kind": ("kind", "align", "intersect"),
+}
+
+
+@pytest.mark.parametrize("field", DIFFERENCES)
+def test_one_of_three_that_differs_ends_all_of_them_naming_the_field_and_both_values(trio, field):
     def side(session):
         is_odd = session.party.name == "mill"
         asked = {
@@ -48,11 +58,11 @@ def test_one_of_three_that_differs_ends_all_of_them_naming_the_field(trio, field
 
     for name, error in together(trio, side, job=f"odd {field}").items():
         assert isinstance(error, tt.TermsDiffer), (name, error)
-        assert {"receivers": "receives", "params": "rate", "kind": "kind"}[field] in error.text or field in error.text
+        assert all(word in error.text for word in DIFFERENCES[field]), error.text
 
 
 def test_a_third_that_does_not_come_is_named_to_both_others(trio):
-    sides = together(trio, lambda s: s.run("intersect", ["a"], normalise="raw"), ["bank", "shop"], "late", timeout=1)
+    sides = together(trio, lambda s: s.run("intersect", ["a"], normalise="raw"), ["bank", "shop"], "late", timeout=8)
     for error in sides.values():
         assert isinstance(error, tt.errors.NotMet) and "mill" in error.text
 

@@ -31,7 +31,7 @@ def test_sides_that_differ_both_raise_naming_the_field_and_both_values(meet):
         (
             lambda s: s.intersect(["a"], normalise="raw", receiver="bank"),
             lambda s: s.intersect(["a"], normalise="raw", receiver="shop"),
-            ("receivers", "bank", "shop"),
+            ("parties", "bank has {receives: 1", "shop has {receives: 0"),
         ),
     ]
     for bank, shop, words in cases:

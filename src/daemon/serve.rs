@@ -32,6 +32,7 @@ use crate::jobs::{Below, JobKind, Jobs, Kinds, Settings};
 use crate::kernel;
 use crate::kinds::psi;
 use crate::peers::{Background, Directory, Inbox, Peers, Rosters, Rotation};
+use crate::relay::Relay;
 use crate::rpc::admin::Admin;
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
@@ -277,7 +278,7 @@ async fn run(
         ..crate::transport::Settings::default()
     };
     let transport = Grpc::new(identity, directory.clone(), Some(directory.clone()), links.clone());
-    let network = Network::start(Arc::new(transport.clone()), directory.clone(), inbox.clone(), links)?;
+    let network = Network::start(Arc::new(transport.clone()), directory.clone(), inbox.clone(), links.clone())?;
     let mut listen = None;
     if let Some(address) = config.network.listen {
         let refused = |source| ServeError::Listen { place: address.to_string(), source };
@@ -296,6 +297,7 @@ async fn run(
     let (peers, background) = (Arc::new(peers), Background::default());
     let rosters = Arc::new(Rosters::new(config.party, store.clone(), signer.clone()));
     let rotation = Arc::new(Rotation::new(store.clone(), signer.clone(), transport, peers.clone(), background.clone()));
+    let relay = Arc::new(Relay::new(config.party, signer.clone(), peers.clone(), links));
     let attestation = Arc::new(Attestation::new(record, &store, &peers, &background));
     let kinds = Kinds::new(kinds(&config, threads).await.into_iter().chain(more_kinds));
     let names = Names { kinds: kinds.names(), limits: kinds.limits() };
@@ -314,11 +316,12 @@ async fn run(
         signer,
         attestation: attestation.clone(),
         peers: peers.clone(),
+        relay: relay.clone(),
         datasets: datasets.clone(),
     };
     let jobs = Arc::new(Jobs::new(settings, below, kinds, &background));
     attestation.begin().await?;
-    inbox.open(vec![rotation.clone(), attestation.clone(), jobs.handler()]);
+    inbox.open(vec![rotation.clone(), attestation.clone(), relay.clone(), jobs.handler()]);
     tokio::spawn(keep_on_record(attestation.clone(), jobs.clone()));
     jobs.take_up_all().await?;
 

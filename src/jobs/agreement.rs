@@ -18,20 +18,21 @@ use tacitly_attestation::note::NoteSignature;
 use tacitly_core::{PartyId, TermsHash};
 
 use super::collect::Lasting;
-use super::core::about_job;
-use super::consent::{SALT, Signatures, Word, Words, contributed, digest_of, write_consent};
+use super::consent::{SALT, Signatures, contributed, write_consent};
+use super::core::{Core, about_job};
 use super::kind::{JobKind, Offers};
 use super::message::generated as pb;
 use super::part::Stop;
 use super::run::Run;
 use super::terms::JobTerms;
+use super::word::{Word, Words, digest_of};
 use crate::attest::{entry_key, now, unfit};
 use crate::codes::{self, Trouble};
 use crate::store::{Consent, Decision, Job, JobChange, PartyChange, Signature};
 
 /// The labels of the two words.
-const OFFERS: &str = "offers";
-const AGREEMENT: &str = "agreement";
+pub(super) const OFFERS: &str = "offers";
+pub(super) const AGREEMENT: &str = "agreement";
 
 /// What all parties have brought.
 pub(super) struct Agreed {
@@ -40,8 +41,8 @@ pub(super) struct Agreed {
 }
 
 /// One party's word, read and checked.
-struct Offered {
-    offer: Bytes,
+pub(super) struct Offered {
+    pub(super) offer: Bytes,
     salt: Bytes,
     consent: Consent,
     dataset: Option<SignedEntry>,
@@ -55,7 +56,7 @@ pub(super) async fn agree(run: &Run, kind: &dyn JobKind, offer: Vec<u8>) -> Resu
     let words = run.collector().all(OFFERS, own, Lasting::Kept).await?;
     let mut offered = BTreeMap::new();
     for (party, word) in &words {
-        offered.insert(*party, read_word(run, *party, word).await?);
+        offered.insert(*party, read_word(core, job, *party, word).await?);
     }
     // What we said first stands, and others have built on it.
     if offered.get(&core.me()).is_none_or(|ours| ours.offer != offer) {
@@ -101,8 +102,7 @@ async fn own_word(run: &Run, offer: Vec<u8>) -> Result<Vec<u8>, Stop> {
 }
 
 /// Reads what a party has brought. Whoever was shown other terms shows that the leader signed both.
-async fn read_word(run: &Run, party: PartyId, word: &Word) -> Result<Offered, Stop> {
-    let (core, job) = (run.core(), run.job());
+pub(super) async fn read_word(core: &Core, job: &Job, party: PartyId, word: &Word) -> Result<Offered, Stop> {
     let lie = |text: &str| Trouble::lie(party, text);
     let said = pb::OfferWord::decode(word.bytes.clone()).map_err(|_| lie("what it offers cannot be read"))?;
     let hash: [u8; 32] = said.terms_hash.as_ref().try_into().map_err(|_| lie("a hash of terms has 32 bytes"))?;
@@ -118,19 +118,19 @@ async fn read_word(run: &Run, party: PartyId, word: &Word) -> Result<Offered, St
     let consent = signatures.read_consent(job.id, job.terms_hash, party, &said.consent.unwrap_or_default()).await?;
     let dataset = match said.dataset.as_ref() {
         [] => None,
-        note => Some(read_dataset(run, party, note).await?),
+        note => Some(read_dataset(core, party, note).await?),
     };
     Ok(Offered { offer: said.offer, salt: said.salt, consent, dataset, opening: said.opening })
 }
 
 /// The entry with the fingerprint of a party's data, which it has signed.
-async fn read_dataset(run: &Run, party: PartyId, note: &[u8]) -> Result<SignedEntry, Stop> {
+async fn read_dataset(core: &Core, party: PartyId, note: &[u8]) -> Result<SignedEntry, Stop> {
     let lie = |text: &str| Trouble::lie(party, text);
     let entry = SignedEntry::parse(note).map_err(|_| lie("the entry about its data cannot be read"))?;
     if entry.entry().header().by != party || !matches!(entry.entry().body(), Body::Dataset(_)) {
         return Err(lie("the entry that it shows is not about its data").into());
     }
-    if !entry.is_signed_by(&entry_key(party, &Signatures(run.core()).key_of(party).await?)?) {
+    if !entry.is_signed_by(&entry_key(party, &Signatures(core).key_of(party).await?)?) {
         return Err(lie("the entry about its data is not signed by it").into());
     }
     Ok(entry)
@@ -153,7 +153,7 @@ async fn keep_datasets(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Resul
 }
 
 /// The note that all parties write: everything in it follows from the terms and from all words.
-fn write_entry(
+pub(super) fn write_entry(
     job: &Job,
     terms: &JobTerms,
     kind: &dyn JobKind,
@@ -238,6 +238,19 @@ async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Sto
     if is_recorded(run, &entry).await? {
         return Ok(());
     }
+    let note = signed_by_all(core, job, (words, &shown), entry, &all).await?;
+    core.recorder.record(&about_job(job.id), note).await?;
+    Ok(())
+}
+
+/// The note with the signatures of all who have brought something. Whoever has shown, or says, two things is named.
+pub(super) async fn signed_by_all(
+    core: &Core,
+    job: &Job,
+    (words, shown): (&Words, &Shown),
+    entry: Entry,
+    all: &Words,
+) -> Result<SignedEntry, Stop> {
     let mut note = SignedEntry::new(entry);
     for party in words.keys() {
         let lie = |text: &str| Trouble::lie(*party, text);
@@ -255,13 +268,12 @@ async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Sto
             return Err(wrong().into());
         }
     }
-    core.recorder.record(&about_job(job.id), note).await?;
-    Ok(())
+    Ok(note)
 }
 
 /// What a party was shown of the others' offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Shown {
+pub(super) struct Shown {
     present: Vec<u8>,
     leader: [u8; 32],
     leader_signature: Signature,
@@ -269,7 +281,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(terms: &JobTerms, leader: PartyId, words: &Words) -> Result<Self, Trouble> {
+    pub(super) fn of(terms: &JobTerms, leader: PartyId, words: &Words) -> Result<Self, Trouble> {
         let word = words.get(&leader).ok_or_else(|| Trouble::lie(leader, "its own offer is missing"))?;
         let there: BTreeSet<u32> =
             (0..).zip(terms.parties.keys()).filter(|(_, party)| words.contains_key(party)).map(|(at, _)| at).collect();
@@ -281,7 +293,7 @@ impl Shown {
         })
     }
 
-    fn write(&self, signature: String) -> pb::AgreementWord {
+    pub(super) fn write(&self, signature: String) -> pb::AgreementWord {
         pb::AgreementWord {
             present: self.present.clone().into(),
             leader: self.leader.to_vec().into(),

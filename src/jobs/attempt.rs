@@ -14,11 +14,12 @@ use super::ends::Ends;
 use super::kind::Kinds;
 use super::message::generated as pb;
 use super::part::{PartsOver, Stop, bits, of_bits};
+use super::parts::over;
 use super::rules::Rules;
 use super::run::Run;
 use super::running::Work;
 use super::state::State;
-use crate::codes::Trouble;
+use crate::codes::{self, Trouble};
 use crate::store::{Job, JobChange};
 
 /// Runs one attempt to its end: what we receive is kept by then, and what came of it is on record.
@@ -47,7 +48,13 @@ pub(super) async fn attempt(
     let agreed = agreement::agree(&run, &*kind, prepared.offer()).await?;
     let over_there = ready(&run).await?;
     let run = run.agreed(over_there, agreed.contributions);
-    let summary = prepared.run(run.clone(), agreed.offers).await?;
+    let summary = tokio::select! {
+        biased;
+        broken = run.seat().broken() => {
+            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, broken.to_string()).with(broken.who).into());
+        }
+        summary = prepared.run(run.clone(), agreed.offers) => summary?,
+    };
     run.keep_summary(&summary).await?;
     Ends(core).record_done(job).await?;
     Ok(())
@@ -70,7 +77,7 @@ async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
 /// Everybody is at this attempt and ready. Returns which parts are over at the others.
 async fn ready(run: &Run) -> Result<std::collections::BTreeMap<PartyId, PartsOver>, Stop> {
     let mut ours = PartsOver::new();
-    for (phase, part) in Run::over(run.core(), run.job()).await?.into_keys() {
+    for (phase, part) in over(run.core(), run.job()).await?.into_keys() {
         ours.entry(phase).or_default().insert(part);
     }
     let phases = ours.into_iter().map(|(name, parts)| pb::Phase { name, over: bits(&parts).into() }).collect();

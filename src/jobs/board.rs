@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tacitly_core::PartyId;
 use tokio::sync::watch;
 
-use super::consent::{Word, Words};
+use super::word::{Word, Words};
 
 /// The most labels that a member may be ahead, and the most bytes of its words together. What a member says before the
 /// leader asks for it waits in memory.
@@ -42,8 +42,7 @@ impl Board {
                 return false;
             }
             let of_party = board.values().filter_map(|gathered| gathered.heard.get(&party));
-            let (labels, bytes) =
-                of_party.fold((0, 0), |(labels, bytes), word| (labels + 1, bytes + word.bytes.len()));
+            let (labels, bytes) = of_party.fold((0, 0), |(labels, bytes), word| (labels + 1, bytes + word.bytes.len()));
             let open = board.values().filter(|gathered| !gathered.complete).count();
             if open >= MOST_LABELS || labels >= 1 << 16 || bytes + word.bytes.len() > MOST_BYTES {
                 taken = Err(NotTaken::TooMuch);
@@ -67,9 +66,8 @@ impl Board {
         let mut changed = None;
         self.0.send_modify(|board| {
             let heard = board.get(label).map(|gathered| &gathered.heard).into_iter().flatten();
-            let differs = |(party, word): &(&PartyId, &Word)| {
-                words.get(party).is_some_and(|known| known.bytes != word.bytes)
-            };
+            let differs =
+                |(party, word): &(&PartyId, &Word)| words.get(party).is_some_and(|known| known.bytes != word.bytes);
             changed = heard.filter(differs).map(|(party, _)| *party).next();
             board.insert(label.to_owned(), Gathered { heard: words, complete: true });
         });

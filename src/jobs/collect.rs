@@ -13,12 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::board::NotTaken;
-use super::consent::{Signatures, Word, Words};
+use super::consent::Signatures;
 use super::core::Core;
 use super::machine::{Event, Quorum};
 use super::message::{self, Answer, Ask, generated as pb};
 use super::part::Stop;
 use super::running::Work;
+use super::word::{Word, Words};
 use crate::codes::{self, Trouble};
 use crate::store::{Job, JobId};
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tacitly_core::{PartyId, TermsHash};
 
@@ -11,6 +10,7 @@ use super::core::Core;
 use super::machine::{self, Decided, Ledger, Member, Quorum, Standing, Task};
 use super::message::{self, generated as pb};
 use super::state::State;
+use super::word::Word;
 use crate::attest::random;
 use crate::codes::{self, Trouble};
 use crate::store::{Consent, Decision, Job, JobId, JobParty, PublicKey, Signature};
@@ -40,41 +40,6 @@ pub(super) const SALT: usize = 16;
 /// What a party's kind has added to the terms.
 pub(super) fn contributed(consent: &Consent) -> &[u8] {
     consent.contribution.get(SALT..).unwrap_or_default()
-}
-
-/// A party's word, with its signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) bytes: Bytes,
-    pub(super) signature: Signature,
-}
-
-/// Everybody's.
-pub(super) type Words = BTreeMap<PartyId, Word>;
-
-impl Word {
-    pub(super) fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.bytes).into()
-    }
-
-    pub(super) fn read(word: &pb::Word) -> Option<(PartyId, Self)> {
-        let party = word.party.parse().ok()?;
-        Some((party, Self { bytes: word.bytes.clone(), signature: word.signature.parse().ok()? }))
-    }
-
-    pub(super) fn write(&self, party: PartyId) -> pb::Word {
-        pb::Word { party: party.to_string(), bytes: self.bytes.clone(), signature: self.signature.to_string() }
-    }
-}
-
-/// A digest over all words, in the order of the parties' names.
-pub(super) fn digest_of(words: &Words) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    for (party, word) in words {
-        digest.update(Sha256::digest(party.as_str()));
-        digest.update(word.digest());
-    }
-    digest.finalize().into()
 }
 
 /// A job as its machine sees it.

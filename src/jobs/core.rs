@@ -18,6 +18,7 @@ use crate::attest::Recorder;
 use crate::codes::{self, Trouble};
 use crate::datasets::Datasets;
 use crate::peers::Peers;
+use crate::relay::Relay;
 use crate::store::{Job, JobId, Signer, Store};
 
 /// How this party runs its jobs.
@@ -42,6 +43,7 @@ pub(super) struct Core {
     pub(super) signer: Arc<dyn Signer>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) peers: Arc<Peers>,
+    pub(super) relay: Arc<Relay>,
     pub(super) datasets: Arc<Datasets>,
     pub(super) running: RunningJobs,
     /// Places of attempts that compute.

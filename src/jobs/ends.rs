@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit, opens};
 use tacitly_attestation::entry::{
-    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry, TranscriptDigest,
+    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry,
+    TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::core::{Core, about_job, state_of};
 use super::part::{Exchanged, together};
+use super::parts::over;
 use super::run::Run;
 use super::state::State;
 use crate::attest::{Reader, Recorded, random, unfit};
@@ -54,8 +56,9 @@ impl Ends<'_> {
     /// Puts a job's good end on record, if its agreement is.
     pub(super) async fn record_done(&self, job: &Job) -> Result<(), Trouble> {
         let core = self.0;
-        let peers = together(Run::over(core, job).await?.values());
-        let peers = peers.iter().map(|(peer, exchanged)| transcript(*peer, exchanged)).collect::<Result<Vec<_>, _>>()?;
+        let peers = together(over(core, job).await?.values());
+        let peers =
+            peers.iter().map(|(peer, exchanged)| transcript(*peer, exchanged)).collect::<Result<Vec<_>, _>>()?;
         let output = match Run::summary(core, job).await? {
             Some(summary) if summary.parts > 0 => {
                 let mut digest = OutputDigest::new(summary.parts);
@@ -72,7 +75,7 @@ impl Ends<'_> {
     /// With what a job ends well: what `record_done` has put on record, released.
     pub(super) async fn result(&self, job: &Job) -> Result<(JobResult<'static>, Option<Value>, Value), Trouble> {
         let summary = Run::summary(self.0, job).await?;
-        let traffic = together(Run::over(self.0, job).await?.values());
+        let traffic = together(over(self.0, job).await?.values());
         let traffic = traffic.iter().map(|(peer, exchanged)| (peer.to_string(), json!(exchanged))).collect();
         let result = match &summary {
             Some(summary) if summary.parts > 0 => JobResult::Parts { parts: summary.parts, items: summary.items },

@@ -15,9 +15,10 @@ use super::explain::explain;
 use super::handler::JobsHandler;
 use super::kind::{Kinds, Shape};
 use super::machine::Event;
+use super::meetings::Meetings;
 use super::places::Places;
 use super::proposals::{Proposals, Submission};
-use super::rendezvous::{Meeting, Meetings, Rendezvous};
+use super::rendezvous::{Meeting, Rendezvous};
 use super::rows::StoredRows;
 use super::rules::Rules;
 use super::running::RunningJobs;
@@ -30,6 +31,7 @@ use crate::datasets::{DatasetView, Datasets, RuleChange, key_spec, peer_named};
 use crate::intake::Frame;
 use crate::peers::{Background, Handler, Peers};
 use crate::policy::{Receivers, Rule};
+use crate::relay::Relay;
 use crate::store::{EventFilter, Job, JobFilter, JobId, Signer, Store};
 
 /// The most jobs in one page.
@@ -45,6 +47,8 @@ pub struct Below {
     pub attestation: Arc<Attestation>,
     /// Partners.
     pub peers: Arc<Peers>,
+    /// Members of jobs who are no partners of each other.
+    pub relay: Arc<Relay>,
     /// What jobs may use.
     pub datasets: Arc<Datasets>,
 }
@@ -92,7 +96,7 @@ impl Jobs {
     /// The jobs of a party over the rooms below, of these kinds.
     #[must_use]
     pub fn new(settings: Settings, below: Below, kinds: Kinds, background: &Background) -> Self {
-        let Below { store, signer, attestation, peers, datasets } = below;
+        let Below { store, signer, attestation, peers, relay, datasets } = below;
         let profile = attestation.profile().clone();
         let (events, steps) = unbounded_channel();
         let core = Arc::new(Core {
@@ -102,6 +106,7 @@ impl Jobs {
             signer,
             recorder: attestation.recorder().clone(),
             peers,
+            relay,
             datasets,
             running: RunningJobs::default(),
             tasks: background.tasks().clone(),

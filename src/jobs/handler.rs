@@ -10,15 +10,15 @@ use super::collect;
 use super::consent::{Signatures, write_standing};
 use super::core::{Core, state_of};
 use super::machine::Event;
+use super::meetings::Meetings;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::proposals::{Proposals, standing_of};
-use super::rendezvous::Meetings;
 use super::shell::Shell;
 use super::state::State;
 use crate::codes::{self, Trouble};
 use crate::peers::Handler;
-use crate::transport::Pending;
 use crate::store::Job;
+use crate::transport::Pending;
 
 /// How long a member that has begun an attempt a moment before us is kept waiting for our answer.
 const BEGINS: Duration = Duration::from_secs(2);

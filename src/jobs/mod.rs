@@ -3,15 +3,15 @@
 //! | file | holds |
 //! |---|---|
 //! | `engine.rs` | [`Jobs`]: what this party's operators ask |
-//! | `kind.rs`, `run.rs` | [`JobKind`]: what a kind of job tells the engine; [`Run`]: what it may touch of the world |
+//! | `kind.rs`, `run.rs`, `scope.rs` | [`JobKind`]: what a kind of job tells the engine; [`Run`]: what it may touch of the world, and what that holds |
 //! | `state.rs`, `terms.rs` | the states and who moves a job; what all parties sign |
-//! | `proposals.rs`, `rendezvous.rs`, `rules.rs` | jobs that are proposed, by us and to us; programs that ask for the same job; our rules and limits |
+//! | `proposals.rs`, `rendezvous.rs`, `meetings.rs`, `rules.rs` | jobs that are proposed, by us and to us; programs that ask for the same job, and where they wait; our rules and limits |
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
 //! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
 //! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
 //! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
-//! | `handler.rs`, `message.rs`, `consent.rs` | what other parties say about jobs; bytes ↔ messages; signatures |
+//! | `handler.rs`, `message.rs`, `consent.rs`, `word.rs` | what other parties say about jobs; bytes ↔ messages; signatures; words |
 //! | `core.rs` | what all of these work with |
 //! | `view.rs`, `explain.rs` | a job as its operator sees it; what a person reads before approving |
 //!
@@ -33,6 +33,7 @@ pub mod fuzzing;
 mod handler;
 mod kind;
 mod machine;
+mod meetings;
 mod message;
 mod part;
 mod parts;
@@ -43,18 +44,21 @@ mod rows;
 mod rules;
 mod run;
 mod running;
+mod scope;
 mod shell;
 mod state;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod view;
+mod word;
 
 pub use self::core::Settings;
+pub use crate::transport::Pending;
 pub use consent::{CONSENT_CONTEXT, RECEIPT_CONTEXT, WORD_CONTEXT, consented, said};
 pub use ends::{OpenOutput, OpenedOutput};
 pub use engine::{Below, Jobs, NewFrame, Page};
-pub use kind::{
-    Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape,
-};
+pub use kind::{Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape};
 pub use machine::Quorum;
 pub use message::generated as wire;
 pub use part::{PartOutput, Shown, Stop, Summary, Task};
@@ -67,5 +71,3 @@ pub use running::Live;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};
-
-pub use crate::transport::Pending;

@@ -10,20 +10,21 @@ use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, SessionTag};
 use tokio::task::spawn_blocking;
 
 use super::collect;
+use super::core::Core;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
-use super::run::{MakeParty, Run};
 use super::running::{Course, Work};
+use super::scope::Scope;
 use crate::codes::{self, Trouble};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
 };
-use crate::store::StoreError;
+use crate::store::{Job, StoreError};
 use crate::tally::TALLY;
-use crate::transport::Notice;
+use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
-pub(super) const OVER: &str = "over ";
+const OVER: &str = "over ";
 /// The pause before a party that was busy a moment ago is asked again.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -35,21 +36,25 @@ pub fn attempt_label(part: &str, attempt: u32) -> String {
 
 /// The parts of one phase in one attempt.
 pub(super) struct Parts<'a> {
-    pub(super) run: &'a Run,
+    pub(super) scope: &'a Scope,
     pub(super) shown: Shown,
-    pub(super) make: MakeParty,
+    pub(super) make: Make,
 }
 
 type PartParty = Box<dyn Party<Output = PartOutput>>;
 
+/// Makes the party of one part, where its checkpoints stand.
+pub(super) type Make = Arc<dyn Fn(&Task, Vec<Checkpoint>) -> Result<PartParty, Stop> + Send + Sync>;
+
 impl Parts<'_> {
     pub(super) async fn run(&self, tasks: Vec<Task>) -> Result<Vec<u64>, Stop> {
-        let (core, job) = (self.run.core(), self.run.job());
-        let over = Run::over(core, job).await?;
+        let (core, job) = (&self.scope.core, &self.scope.job);
+        let over = over(core, job).await?;
         let mut items: Vec<Option<u64>> =
             tasks.iter().map(|task| over.get(&(task.phase.clone(), task.part)).map(|over| over.items)).collect();
         // A part that is over here and not there is run again, for those who lack it.
-        let is_due = |at: &usize| items[*at].is_none() || tasks[*at].peers.iter().any(|peer| self.lacks(*peer, &tasks[*at]));
+        let is_due =
+            |at: &usize| items[*at].is_none() || tasks[*at].peers.iter().any(|peer| self.lacks(*peer, &tasks[*at]));
         let due: Vec<usize> = (0..tasks.len()).filter(is_due).collect();
         let mut course = Course { shown: self.shown, done: self.shown.before, ..Course::default() };
         let mut prepared = None;
@@ -62,7 +67,7 @@ impl Parts<'_> {
                 course.words = format!("{} {} of {}", self.shown.part, task.part + 1, tasks.len());
             }
             course.done = self.shown.before + (tasks.len() - due.len() + turn) as u64 * self.shown.units;
-            self.run.work().show_course(course.clone());
+            self.scope.work.show_course(course.clone());
             let party = match prepared.take() {
                 Some(party) => party,
                 None => self.prepare(task).await?,
@@ -87,14 +92,14 @@ impl Parts<'_> {
     }
 
     fn lacks(&self, peer: PartyId, task: &Task) -> bool {
-        let over_there: Option<&PartsOver> = self.run.over_there().get(&peer);
-        self.run.with().contains(&peer)
+        let over_there: Option<&PartsOver> = self.scope.over_there.get(&peer);
+        self.scope.with.contains(&peer)
             && over_there.and_then(|over| over.get(&task.phase)).is_none_or(|parts| !parts.contains(&task.part))
     }
 
     /// Makes the party of a part, where its checkpoints stand.
     async fn prepare(&self, task: &Task) -> Result<PartParty, Stop> {
-        let (core, job, label) = (self.run.core(), self.run.job(), task.label());
+        let (core, job, label) = (&self.scope.core, &self.scope.job, task.label());
         let mut kept = Vec::new();
         for stored in core.store.checkpoint_labels(job.id).await? {
             let Some(slot) = stored.strip_prefix("part ").and_then(|name| name.strip_prefix(&label)) else { continue };
@@ -103,22 +108,21 @@ impl Parts<'_> {
                 kept.push(Checkpoint::new(slot, bytes.to_vec()));
             }
         }
-        let (make, task, run) = (self.make.clone(), task.clone(), self.run.clone());
-        let made = spawn_blocking(move || make(&task, &run, kept)).await;
+        let (make, task) = (self.make.clone(), task.clone());
+        let made = spawn_blocking(move || make(&task, kept)).await;
         made.map_err(|_| Trouble::internal("preparing a part ended unexpectedly"))?
     }
 
     /// Runs one part to its end.
     async fn drive(&self, task: &Task, party: PartParty) -> Result<Over, Stop> {
-        let (core, id, label) = (self.run.core(), self.run.job().id, task.label());
+        let (core, id, label) = (&self.scope.core, self.scope.job.id, task.label());
         let inside = SessionTag::of(&task.terms(), &label);
         // On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for one of
         // this.
-        let outside = SessionTag::of(&task.terms(), &attempt_label(&label, self.run.attempt()));
+        let outside = SessionTag::of(&task.terms(), &attempt_label(&label, self.scope.attempt));
         let mut links = Vec::new();
-        for peer in task.peers.iter().filter(|peer| self.run.with().contains(peer)) {
-            let link = core.peers.network().open(*peer, outside);
-            links.push(link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(*peer))?);
+        for peer in task.peers.iter().filter(|peer| self.scope.with.contains(peer)) {
+            links.push(self.link(*peer, outside)?);
         }
         let store = core.store.clone();
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
@@ -146,13 +150,13 @@ impl Parts<'_> {
                 })
             });
         let options = Options {
-            deadline: Some(self.run.work().until),
-            status: Some(self.run.work().show_session()),
+            deadline: Some(self.scope.work.until),
+            status: Some(self.scope.work.show_session()),
             checkpoint: Some(checkpoint),
             settle: Some(settle),
             ..Options::default()
         };
-        let _counted_however_it_ends = Counted(self.run.work());
+        let _counted_however_it_ends = Counted(&self.scope.work);
         let driven = session::drive(Box::new(Retagged::new(party, inside, outside)), links, options);
         let ended = tokio::select! {
             biased;
@@ -160,16 +164,49 @@ impl Parts<'_> {
             () = self.somebody_is_elsewhere(task) => return Err(Stop::Restarted),
         };
         TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
-        let Completed { transcripts, .. } = ended.map_err(of_ended)?;
+        let Completed { transcripts, .. } = ended.map_err(|ended| self.of_ended(ended))?;
         Ok(Over::of(items.load(Ordering::Relaxed), &transcripts))
+    }
+
+    /// Our link with a party of this attempt: the one that we have as its peer, or one through the leader.
+    fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Trouble> {
+        if self.is_behind_leader(peer) {
+            return self.scope.seat.open(peer, session);
+        }
+        let link = self.scope.core.peers.network().open(peer, session);
+        link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))
+    }
+
+    /// Whether a party is none of our peers, so that we reach it through the leader only.
+    fn is_behind_leader(&self, peer: PartyId) -> bool {
+        let leader = self.scope.job.leader;
+        peer != leader && self.scope.core.me() != leader && !self.scope.core.peers.has_link(peer)
+    }
+
+    /// A session's ending as an attempt's. Whoever brings us nothing of a party behind it is named in its place: whether
+    /// that party is away is the leader's word only.
+    fn of_ended(&self, ended: Ended) -> Stop {
+        let behind = match &ended {
+            Ended::Stalled { who, cause: Absence::PeerLost, .. } if self.is_behind_leader(*who) => Some(*who),
+            _ => None,
+        };
+        match (behind, of_ended(ended)) {
+            (Some(peer), Stop::Lost(why)) => {
+                let leader = self.scope.job.leader;
+                let text = format!("{}; {leader} brings us nothing from {peer}, or {peer} is away", why.text);
+                Stop::Lost(Trouble { text, ..why }.with(leader))
+            }
+            (_, stop) => stop,
+        }
     }
 
     /// Returns if a party is not at this attempt. The link notices a process that ends from the moment on at which our
     /// session is open; one that ended between its last word to us and that moment would never open its own.
     async fn somebody_is_elsewhere(&self, task: &Task) {
-        let (core, job) = (self.run.core(), self.run.job());
-        for peer in task.peers.iter().filter(|peer| self.run.with().contains(peer)) {
-            let ask = Ask::Present(pb::Present { job: job.id.to_string(), attempt: self.run.attempt() });
+        let (core, job) = (&self.scope.core, &self.scope.job);
+        let can_be_asked = |peer: &&PartyId| self.scope.with.contains(peer) && !self.is_behind_leader(**peer);
+        for peer in task.peers.iter().filter(can_be_asked) {
+            let ask = Ask::Present(pb::Present { job: job.id.to_string(), attempt: self.scope.attempt });
             loop {
                 match message::ask_within_window(&core.peers, *peer, ask.clone()).await {
                     Ok(Answer::Pending(_)) => return,
@@ -195,6 +232,21 @@ impl Drop for Counted<'_> {
         let live = self.0.session();
         TALLY.bytes(live.bytes_out, live.bytes_in);
     }
+}
+
+/// Everything that is over here, by phase and part.
+pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32), Over>, Trouble> {
+    let mut all = BTreeMap::new();
+    for label in core.store.checkpoint_labels(job.id).await? {
+        let Some(name) = label.strip_prefix(OVER) else { continue };
+        let Some((phase, part)) = name.rsplit_once(' ') else { continue };
+        let Ok(part) = part.parse() else { continue };
+        let Some(bytes) = core.store.get_checkpoint(job.id, &label).await? else { continue };
+        let over = serde_json::from_slice(&bytes);
+        let over = over.map_err(|error| Trouble::internal(&format!("a checkpoint cannot be read: {error}")))?;
+        all.insert((phase.to_owned(), part), over);
+    }
+    Ok(all)
 }
 
 fn write(over: &Over) -> Result<Vec<u8>, Trouble> {

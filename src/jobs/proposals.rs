@@ -9,8 +9,8 @@ use super::consent::{Signatures, contributed, ledger, write_consent, write_stand
 use super::core::{Core, others, parse_id, state_of, terms_of};
 use super::kind::{Asked, JobKind, Kinds, Local};
 use super::machine::{self, Event, Quorum};
+use super::meetings::Meetings;
 use super::message::{self, Answer, generated as pb};
-use super::rendezvous::Meetings;
 use super::rules::{Rules, no_rule};
 use super::state::State;
 use super::terms::{JobTerms, MAX_PARTIES, PartyTerms};
@@ -69,7 +69,12 @@ impl Proposals {
     }
 
     /// Completes what an operator asks, as terms of a job of this number.
-    pub(super) async fn terms(&self, id: JobId, kind: &dyn JobKind, submission: Submission) -> Result<JobTerms, Trouble> {
+    pub(super) async fn terms(
+        &self,
+        id: JobId,
+        kind: &dyn JobKind,
+        submission: Submission,
+    ) -> Result<JobTerms, Trouble> {
         let me = self.core.me();
         let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
         let Submission { asked, purpose, .. } = submission;
@@ -93,11 +98,15 @@ impl Proposals {
         }
         let nonce = crate::attest::random()?;
         let terms = JobTerms { job: id, kind: kind.name().to_owned(), leader: me, parties, params, purpose, nonce };
-        terms.check().map_err(|error| bad(&match error {
-            tacitly_core::MalformedTerms::Field("purpose") => "a purpose is one line of at most 200 bytes".to_owned(),
-            tacitly_core::MalformedTerms::Field("receivers") => "somebody receives the result of a job".to_owned(),
-            error => error.to_string(),
-        }))?;
+        terms.check().map_err(|error| {
+            bad(&match error {
+                tacitly_core::MalformedTerms::Field("purpose") => {
+                    "a purpose is one line of at most 200 bytes".to_owned()
+                }
+                tacitly_core::MalformedTerms::Field("receivers") => "somebody receives the result of a job".to_owned(),
+                error => error.to_string(),
+            })
+        })?;
         kind.check(&terms)?;
         Ok(terms)
     }

@@ -71,13 +71,8 @@ impl Rules<'_> {
         jobs_today: impl Fn(PartyId) -> u64,
     ) -> Result<Decision, Trouble> {
         let (me, receivers) = (self.0.me(), terms.receivers());
-        let asked = Asked {
-            kind: &terms.kind,
-            purpose: &terms.purpose,
-            receivers: &receivers,
-            me,
-            now: self.0.store.now(),
-        };
+        let asked =
+            Asked { kind: &terms.kind, purpose: &terms.purpose, receivers: &receivers, me, now: self.0.store.now() };
         let other = |party| Other { party, rule: rules.get(&party), jobs_today: jobs_today(party) };
         let others: Vec<Other<'_>> = terms.others(me).map(other).collect();
         policy::decide_all(&others, &asked).map_err(|refusal| match refusal.code {

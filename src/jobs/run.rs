@@ -11,16 +11,18 @@ use zeroize::Zeroizing;
 use super::collect::{Collector, Lasting};
 use super::core::Core;
 use super::machine::Quorum;
-use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Summary, Task};
-use super::parts::Parts;
+use super::part::{PartOutput, PartsOver, Shown, Stop, Summary, Task};
+use super::parts::{Make, Parts};
 use super::rules::Rules;
 use super::running::Work;
+use super::scope::Scope;
 use super::state::State;
 use super::terms::JobTerms;
 use crate::codes::Trouble;
 use crate::datasets::{Datasets, Progress};
 use crate::intake::{ColumnSpec, Selection, TypedColumns};
 use crate::policy::Rule;
+use crate::relay::{Circle, Seat};
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
 
@@ -29,22 +31,7 @@ const SUMMARY: &str = "summary";
 
 /// One attempt at a job, as its kind sees it. A clone is the same attempt.
 #[derive(Clone)]
-pub struct Run(Arc<Inner>);
-
-struct Inner {
-    core: Arc<Core>,
-    job: Job,
-    terms: JobTerms,
-    quorum: Quorum,
-    attempt: u32,
-    with: BTreeSet<PartyId>,
-    work: Work,
-    seed: Arc<Seed>,
-    /// Which parts are over at the other parties.
-    over_there: BTreeMap<PartyId, PartsOver>,
-    /// What each party added to the terms.
-    contributions: BTreeMap<PartyId, Vec<u8>>,
-}
+pub struct Run(Arc<Scope>);
 
 /// Makes the party of one part, on a thread that may block: reads what it brings and begins where its checkpoints stand.
 pub type MakeParty =
@@ -61,8 +48,23 @@ impl Run {
     ) -> Result<Self, Trouble> {
         let terms = super::core::terms_of(&job)?;
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
+        let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
+        let keys = keys.map(|(party, said)| (*party, said.key)).collect();
+        let seat = Arc::new(core.relay.sit(Circle { job: job.id, attempt, leader: job.leader, keys }));
         let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self(Arc::new(Inner { core, job, terms, quorum, attempt, with, work, seed, over_there, contributions })))
+        Ok(Self(Arc::new(Scope {
+            core,
+            job,
+            terms,
+            quorum,
+            attempt,
+            with,
+            work,
+            seed,
+            seat,
+            over_there,
+            contributions,
+        })))
     }
 
     /// The same attempt, once all parties have said what they bring.
@@ -71,8 +73,8 @@ impl Run {
         over_there: BTreeMap<PartyId, PartsOver>,
         contributions: BTreeMap<PartyId, Vec<u8>>,
     ) -> Self {
-        let Inner { core, job, terms, quorum, attempt, with, work, seed, .. } = &*self.0;
-        Self(Arc::new(Inner {
+        let Scope { core, job, terms, quorum, attempt, with, work, seed, seat, .. } = &*self.0;
+        Self(Arc::new(Scope {
             core: core.clone(),
             job: job.clone(),
             terms: terms.clone(),
@@ -81,9 +83,14 @@ impl Run {
             with: with.clone(),
             work: work.clone(),
             seed: seed.clone(),
+            seat: seat.clone(),
             over_there,
             contributions,
         }))
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        &self.0.seat
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -94,16 +101,8 @@ impl Run {
         &self.0.job
     }
 
-    pub(super) fn work(&self) -> &Work {
-        &self.0.work
-    }
-
-    pub(super) fn over_there(&self) -> &BTreeMap<PartyId, PartsOver> {
-        &self.0.over_there
-    }
-
     pub(super) fn collector(&self) -> Collector<'_> {
-        let Inner { core, job, quorum, attempt, with, work, .. } = &*self.0;
+        let Scope { core, job, quorum, attempt, with, work, .. } = &*self.0;
         Collector { core, job, attempt: *attempt, with, quorum: *quorum, work }
     }
 
@@ -259,7 +258,9 @@ impl Run {
     /// # Errors
     /// [`Stop`]
     pub async fn parts(&self, tasks: Vec<Task>, shown: Shown, make: MakeParty) -> Result<Vec<u64>, Stop> {
-        Parts { run: self, shown, make }.run(tasks).await
+        let run = self.clone();
+        let make: Make = Arc::new(move |task, kept| make(task, &run, kept));
+        Parts { scope: &self.0, shown, make }.run(tasks).await
     }
 
     /// What our side has come to, if it has come to its end.
@@ -273,20 +274,5 @@ impl Run {
     pub(super) async fn keep_summary(&self, summary: &Summary) -> Result<(), Stop> {
         let bytes = serde_json::to_vec(summary).map_err(|error| Trouble::internal(&error.to_string()))?;
         Ok(self.0.core.store.put_checkpoint(self.0.job.id, SUMMARY, &bytes).await?)
-    }
-
-    /// Everything that is over here, by phase and part.
-    pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32), Over>, Trouble> {
-        let mut all = BTreeMap::new();
-        for label in core.store.checkpoint_labels(job.id).await? {
-            let Some(name) = label.strip_prefix(super::parts::OVER) else { continue };
-            let Some((phase, part)) = name.rsplit_once(' ') else { continue };
-            let Ok(part) = part.parse() else { continue };
-            let Some(bytes) = core.store.get_checkpoint(job.id, &label).await? else { continue };
-            let over = serde_json::from_slice(&bytes);
-            let over = over.map_err(|error| Trouble::internal(&format!("a checkpoint cannot be read: {error}")))?;
-            all.insert((phase.to_owned(), part), over);
-        }
-        Ok(all)
     }
 }

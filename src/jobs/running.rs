@@ -288,7 +288,11 @@ impl Work {
                 }
                 let of_this_part = if live.stage == course.shown.stage { live.done.min(course.shown.units) } else { 0 };
                 Live {
-                    stage: if course.words.is_empty() { live.stage } else { format!("{}: {}", course.words, live.stage) },
+                    stage: if course.words.is_empty() {
+                        live.stage
+                    } else {
+                        format!("{}: {}", course.words, live.stage)
+                    },
                     done: course.done + of_this_part,
                     total: course.shown.total,
                     bytes_out: course.bytes_out + live.bytes_out,

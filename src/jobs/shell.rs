@@ -94,12 +94,7 @@ impl Shell {
         }
     }
 
-    async fn happen_with(
-        &self,
-        id: JobId,
-        mut event: Event,
-        place: Option<Place>,
-    ) -> Result<Standing, Trouble> {
+    async fn happen_with(&self, id: JobId, mut event: Event, place: Option<Place>) -> Result<Standing, Trouble> {
         let core = &self.core;
         let running = core.running.of(id);
         let mut held = running.machine.lock().await;
@@ -118,7 +113,9 @@ impl Shell {
             let job = machine::Job::of(ledger(&row, core.me(), self.quorum(&row)?)?);
             *held = Some(Machine::of(row, job));
         }
-        let Some(machine) = held.as_mut() else { return Err(Trouble::internal("a job that was just taken up is there")) };
+        let Some(machine) = held.as_mut() else {
+            return Err(Trouble::internal("a job that was just taken up is there"));
+        };
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
             // A leader that asks for no room is held to the same pace.
@@ -159,7 +156,12 @@ impl Shell {
     }
 
     /// The rows of a step, in one transaction. What is to be on record before a result is released goes there first.
-    async fn commit(&self, machine: &mut Machine, job: &machine::Job, effects: &[Effect]) -> Result<(), Trouble> {
+    pub(super) async fn commit(
+        &self,
+        machine: &mut Machine,
+        job: &machine::Job,
+        effects: &[Effect],
+    ) -> Result<(), Trouble> {
         let store = &self.core.store;
         let found = machine.row.state.clone();
         let mut change =
@@ -276,9 +278,8 @@ impl Shell {
             let began = Instant::now();
             let (inner, inner_work, inner_row) = (core.clone(), work.clone(), row.clone());
             // On a task of its own, so that a panic in it ends this job and no other.
-            let mut task = tokio::spawn(async move {
-                attempt(&inner, &kinds, &inner_row, (number, with), &inner_work).await
-            });
+            let mut task =
+                tokio::spawn(async move { attempt(&inner, &kinds, &inner_row, (number, with), &inner_work).await });
             let ended = tokio::select! {
                 ended = &mut task => ended,
                 () = work.stop.cancelled() => {

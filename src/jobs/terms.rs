@@ -196,8 +196,7 @@ pub(super) mod tests {
     pub(in crate::jobs) fn terms_of(names: &[&str]) -> JobTerms {
         let key: PublicKey = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".parse().unwrap();
         let party = |name: &&str| {
-            let party =
-                PartyTerms { role: "member".into(), key, dataset: Some(format!("{name}-ids")), receives: true };
+            let party = PartyTerms { role: "member".into(), key, dataset: Some(format!("{name}-ids")), receives: true };
             (name.parse().unwrap(), party)
         };
         JobTerms {

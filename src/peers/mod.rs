@@ -10,7 +10,7 @@
 //! | `background.rs` | work that nobody waits for |
 //! | `message.rs` | bytes ↔ messages |
 //!
-//! A question names a service, "peers", "attest" or "jobs", and holds that service's own words. Whatever is asked may be
+//! A question names a service, "peers", "attest", "relay" or "jobs", and holds that service's own words. Whatever is asked may be
 //! asked again.
 
 mod background;

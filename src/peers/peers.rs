@@ -210,6 +210,12 @@ impl Peers {
         }
     }
 
+    /// Whether there is a link with this party, up or down: whether it is a peer.
+    #[must_use]
+    pub fn has_link(&self, party: PartyId) -> bool {
+        self.links().borrow().contains_key(&party)
+    }
+
     /// Returns once the link to the peer is up.
     pub async fn link_up(&self, peer: PartyId) {
         self.link_is(peer, true).await;

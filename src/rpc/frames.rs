@@ -5,8 +5,8 @@ use tonic::{Status, Streaming};
 use super::control::{self, add_frame_request::Part};
 use super::status;
 use crate::codes::{self, Trouble};
-use crate::intake::FrameBuilder;
 use crate::datasets::Datasets;
+use crate::intake::FrameBuilder;
 use crate::jobs::{Jobs, NewFrame};
 
 /// Row numbers in one message.

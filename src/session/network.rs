@@ -104,7 +104,7 @@ impl Network {
     /// [`LinkError::UnknownPeer`], [`LinkError::TooManySessions`], [`LinkError::AlreadyOpen`],
     /// [`LinkError::ShuttingDown`].
     pub fn open(&self, peer: PartyId, tag: SessionTag) -> Result<SessionLink, LinkError> {
-        self.link(peer)?.open(tag)
+        SessionLink::open(&self.link(peer)?, tag)
     }
 
     /// Tells `peer` that a session which it may have opened will not take place here, and under which stable code.

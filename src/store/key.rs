@@ -42,6 +42,12 @@ struct Cost {
     lanes: u32,
 }
 
+impl From<SealingKey> for Zeroizing<[u8; 32]> {
+    fn from(key: SealingKey) -> Self {
+        key.0
+    }
+}
+
 impl SealingKey {
     /// Draws a new key.
     ///

@@ -27,6 +27,7 @@
 mod backup;
 mod check;
 mod database;
+mod dataset;
 mod datasets;
 mod entries;
 mod error;
@@ -45,13 +46,15 @@ mod rekey;
 mod rosters;
 mod rules;
 mod seal;
+mod sealing_key_id;
 mod secrets;
 mod signer;
 
 pub use backup::restore;
 pub use check::check_store;
 pub use database::{Clock, Store};
-pub use datasets::{Dataset, DatasetKey, NewDataset, check_dataset_name};
+pub use dataset::{Dataset, DatasetKey, NewDataset};
+pub use datasets::check_dataset_name;
 pub use entries::{NewEntry, StoredEntry};
 pub use error::{InviteRefusal, RosterRefusal, SealFault, StoreError};
 pub use events::{Event, EventFilter, NewEvent};
@@ -65,7 +68,8 @@ pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
-pub use seal::{Sealer, SealingKeyId};
+pub use seal::Sealer;
+pub use sealing_key_id::SealingKeyId;
 pub use signer::{
     BadSignature, FileSigner, KeyId, MalformedText, NoteSigner, PublicKey, Signature, Signer, SigningFailed,
 };

@@ -8,8 +8,6 @@
 //! old key says so. Both are authenticated, together with the purpose of the value and the row it belongs to: a blob
 //! that is moved to another row, or taken for another kind of value, does not open.
 
-use std::fmt;
-
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use rand::TryRng;
@@ -17,17 +15,13 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{SealFault, SealingKey, StoreError};
+use super::{SealFault, SealingKeyId, StoreError};
 
 const ALGORITHM: u8 = 1;
-const KEY_ID: usize = 8;
+const KEY_ID: usize = SealingKeyId::BYTES;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
-
-/// The name of a sealing key: a digest of it that does not tell it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SealingKeyId([u8; KEY_ID]);
 
 /// Seals and opens values with one key (XChaCha20-Poly1305, a fresh random nonce for each value).
 ///
@@ -38,13 +32,14 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer with this key. To have a key, see [`SealingKey`].
+    /// A sealer with this key. To have a key, see [`SealingKey`](super::SealingKey).
     #[must_use]
-    pub fn new(key: SealingKey) -> Self {
-        let digest = Sha256::new().chain_update(b"tacitly-sealing-key-id-1\n").chain_update(key.expose()).finalize();
+    pub fn new(key: impl Into<Zeroizing<[u8; 32]>>) -> Self {
+        let key = key.into();
+        let digest = Sha256::new().chain_update(b"tacitly-sealing-key-id-1\n").chain_update(key.as_ref()).finalize();
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest[..KEY_ID]);
-        Self { cipher: XChaCha20Poly1305::new(key.expose().into()), id: SealingKeyId(id) }
+        Self { cipher: XChaCha20Poly1305::new((&*key).into()), id: SealingKeyId(id) }
     }
 
     /// The name of the key.
@@ -125,20 +120,9 @@ pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), StoreError> {
     })
 }
 
-impl fmt::Display for SealingKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "xchacha20poly1305:{}", data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for SealingKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::SealingKey;
     use super::*;
 
     fn sealer(byte: u8) -> Sealer {

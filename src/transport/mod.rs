@@ -27,6 +27,7 @@ mod identity;
 mod link;
 mod memory;
 mod settings;
+mod stream;
 mod tls;
 mod wire;
 
@@ -41,3 +42,4 @@ pub use link::{BEYOND_WINDOW, BUSY, Departure, FALSE_ACKNOWLEDGEMENT, Inbox, Lin
 pub(crate) use link::{Common, Link};
 pub use memory::{MemoryHub, MemoryTransport, Tap};
 pub use settings::{Settings, UnfitSettings};
+pub(crate) use stream::over_stream;

@@ -16,7 +16,7 @@ mod leader;
 mod member;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use job::Quorum;
 

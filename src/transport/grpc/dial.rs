@@ -12,8 +12,9 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use super::proxy;
 use super::stream::{Visitor, Watched};
-use super::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW, proxy};
+use super::windows::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use crate::transport::connection::{Pulse, cut_of};
 use crate::transport::error::LinkError;
 use crate::transport::generated::exchange_client::ExchangeClient;

@@ -17,8 +17,10 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
+use super::service::Service;
+use super::shared::Shared;
 use super::stream::{Visitor, Watched};
-use super::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW, Service, Shared};
+use super::windows::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use crate::transport::error::LinkError;
 use crate::transport::generated::exchange_server::ExchangeServer;
 use crate::transport::tls;

@@ -3,7 +3,10 @@
 mod dial;
 mod listen;
 mod proxy;
+mod service;
+mod shared;
 mod stream;
+mod windows;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,47 +15,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tacitly_core::PartyId;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming};
 
+use self::dial::Target;
+use self::shared::{Arrival, Shared, broken};
 use super::connection::{Connection, Pending, Transport};
 use super::directory::PeerDirectory;
 use super::enrolment::{self, Application, EnrolError, Enroller, Inviter, Welcome};
 use super::error::LinkError;
-use super::generated as pb;
 use super::identity::{IdentityError, Pin, TlsIdentity};
 use super::settings::Settings;
-use super::wire;
-use dial::Target;
-
-/// Envelopes that wait between a link and its HTTP/2 stream: enough to keep it busy, few enough that what is urgent
-/// soon gets its turn.
-const QUEUE: usize = 2;
-
-/// Receive windows of HTTP/2. They bound memory per connection, and speed by window over round-trip time.
-const STREAM_WINDOW: u32 = 8 << 20;
-const CONNECTION_WINDOW: u32 = 9 << 20;
-const HTTP2_FRAME: u32 = 256 << 10;
 
 /// The transport over TCP, TLS 1.3 and gRPC. A clone is the same transport.
 #[derive(Clone)]
 pub struct Grpc {
     shared: Arc<Shared>,
-}
-
-type Arrival = Result<Connection, LinkError>;
-
-struct Shared {
-    me: PartyId,
-    identity: RwLock<Arc<TlsIdentity>>,
-    directory: Arc<dyn PeerDirectory>,
-    enroller: Option<Arc<dyn Enroller>>,
-    settings: Settings,
-    arrivals: Mutex<mpsc::Receiver<Arrival>>,
-    arrived: mpsc::Sender<Arrival>,
-    closing: CancellationToken,
 }
 
 impl Grpc {
@@ -91,7 +68,7 @@ impl Grpc {
     /// The certificate shown at present.
     #[must_use]
     pub fn identity(&self) -> Arc<TlsIdentity> {
-        self.shared.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.identity()
     }
 
     /// Shows another certificate from the next connection on; connections that are up stay up.
@@ -126,48 +103,6 @@ impl Grpc {
     }
 }
 
-impl Shared {
-    fn identity(&self) -> Arc<TlsIdentity> {
-        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    async fn dial(&self, peer: PartyId) -> Result<Connection, LinkError> {
-        let pins = self.directory.pins(peer);
-        if pins.is_empty() {
-            return Err(LinkError::UnknownPeer { peer });
-        }
-        let address = self.directory.address(peer).ok_or(LinkError::NoAddress { peer })?;
-        let target = Target { party: peer, address, proxy: self.directory.proxy(peer), pins };
-        let window = self.settings.greeting_window;
-        let detail = format!("no connection within {} s", window.as_secs_f32());
-        let dialled = timeout(window, self.open(&target)).await;
-        dialled.unwrap_or(Err(LinkError::Unreachable { peer, address: target.address, detail }))
-    }
-
-    async fn open(&self, target: &Target) -> Result<Connection, LinkError> {
-        let peer = target.party;
-        let mut line = dial::dial(&self.identity(), target, &self.closing).await?;
-        let (outgoing, queue) = mpsc::channel(QUEUE);
-        let calls = ReceiverStream::new(queue).map(wire::to_wire);
-        let answers = line.client.open(calls).await.map_err(|status| broken(peer, &status))?.into_inner();
-        // The client is kept with the stream: its connection lives as long as the stream is read.
-        let client = line.client;
-        let incoming = answers.map(move |item| {
-            let _ = &client;
-            received(peer, item)
-        });
-        Ok(Connection {
-            peer,
-            dialler: self.me,
-            pin: Some(line.pin),
-            outgoing,
-            incoming: Box::pin(incoming),
-            pulse: line.pulse,
-            cut: line.cut,
-        })
-    }
-}
-
 impl Transport for Grpc {
     fn me(&self) -> PartyId {
         self.shared.me
@@ -194,85 +129,5 @@ impl Transport for Grpc {
 
     fn close(&self) {
         self.shared.closing.cancel();
-    }
-}
-
-/// An item of a gRPC stream as an envelope.
-fn received(peer: PartyId, item: Result<pb::Envelope, Status>) -> Result<super::envelope::Envelope, LinkError> {
-    item.map_err(|status| broken(peer, &status))
-        .and_then(|envelope| wire::from_wire(envelope).map_err(|rule| LinkError::Violation { peer, rule }))
-}
-
-/// A gRPC status as what it means for the link.
-fn broken(peer: PartyId, status: &Status) -> LinkError {
-    match status.code() {
-        Code::OutOfRange => LinkError::Violation { peer, rule: "envelope-size" },
-        _ => LinkError::Broken { peer, detail: in_one_line(status) },
-    }
-}
-
-/// The innermost cause is what a person can act on; the layers above it only say that there was one.
-fn in_one_line(status: &Status) -> String {
-    let first = std::error::Error::source(status);
-    let mut causes = std::iter::successors(first, |cause| cause.source());
-    let ended = |cause: &(dyn std::error::Error + 'static)| {
-        let error = cause.downcast_ref::<std::io::Error>();
-        error.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
-    };
-    let text = match causes.clone().last() {
-        _ if causes.any(ended) => "it ended without a word, as when a process is killed".to_owned(),
-        Some(cause) => cause.to_string(),
-        None => format!("{:?}: {}", status.code(), status.message()),
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
-}
-
-/// Streams of envelopes as gRPC sends them from the accepting side.
-type Answers = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<pb::Envelope, Status>> + Send>>;
-
-/// What a daemon answers to the calls on its exchange port.
-struct Service {
-    shared: Arc<Shared>,
-}
-
-#[tonic::async_trait]
-impl pb::exchange_server::Exchange for Service {
-    type OpenStream = Answers;
-
-    async fn open(&self, request: tonic::Request<Streaming<pb::Envelope>>) -> Result<tonic::Response<Answers>, Status> {
-        let visitor = stream::Visitor::of(&request)?;
-        let peer = visitor.caller.party;
-        if !visitor.caller.known {
-            return Err(Status::permission_denied("enrol first"));
-        }
-        if !visitor.open() {
-            return Err(Status::failed_precondition("one stream per connection"));
-        }
-        let (outgoing, queue) = mpsc::channel(QUEUE);
-        let connection = Connection {
-            peer,
-            dialler: peer,
-            pin: Some(visitor.caller.pin),
-            outgoing,
-            incoming: Box::pin(request.into_inner().map(move |item| received(peer, item))),
-            pulse: visitor.pulse,
-            cut: visitor.cut.drop_guard(),
-        };
-        self.shared.arrived.send(Ok(connection)).await.map_err(|_| Status::unavailable("shutting down"))?;
-        Ok(tonic::Response::new(Box::pin(ReceiverStream::new(queue).map(|envelope| Ok(wire::to_wire(envelope))))))
-    }
-
-    async fn enrol(
-        &self,
-        request: tonic::Request<pb::EnrolRequest>,
-    ) -> Result<tonic::Response<pb::EnrolReply>, Status> {
-        let visitor = stream::Visitor::of(&request)?;
-        let enroller = self.shared.enroller.as_ref().filter(|_| self.shared.directory.admits_strangers());
-        let enroller = enroller.ok_or_else(|| Status::permission_denied("no invitation is open"))?;
-        let application = enrolment::application_from_wire(request.into_inner())
-            .ok_or_else(|| Status::invalid_argument("the application is out of bounds"))?;
-        let answer = enroller.enrol(visitor.caller.party, visitor.caller.pin, application).await;
-        tracing::info!(party = %visitor.caller.party, pin = %visitor.caller.pin, accepted = answer.is_ok(), "enrolment");
-        Ok(tonic::Response::new(enrolment::answer_to_wire(answer)))
     }
 }

@@ -137,14 +137,6 @@ impl Link {
         link
     }
 
-    /// Opens a session with the peer.
-    pub(crate) fn open(self: &Arc<Self>, tag: SessionTag) -> Result<SessionLink, LinkError> {
-        let channel = self.locked().open(tag, self.common.settings.max_sessions, Instant::now())?;
-        self.timers.notify_one();
-        self.wanted.notify_one();
-        Ok(SessionLink::new(self.clone(), channel, tag))
-    }
-
     /// Tells the peer that a session will not take place.
     pub(crate) fn decline(&self, tag: SessionTag, notice: Notice) {
         self.locked().decline(tag, notice);

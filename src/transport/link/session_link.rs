@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Link;
 use super::link_state::Departure;
 use super::state::Session;
 use crate::transport::envelope::Notice;
+use crate::transport::error::LinkError;
 
 /// Our end of one session with one peer: frames in both directions, whatever becomes of the connections below.
 ///
@@ -43,8 +45,12 @@ pub enum UnfitFrame {
 }
 
 impl SessionLink {
-    pub(super) fn new(link: Arc<Link>, channel: u64, session: SessionTag) -> Self {
-        Self { link, channel, session }
+    /// Opens a session on a link.
+    pub(crate) fn open(link: &Arc<Link>, tag: SessionTag) -> Result<Self, LinkError> {
+        let channel = link.locked().open(tag, link.common.settings.max_sessions, Instant::now())?;
+        link.timers.notify_one();
+        link.wanted.notify_one();
+        Ok(Self { link: link.clone(), channel, session: tag })
     }
 
     /// Our own name.

@@ -62,6 +62,8 @@ pub(crate) struct Actor {
     /// What both have offered in it.
     offers: Option<Offers>,
     session: Option<Session>,
+    /// What the daemon has opened last, before us or after us, and its number for it.
+    opened_there: Option<(SessionTag, u64)>,
     out: VecDeque<Envelope>,
     requests: u64,
     /// Words that the daemon was asked for, by request, and those to ask for again.
@@ -81,6 +83,7 @@ impl Actor {
             is_at_work: false,
             offers: None,
             session: None,
+            opened_there: None,
             out: VecDeque::new(),
             requests: 0,
             asked: BTreeMap::new(),
@@ -91,7 +94,7 @@ impl Actor {
     pub(crate) async fn play(mut self) {
         loop {
             let Ok(connection) = self.liar.clone().call().await else { return };
-            (self.session, self.is_at_work) = (None, false);
+            (self.session, self.opened_there, self.is_at_work) = (None, None, false);
             self.out.clear();
             self.asked.clear();
             self.later.clear();
@@ -146,15 +149,8 @@ impl Actor {
             }
             Envelope::Response { id, outcome } => return self.hear_words(id, outcome.ok()?),
             Envelope::SessionOpen { session, channel } => {
-                if let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) {
-                    ours.channel = Some(channel);
-                    if self.script.abandons {
-                        let notice = Notice::new(Notice::ABANDONED, "");
-                        self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
-                        return None;
-                    }
-                    self.pump();
-                }
+                self.opened_there = Some((session, channel));
+                self.begin();
             }
             Envelope::SessionFrame { frame, .. } => return self.take(frame),
             Envelope::SessionEnd { notice, .. } => self.seen.lock().unwrap().told.push(notice.code().to_owned()),
@@ -278,6 +274,8 @@ impl Actor {
                 self.script.nudges = Some(self.terms().job.to_string());
                 return Some(Over::HungUp);
             }
+            // There is nothing more to do with a word that was a lie.
+            OFFERS if self.script.says.is_some() => {}
             OFFERS => {
                 let offers = self.offers.insert(Offers::read(words));
                 let (liar, terms) = (&*self.liar, &self.job.as_ref().unwrap().0);
@@ -345,6 +343,20 @@ impl Actor {
         let party = Retagged::new(party, SessionTag::of(&hash, WHOLE), tag);
         self.session = Some(Session { tag, channel: None, party, consumed: 0 });
         self.out.push_back(Envelope::SessionOpen { session: tag, channel: CHANNEL });
+        self.begin();
+    }
+
+    /// Begins this attempt's session once both have opened it.
+    fn begin(&mut self) {
+        let Some((session, channel)) = self.opened_there else { return };
+        let Some(ours) = self.session.as_mut().filter(|ours| ours.tag == session) else { return };
+        ours.channel = Some(channel);
+        if self.script.abandons {
+            let notice = Notice::new(Notice::ABANDONED, "");
+            self.out.push_back(Envelope::SessionEnd { session, channel: CHANNEL, notice });
+            return;
+        }
+        self.pump();
     }
 
     fn take(&mut self, frame: Frame) -> Option<Over> {

@@ -10,10 +10,9 @@ use tacitly::codes::{self, Trouble};
 use tacitly::core::{Halt, Party, PartyId, Roles, Script, SessionTag, Terms, TermsHash, Value};
 use tacitly::intake::{ColumnKind, ColumnSpec, Missing, Selection};
 use tacitly::jobs::{
-    JobKind, JobTerms, Learned, MakeParty, Offers, PartOutput, Prepared, Protocol, Quorum, Run, Shape, Shown, Stop,
-    Summary, Task,
+    JobKind, JobTerms, Learned, MakeParty, Offers, PartOutput, Pending, Prepared, Protocol, Quorum, Run, Shape, Shown,
+    Stop, Summary, Task,
 };
-use tacitly::transport::Pending;
 use zeroize::Zeroizing;
 
 /// All of them.

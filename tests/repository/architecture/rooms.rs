@@ -6,7 +6,7 @@ use super::tree::{Source, Token, made_up, production_tokens, sources, starts_wit
 
 /// What each room may use, the highest first. A new room gets a line here, and with it a place; one that is not there yet
 /// may have its line.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("main", &["cli", "daemon"]),
     (
         "cli",
@@ -30,6 +30,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "kinds",
             "peers",
             "policy",
+            "relay",
             "rpc",
             "session",
             "store",
@@ -69,12 +70,14 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "intake",
             "peers",
             "policy",
+            "relay",
             "session",
             "store",
             "tally",
             "transport",
         ],
     ),
+    ("relay", &["codes", "peers", "session", "store", "transport"]),
     ("datasets", &["attest", "chain", "codes", "errors", "intake", "peers", "policy", "session", "store", "transport"]),
     ("attest", &["chain", "codes", "errors", "intake", "peers", "policy", "session", "store", "transport"]),
     ("peers", &["chain", "codes", "errors", "intake", "policy", "session", "store", "transport"]),
@@ -94,7 +97,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
 ];
 
 /// Rooms that serve every kind of job alike.
-const WITHOUT_KINDS: [&str; 8] = ["attest", "datasets", "evidence", "jobs", "peers", "policy", "rpc", "store"];
+const WITHOUT_KINDS: [&str; 9] = ["attest", "datasets", "evidence", "jobs", "peers", "policy", "relay", "rpc", "store"];
 
 fn may_use(room: &str) -> Option<&'static [&'static str]> {
     ROOMS.iter().find(|(name, _)| *name == room).map(|(_, below)| *below)

@@ -1,6 +1,6 @@
 //! Ten thousand seeded orders of events, and the orders that once went wrong.
 
-mod world;
+pub(in crate::jobs) mod world;
 
 use super::*;
 use world::{Weather, World};
@@ -10,7 +10,11 @@ const HOSTILE: u32 = 600;
 const CALM: u32 = 60_000;
 
 fn run(weather: Weather, seed: u64) -> World {
-    let mut world = World::new(weather, seed);
+    live(World::new(weather, seed), seed)
+}
+
+/// A world lives to its end, and is judged.
+pub(in crate::jobs) fn live(mut world: World, seed: u64) -> World {
     for _ in 0..HOSTILE {
         world.turn();
     }
@@ -44,6 +48,7 @@ fn judge(world: &World, seed: u64) {
         let done = ledger.state == State::Done;
         assert_eq!(process.released, u32::from(done && receives), "seed {seed}: {name}");
         assert_eq!(ledger.failure.is_none(), done, "seed {seed}: {name} does not say why");
+        world.judge_rows(*name);
         if !world.ended_by_somebody && !world.weather.one_never_returns {
             assert!(done, "seed {seed}: {name} is {} because of {:?}", ledger.state, ledger.failure);
         }
@@ -59,7 +64,7 @@ const KINDS: [Weather; 6] = [
     weather(7, Quorum::All, 7),
 ];
 
-const fn weather(parties: usize, quorum: Quorum, receivers: usize) -> Weather {
+pub(in crate::jobs) const fn weather(parties: usize, quorum: Quorum, receivers: usize) -> Weather {
     Weather { parties, quorum, receivers, lossy: 150, crashes: 15, endings: 0, one_never_returns: false, losses: true }
 }
 

@@ -13,49 +13,65 @@ use crate::store::{Consent, Signature};
 
 /// How hostile a world is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weather {
-    pub(super) parties: usize,
-    pub(super) quorum: Quorum,
-    pub(super) receivers: usize,
+pub(in crate::jobs) struct Weather {
+    pub(in crate::jobs) parties: usize,
+    pub(in crate::jobs) quorum: Quorum,
+    pub(in crate::jobs) receivers: usize,
     /// Of a thousand deliveries, so many are lost or repeated.
-    pub(super) lossy: u32,
+    pub(in crate::jobs) lossy: u32,
     /// Of a thousand turns, so many crash a party, so many let a person or a rule end the job.
-    pub(super) crashes: u32,
-    pub(super) endings: u32,
+    pub(in crate::jobs) crashes: u32,
+    pub(in crate::jobs) endings: u32,
     /// A party that goes away for ever at a random moment.
-    pub(super) one_never_returns: bool,
+    pub(in crate::jobs) one_never_returns: bool,
     /// Links are given up although the party at their other end comes back.
-    pub(super) losses: bool,
+    pub(in crate::jobs) losses: bool,
+}
+
+/// What becomes of a world's rows beside what it remembers of them.
+pub(in crate::jobs) trait Rows {
+    /// A job is written down at a party.
+    fn create(&mut self, ledger: &Ledger);
+    /// The rows of one step at `after.ledger.me`.
+    fn commit(&mut self, after: &Job, effects: &[Effect]);
+    /// A party's part of an attempt came to its end, and what it receives is stored; `whole` is not set if it crashes
+    /// on the way.
+    fn compute(&mut self, ledger: &Ledger, whole: bool);
+    /// A party's process is gone. Returns what its ledger holds when it is opened again.
+    fn reopen(&mut self, party: PartyId) -> Option<Ledger>;
+    /// Everything is over: what a party has must be what it was promised.
+    fn judge(&self, party: PartyId);
 }
 
 /// A party's process and what survives it.
-pub(super) struct Process {
-    pub(super) job: Option<Job>,
+pub(in crate::jobs) struct Process {
+    pub(in crate::jobs) job: Option<Job>,
     /// What the ledger kept: rows of whole steps only.
-    pub(super) ledger: Option<Ledger>,
+    pub(in crate::jobs) ledger: Option<Ledger>,
     /// Its result is stored.
-    pub(super) stored: bool,
-    pub(super) released: u32,
-    pub(super) task: Option<u32>,
+    pub(in crate::jobs) stored: bool,
+    pub(in crate::jobs) released: u32,
+    pub(in crate::jobs) task: Option<u32>,
     /// The last attempt whose task came to its end.
     ended_task: u32,
     telling: BTreeMap<(PartyId, Slot), Message>,
     timers: BTreeSet<u64>,
     queue: Option<u64>,
     holds_place: bool,
-    pub(super) gone: bool,
+    pub(in crate::jobs) gone: bool,
 }
 
-pub(super) struct World {
-    pub(super) weather: Weather,
-    pub(super) names: Vec<PartyId>,
-    pub(super) all: BTreeMap<PartyId, Process>,
+pub(in crate::jobs) struct World {
+    pub(in crate::jobs) weather: Weather,
+    pub(in crate::jobs) names: Vec<PartyId>,
+    pub(in crate::jobs) all: BTreeMap<PartyId, Process>,
     /// Words on their way that will arrive late: answers and repetitions.
     late: Vec<(PartyId, Event)>,
     rng: ChaCha20Rng,
-    pub(super) calm: bool,
-    pub(super) ended_by_somebody: bool,
+    pub(in crate::jobs) calm: bool,
+    pub(in crate::jobs) ended_by_somebody: bool,
     seed: u64,
+    rows: Option<Box<dyn Rows>>,
 }
 
 fn signature() -> Signature {
@@ -67,7 +83,16 @@ pub(super) fn consent() -> Box<Consent> {
 }
 
 impl World {
-    pub(super) fn new(weather: Weather, seed: u64) -> Self {
+    pub(in crate::jobs) fn new(weather: Weather, seed: u64) -> Self {
+        Self::with_rows(weather, seed, |_| None)
+    }
+
+    /// A world whose rows are also kept elsewhere, by what `rows` makes for the first ledger.
+    pub(in crate::jobs) fn with_rows(
+        weather: Weather,
+        seed: u64,
+        rows: impl FnOnce(&Ledger) -> Option<Box<dyn Rows>>,
+    ) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let names: Vec<PartyId> = (0..weather.parties).map(|at| format!("p{at:02}").parse().unwrap()).collect();
         let first_receiver = rng.random_range(0..weather.parties);
@@ -85,11 +110,21 @@ impl World {
             gone: false,
         };
         let all = names.iter().map(|name| (*name, process(*name))).collect();
-        let mut world =
-            Self { weather, names, all, late: Vec::new(), rng, calm: false, ended_by_somebody: false, seed };
+        let mut world = Self {
+            weather,
+            names,
+            all,
+            late: Vec::new(),
+            rng,
+            calm: false,
+            ended_by_somebody: false,
+            seed,
+            rows: None,
+        };
         let leader = world.names[0];
         let ledger = world.ledger(leader, first_receiver);
-        world.all.get_mut(&leader).unwrap().ledger = Some(ledger);
+        world.rows = rows(&ledger);
+        world.note(ledger);
         world.start(leader);
         world
     }
@@ -111,6 +146,15 @@ impl World {
             parties: self.names.iter().enumerate().map(member).collect(),
             failure: None,
         }
+    }
+
+    /// A job is written down.
+    fn note(&mut self, ledger: Ledger) {
+        if let Some(rows) = &mut self.rows {
+            rows.create(&ledger);
+        }
+        let me = ledger.me;
+        self.all.get_mut(&me).unwrap().ledger = Some(ledger);
     }
 
     fn chance(&mut self, of_a_thousand: u32) -> bool {
@@ -135,10 +179,13 @@ impl World {
         process.timers.clear();
         process.queue = None;
         process.holds_place = false;
+        if let Some(rows) = &mut self.rows {
+            assert_eq!(rows.reopen(party), process.ledger, "seed {}: what {party} had written", self.seed);
+        }
     }
 
     /// One event at one party. A crash may come before the rows, or between any two effects.
-    pub(super) fn happen(&mut self, party: PartyId, event: Event) {
+    pub(in crate::jobs) fn happen(&mut self, party: PartyId, event: Event) {
         let Some(job) = self.all.get_mut(&party).unwrap().job.take() else { return };
         let before = job.ledger.clone();
         let (job, effects) = step(job, event.clone());
@@ -155,6 +202,9 @@ impl World {
         let process = self.all.get_mut(&party).unwrap();
         if rows_last.is_some() {
             process.ledger = Some(job.ledger.clone());
+            if let Some(rows) = &mut self.rows {
+                rows.commit(&job, &effects);
+            }
         }
         for effect in &effects {
             if let Effect::Write(Write::End { state, .. }) = effect {
@@ -307,12 +357,12 @@ impl World {
             me.decision = Decision::Signed(consent());
             ledger.state = State::Approved;
         }
-        self.all.get_mut(&party).unwrap().ledger = Some(ledger);
+        self.note(ledger);
         self.start(party);
     }
 
     /// Something happens that may happen.
-    pub(super) fn turn(&mut self) {
+    pub(in crate::jobs) fn turn(&mut self) {
         let party = *self.names.choose(&mut self.rng).unwrap();
         if self.all[&party].gone {
             return;
@@ -417,6 +467,12 @@ impl World {
         let receives = self.all[&party].job.as_ref().unwrap().ledger.parties[&party].receives;
         let how = match missing {
             None => {
+                let crashes_before = self.chance(self.weather.crashes);
+                self.compute_rows(party, !crashes_before);
+                if crashes_before {
+                    self.crash(party);
+                    return;
+                }
                 self.all.get_mut(&party).unwrap().stored |= receives;
                 if self.chance(self.weather.crashes) {
                     self.crash(party);
@@ -443,6 +499,12 @@ impl World {
         self.happen(party, Event::Finished { attempt, how, quick });
     }
 
+    fn compute_rows(&mut self, party: PartyId, whole: bool) {
+        if let (Some(rows), Some(job)) = (&mut self.rows, &self.all[&party].job) {
+            rows.compute(&job.ledger, whole);
+        }
+    }
+
     /// A link was down for the whole window.
     fn links(&mut self, party: PartyId) {
         let others: Vec<PartyId> = self.names.iter().copied().filter(|other| *other != party).collect();
@@ -453,8 +515,15 @@ impl World {
         }
     }
 
+    /// What is kept elsewhere of a party whose job is over is as it should be.
+    pub(in crate::jobs) fn judge_rows(&self, party: PartyId) {
+        if let Some(rows) = &self.rows {
+            rows.judge(party);
+        }
+    }
+
     /// How every party stands, for a failure's message.
-    pub(super) fn story(&self) -> Vec<String> {
+    pub(in crate::jobs) fn story(&self) -> Vec<String> {
         let told = |(name, process): (&PartyId, &Process)| {
             let job = process.job.as_ref().map(|job| (&job.work, job.ledger.attempt, &job.ledger.state));
             format!(
@@ -466,13 +535,13 @@ impl World {
     }
 
     /// Whether nothing can change any more: every party that is there is over.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::jobs) fn is_over(&self) -> bool {
         self.late.is_empty() && self.all.values().all(|process| process.gone || process.over())
     }
 }
 
 impl Process {
-    pub(super) fn state(&self) -> Option<State> {
+    pub(in crate::jobs) fn state(&self) -> Option<State> {
         self.ledger.as_ref().map(|ledger| ledger.state)
     }
 

@@ -1,0 +1,33 @@
+//! What one attempt at a job works with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tacitly_core::{PartyId, Seed};
+
+use super::core::Core;
+use super::machine::Quorum;
+use super::part::PartsOver;
+use super::running::Work;
+use super::terms::JobTerms;
+use crate::relay::Seat;
+use crate::store::Job;
+
+/// One attempt. It decides nothing.
+pub(super) struct Scope {
+    pub(super) core: Arc<Core>,
+    pub(super) job: Job,
+    pub(super) terms: JobTerms,
+    pub(super) quorum: Quorum,
+    pub(super) attempt: u32,
+    /// The parties of the attempt, we among them.
+    pub(super) with: BTreeSet<PartyId>,
+    pub(super) work: Work,
+    pub(super) seed: Arc<Seed>,
+    /// Where members reach each other through the leader.
+    pub(super) seat: Arc<Seat>,
+    /// Which parts are over at the other parties.
+    pub(super) over_there: BTreeMap<PartyId, PartsOver>,
+    /// What each party added to the terms.
+    pub(super) contributions: BTreeMap<PartyId, Vec<u8>>,
+}

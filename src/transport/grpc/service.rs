@@ -1,0 +1,65 @@
+//! What a daemon answers to the calls on its exchange port.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::shared::{QUEUE, Shared, received};
+use super::stream;
+use crate::transport::connection::Connection;
+use crate::transport::enrolment;
+use crate::transport::generated as pb;
+use crate::transport::wire;
+
+/// Streams of envelopes as gRPC sends them from the accepting side.
+type Answers = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<pb::Envelope, Status>> + Send>>;
+
+/// What a daemon answers to the calls on its exchange port.
+pub(super) struct Service {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl pb::exchange_server::Exchange for Service {
+    type OpenStream = Answers;
+
+    async fn open(&self, request: tonic::Request<Streaming<pb::Envelope>>) -> Result<tonic::Response<Answers>, Status> {
+        let visitor = stream::Visitor::of(&request)?;
+        let peer = visitor.caller.party;
+        if !visitor.caller.known {
+            return Err(Status::permission_denied("enrol first"));
+        }
+        if !visitor.open() {
+            return Err(Status::failed_precondition("one stream per connection"));
+        }
+        let (outgoing, queue) = mpsc::channel(QUEUE);
+        let connection = Connection {
+            peer,
+            dialler: peer,
+            pin: Some(visitor.caller.pin),
+            outgoing,
+            incoming: Box::pin(request.into_inner().map(move |item| received(peer, item))),
+            pulse: visitor.pulse,
+            cut: visitor.cut.drop_guard(),
+        };
+        self.shared.arrived.send(Ok(connection)).await.map_err(|_| Status::unavailable("shutting down"))?;
+        Ok(tonic::Response::new(Box::pin(ReceiverStream::new(queue).map(|envelope| Ok(wire::to_wire(envelope))))))
+    }
+
+    async fn enrol(
+        &self,
+        request: tonic::Request<pb::EnrolRequest>,
+    ) -> Result<tonic::Response<pb::EnrolReply>, Status> {
+        let visitor = stream::Visitor::of(&request)?;
+        let enroller = self.shared.enroller.as_ref().filter(|_| self.shared.directory.admits_strangers());
+        let enroller = enroller.ok_or_else(|| Status::permission_denied("no invitation is open"))?;
+        let application = enrolment::application_from_wire(request.into_inner())
+            .ok_or_else(|| Status::invalid_argument("the application is out of bounds"))?;
+        let answer = enroller.enrol(visitor.caller.party, visitor.caller.pin, application).await;
+        tracing::info!(party = %visitor.caller.party, pin = %visitor.caller.pin, accepted = answer.is_ok(), "enrolment");
+        Ok(tonic::Response::new(enrolment::answer_to_wire(answer)))
+    }
+}
