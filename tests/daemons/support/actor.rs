@@ -308,7 +308,7 @@ impl Actor {
             terms_hash: terms.to_terms().hash().0.to_vec().into(),
             leader: Some(leader),
             consent: Some(self.liar.consent(self.script.context, &terms)),
-            offer: (self.script.offer)(Offer::of(items)).write(),
+            offer: (self.script.offer)(Offer::of(items)),
             dataset: Bytes::new(),
             salt: vec![7; 16].into(),
             opening: None,
@@ -317,14 +317,14 @@ impl Actor {
         self.say(OFFERS, bytes);
     }
 
-    fn offer_of(&self, party: PartyId) -> Offer {
+    fn offer_of(&self, party: PartyId) -> Option<Offer> {
         self.offers.as_ref().unwrap().of(party)
     }
 
     /// Whether the sets are cut, as far as we are concerned.
     fn is_in_buckets(&self) -> bool {
-        let (ours, theirs) = (self.offer_of(self.liar.me), self.offer_of(self.liar.victim));
-        ours.items.max(theirs.items) > ours.wish.whole
+        let (ours, theirs) = (self.offer_of(self.liar.me), self.offer_of(self.liar.victim).unwrap());
+        ours.is_some_and(|ours| ours.items.max(theirs.items) > ours.wish.whole)
     }
 
     /// Opens this attempt's session with a party that is honest about its set.
@@ -332,7 +332,7 @@ impl Actor {
         let job = self.terms();
         let items = canonical(&(self.script.items)(self.attempt));
         let (me, victim) = (self.liar.me, self.liar.victim);
-        let members = [Member::new(me, items.len() as u64), Member::new(victim, self.offer_of(victim).items)];
+        let members = [Member::new(me, items.len() as u64), Member::new(victim, self.offer_of(victim).unwrap().items)];
         let key = job.params.get("key").unwrap().as_list().unwrap();
         let key: Vec<&str> = key.iter().map(|profile| profile.as_text().unwrap()).collect();
         let receivers: Vec<PartyId> = job.receivers().into_iter().collect();

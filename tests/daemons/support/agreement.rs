@@ -56,9 +56,9 @@ impl Offers {
         Self { said: said.collect(), words }
     }
 
-    /// What a party says of its set.
-    pub(crate) fn of(&self, party: PartyId) -> Offer {
-        serde_json::from_slice(&self.said[&party].offer).unwrap()
+    /// What a party says of its set, if it can be read.
+    pub(crate) fn of(&self, party: PartyId) -> Option<Offer> {
+        serde_json::from_slice(&self.said[&party].offer).ok()
     }
 
     /// The digest over both words.
@@ -113,7 +113,7 @@ impl Offers {
             let contribution = said.consent.clone().unwrap().contribution;
             let dataset = Some(&said.dataset).filter(|note| !note.is_empty());
             let mut learns = vec!["set-sizes"];
-            if self.of(*party).wants_size {
+            if self.of(*party).is_some_and(|offer| offer.wants_size) {
                 learns.push("intersection-size");
             }
             if asked.receives {

@@ -46,10 +46,10 @@ pub(crate) struct Script {
     /// It begins by asking the daemon to go on with this job.
     pub(crate) nudges: Option<String>,
     /// What it says of its set and its memory.
-    pub(crate) offer: fn(Offer) -> Offer,
+    pub(crate) offer: fn(Offer) -> Bytes,
     /// Under which draw its set fits its buckets, as it says where there are any.
     pub(crate) draw: u32,
-    /// What it says under the label "offers", in place of an honest word.
+    /// What it says under the label "offers", in place of an honest word; it says no more after that.
     pub(crate) says: Option<fn(pb::OfferWord) -> Bytes>,
     /// What it says under the label "agreement", made from an honest word.
     pub(crate) has_signed: Option<fn(&Agreed<'_>, pb::AgreementWord) -> Bytes>,
@@ -74,7 +74,7 @@ impl Script {
             never_ends: false,
             contradicts: false,
             nudges: None,
-            offer: |offer| offer,
+            offer: |offer| offer.write(),
             draw: 0,
             says: None,
             has_signed: None,
