@@ -30,13 +30,15 @@ pub(super) struct Leader {
 struct Course {
     line: LineId,
     opener: PartyId,
-    /// The next piece of whoever opened it, and of the other end.
-    next: [u64; 2],
+    /// The next piece of whoever opened it.
+    openers: u64,
+    /// The next piece of the other end.
+    others: u64,
 }
 
 impl Course {
     fn next(&mut self, from: PartyId) -> &mut u64 {
-        &mut self.next[usize::from(from != self.opener)]
+        if from == self.opener { &mut self.openers } else { &mut self.others }
     }
 }
 
@@ -85,7 +87,7 @@ impl Leader {
             if lines.len() >= MOST_LINES {
                 lines.pop_front();
             }
-            lines.push_back(Course { line, opener: from, next: [0, 0] });
+            lines.push_back(Course { line, opener: from, openers: 0, others: 0 });
         }
         let next = *lines.iter_mut().find(|course| course.line == line)?.next(from);
         // The one before the next is said again by whoever has not heard that it was taken.

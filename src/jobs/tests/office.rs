@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -155,7 +154,7 @@ async fn peers(me: PartyId, store: &Arc<Store>, signer: Arc<dyn Signer>) -> Peer
     let directory = Arc::new(Directory::new(me, store.clone(), signer.clone()).await.unwrap());
     let identity = TlsIdentity::generate(me, Timestamp::UNIX_EPOCH, Timestamp::now()).unwrap();
     let known: Arc<dyn PeerDirectory> = directory.clone();
-    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::crate::transport::Settings::default());
+    let (transport, settings) = (Arc::new(MemoryHub::new().join(me)), crate::transport::Settings::default());
     let inbox = Arc::new(Inbox::default());
     let network = Network::start(transport, Arc::new(Roster::new()), inbox, settings.clone()).unwrap();
     let grpc = Grpc::new(identity, known, None, settings);
@@ -284,24 +283,18 @@ impl Office {
 
 /// A kind of job whose attempts read for ever, or end as soon as they have begun.
 pub(super) struct Toy {
-    pub(super) ends_at_once: bool,
-    pub(super) begun: AtomicU32,
+    ends_at_once: bool,
 }
 
 impl Toy {
     pub(super) const NAME: &'static str = "toy";
 
     pub(super) fn reading() -> Arc<Self> {
-        Arc::new(Self { ends_at_once: false, begun: AtomicU32::new(0) })
+        Arc::new(Self { ends_at_once: false })
     }
 
     pub(super) fn in_vain() -> Arc<Self> {
-        Arc::new(Self { ends_at_once: true, begun: AtomicU32::new(0) })
-    }
-
-    /// How many attempts have begun.
-    pub(super) fn begun(&self) -> u32 {
-        self.begun.load(Ordering::SeqCst)
+        Arc::new(Self { ends_at_once: true })
     }
 }
 
@@ -327,7 +320,6 @@ impl JobKind for Toy {
     }
 
     fn prepare(self: Arc<Self>, _: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
-        self.begun.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move { if self.ends_at_once { Err(Stop::Restarted) } else { std::future::pending().await } })
     }
 }

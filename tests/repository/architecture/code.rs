@@ -17,7 +17,7 @@ const PANICS: [(&[&str], &str); 4] = [
 ];
 
 /// Rooms of `src/` through which a peer's bytes come. Those of the control API come from a party's own operators.
-const PEER_FACING: [&str; 7] = ["attest", "datasets", "jobs", "kinds", "peers", "session", "transport"];
+const PEER_FACING: [&str; 8] = ["attest", "datasets", "jobs", "kinds", "peers", "relay", "session", "transport"];
 
 /// Files that only tests, fuzz targets and benches compile; they may fail loudly.
 const TEST_TOOLS: [&str; 3] = ["fuzzing.rs", "ideal.rs", "oracle.rs"];
