@@ -101,7 +101,7 @@ pub(super) struct Signatures<'a>(pub(super) &'a Core);
 
 impl Signatures<'_> {
     fn sign(&self, context: &str, bytes: &[u8]) -> Result<Signature, Trouble> {
-        self.0.signer.sign(context, bytes).map_err(|error| Trouble::internal(&error.to_string()))
+        self.0.signer.sign(context, bytes).map_err(|error| Trouble::internal(error.to_string()))
     }
 
     /// The key of a party of a job.

@@ -111,7 +111,7 @@ pub(super) fn parse_id(id: &str) -> Result<JobId, Trouble> {
 
 /// What the ledger holds of a job's terms.
 pub(super) fn terms_of(job: &Job) -> Result<JobTerms, Trouble> {
-    JobTerms::from_terms(&job.terms).map_err(|error| Trouble::internal(&error.to_string()))
+    JobTerms::from_terms(&job.terms).map_err(|error| Trouble::internal(error.to_string()))
 }
 
 /// Where the ledger says that a job stands.

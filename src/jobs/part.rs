@@ -123,7 +123,7 @@ impl Task {
     /// # Errors
     /// [`codes::INTERNAL`](crate::codes::INTERNAL): never, since a task is plain data.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Trouble> {
-        serde_json::to_vec(self).map_err(|error| Trouble::internal(&error.to_string()))
+        serde_json::to_vec(self).map_err(|error| Trouble::internal(error.to_string()))
     }
 
     /// Reads a task.
@@ -131,7 +131,7 @@ impl Task {
     /// # Errors
     /// [`codes::INTERNAL`](crate::codes::INTERNAL) if the bytes are none.
     pub fn of_bytes(bytes: &[u8]) -> Result<Self, Trouble> {
-        serde_json::from_slice(bytes).map_err(|error| Trouble::internal(&format!("a task cannot be read: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| Trouble::internal(format!("a task cannot be read: {error}")))
     }
 }
 

@@ -244,14 +244,14 @@ pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32
         let Ok(part) = part.parse() else { continue };
         let Some(bytes) = core.store.get_checkpoint(job.id, &label).await? else { continue };
         let over = serde_json::from_slice(&bytes);
-        let over = over.map_err(|error| Trouble::internal(&format!("a checkpoint cannot be read: {error}")))?;
+        let over = over.map_err(|error| Trouble::internal(format!("a checkpoint cannot be read: {error}")))?;
         all.insert((phase.to_owned(), part), over);
     }
     Ok(all)
 }
 
 fn write(over: &Over) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec(over).map_err(|error| Trouble::internal(&error.to_string()))
+    serde_json::to_vec(over).map_err(|error| Trouble::internal(error.to_string()))
 }
 
 /// A store's refusal as a session's: the peer hears the code only.
@@ -293,7 +293,7 @@ pub fn of_fault(fault: &Fault, stage: &str) -> Trouble {
         Fault::Dispute { .. } => Trouble::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
         Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
         Fault::Misuse(Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
-        Fault::Misuse(_) => Trouble::internal(&fault.to_string()),
+        Fault::Misuse(_) => Trouble::internal(fault.to_string()),
     };
     trouble.during(stage)
 }

@@ -266,13 +266,13 @@ impl Run {
     /// What our side has come to, if it has come to its end.
     pub(super) async fn summary(core: &Core, job: &Job) -> Result<Option<Summary>, Trouble> {
         let Some(bytes) = core.store.get_checkpoint(job.id, SUMMARY).await? else { return Ok(None) };
-        let unreadable = |error: serde_json::Error| Trouble::internal(&format!("a summary cannot be read: {error}"));
+        let unreadable = |error: serde_json::Error| Trouble::internal(format!("a summary cannot be read: {error}"));
         serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
     }
 
     /// Our side has come to its end.
     pub(super) async fn keep_summary(&self, summary: &Summary) -> Result<(), Stop> {
-        let bytes = serde_json::to_vec(summary).map_err(|error| Trouble::internal(&error.to_string()))?;
+        let bytes = serde_json::to_vec(summary).map_err(|error| Trouble::internal(error.to_string()))?;
         Ok(self.0.core.store.put_checkpoint(self.0.job.id, SUMMARY, &bytes).await?)
     }
 }

@@ -41,6 +41,7 @@ mod jobs;
 mod key;
 mod lock;
 mod peers;
+mod public_key;
 mod record;
 mod rekey;
 mod rosters;
@@ -48,7 +49,6 @@ mod rules;
 mod seal;
 mod sealing_key_id;
 mod secrets;
-mod public_key;
 mod signer;
 
 pub use backup::restore;
@@ -67,9 +67,9 @@ pub use job::{
 pub use job_id::{JobId, MalformedJobId};
 pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
+pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
 pub use seal::Sealer;
 pub use sealing_key_id::SealingKeyId;
-pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
 pub use signer::{FileSigner, NoteSigner, Signer, SigningFailed};

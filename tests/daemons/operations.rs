@@ -195,7 +195,8 @@ fn a_lost_attempt_that_is_noted_late_leaves_the_next_one_alone() {
     };
     let play = dawdle(None);
     let mut submitted = stage.submit();
-    let dawdles = |job: &Value| job["state"] == "running" && job["stage"] == "waiting for the others to read their data";
+    let dawdles =
+        |job: &Value| job["state"] == "running" && job["stage"] == "waiting for the others to read their data";
     let job = job_that(&dawdles)["id"].as_str().unwrap().to_owned();
     // The peer is lost while the ledger takes no writes, and back before it is asked to take the note again.
     limit_files(&stage.bank, Some(0));

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 use crate::rpc::control::Job;
 
+/// Words and what stands beside them.
+type Lines = Vec<(String, String)>;
+
 /// How jobs of some kinds are told.
 pub(crate) struct Face {
     /// Their names.
@@ -20,7 +23,7 @@ pub(crate) struct Face {
     /// Whether a result consists of rows of the receiver's dataset.
     has_rows: fn(kind: &str) -> bool,
     /// The summary, a name of at most eight characters and a text each.
-    summary: fn(&Map<String, Value>) -> Vec<(String, String)>,
+    summary: fn(&Map<String, Value>) -> Lines,
 }
 
 const FACES: [Face; 1] = [psi::FACE];

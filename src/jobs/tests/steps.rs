@@ -73,7 +73,9 @@ async fn a_store_that_cannot_be_read_for_a_moment_keeps_one_machine_per_job() {
     let job = shop.note(&terms, State::Approved, &town.all_signed(&terms)).await.id;
     let options = SqliteConnectOptions::new().filename(town.home(id("shop")).join("party.db"));
     let mut database = options.connect().await.unwrap();
-    let mut rename = async |sql: &'static str| drop(sqlx::query(sql).execute(&mut database).await.unwrap());
+    let mut rename = async |sql: &'static str| {
+        sqlx::query(sql).execute(&mut database).await.unwrap();
+    };
 
     // Somebody is about to make a step, and another one meets the store as it cannot be read.
     let waits = shop.core.running.of(job);

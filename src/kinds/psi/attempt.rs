@@ -82,12 +82,12 @@ impl Prepared for Attempt {
     }
 
     fn run(self: Box<Self>, run: Run, offers: Offers) -> Pending<'static, Result<Summary, Stop>> {
-        Box::pin(async move { self.to_its_end(&run, &offers).await })
+        Box::pin(async move { self.run_to_its_end(&run, &offers).await })
     }
 }
 
 impl Attempt {
-    async fn to_its_end(self, run: &Run, offers: &Offers) -> Result<Summary, Stop> {
+    async fn run_to_its_end(self, run: &Run, offers: &Offers) -> Result<Summary, Stop> {
         let Self { psi, peer, input, set, offer } = self;
         let theirs = Offer::of(offers, peer)?;
         let rules = run.rules().await?;
