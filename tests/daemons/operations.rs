@@ -165,11 +165,12 @@ fn a_full_disk_ends_the_job_and_not_the_daemon_and_work_goes_on_when_there_is_ro
     let mut pair = Pair::start();
     let (ours, theirs) = (mobiles(0..150_000), mobiles(0..150_000));
     pair.datasets(&ours, &theirs);
-    // Room for lines in the ledger, and not for a result of so many rows.
+    // Room for lines in the ledger, and not for a result of so many rows in an order of their own.
     let store = fs::metadata(pair.bank.home.join("tacitly.db")).unwrap().len();
     let log = fs::metadata(pair.bank.home.join("tacitly.db-wal")).map_or(0, |found| found.len());
-    limit_files(&pair.bank, Some(store.max(log) + (280 << 10)));
-    let error = pair.intersect().unwrap_err();
+    limit_files(&pair.bank, Some(store.max(log) + (480 << 10)));
+    let align = ["psi", "--dataset", "ids", "--with", "shop/ids", "--kind", "align", "--receiver", "both"];
+    let error = pair.bank.tacitly(&align).unwrap_err();
     assert_eq!(error.code(), "disk-full", "{error}");
     assert_eq!(Pair::await_state(&pair.shop, &["failed"])["failure"]["code"], "peer-failed");
 
