@@ -92,9 +92,9 @@ impl Leader {
         let next = *lines.iter_mut().find(|course| course.line == line)?.next(from);
         // The one before the next is said again by whoever has not heard that it was taken.
         match number {
-            _ if number == next || number + 1 == next => None,
-            _ if number < next => Some(Outcome::Taken),
-            _ => Some(self.accuse(from, ORDER)),
+            _ if number > next => Some(self.accuse(from, ORDER)),
+            _ if next - number <= 1 => None,
+            _ => Some(Outcome::Taken),
         }
     }
 

@@ -374,6 +374,25 @@ async fn a_member_that_leaves_out_a_piece_is_named_by_the_leader() {
 }
 
 #[tokio::test]
+async fn the_last_number_that_there_is_names_the_member_that_counts_so_and_goes_nowhere() {
+    let stage = Stage::new();
+    let hub = stage.hands.relays.lock().unwrap()[&id("hub")].clone();
+    // Nothing has come on the line yet: its next piece is the first.
+    stage.trick("hub", |delivered| {
+        delivered.clear();
+        Some(Outcome::Away)
+    });
+    let line = LineId::fresh().unwrap();
+    let at =
+        |number| brought(&stage, |place| (place.line, place.opens, place.number) = (line, number == 0, number), "shop");
+    assert_eq!(hub.clone().answer(id("shop"), at(0)).await.and_then(decode_outcome), Some(Outcome::Away));
+    stage.hands.seen.lock().unwrap().clear();
+    assert_eq!(hub.answer(id("shop"), at(u64::MAX)).await.and_then(decode_outcome), Some(Outcome::Gone));
+    assert_eq!(stage.seat("hub").broken().await, Broken { who: id("shop"), rule: ORDER });
+    assert!(stage.hands.seen.lock().unwrap().is_empty(), "an honest receiver would have to name the leader");
+}
+
+#[tokio::test]
 async fn a_member_that_floods_fills_its_own_places_only() {
     let stage = Stage::new();
     let hub = stage.hands.relays.lock().unwrap()[&id("hub")].clone();
