@@ -41,10 +41,12 @@ impl Board {
                 taken = if known.bytes == word.bytes { Ok(()) } else { Err(NotTaken::Changed) };
                 return false;
             }
-            let of_party = board.values().filter_map(|gathered| gathered.heard.get(&party));
-            let (labels, bytes) = of_party.fold((0, 0), |(labels, bytes), word| (labels + 1, bytes + word.bytes.len()));
-            let open = board.values().filter(|gathered| !gathered.complete).count();
-            if open >= MOST_LABELS || labels >= 1 << 16 || bytes + word.bytes.len() > MOST_BYTES {
+            // What others say ahead never keeps a party from its own word.
+            let of_party = board.values().filter(|gathered| gathered.heard.contains_key(&party));
+            let ahead = of_party.filter(|gathered| !gathered.complete).count();
+            let said = board.values().filter_map(|gathered| gathered.heard.get(&party));
+            let bytes: usize = said.map(|word| word.bytes.len()).sum();
+            if ahead >= MOST_LABELS || bytes + word.bytes.len() > MOST_BYTES {
                 taken = Err(NotTaken::TooMuch);
                 return false;
             }
@@ -161,6 +163,7 @@ mod tests {
             board.hear(&format!("label {at}"), party(1), &word("x")).unwrap();
         }
         assert_eq!(board.hear("one more", party(1), &word("x")), Err(NotTaken::TooMuch));
+        assert_eq!(board.hear("one more", party(2), &word("x")), Ok(()), "another one may still speak");
         let large = word(&"x".repeat(MOST_BYTES));
         assert_eq!(Board::default().hear("large", party(1), &large), Ok(()));
         let board = Board::default();
