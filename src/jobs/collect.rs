@@ -22,7 +22,7 @@ use super::part::Stop;
 use super::running::Work;
 use super::word::{Word, Words};
 use crate::codes::{self, Trouble};
-use crate::store::{Job, JobId};
+use crate::store::Job;
 
 /// The pause before a leader is asked again that is not at the attempt yet.
 const SOON: Duration = Duration::from_millis(200);
@@ -79,7 +79,7 @@ impl Collector<'_> {
         let word = match word {
             Some(word) => word,
             None => {
-                if own.len() > MOST_BYTES / self.job.parties.len() {
+                if own.len() > longest_word(self.job) {
                     return Err(Trouble::internal("a word to all parties is too long").into());
                 }
                 let word = Signatures(self.core).word(id, label, own)?;
@@ -180,7 +180,7 @@ impl Collector<'_> {
 pub(super) async fn answer(
     core: &Core,
     work: &Work,
-    job: JobId,
+    job: &Job,
     from: PartyId,
     asked: &pb::Collect,
 ) -> Result<Answer, Trouble> {
@@ -190,7 +190,10 @@ pub(super) async fn answer(
     if asked.label.is_empty() || asked.label.len() > MAX_LABEL || asked.label.chars().any(char::is_control) {
         return Err(lie("its word is about nothing that can be"));
     }
-    if !Signatures(core).has_said(from, job, &asked.label, &word.digest(), &word.signature).await? {
+    if word.bytes.len() > longest_word(job) {
+        return Err(lie("its word to all parties is too long"));
+    }
+    if !Signatures(core).has_said(from, job.id, &asked.label, &word.digest(), &word.signature).await? {
         return Err(lie("its word is not signed by it"));
     }
     work.board.hear(&asked.label, from, &word).map_err(|why| {
@@ -204,6 +207,11 @@ pub(super) async fn answer(
         Err(_) => Answer::Pending(pb::Pending {}),
     };
     Ok(answer)
+}
+
+/// The most bytes of one party's word.
+fn longest_word(job: &Job) -> usize {
+    MOST_BYTES / job.parties.len().max(1)
 }
 
 /// A party has answered a question of an attempt with how the job stands there: it is over, or not known.

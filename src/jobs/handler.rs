@@ -165,7 +165,7 @@ impl JobsHandler {
         }
         // Everybody has been told to begin, and we do so ourselves once all have said that they have.
         match tokio::time::timeout(BEGINS, self.core.running.at_attempt(job.id, asked.attempt)).await {
-            Ok(Some(work)) => collect::answer(&self.core, &work, job.id, from, asked).await,
+            Ok(Some(work)) => collect::answer(&self.core, &work, &job, from, asked).await,
             _ => Ok(Answer::Pending(pb::Pending {})),
         }
     }

@@ -202,13 +202,13 @@ async fn a_member_whose_two_offers_differ_is_named_by_the_leader_and_in_dispute_
 }
 
 #[tokio::test]
-async fn a_member_that_says_two_things_under_one_label_is_named_by_the_leader() {
+async fn a_member_that_says_two_things_under_one_label_or_too_long_a_one_is_named_by_the_leader() {
     let table = Table::seen_by("bank").await;
-    let job = table.job.id;
+    let job = &table.job;
     let until = tokio::time::Instant::now() + std::time::Duration::from_secs(600);
-    let work = table.office.core.running.of(job).begin(1, until);
+    let work = table.office.core.running.of(job.id).begin(1, until);
     let collect = |word: Word| pb::Collect {
-        job: job.to_string(),
+        job: job.id.to_string(),
         attempt: 1,
         label: OFFERS.to_owned(),
         word: Some(word.write(id("shop"))),
@@ -220,6 +220,10 @@ async fn a_member_that_says_two_things_under_one_label_is_named_by_the_leader() 
     assert_eq!((twice.code, twice.who), (codes::PROTOCOL_VIOLATION, Some(id("shop"))), "{twice}");
     let forged = answer(table.word_by(id("lender"), OFFERS, first.bytes.to_vec())).await.unwrap_err();
     assert_eq!((forged.code, forged.who), (codes::PROTOCOL_VIOLATION, Some(id("shop"))), "{forged}");
+    // Longer than what fits into one answer with the words of the others.
+    let long = answer(table.word_by(id("shop"), OFFERS, vec![7; 310 << 10])).await.unwrap_err();
+    assert_eq!((long.code, long.who), (codes::PROTOCOL_VIOLATION, Some(id("shop"))), "{long}");
+    assert!(long.text.contains("too long"), "{long}");
 }
 
 #[tokio::test]
