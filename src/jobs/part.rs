@@ -59,7 +59,7 @@ pub struct Shown {
     pub total: u64,
 }
 
-/// What one part gave us.
+/// What one part gave us; [`Mapped`](tacitly_core::Mapped) makes it of a protocol's answer.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PartOutput {
     /// Items that we learned something about.

@@ -11,6 +11,7 @@
 //! | [`Terms`] | what all sides agree before round 1, as canonical bytes with one hash |
 //! | [`Frame`], [`Channel`] | numbered messages bound to one session |
 //! | [`Party`] | the one shape of every protocol |
+//! | [`Mapped`] | a party whose answer is made into something else |
 //! | [`Script`], [`Mailbox`] | a party written as an async function, resumed by hand |
 //! | [`Fault`], [`Stall`], [`Halt`] | the endings that are not an answer, each naming someone |
 //! | [`Seed`] | the only randomness a party gets |
@@ -21,6 +22,7 @@ mod fault;
 mod frame;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
+mod mapped;
 mod party;
 mod party_id;
 mod script;
@@ -32,6 +34,7 @@ mod terms;
 pub use dyadic::{Dyadic, MalformedDyadic};
 pub use fault::{Fault, Halt, Misuse, Stall, Violation, code};
 pub use frame::{Channel, Frame, SessionTag};
+pub use mapped::Mapped;
 pub use party::{Checkpoint, Party, Progress};
 pub use party_id::{MalformedPartyId, PartyId};
 pub use script::{Mailbox, Roles, Script};

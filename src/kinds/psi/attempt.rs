@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::limits;
 use super::offer::Offer;
-use super::part::{Keeps, PsiPart};
+use super::part::{Keeps, part};
 use super::plan::{self, Way};
 use super::sets::{self, Laid, RowsOf, Set};
 use super::settings::{Psi, key_of, peer_of};
@@ -307,7 +307,7 @@ impl Session<'_> {
             let seed = run.seed_same(&label);
             let party = PsiParty::new(terms.clone(), run.me(), &label, items, seed, kept.pop());
             let party = party.map_err(|fault| of_fault(&fault, "preparing the set"))?;
-            Ok(Box::new(PsiPart::new(party, rows, keeps)))
+            Ok(Box::new(part(party, rows, keeps)))
         });
         let items = run.parts((0..count).map(task).collect(), shown, make).await?;
         Ok(items.into_iter().sum())

@@ -1,18 +1,11 @@
 //! One session of the protocol as a part of a job: what it gives us as rows of our own dataset.
 
-use tacitly_core::{Checkpoint, Fault, Frame, Halt, Party, PartyId, Progress, Stall};
+use tacitly_core::{Mapped, Party};
 use tacitly_psi::{PsiAnswer, PsiParty};
 use zeroize::Zeroizing;
 
 use super::sets::RowsOf;
 use crate::jobs::{PartOutput, Rows};
-
-/// A party of the protocol whose answer becomes rows.
-pub(super) struct PsiPart {
-    party: PsiParty,
-    rows: RowsOf,
-    keeps: Keeps,
-}
 
 /// What of a part's answer is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,61 +16,25 @@ pub(super) struct Keeps {
     pub(super) sole_receiver: bool,
 }
 
-impl PsiPart {
-    pub(super) fn new(party: PsiParty, rows: RowsOf, keeps: Keeps) -> Self {
-        Self { party, rows, keeps }
-    }
+/// A party of the protocol whose answer becomes rows.
+pub(super) fn part(party: PsiParty, rows: RowsOf, keeps: Keeps) -> impl Party<Output = PartOutput> {
+    Mapped::new(party, move |outcome| keeps.of(&outcome.answer, &rows))
+}
 
-    fn kept(&self, answer: &PsiAnswer) -> PartOutput {
+impl Keeps {
+    fn of(self, answer: &PsiAnswer, rows: &RowsOf) -> PartOutput {
         let rows = match answer {
             PsiAnswer::Served => return PartOutput::default(),
             PsiAnswer::Size(size) => {
-                return PartOutput { items: *size, result: None, is_last_word: self.keeps.sole_receiver };
+                return PartOutput { items: *size, result: None, is_last_word: self.sole_receiver };
             }
-            PsiAnswer::Matched(items) => Rows::Ascending(self.rows.of_items(items)),
-            PsiAnswer::Aligned(items) => Rows::InOrder(self.rows.in_order(items)),
+            PsiAnswer::Matched(items) => Rows::Ascending(rows.of_items(items)),
+            PsiAnswer::Aligned(items) => Rows::InOrder(rows.in_order(items)),
         };
         PartOutput {
             items: rows.len() as u64,
-            result: self.keeps.rows.then(|| Zeroizing::new(rows.encode())),
-            is_last_word: self.keeps.sole_receiver,
+            result: self.rows.then(|| Zeroizing::new(rows.encode())),
+            is_last_word: self.sole_receiver,
         }
-    }
-}
-
-impl Party for PsiPart {
-    type Output = PartOutput;
-
-    fn poll_send(&mut self, to: PartyId) -> Option<Frame> {
-        self.party.poll_send(to)
-    }
-
-    fn receive(&mut self, from: PartyId, frame: Frame) -> Result<(), Fault> {
-        self.party.receive(from, frame)
-    }
-
-    fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
-        self.party.lost(who)
-    }
-
-    fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
-        self.party.poll_checkpoint()
-    }
-
-    fn stored(&mut self) {
-        self.party.stored();
-    }
-
-    fn poll_halt(&mut self) -> Option<Halt> {
-        self.party.poll_halt()
-    }
-
-    fn progress(&self) -> Progress {
-        self.party.progress()
-    }
-
-    fn output(&mut self) -> Option<PartOutput> {
-        let outcome = self.party.output()?;
-        Some(self.kept(&outcome.answer))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use serde_json::{Map, json};
 use tacitly::codes::{self, Trouble};
-use tacitly::core::{Halt, Party, PartyId, Roles, Script, SessionTag, Terms, TermsHash, Value};
+use tacitly::core::{Halt, Mapped, Party, PartyId, Roles, Script, SessionTag, Terms, TermsHash, Value};
 use tacitly::intake::{ColumnKind, ColumnSpec, Missing, Selection};
 use tacitly::jobs::{
     JobKind, JobTerms, Learned, MakeParty, Offers, PartOutput, Pending, Prepared, Protocol, Quorum, Run, Shape, Shown,
@@ -95,39 +95,11 @@ fn gatherer(session: SessionTag, me: PartyId, peers: BTreeSet<PartyId>, leads: b
 }
 
 /// A party whose answer becomes a part of the job's result.
-struct Kept {
-    party: Script<i64>,
-    receives: bool,
-}
-
-impl Party for Kept {
-    type Output = PartOutput;
-
-    fn poll_send(&mut self, to: PartyId) -> Option<tacitly::core::Frame> {
-        self.party.poll_send(to)
-    }
-
-    fn receive(&mut self, from: PartyId, frame: tacitly::core::Frame) -> Result<(), tacitly::core::Fault> {
-        self.party.receive(from, frame)
-    }
-
-    fn lost(&mut self, who: PartyId) -> Result<(), tacitly::core::Stall> {
-        self.party.lost(who)
-    }
-
-    fn poll_halt(&mut self) -> Option<Halt> {
-        self.party.poll_halt()
-    }
-
-    fn progress(&self) -> tacitly::core::Progress {
-        self.party.progress()
-    }
-
-    fn output(&mut self) -> Option<PartOutput> {
-        let sum = self.party.output()?;
-        let result = self.receives.then(|| Zeroizing::new(format!("{sum}\n").into_bytes()));
-        Some(PartOutput { items: sum.cast_unsigned(), result, is_last_word: false })
-    }
+fn kept(party: Script<i64>, receives: bool) -> impl Party<Output = PartOutput> {
+    Mapped::new(party, move |sum| {
+        let result = receives.then(|| Zeroizing::new(format!("{sum}\n").into_bytes()));
+        PartOutput { items: sum.cast_unsigned(), result, is_last_word: false }
+    })
 }
 
 /// What both kinds do once their numbers are there: a sum for each part.
@@ -158,7 +130,7 @@ impl Prepared for Ready {
                 let tag = SessionTag::of(&TermsHash(task.session), &task.label());
                 let number = numbers[task.part as usize];
                 let party = adder(tag, run.me(), run.others(), number, move || rng.random());
-                Ok(Box::new(Kept { party, receives }))
+                Ok(Box::new(kept(party, receives)))
             });
             let sums = run.parts(tasks, Shown::default(), make).await?;
             let sum = sums.iter().fold(0i64, |sum, part| sum.wrapping_add(part.cast_signed()));
@@ -262,7 +234,7 @@ impl Prepared for Gathering {
             let make: MakeParty = Arc::new(move |task, run, _| {
                 let tag = SessionTag::of(&TermsHash(task.session), &task.label());
                 let party = gatherer(tag, run.me(), task.peers.clone(), run.me() == leader, self.0);
-                Ok(Box::new(Kept { party, receives: true }))
+                Ok(Box::new(kept(party, true)))
             });
             run.parts(vec![task], Shown::default(), make).await?;
             Ok(Summary { parts: 1, items: 1, figures: Map::new() })
