@@ -62,7 +62,7 @@ def test_one_of_three_that_differs_ends_all_of_them_naming_the_field_and_both_va
 
 
 def test_a_third_that_does_not_come_is_named_to_both_others(trio):
-    sides = together(trio, lambda s: s.run("intersect", ["a"], normalise="raw"), ["bank", "shop"], "late", timeout=8)
+    sides = together(trio, lambda s: s.run("intersect", ["a"], normalise="raw"), ["bank", "shop"], "late", timeout=3)
     for error in sides.values():
         assert isinstance(error, tt.errors.NotMet) and "mill" in error.text
 

@@ -9,10 +9,10 @@ use tacitly::attestation::entry::{Code, Count};
 use tacitly::attestation::roster::{Roster, SignedRoster};
 use tacitly::core::PartyId;
 use tacitly::store::{FileSigner, NoteSigner, Signer as _};
-use tacitly::trial::{Party, Setup, introduce, until};
+use tacitly::trial::{Party, introduce, until};
 
 use crate::support::{run, setup};
-use crate::toys::program;
+use crate::toys::introduced_by_the_first;
 
 fn join(party: &Party, file: &Path, fingerprint: &str) -> Result<Value, String> {
     let file = file.display().to_string();
@@ -30,11 +30,7 @@ fn rules(party: &Party) -> Vec<String> {
 fn parties_that_have_not_met_are_in_one_job_by_a_roster() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let setup = Setup { executable: program(folder.path()), ..setup() };
-    let [bank, shop, lab] =
-        ["bank", "shop", "lab"].map(|name| Party::start(folder.path(), name, setup.clone()).unwrap());
-    introduce(&bank, &shop).unwrap();
-    introduce(&bank, &lab).unwrap();
+    let [bank, shop, lab] = introduced_by_the_first(folder.path(), ["bank", "shop", "lab"]);
     fs::write(at("ids.csv"), "id\na\n").unwrap();
     for party in [&bank, &shop, &lab] {
         party.tacitly(&["dataset", "add", "ids", &at("ids.csv"), "--key", "id=raw"]).unwrap();

@@ -4,20 +4,15 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
-use tacitly::trial::{Party, Setup, introduce, until_within};
+use tacitly::trial::until_within;
 
-use crate::support::setup;
-use crate::toys::program;
+use crate::toys::introduced_by_the_first;
 
 #[test]
 fn two_daemons_that_have_never_met_add_their_numbers_through_the_leader_of_the_job() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let setup = Setup { executable: program(folder.path()), ..setup() };
-    let [bank, shop, lab] =
-        ["bank", "shop", "lab"].map(|name| Party::start(folder.path(), name, setup.clone()).unwrap());
-    introduce(&bank, &shop).unwrap();
-    introduce(&bank, &lab).unwrap();
+    let [bank, shop, lab] = introduced_by_the_first(folder.path(), ["bank", "shop", "lab"]);
     let roster = at("east.roster");
     let founded =
         bank.tacitly(&["consortium", "init", "east", "--member", "shop", "--member", "lab", "--out", &roster]).unwrap();
