@@ -22,9 +22,10 @@ use super::consent::{SALT, Signatures, contributed, write_consent};
 use super::core::{Core, about_job};
 use super::kind::{JobKind, Offers};
 use super::message::generated as pb;
-use super::part::Stop;
+use super::part::{Stop, bits};
 use super::run::Run;
-use super::terms::JobTerms;
+use super::state::State;
+use super::terms::{JobTerms, PartyTerms};
 use super::word::{Word, Words, digest_of};
 use crate::attest::{entry_key, now, unfit};
 use crate::codes::{self, Trouble};
@@ -146,7 +147,7 @@ async fn keep_datasets(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Resul
     };
     let parties: Vec<PartyChange> = offered.iter().filter_map(change).collect();
     if !parties.is_empty() {
-        let running = super::state::State::Running.name();
+        let running = State::Running.name();
         core.store.advance(job.id, &[running], running, JobChange { parties, ..JobChange::by("daemon") }).await?;
     }
     Ok(())
@@ -189,7 +190,7 @@ pub(super) fn write_entry(
         words => code(words).or_else(|_| code("see-terms")),
     };
     let digest = |bytes: &[u8]| Digest(Hash(Sha256::digest(bytes).into()));
-    let participant = |(party, asked): (&PartyId, &super::terms::PartyTerms)| {
+    let participant = |(party, asked): (&PartyId, &PartyTerms)| {
         let there = offered.get(party);
         let contribution = there.map(|offered| &offered.consent.contribution).filter(|bytes| !bytes.is_empty());
         let learns = match there {
@@ -286,7 +287,7 @@ impl Shown {
         let there: BTreeSet<u32> =
             (0..).zip(terms.parties.keys()).filter(|(_, party)| words.contains_key(party)).map(|(at, _)| at).collect();
         Ok(Self {
-            present: super::part::bits(&there),
+            present: bits(&there),
             leader: word.digest(),
             leader_signature: word.signature,
             offers: digest_of(words),

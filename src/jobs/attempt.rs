@@ -1,9 +1,11 @@
 //! One attempt at a job: read our data, agree with all parties on what they bring, run the parts, keep what we receive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message as _;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use tacitly_core::{PartyId, Seed};
 use zeroize::Zeroizing;
 
@@ -66,8 +68,7 @@ async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
         return Ok(seed);
     }
     let mut bytes = Zeroizing::new([0; 32]);
-    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, bytes.as_mut())
-        .map_err(|_| Trouble::internal("the system gives no randomness"))?;
+    SysRng.try_fill_bytes(bytes.as_mut()).map_err(|_| Trouble::internal("the system gives no randomness"))?;
     let running = State::Running.name();
     let change = JobChange { seed: Some(Seed::from_bytes(*bytes)), ..JobChange::by("daemon") };
     core.store.advance(job.id, &[running], running, change).await?;
@@ -75,7 +76,7 @@ async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
 }
 
 /// Everybody is at this attempt and ready. Returns which parts are over at the others.
-async fn ready(run: &Run) -> Result<std::collections::BTreeMap<PartyId, PartsOver>, Stop> {
+async fn ready(run: &Run) -> Result<BTreeMap<PartyId, PartsOver>, Stop> {
     let mut ours = PartsOver::new();
     for (phase, part) in over(run.core(), run.job()).await?.into_keys() {
         ours.entry(phase).or_default().insert(part);
@@ -83,7 +84,7 @@ async fn ready(run: &Run) -> Result<std::collections::BTreeMap<PartyId, PartsOve
     let phases = ours.into_iter().map(|(name, parts)| pb::Phase { name, over: bits(&parts).into() }).collect();
     let word = pb::ReadyWord { phases }.encode_to_vec();
     let words = run.collector().all(&format!("ready {}", run.attempt()), word, Lasting::OfAttempt).await?;
-    let mut there = std::collections::BTreeMap::new();
+    let mut there = BTreeMap::new();
     for (party, word) in words.into_iter().filter(|(party, _)| *party != run.me()) {
         let said = pb::ReadyWord::decode(word.bytes).map_err(|_| Trouble::lie(party, "its word cannot be read"))?;
         let over = said.phases.into_iter().map(|phase| (phase.name, of_bits(&phase.over))).collect();

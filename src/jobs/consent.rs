@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 use tacitly_core::{PartyId, TermsHash};
 
-use super::core::Core;
+use super::core::{Core, state_of};
 use super::machine::{self, Decided, Ledger, Member, Quorum, Standing, Task};
 use super::message::{self, generated as pb};
 use super::state::State;
@@ -61,7 +61,7 @@ pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, T
         me,
         leader: row.leader,
         quorum,
-        state: super::core::state_of(row)?,
+        state: state_of(row)?,
         attempt: row.attempt,
         parties,
         failure: row.failure.as_ref().map(Trouble::from),

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::collect::{Collector, Lasting};
-use super::core::Core;
+use super::core::{Core, terms_of};
 use super::machine::Quorum;
 use super::part::{PartOutput, PartsOver, Shown, Stop, Summary, Task};
 use super::parts::{Make, Parts};
@@ -46,7 +46,7 @@ impl Run {
         work: Work,
         seed: Seed,
     ) -> Result<Self, Trouble> {
-        let terms = super::core::terms_of(&job)?;
+        let terms = terms_of(&job)?;
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
         let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
         let keys = keys.map(|(party, said)| (*party, said.key)).collect();
