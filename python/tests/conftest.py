@@ -5,12 +5,20 @@ import itertools
 import pytest
 
 import tacitly as tt
+from tacitly import _registry
 
 
 @pytest.fixture(scope="session")
 def sim():
     with tt.simulate(["bank", "shop"]) as parties:
         yield parties
+
+
+@pytest.fixture
+def classes(monkeypatch):
+    """The registry, as it was before once the test is over."""
+    monkeypatch.setattr(_registry, "_CLASSES", tt.kinds.registered())
+    return _registry._CLASSES
 
 
 _names = itertools.count(1)

@@ -15,7 +15,7 @@ MODULES = ["tacitly"] + [module.name for module in pkgutil.walk_packages(tacitly
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_module_run(sim, name):
+def test_the_examples_of_a_module_run(sim, classes, name):
     results = doctest.testmod(importlib.import_module(name), extraglobs={"sim": sim}, optionflags=doctest.ELLIPSIS)
     assert results.failed == 0
 

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 import tacitly as tt
-from tacitly import _params, _registry
-
-
-@pytest.fixture
-def classes(monkeypatch):
-    """The registry, as it was before once the test is over."""
-    monkeypatch.setattr(_registry, "_CLASSES", tt.kinds.registered())
-    return _registry._CLASSES
+from tacitly import _params
 
 
 FRAMES = {"bank": {"id": ["a", "b", "c"], "n": [1, 2, 3]}, "shop": {"id": ["c", "b"], "n": [4, 5]}}
