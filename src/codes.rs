@@ -114,7 +114,7 @@ pub fn by_name(name: &str) -> Option<&'static Code> {
 /// Something went wrong: a code and what exactly, in words that carry no data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub struct Trouble {
+pub struct Error {
     /// Which entry of the table.
     pub code: &'static Code,
     /// What, where. Never a value of anyone's data.
@@ -125,8 +125,8 @@ pub struct Trouble {
     pub stage: String,
 }
 
-impl Trouble {
-    /// Trouble of this kind, in these words.
+impl Error {
+    /// An error of this kind, in these words.
     #[must_use]
     pub fn new(code: &'static Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into(), who: None, stage: String::new() }
@@ -144,14 +144,14 @@ impl Trouble {
         Self::new(PROTOCOL_VIOLATION, format!("{peer}: {what}")).with(peer)
     }
 
-    /// The same trouble, naming a party.
+    /// The same error, naming a party.
     #[must_use]
     pub fn with(mut self, who: tacitly_core::PartyId) -> Self {
         self.who = Some(who);
         self
     }
 
-    /// The same trouble, naming the stage.
+    /// The same error, naming the stage.
     #[must_use]
     pub fn during(mut self, stage: impl Into<String>) -> Self {
         self.stage = stage.into();

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
-use tacitly::codes::{CANCELLED, Trouble};
+use tacitly::codes::{CANCELLED, Error};
 use tacitly::rpc::client::{self, Connection};
 use tacitly::rpc::control::{self, add_frame_request::Part};
 use tokio::sync::{Mutex, watch};
@@ -52,7 +52,7 @@ impl Interrupts {
         let waited = wait(py, async move {
             tokio::select! {
                 answer = call => answer.map_err(Failure::from),
-                _ = interrupts.changed() => Err((&Trouble::new(CANCELLED, "the call was given up")).into()),
+                _ = interrupts.changed() => Err((&Error::new(CANCELLED, "the call was given up")).into()),
             }
         });
         Ok(waited??)

@@ -7,11 +7,11 @@ use tacitly::evidence::{self, Policy, Refused};
 use crate::failure::Failure;
 
 fn refused(refusal: &Refused) -> Failure {
-    (&codes::Trouble::new(codes::EVIDENCE, refusal.to_string())).into()
+    (&codes::Error::new(codes::EVIDENCE, refusal.to_string())).into()
 }
 
 fn policy_of(text: Option<&str>) -> Result<Option<Policy>, Failure> {
-    let malformed = |error| (&codes::Trouble::new(codes::BAD_REQUEST, format!("the policy: {error}"))).into();
+    let malformed = |error| (&codes::Error::new(codes::BAD_REQUEST, format!("the policy: {error}"))).into();
     text.map(Policy::parse).transpose().map_err(malformed)
 }
 

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tacitly::codes::{Code, Trouble};
+use tacitly::codes::{Code, Error};
 use tacitly::daemon::ServeError;
 use tacitly::rpc::status;
 use tacitly::store::StoreError;
@@ -25,14 +25,14 @@ impl Failure {
     }
 }
 
-impl From<&Trouble> for Failure {
-    fn from(trouble: &Trouble) -> Self {
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
         Self {
-            code: Some(trouble.code),
-            text: trouble.text.clone(),
-            stage: trouble.stage.clone(),
-            peer: trouble.who.map(|who| who.to_string()).unwrap_or_default(),
-            hint: trouble.code.mend.to_owned(),
+            code: Some(error.code),
+            text: error.text.clone(),
+            stage: error.stage.clone(),
+            peer: error.who.map(|who| who.to_string()).unwrap_or_default(),
+            hint: error.code.mend.to_owned(),
         }
     }
 }
@@ -51,7 +51,7 @@ impl From<Status> for Failure {
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match &error {
-            ServeError::Trouble(trouble) => trouble.into(),
+            ServeError::Error(error) => error.into(),
             ServeError::Store(StoreError::Locked { .. }) => {
                 Self::plain(&error, "a daemon of this party runs already: use tacitly.connect(folder)")
             }

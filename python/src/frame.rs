@@ -4,7 +4,7 @@ use arrow_array::RecordBatchReader;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyString};
-use tacitly::codes::{DATASET_INPUT, Trouble};
+use tacitly::codes::{DATASET_INPUT, Error};
 use tacitly::rpc::control::{FrameBatch, FrameCells};
 
 use crate::columns::{Column, NoKey};
@@ -46,7 +46,7 @@ impl Frame {
                 schema.index_of(name).map_err(|_| {
                     // A frame made of a file without a header has a row for names, so none is shown.
                     let there = schema.fields().len();
-                    Failure::from(&Trouble::new(
+                    Failure::from(&Error::new(
                         DATASET_INPUT,
                         format!(
                             "the frame, column {name:?}: there is no such column; it has {there}; check the spelling"
@@ -129,7 +129,7 @@ fn not_a_key(column: &str, found: &str) -> PyErr {
         "the frame, column {column:?}: a column of type {found} cannot be a key; store the identifier as text or as a \
          whole number"
     );
-    Failure::from(&Trouble::new(DATASET_INPUT, text)).into()
+    Failure::from(&Error::new(DATASET_INPUT, text)).into()
 }
 
 /// Gathers rows into batches.

@@ -17,7 +17,7 @@ use super::recorder::Recorder;
 use super::settings::Record;
 use super::witnesses::Witnesses;
 use super::witnessing::Witnessing;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::{Background, Handler, Peers};
 use crate::store::Store;
 use crate::transport::Pending;
@@ -76,9 +76,9 @@ impl Attestation {
     /// they cosigned of it; has it witnessed and mirrored, and sees to the peers' logs, until the daemon ends.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log; nothing else may go on record then. A log that is known to be an old copy is
+    /// [`Error`] of the store or the log; nothing else may go on record then. A log that is known to be an old copy is
     /// none: it takes no entries, and says why whenever it is asked.
-    pub async fn begin(&self) -> Result<(), Trouble> {
+    pub async fn begin(&self) -> Result<(), Error> {
         match self.recorder.mend().await {
             Err(error) if error.code == codes::LOG_OLD => {}
             // Another entry would take the place of one that is missing.
@@ -116,7 +116,7 @@ impl Attestation {
     }
 
     /// `None`: the peer is to come again.
-    async fn follow(&self, from: PartyId, ask: Ask) -> Result<Option<Answer>, Trouble> {
+    async fn follow(&self, from: PartyId, ask: Ask) -> Result<Option<Answer>, Error> {
         let answer = match ask {
             Ask::AddCheckpoint(asked) => self.witnessing.take_checkpoint(from, asked).await,
             Ask::LastCosigned(asked) => self.witnessing.tell_last_cosigned(from, &asked).await?,
@@ -139,8 +139,8 @@ impl Handler for Attestation {
             let ask = message::decode_ask(body)?;
             match self.follow(from, ask).await {
                 Ok(answer) => answer.map(message::encode_answer),
-                Err(trouble) => {
-                    tracing::warn!(peer = %from, code = trouble.code.name, "a message about a log was not followed");
+                Err(error) => {
+                    tracing::warn!(peer = %from, code = error.code.name, "a message about a log was not followed");
                     None
                 }
             }

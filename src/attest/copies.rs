@@ -22,7 +22,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::settings::CopySettings;
 use super::witnessing::Witnessing;
 use crate::chain::{ChainError, LogName, Mirror, SEGMENT, Witnessed};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::{Background, Peers};
 use crate::store::Store;
 
@@ -76,7 +76,7 @@ impl Copies {
     }
 
     /// Copies the newest log of `peer`, and goes on as it grows, until something is in the way or the link is another.
-    async fn copy_logs_of(&self, peer: PartyId, copies: &mut Open, pause: &mut Duration) -> Result<(), Trouble> {
+    async fn copy_logs_of(&self, peer: PartyId, copies: &mut Open, pause: &mut Duration) -> Result<(), Error> {
         let mut news = self.witnessing.news();
         // What was said over an earlier link may never have arrived: it is said again.
         let (link, mut told) = (self.peers.link_up_since(peer), None);
@@ -105,14 +105,14 @@ impl Copies {
     }
 
     /// The log of `peer` that we have cosigned last, as its witness.
-    async fn newest_log_of(&self, peer: PartyId) -> Result<Option<Witnessed>, Trouble> {
+    async fn newest_log_of(&self, peer: PartyId) -> Result<Option<Witnessed>, Error> {
         Ok(self.witnessing.logs_of(peer).await?.into_iter().max_by_key(|known| known.head.time))
     }
 
-    async fn open_mirror(&self, peer: PartyId, key: VerifierKey) -> Result<Mirror, Trouble> {
+    async fn open_mirror(&self, peer: PartyId, key: VerifierKey) -> Result<Mirror, Error> {
         let folder = self.folder_of(peer).join(LogName::of(&key).to_string());
         let opened = spawn_blocking(move || Mirror::open(&folder, &key)).await;
-        Ok(opened.map_err(|_| Trouble::internal("the copy was left while it was opened"))??)
+        Ok(opened.map_err(|_| Error::internal("the copy was left while it was opened"))??)
     }
 
     /// Where the copies of the logs of `peer` are.
@@ -127,7 +127,7 @@ impl Copies {
         copies: &mut Open,
         name: LogName,
         toward: &SignedCheckpoint,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, Error> {
         let (stated, toward) = (toward.checkpoint(), toward.clone());
         let Some(mirror) = copies.get(&name) else { return Ok(false) };
         if mirror.checkpoint().is_some_and(|kept| kept.checkpoint().size >= stated.size) {
@@ -137,7 +137,7 @@ impl Copies {
             tracing::warn!(%peer, "what we cosigned of its log is older than our copy: the witness was taken back");
             return Ok(false);
         }
-        let lie = |what: &str| Trouble::lie(peer, what);
+        let lie = |what: &str| Error::lie(peer, what);
         // Only the checkpoint may be missing.
         let mut copied = pb::Copied::default();
         if mirror.size() < stated.size {
@@ -153,7 +153,7 @@ impl Copies {
             let added = mirror.add(copied.entries.iter().map(Bytes::as_ref), &proof, &toward);
             (mirror, added)
         });
-        let (mirror, added) = adding.await.map_err(|_| Trouble::internal("the copy was left while it was written"))?;
+        let (mirror, added) = adding.await.map_err(|_| Error::internal("the copy was left while it was written"))?;
         match added {
             Ok(()) => {
                 copies.insert(name, mirror);
@@ -169,28 +169,28 @@ impl Copies {
     }
 
     /// Refuses to copy more of the logs of `peer` than we were told to.
-    async fn afford(&self, peer: PartyId, mirror: &Mirror, name: LogName) -> Result<(), Trouble> {
+    async fn afford(&self, peer: PartyId, mirror: &Mirror, name: LogName) -> Result<(), Error> {
         let (limit, folder) = (self.settings.limit, self.folder_of(peer));
         let others = spawn_blocking(move || bytes_beside(&folder, &name.to_string())).await;
-        let others = others.map_err(|_| Trouble::internal("the copies were left while they were counted"))?;
+        let others = others.map_err(|_| Error::internal("the copies were left while they were counted"))?;
         if others + mirror.bytes().max(LEAST_BYTES * mirror.size()) < limit {
             return Ok(());
         }
         let text = format!("the copies of {peer}'s logs have reached limits.mirror_mib, {} MiB", limit >> 20);
-        Err(Trouble::new(codes::LIMIT, text).with(peer))
+        Err(Error::new(codes::LIMIT, text).with(peer))
     }
 
-    async fn ask_for_more(&self, peer: PartyId, mirror: &Mirror, toward: &Checkpoint) -> Result<pb::Copied, Trouble> {
+    async fn ask_for_more(&self, peer: PartyId, mirror: &Mirror, toward: &Checkpoint) -> Result<pb::Copied, Error> {
         let asked = pb::CopyFrom { origin: toward.origin.clone(), from: mirror.size(), size: toward.size };
         let text = match ask(&self.peers, peer, Ask::Copy(asked)).await? {
             Answer::Copied(copied) => return Ok(copied),
             Answer::NotEntitled(_) => "has not named us in its attestation.mirrors, or this log is not its newest",
             _ => "cannot show its log at the moment",
         };
-        Err(Trouble::new(codes::PEER_FAILED, format!("{peer} {text}")).with(peer))
+        Err(Error::new(codes::PEER_FAILED, format!("{peer} {text}")).with(peer))
     }
 
-    async fn tell_kept(&self, peer: PartyId, copies: &Open, name: LogName) -> Result<(), Trouble> {
+    async fn tell_kept(&self, peer: PartyId, copies: &Open, name: LogName) -> Result<(), Error> {
         let Some(mirror) = copies.get(&name) else { return Ok(()) };
         let now = u64::try_from(self.store.now().as_second()).unwrap_or_default();
         let Some((checkpoint, line)) = mirror.checkpoint().zip(mirror.cosign(&self.settings.key, now)?) else {
@@ -205,7 +205,7 @@ impl Copies {
             Answer::Noted(_) => Ok(()),
             _ => {
                 let text = format!("{peer} cannot note at the moment that we keep its log");
-                Err(Trouble::new(codes::PEER_FAILED, text).with(peer))
+                Err(Error::new(codes::PEER_FAILED, text).with(peer))
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::settings::ExternalWitness;
 use crate::chain::Log;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::Background;
 use crate::transport::https;
 
@@ -56,7 +56,7 @@ impl ExternalWitnesses {
     }
 
     /// Has every new checkpoint cosigned until something is in the way. `pause` is as at first after a cosignature.
-    async fn be_cosigned_by(&self, witness: &ExternalWitness, pause: &mut Duration) -> Result<(), Trouble> {
+    async fn be_cosigned_by(&self, witness: &ExternalWitness, pause: &mut Duration) -> Result<(), Error> {
         let name = witness.key.name();
         let newest = self.log.cosigned().newest().into_iter().find(|line| line.witness == name);
         let mut known = newest.map_or(0, |line| line.size);
@@ -68,18 +68,18 @@ impl ExternalWitnesses {
             // What it has cosigned may be more than we have: then there is nothing to prove.
             let old = known.min(size);
             let proof = spawn_blocking(move || log.consistency(old, size)).await;
-            let proof = proof.map_err(|_| Trouble::internal("the log was left while it was read"))??;
+            let proof = proof.map_err(|_| Error::internal("the log was left while it was read"))??;
             let request = AddCheckpoint { old, proof, checkpoint: (*checkpoint).clone() };
             let answer = https::post(&witness.place, "/add-checkpoint", request.to_string()).await;
-            let (status, body) = answer.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()))?;
+            let (status, body) = answer.map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()))?;
             let body = String::from_utf8_lossy(&body).into_owned();
-            let refused = || Trouble::new(codes::PEER_FAILED, format!("{name} answered {status}"));
+            let refused = || Error::new(codes::PEER_FAILED, format!("{name} answered {status}"));
             match status {
                 200 => {
                     let line = body.lines().map(NoteSignature::parse).find_map(Result::ok).ok_or_else(refused)?;
                     let (log, key) = (self.log.clone(), witness.key.clone());
                     let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
-                    kept.map_err(|_| Trouble::internal("the log was left while it was written"))??;
+                    kept.map_err(|_| Error::internal("the log was left while it was written"))??;
                     known = size;
                     *pause = PAUSE;
                 }

@@ -13,7 +13,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::witnesses::Witnesses;
 use super::witnessing::Witnessing;
 use crate::chain::{Log, LogName, Witnessed};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::{Background, Peers};
 use crate::store::Store;
 
@@ -54,9 +54,9 @@ impl Gossip {
     /// Another witness asks what we cosigned of a log, or shows what contradicts it.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] if that cannot be read; [`Trouble`] of the witness.
-    pub(super) async fn take_seen(&self, from: PartyId, seen: &pb::Seen) -> Result<Answer, Trouble> {
-        let unreadable = |_| Trouble::new(codes::BAD_REQUEST, "the peer's message cannot be read").with(from);
+    /// [`codes::BAD_REQUEST`] if that cannot be read; [`Error`] of the witness.
+    pub(super) async fn take_seen(&self, from: PartyId, seen: &pb::Seen) -> Result<Answer, Error> {
+        let unreadable = |_| Error::new(codes::BAD_REQUEST, "the peer's message cannot be read").with(from);
         let name = LogName(<[u8; 32]>::try_from(&seen.log[..]).map_err(|_| unreadable(()))?);
         let shown = match &seen.checkpoint[..] {
             [] => None,
@@ -64,7 +64,7 @@ impl Gossip {
         };
         if name == LogName::of(self.log.key().public()) {
             if let Some(shown) = shown {
-                // Trouble of our log is ours, and has been said aloud.
+                // An error of our log is ours, and has been said aloud.
                 let _ = self.witnesses.hear_of_our_log(from, shown).await;
             }
             return Ok(message::cosigned(self.log.checkpoint().as_deref()));
@@ -109,7 +109,7 @@ impl Gossip {
         }
     }
 
-    async fn compare_with(&self, peer: PartyId, known: &Witnessed) -> Result<(), Trouble> {
+    async fn compare_with(&self, peer: PartyId, known: &Witnessed) -> Result<(), Error> {
         let name = LogName::of(&known.key);
         let seen =
             |checkpoint: Vec<u8>| Ask::Seen(pb::Seen { log: name.0.to_vec().into(), checkpoint: checkpoint.into() });

@@ -3,7 +3,7 @@
 use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_core::PartyId;
 
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::store::PublicKey;
 
 /// The name of a party's key as a witness.
@@ -21,8 +21,8 @@ pub fn mirror_name(party: PartyId) -> String {
 /// The key of a party as a witness.
 ///
 /// # Errors
-/// [`Trouble`] if it is no key.
-pub(super) fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
+/// [`Error`] if it is no key.
+pub(super) fn witness_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Error> {
     VerifierKey::new(&witness_name(party), KeyUse::Cosignature, key.as_bytes())
-        .map_err(|error| Trouble::internal(error.to_string()))
+        .map_err(|error| Error::internal(error.to_string()))
 }

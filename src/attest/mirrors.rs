@@ -13,7 +13,7 @@ use super::keys::mirror_name;
 use super::message::{self, Answer, generated as pb};
 use super::witnesses::Witnesses;
 use crate::chain::{ChainError, Log};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::Peers;
 
 /// Bytes of entries after which an answer is long enough.
@@ -36,23 +36,23 @@ impl Mirrors {
     /// A peer asks for entries of our log, to keep them.
     ///
     /// # Errors
-    /// [`Trouble`] of the log, also if there are no such entries.
-    pub(super) async fn show(&self, to: PartyId, asked: pb::CopyFrom) -> Result<Answer, Trouble> {
+    /// [`Error`] of the log, also if there are no such entries.
+    pub(super) async fn show(&self, to: PartyId, asked: pb::CopyFrom) -> Result<Answer, Error> {
         if !self.entitled.contains(&to) || asked.origin != self.log.origin() {
             return Ok(Answer::NotEntitled(pb::NotEntitled {}));
         }
         let log = self.log.clone();
         let piece = spawn_blocking(move || piece(&log, asked.from, asked.size)).await;
-        Ok(Answer::Copied(piece.map_err(|_| Trouble::internal("the log was left while it was read"))??))
+        Ok(Answer::Copied(piece.map_err(|_| Error::internal("the log was left while it was read"))??))
     }
 
     /// A mirror says how far it holds our log.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] or [`codes::PROTOCOL_VIOLATION`] if what it says is no cosignature of our log by a key of its
-    /// own for that; [`codes::LOG_OLD`] if it holds more than we do; [`Trouble`] of the store or the log.
-    pub(super) async fn take_kept(&self, from: PartyId, kept: &pb::Kept) -> Result<Answer, Trouble> {
-        let unreadable = || Trouble::new(codes::BAD_REQUEST, "the peer's message cannot be read").with(from);
+    /// own for that; [`codes::LOG_OLD`] if it holds more than we do; [`Error`] of the store or the log.
+    pub(super) async fn take_kept(&self, from: PartyId, kept: &pb::Kept) -> Result<Answer, Error> {
+        let unreadable = || Error::new(codes::BAD_REQUEST, "the peer's message cannot be read").with(from);
         if !self.entitled.contains(&from) {
             return Ok(Answer::NotEntitled(pb::NotEntitled {}));
         }
@@ -61,7 +61,7 @@ impl Mirrors {
         let key = <[u8; 32]>::try_from(&kept.key[..]).map_err(|_| unreadable())?;
         if key == *self.peers.key_of(from).await?.as_bytes() {
             let text = "its key as a mirror is its key as a witness";
-            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(from));
+            return Err(Error::new(codes::PROTOCOL_VIOLATION, text).with(from));
         }
         let key = VerifierKey::new(&mirror_name(from), KeyUse::Cosignature, &key).map_err(|_| unreadable())?;
         // Whoever holds more of our log than we do shows that ours is an old copy.
@@ -70,7 +70,7 @@ impl Mirrors {
         }
         let log = self.log.clone();
         let added = spawn_blocking(move || log.add_kept(&checkpoint, line, &key)).await;
-        added.map_err(|_| Trouble::internal("the log was left while it was written"))??;
+        added.map_err(|_| Error::internal("the log was left while it was written"))??;
         Ok(Answer::Noted(pb::Noted {}))
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::chain::Log;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Store, StoredEntry};
 
 /// Entries that are read and appended at a time.
@@ -41,8 +41,8 @@ impl Outbox {
     /// The caller may be stopped at any moment: what was begun goes on to its end.
     ///
     /// # Errors
-    /// [`Trouble`] of the store, or why the log does not take it now. Once it has its place it keeps it.
-    pub(super) async fn enter(&self, stored: &StoredEntry) -> Result<u64, Trouble> {
+    /// [`Error`] of the store, or why the log does not take it now. Once it has its place it keeps it.
+    pub(super) async fn enter(&self, stored: &StoredEntry) -> Result<u64, Error> {
         if let Some(index) = self.standing(stored.log_index) {
             return Ok(index);
         }
@@ -53,7 +53,7 @@ impl Outbox {
             }
             this.enter_all().await?;
             let index = this.standing(this.store.place_of(number).await?);
-            index.ok_or_else(|| Trouble::internal("an entry was left out where all were entered"))
+            index.ok_or_else(|| Error::internal("an entry was left out where all were entered"))
         })
         .await
     }
@@ -62,7 +62,7 @@ impl Outbox {
     ///
     /// # Errors
     /// As [`Outbox::enter`].
-    pub(super) async fn enter_waiting(&self) -> Result<(), Trouble> {
+    pub(super) async fn enter_waiting(&self) -> Result<(), Error> {
         let this = self.clone();
         self.to_the_end(async move { this.enter_all().await }).await
     }
@@ -72,8 +72,8 @@ impl Outbox {
     ///
     /// # Errors
     /// [`codes::LOG_OLD`] for a log that is another one, or that lacks what the ledger does not have either; it takes no
-    /// entries then. [`Trouble`] of the store or the log.
-    pub(super) async fn mend(&self) -> Result<(), Trouble> {
+    /// entries then. [`Error`] of the store or the log.
+    pub(super) async fn mend(&self) -> Result<(), Error> {
         let this = self.clone();
         self.to_the_end(async move {
             let (origin, size) = (this.log.origin(), this.log.head().size);
@@ -103,14 +103,14 @@ impl Outbox {
     /// Does something while nobody else gives places, and to its end, whoever is stopped.
     async fn to_the_end<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
-    ) -> Result<T, Trouble> {
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
         let one_at_a_time = self.one_at_a_time.clone();
         let done = tokio::spawn(async move {
             let _one = one_at_a_time.lock().await;
             work.await
         });
-        done.await.map_err(|_| Trouble::internal("entering into the log ended unexpectedly"))?
+        done.await.map_err(|_| Error::internal("entering into the log ended unexpectedly"))?
     }
 
     /// A place that the log has taken already.
@@ -119,7 +119,7 @@ impl Outbox {
     }
 
     /// Gives whatever waits its place, once the log takes entries, and appends it.
-    async fn enter_all(&self) -> Result<(), Trouble> {
+    async fn enter_all(&self) -> Result<(), Error> {
         // While the log is held, or refuses, it is not known what its next place is.
         self.log.takes_entries().await?;
         self.store.place_entries(self.log.origin(), self.log.head().size).await?;
@@ -127,7 +127,7 @@ impl Outbox {
     }
 
     /// Appends what has a place behind the log's end, which must leave no gap.
-    async fn append_placed(&self) -> Result<(), Trouble> {
+    async fn append_placed(&self) -> Result<(), Error> {
         let origin = self.log.origin();
         loop {
             let next = self.log.head().size;
@@ -141,19 +141,19 @@ impl Outbox {
             }
             let notes = placed.into_iter().map(|entry| entry.note).collect();
             if let Err(error) = self.log.append_all(next, notes).await {
-                let trouble = Trouble::from(error);
-                if trouble.code == codes::LOG_OLD {
+                let error = Error::from(error);
+                if error.code == codes::LOG_OLD {
                     // A peer has said meanwhile that the newest copy is elsewhere: what stands at these places is there.
                     self.store.take_places_back(origin, next).await?;
                 }
-                return Err(trouble);
+                return Err(error);
             }
         }
     }
 
     /// Notes the place of entries that wait and stand in the log already: a ledger taken back from a backup does not know
     /// how far they got.
-    async fn find_waiting(&self) -> Result<(), Trouble> {
+    async fn find_waiting(&self) -> Result<(), Error> {
         let mut after = 0;
         loop {
             let waiting = self.store.waiting_entries(self.log.origin(), after, AT_ONCE).await?;
@@ -167,17 +167,17 @@ impl Outbox {
                 };
                 waiting.iter().filter_map(place).collect::<Result<Vec<_>, _>>()
             });
-            let found = found.await.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??;
+            let found = found.await.map_err(|_| Error::internal("the search in the log ended unexpectedly"))??;
             if !found.is_empty() {
                 self.store.note_places(&found).await?;
             }
         }
     }
 
-    async fn read(&self, index: u64) -> Result<Vec<u8>, Trouble> {
+    async fn read(&self, index: u64) -> Result<Vec<u8>, Error> {
         let log = self.log.clone();
         let read = spawn_blocking(move || log.entry(index)).await;
-        Ok(read.map_err(|_| Trouble::internal("the log was left while it was read"))??)
+        Ok(read.map_err(|_| Error::internal("the log was left while it was read"))??)
     }
 }
 

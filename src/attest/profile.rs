@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use super::keys::witness_key;
 use super::recorder::{Recorded, Recorder, entry_key, now, random, unfit};
 use super::settings::{ExternalWitness, ProfileSettings, Record};
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::peers::{Background, Peers};
 use crate::store::{NoteSigner, Signer, Store};
 
@@ -67,10 +67,10 @@ impl Profile {
     /// Puts on record who we are and whom we trust, where that has changed.
     ///
     /// # Errors
-    /// Trouble of the store or the log.
-    pub async fn record(&self) -> Result<(), Trouble> {
+    /// An error of the store or the log.
+    pub async fn record(&self) -> Result<(), Error> {
         let build = tokio::task::spawn_blocking(digest_of_program).await;
-        let build = build.map_err(|_| Trouble::internal("reading the program ended unexpectedly"))??;
+        let build = build.map_err(|_| Error::internal("reading the program ended unexpectedly"))??;
         let party = self.party_entry(build).await?;
         if let Some(party) = party {
             self.recorder.record(PARTY, self.recorder.sign_entry(self.recorder.header(Vec::new())?, party)?).await?;
@@ -79,7 +79,7 @@ impl Profile {
     }
 
     /// Puts on record whom we trust, if that has changed: after the start, and after a peer or a consortium came or went.
-    async fn record_policy(&self) -> Result<(), Trouble> {
+    async fn record_policy(&self) -> Result<(), Error> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
         let body = PolicyEntry {
             policy: self.policy().await?.digest(),
@@ -108,7 +108,7 @@ impl Profile {
     }
 
     /// What we say of ourselves, if it is not on record yet.
-    async fn party_entry(&self, build: Digest) -> Result<Option<PartyEntry>, Trouble> {
+    async fn party_entry(&self, build: Digest) -> Result<Option<PartyEntry>, Error> {
         let settings = &self.settings;
         let me = self.peers.me();
         let known = self.recorder.recorded(PARTY, PARTY).await?;
@@ -145,7 +145,7 @@ impl Profile {
 
     /// Whom we trust: our own key, our peers' and those of the members of our consortia for entries, our log; our peers and
     /// those whom the configuration names as its witnesses.
-    async fn policy(&self) -> Result<Policy, Trouble> {
+    async fn policy(&self) -> Result<Policy, Error> {
         let peers = self.store.peers().await?;
         let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
         let mut witnesses = Vec::new();
@@ -166,22 +166,22 @@ impl Profile {
             needed => needed,
         };
         Policy::consortium(&signers, &[self.recorder.log().key().public().clone()], &witnesses, needed.min(most))
-            .map_err(|error| Trouble::internal(error.to_string()))
+            .map_err(|error| Error::internal(error.to_string()))
     }
 
     /// A certificate of an entry of ours, with entries that it rests on. Anybody verifies it offline.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log.
-    pub(crate) async fn certify(&self, main: &Recorded, related: &[SignedEntry]) -> Result<Vec<u8>, Trouble> {
+    /// [`Error`] of the store or the log.
+    pub(crate) async fn certify(&self, main: &Recorded, related: &[SignedEntry]) -> Result<Vec<u8>, Error> {
         let log = self.recorder.log();
         log.signed(main.index + 1).await?;
         let checkpoint = log.witnessed(main.index + 1);
         let checkpoint =
-            checkpoint.ok_or_else(|| Trouble::internal("a checkpoint that was signed a moment ago is there"))?;
+            checkpoint.ok_or_else(|| Error::internal("a checkpoint that was signed a moment ago is there"))?;
         let (reading, index, size) = (log.clone(), main.index, checkpoint.checkpoint().size);
         let path = tokio::task::spawn_blocking(move || reading.inclusion(index, size)).await;
-        let path = path.map_err(|_| Trouble::internal("reading the log ended unexpectedly"))??;
+        let path = path.map_err(|_| Error::internal("reading the log ended unexpectedly"))??;
         let proof = LogProof { extra: None, index: main.index, path, checkpoint };
         let policy = self.policy().await?;
         let draft = Draft {
@@ -197,17 +197,17 @@ impl Profile {
         };
         let key = entry_key(self.peers.me(), &self.signer.public_key())?;
         let (bytes, _) = certificate::create(&draft, &key, &NoteSigner(self.signer.clone()))
-            .map_err(|error| Trouble::internal(error.to_string()))?;
+            .map_err(|error| Error::internal(error.to_string()))?;
         Ok(bytes)
     }
 }
 
-fn software() -> Result<Software, Trouble> {
+fn software() -> Result<Software, Error> {
     Software::parse(concat!("tacitly ", env!("CARGO_PKG_VERSION"))).map_err(unfit)
 }
 
 /// The SHA-256 of the program that runs.
-fn digest_of_program() -> Result<Digest, Trouble> {
+fn digest_of_program() -> Result<Digest, Error> {
     let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let read = || {
         let (mut file, mut digest, mut piece) = (File::open(&path)?, Sha256::new(), vec![0; 1 << 16]);
@@ -219,5 +219,5 @@ fn digest_of_program() -> Result<Digest, Trouble> {
         }
         Ok(Digest(Hash(digest.finalize().into())))
     };
-    read().map_err(|error: std::io::Error| Trouble::internal(format!("{}: {error}", path.display())))
+    read().map_err(|error: std::io::Error| Error::internal(format!("{}: {error}", path.display())))
 }

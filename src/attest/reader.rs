@@ -4,7 +4,7 @@ use tacitly_attestation::entry::Code;
 use tacitly_attestation::lint;
 use tacitly_core::PartyId;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// The purpose of an opening that states none.
 const DISPUTE: &str = "dispute";
@@ -22,8 +22,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a reader or a purpose that cannot be.
-    pub(crate) fn of(to: &str, purpose: &str) -> Result<Self, Trouble> {
-        let bad = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+    pub(crate) fn of(to: &str, purpose: &str) -> Result<Self, Error> {
+        let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
         let form = || bad("say to whom it is opened (to): a party name, 1 to 32 of a-z, 0-9 and '-'".to_owned());
         let to: PartyId = to.parse().map_err(|_| form())?;
         if let Some(shape) = lint::find(to.as_str()) {

@@ -17,7 +17,7 @@ use super::asking::ask;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::witnessing::Witnessing;
 use crate::chain::{ChainError, Log, Placed, Reconciled, concerns, reconcile};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::Peers;
 use crate::store::Store;
 
@@ -58,17 +58,17 @@ impl Reconciliation {
     /// # Errors
     /// [`codes::PEER_UNKNOWN`], [`codes::LINK_DOWN`]; [`codes::PROTOCOL_VIOLATION`] if the peer shows entries that its
     /// log does not hold, or another log than it had us witness; [`codes::PEER_FAILED`] if it shows none, or one that it
-    /// had not; trouble of the log.
-    pub async fn reconcile(&self, peer: &str, grace: Duration) -> Result<Reconciled, Trouble> {
-        let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
+    /// had not; an error of the log.
+    pub async fn reconcile(&self, peer: &str, grace: Duration) -> Result<Reconciled, Error> {
+        let unknown = || Error::new(codes::PEER_UNKNOWN, "there is no such peer");
         let peer: PartyId = peer.parse().map_err(|_| unknown())?;
         let known = self.store.peer(peer).await?;
         let theirs = tokio::time::timeout(LONGEST, self.entries_of(peer, known.signing_key.as_bytes())).await;
-        let endless = || Trouble::new(codes::PEER_FAILED, format!("{peer} has not shown its whole log in 10 minutes"));
+        let endless = || Error::new(codes::PEER_FAILED, format!("{peer} has not shown its whole log in 10 minutes"));
         let theirs = theirs.map_err(|_| endless().with(peer))??;
         let log = self.log.clone();
         let ours = spawn_blocking(move || own_entries(&log, peer)).await;
-        let ours = ours.map_err(|_| Trouble::internal("the log was left while it was read"))??;
+        let ours = ours.map_err(|_| Error::internal("the log was left while it was read"))??;
         let now = u64::try_from(self.store.now().as_millisecond()).unwrap_or_default();
         let settled = now.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         Ok(reconcile(self.peers.me(), &ours, peer, &theirs, settled))
@@ -76,8 +76,8 @@ impl Reconciliation {
 
     /// All that the peer's log holds of its jobs with us, every entry proven to be in the log, and the log to be the one
     /// that it had us witness.
-    async fn entries_of(&self, peer: PartyId, key: &[u8; 32]) -> Result<Vec<Placed>, Trouble> {
-        let lie = |what: &str| Trouble::lie(peer, what);
+    async fn entries_of(&self, peer: PartyId, key: &[u8; 32]) -> Result<Vec<Placed>, Error> {
+        let lie = |what: &str| Error::lie(peer, what);
         let mut logs = self.witnessing.logs_of(peer).await?;
         logs.sort_by_key(|log| log.head.time);
         // What is shown must go on from this: what we cosigned, later what was shown before.
@@ -88,7 +88,7 @@ impl Reconciliation {
             if page.checkpoint.is_empty() {
                 // It has begun a log a moment ago, or says so: that proves nothing.
                 let text = format!("{peer} shows no log at the moment");
-                return Err(Trouble::new(codes::PEER_FAILED, text).with(peer));
+                return Err(Error::new(codes::PEER_FAILED, text).with(peer));
             }
             let checkpoint =
                 SignedCheckpoint::parse(&page.checkpoint).map_err(|_| lie("its checkpoint cannot be read"))?;
@@ -147,7 +147,7 @@ impl Reconciliation {
         peer: PartyId,
         from: u64,
         known: Option<&SignedCheckpoint>,
-    ) -> Result<pb::Entries, Trouble> {
+    ) -> Result<pb::Entries, Error> {
         let (origin, size) = match known.map(SignedCheckpoint::checkpoint) {
             Some(known) => (known.origin.clone(), known.size),
             None => (String::new(), 0),
@@ -162,7 +162,7 @@ impl Reconciliation {
                 Err(error) => return Err(error),
             }
         }
-        Err(Trouble::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment")).with(peer))
+        Err(Error::new(codes::PEER_FAILED, format!("{peer} cannot show its log at the moment")).with(peer))
     }
 
     /// Refuses a tree that does not contain all of a `known` one, which the same log has signed. What convicts the log of
@@ -174,15 +174,15 @@ impl Reconciliation {
         shown: &SignedCheckpoint,
         proof: &[u8],
         keys: &KeyRing,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let (old, new) = (known.checkpoint(), shown.checkpoint());
-        let proof = message::read_hashes(proof).ok_or_else(|| Trouble::lie(peer, "its proof cannot be read"))?;
+        let proof = message::read_hashes(proof).ok_or_else(|| Error::lie(peer, "its proof cannot be read"))?;
         if new.size < old.size {
             let what = format!(
                 "it shows {} entries of the log {:?} and has signed {}: it hides some, or has an old copy",
                 new.size, new.origin, old.size
             );
-            return Err(Trouble::lie(peer, &what));
+            return Err(Error::lie(peer, &what));
         }
         if verify_consistency(old.size, &old.root, new.size, &new.root, &proof).is_ok() {
             return Ok(());
@@ -192,27 +192,27 @@ impl Reconciliation {
             self.witnessing.keep_fork(evidence).await?;
         }
         let what = format!("the log {:?} that it shows does not go on from the one that it has signed", new.origin);
-        Err(Trouble::lie(peer, &what))
+        Err(Error::lie(peer, &what))
     }
 
     /// A peer asks what our log holds of its jobs with us; nothing while another one is shown something.
     ///
     /// # Errors
-    /// [`Trouble`] of the log.
-    pub(super) async fn show(&self, to: PartyId, asked: pb::EntriesFrom) -> Result<Option<Answer>, Trouble> {
+    /// [`Error`] of the log.
+    pub(super) async fn show(&self, to: PartyId, asked: pb::EntriesFrom) -> Result<Option<Answer>, Error> {
         // One at a time: looking through a log is work, and whoever waits asks again.
         let Ok(_one) = self.showing.try_lock() else { return Ok(None) };
         let log = self.log.clone();
         let known = if asked.origin == log.origin() { asked.size } else { 0 };
         let page = spawn_blocking(move || page(&log, to, asked.from, known)).await;
-        let page = page.map_err(|_| Trouble::internal("the log was left while it was read"))??;
+        let page = page.map_err(|_| Error::internal("the log was left while it was read"))??;
         Ok(Some(Answer::Entries(page)))
     }
 }
 
-fn unwitnessed(peer: PartyId, origin: &str) -> Trouble {
+fn unwitnessed(peer: PartyId, origin: &str) -> Error {
     let text = format!("{peer} shows the log {origin:?}, which it has not had us witness yet: ask again in a while");
-    Trouble::new(codes::PEER_FAILED, text).with(peer)
+    Error::new(codes::PEER_FAILED, text).with(peer)
 }
 
 /// What our log holds of jobs with that party from an index on, and the proof that it goes on from the tree of `known`

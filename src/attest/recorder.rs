@@ -13,7 +13,7 @@ use tacitly_core::PartyId;
 use super::outbox::Outbox;
 use super::reader::Reader;
 use crate::chain::Log;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::store::{NewEntry, NewEvent, NoteSigner, PublicKey, Signer, Store, StoredEntry};
 
 /// An entry of ours that stands in our log.
@@ -48,8 +48,8 @@ impl Recorder {
     /// What every entry of ours says.
     ///
     /// # Errors
-    /// [`Trouble`] if the system gives no randomness or no time.
-    pub(crate) fn header(&self, rel: Vec<LeafHash>) -> Result<Header, Trouble> {
+    /// [`Error`] if the system gives no randomness or no time.
+    pub(crate) fn header(&self, rel: Vec<LeafHash>) -> Result<Header, Error> {
         Ok(Header {
             id: Id(random()?),
             log: Origin::parse(self.log.origin()).map_err(unfit)?,
@@ -63,8 +63,8 @@ impl Recorder {
     /// An entry of ours with our signature.
     ///
     /// # Errors
-    /// [`Trouble`] if the entry breaks a rule of its kind, or cannot be signed.
-    pub(crate) fn sign_entry(&self, header: Header, body: impl Into<Body>) -> Result<SignedEntry, Trouble> {
+    /// [`Error`] if the entry breaks a rule of its kind, or cannot be signed.
+    pub(crate) fn sign_entry(&self, header: Header, body: impl Into<Body>) -> Result<SignedEntry, Error> {
         let entry = Entry::new(header, body).map_err(malformed)?;
         self.sign_note(SignedEntry::new(entry))
     }
@@ -72,10 +72,10 @@ impl Recorder {
     /// A note, ours or another's, with our signature below those it has.
     ///
     /// # Errors
-    /// [`Trouble`] if it cannot be signed.
-    pub(crate) fn sign_note(&self, mut note: SignedEntry) -> Result<SignedEntry, Trouble> {
+    /// [`Error`] if it cannot be signed.
+    pub(crate) fn sign_note(&self, mut note: SignedEntry) -> Result<SignedEntry, Error> {
         let key = entry_key(self.me, &self.signer.public_key())?;
-        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| Trouble::internal(error.to_string()))?;
+        note.sign(&key, &NoteSigner(self.signer.clone())).map_err(|error| Error::internal(error.to_string()))?;
         Ok(note)
     }
 
@@ -93,8 +93,8 @@ impl Recorder {
     /// behind in the ledger; a caller that is stopped, or a disk that is full, leaves one that goes on record later.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log.
-    pub(crate) async fn record(&self, subject: &str, entry: SignedEntry) -> Result<Recorded, Trouble> {
+    /// [`Error`] of the store or the log.
+    pub(crate) async fn record(&self, subject: &str, entry: SignedEntry) -> Result<Recorded, Error> {
         if let Some(refused) = self.log.refusal() {
             return Err(refused.into());
         }
@@ -107,8 +107,8 @@ impl Recorder {
     /// entered now.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log.
-    pub(crate) async fn recorded(&self, subject: &str, kind: &str) -> Result<Option<Recorded>, Trouble> {
+    /// [`Error`] of the store or the log.
+    pub(crate) async fn recorded(&self, subject: &str, kind: &str) -> Result<Option<Recorded>, Error> {
         match self.known(subject, kind).await? {
             Some(stored) => Ok(Some(self.logged(stored).await?)),
             None => Ok(None),
@@ -118,8 +118,8 @@ impl Recorder {
     /// The same entry, entered now if it is not in the log yet.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log.
-    pub(crate) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Trouble> {
+    /// [`Error`] of the store or the log.
+    pub(crate) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Error> {
         let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
         let index = self.outbox.enter(&stored).await?;
         Ok(Recorded { entry, index })
@@ -128,27 +128,27 @@ impl Recorder {
     /// The last entry of this kind about something that the ledger has for this log, in it or not yet.
     ///
     /// # Errors
-    /// [`Trouble`] of the store.
-    pub(crate) async fn known(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, Trouble> {
+    /// [`Error`] of the store.
+    pub(crate) async fn known(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, Error> {
         Ok(self.store.entry(subject, kind, self.log.origin()).await?)
     }
 
     /// Every entry of this kind about something that the ledger has for this log, in it or not yet; the last one first.
     ///
     /// # Errors
-    /// [`Trouble`] of the store.
-    pub(crate) async fn all_known(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, Trouble> {
+    /// [`Error`] of the store.
+    pub(crate) async fn all_known(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, Error> {
         Ok(self.store.entries(subject, kind, self.log.origin()).await?)
     }
 
     /// An entry of our log by its leaf hash, if it stands there.
     ///
     /// # Errors
-    /// [`Trouble`] of the log.
-    pub(crate) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Trouble> {
+    /// [`Error`] of the log.
+    pub(crate) async fn entry_of(&self, leaf: LeafHash) -> Result<Option<SignedEntry>, Error> {
         let log = self.log.clone();
         let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
-        let bytes = found.await.map_err(|_| Trouble::internal("the search in the log ended unexpectedly"))??;
+        let bytes = found.await.map_err(|_| Error::internal("the search in the log ended unexpectedly"))??;
         bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
     }
 
@@ -156,14 +156,14 @@ impl Recorder {
     /// had not logged yet goes into the log at the next start: more may be on record than was handed out, never less.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log.
+    /// [`Error`] of the store or the log.
     pub(crate) async fn record_opening(
         &self,
         subject: &str,
         target: LeafHash,
         reader: Reader,
         mut event: NewEvent,
-    ) -> Result<LeafHash, Trouble> {
+    ) -> Result<LeafHash, Error> {
         let Reader { to, purpose } = reader;
         event.detail["to"] = to.as_str().into();
         event.detail["purpose"] = purpose.as_str().into();
@@ -179,13 +179,13 @@ impl Recorder {
     /// log yet are among them.
     ///
     /// # Errors
-    /// [`Trouble`] of the store.
+    /// [`Error`] of the store.
     pub(crate) async fn leaves_about(
         &self,
         subject: &str,
         kind: &str,
         is_meant: impl Fn(&Body) -> bool,
-    ) -> Result<Vec<LeafHash>, Trouble> {
+    ) -> Result<Vec<LeafHash>, Error> {
         let mut leaves = Vec::new();
         for stored in self.all_known(subject, kind).await?.into_iter().rev() {
             let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
@@ -200,13 +200,8 @@ impl Recorder {
     /// the ledger in one step with the destruction, and is [entered](Self::enter) then.
     ///
     /// # Errors
-    /// [`Trouble`] if an entry cannot be signed.
-    pub(crate) fn erasures(
-        &self,
-        subject: &str,
-        targets: &[LeafHash],
-        erased: Erased,
-    ) -> Result<Vec<NewEntry>, Trouble> {
+    /// [`Error`] if an entry cannot be signed.
+    pub(crate) fn erasures(&self, subject: &str, targets: &[LeafHash], erased: Erased) -> Result<Vec<NewEntry>, Error> {
         let entry = |targets: &[LeafHash]| {
             let body = ErasureEntry { targets: targets.to_vec(), erased };
             let entry = self.sign_entry(self.header(Vec::new())?, body)?;
@@ -218,8 +213,8 @@ impl Recorder {
     /// Enters entries that went into the ledger in one step with what they are about.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log; they are entered later then, at the latest at the next start.
-    pub(crate) async fn enter(&self, stored: Vec<StoredEntry>) -> Result<(), Trouble> {
+    /// [`Error`] of the store or the log; they are entered later then, at the latest at the next start.
+    pub(crate) async fn enter(&self, stored: Vec<StoredEntry>) -> Result<(), Error> {
         for stored in stored {
             self.outbox.enter(&stored).await?;
         }
@@ -229,8 +224,8 @@ impl Recorder {
     /// Enters everything that the ledger has for this log and that is not in it yet.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the log.
-    pub(crate) async fn enter_waiting(&self) -> Result<(), Trouble> {
+    /// [`Error`] of the store or the log.
+    pub(crate) async fn enter_waiting(&self) -> Result<(), Error> {
         self.outbox.enter_waiting().await
     }
 
@@ -239,8 +234,8 @@ impl Recorder {
     ///
     /// # Errors
     /// [`codes::LOG_OLD`](crate::codes::LOG_OLD) for a log that cannot be made whole, which takes no more entries;
-    /// [`Trouble`] of the store or the log, and then nothing else may be entered either.
-    pub(crate) async fn mend(&self) -> Result<(), Trouble> {
+    /// [`Error`] of the store or the log, and then nothing else may be entered either.
+    pub(crate) async fn mend(&self) -> Result<(), Error> {
         self.outbox.mend().await
     }
 }
@@ -248,37 +243,37 @@ impl Recorder {
 /// The key with which a party signs entries: the one that its peers have pinned, under its name.
 ///
 /// # Errors
-/// [`Trouble`] if it is no key.
-pub(crate) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Trouble> {
-    key.of_notes(party).map_err(|error| Trouble::internal(error.to_string()))
+/// [`Error`] if it is no key.
+pub(crate) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, Error> {
+    key.of_notes(party).map_err(|error| Error::internal(error.to_string()))
 }
 
 /// This moment, as entries say it.
 ///
 /// # Errors
-/// [`Trouble`] if the clock is out of range.
-pub(crate) fn now() -> Result<Time, Trouble> {
+/// [`Error`] if the clock is out of range.
+pub(crate) fn now() -> Result<Time, Error> {
     let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
-    now.ok_or_else(|| Trouble::internal("the clock is out of range"))
+    now.ok_or_else(|| Error::internal("the clock is out of range"))
 }
 
 /// Random bytes that nobody can guess.
 ///
 /// # Errors
-/// [`Trouble`] if the system gives none.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], Trouble> {
+/// [`Error`] if the system gives none.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
-        .map_err(|_| Trouble::internal("the system gives no randomness"))?;
+        .map_err(|_| Error::internal("the system gives no randomness"))?;
     Ok(bytes)
 }
 
 /// A value of ours that an entry does not take.
-pub(crate) fn unfit(reason: impl std::fmt::Display) -> Trouble {
-    Trouble::internal(format!("a field of an entry: {reason}"))
+pub(crate) fn unfit(reason: impl std::fmt::Display) -> Error {
+    Error::internal(format!("a field of an entry: {reason}"))
 }
 
 /// An entry of ours that breaks a rule.
-fn malformed(error: MalformedEntry) -> Trouble {
-    Trouble::internal(error.to_string())
+fn malformed(error: MalformedEntry) -> Error {
+    Error::internal(error.to_string())
 }

@@ -20,7 +20,7 @@ use super::keys::witness_key;
 use super::message::{Answer, Ask, generated as pb};
 use super::witnessing::Witnessing;
 use crate::chain::{ChainError, Log};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::{Background, Peers};
 use crate::store::Store;
 
@@ -120,7 +120,7 @@ impl Witnesses {
     }
 
     /// Asks where the peer stands, then for a cosignature of every new checkpoint, until something is in the way.
-    async fn be_cosigned_by(&self, peer: PartyId) -> Result<(), Trouble> {
+    async fn be_cosigned_by(&self, peer: PartyId) -> Result<(), Error> {
         let key = witness_key(peer, &self.store.peer(peer).await?.signing_key)?;
         let mut known = self.ask_last_cosigned(peer).await?;
         self.asked.send_if_modified(|asked| asked.insert(peer));
@@ -155,15 +155,15 @@ impl Witnesses {
     }
 
     /// What the peer cosigned last of our log: its size.
-    async fn ask_last_cosigned(&self, peer: PartyId) -> Result<u64, Trouble> {
+    async fn ask_last_cosigned(&self, peer: PartyId) -> Result<u64, Error> {
         let asked = Ask::LastCosigned(pb::LastCosigned { origin: self.log.origin().to_owned() });
         let Answer::Cosigned(last) = ask(&self.peers, peer, asked).await? else {
-            return Err(Trouble::new(codes::PEER_FAILED, format!("{peer} witnesses no logs")).with(peer));
+            return Err(Error::new(codes::PEER_FAILED, format!("{peer} witnesses no logs")).with(peer));
         };
         if last.checkpoint.is_empty() {
             return Ok(0);
         }
-        let lie = || Trouble::new(codes::PEER_FAILED, format!("{peer} showed a checkpoint that we have not signed"));
+        let lie = || Error::new(codes::PEER_FAILED, format!("{peer} showed a checkpoint that we have not signed"));
         let shown = SignedCheckpoint::parse(&last.checkpoint).map_err(|_| lie().with(peer))?;
         self.hear_of_our_log(peer, shown).await?.ok_or_else(|| lie().with(peer))
     }
@@ -171,8 +171,8 @@ impl Witnesses {
     /// Takes in a checkpoint that bears our log's name. Returns its size, `None` if we have not signed it.
     ///
     /// # Errors
-    /// [`codes::LOG_OLD`] if it shows that our log is an old copy, or not the only one; [`Trouble`] of the log.
-    pub(super) async fn hear_of_our_log(&self, peer: PartyId, shown: SignedCheckpoint) -> Result<Option<u64>, Trouble> {
+    /// [`codes::LOG_OLD`] if it shows that our log is an old copy, or not the only one; [`Error`] of the log.
+    pub(super) async fn hear_of_our_log(&self, peer: PartyId, shown: SignedCheckpoint) -> Result<Option<u64>, Error> {
         let keys = KeyRing::from_iter([self.log.key().public().clone()]);
         let stated = shown.checkpoint().clone();
         if !shown.is_of(self.log.key().public()) {
@@ -185,7 +185,7 @@ impl Witnesses {
         }
         let (log, cosigned) = (self.log.clone(), stated.clone());
         let heard = spawn_blocking(move || log.peer_cosigned(peer.as_str(), cosigned.size, &cosigned.root)).await;
-        let heard = heard.map_err(|_| Trouble::internal("the log was left while it was read"))?;
+        let heard = heard.map_err(|_| Error::internal("the log was left while it was read"))?;
         // Whoever else signs with our key has signed this one; the newest of ours may be of the same size.
         if let (Err(ChainError::Forked { .. }), Some(known)) = (&heard, self.log.checkpoint()) {
             let evidence = ForkEvidence { known: (*known).clone(), offered: shown, proof: Vec::new() };
@@ -203,10 +203,10 @@ impl Witnesses {
         key: &VerifierKey,
         old: u64,
         checkpoint: &Arc<SignedCheckpoint>,
-    ) -> Result<Cosigning, Trouble> {
+    ) -> Result<Cosigning, Error> {
         let (log, size) = (self.log.clone(), checkpoint.checkpoint().size);
         let proof = spawn_blocking(move || log.consistency(old, size)).await;
-        let proof = proof.map_err(|_| Trouble::internal("the log was left while it was read"))??;
+        let proof = proof.map_err(|_| Error::internal("the log was left while it was read"))??;
         let request = AddCheckpoint { old, proof, checkpoint: (**checkpoint).clone() };
         let asked = Ask::AddCheckpoint(pb::AddCheckpoint { request: request.encode().into() });
         let Answer::Witnessed(answer) = ask(&self.peers, peer, asked).await? else { return Ok(Cosigning::Refused) };
@@ -214,11 +214,11 @@ impl Witnesses {
         match answer.status {
             200 => {
                 let line = body.lines().map(NoteSignature::parse).find_map(Result::ok);
-                let missing = || Trouble::new(codes::PEER_FAILED, format!("{peer} sent no signature line"));
+                let missing = || Error::new(codes::PEER_FAILED, format!("{peer} sent no signature line"));
                 let (line, key) = (line.ok_or_else(missing)?, key.clone());
                 let (log, checkpoint) = (self.log.clone(), checkpoint.clone());
                 let kept = spawn_blocking(move || log.add_cosignature(&checkpoint, line, &key)).await;
-                kept.map_err(|_| Trouble::internal("the log was left while it was written"))??;
+                kept.map_err(|_| Error::internal("the log was left while it was written"))??;
                 Ok(Cosigning::Done)
             }
             409 => Ok(body.trim().parse().map_or(Cosigning::Refused, Cosigning::Known)),

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::message::{self, Answer, generated as pb};
 use crate::chain::{LogName, Verdict, Witness, Witnessed};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::Store;
 
 /// Logs of one peer that are witnessed: it may begin a new one when it has lost the last.
@@ -45,15 +45,15 @@ impl Witnessing {
                 }
                 verdict.http()
             }
-            Err(trouble) => {
-                tracing::error!(peer = %from, error = %trouble, "a checkpoint could not be witnessed");
+            Err(error) => {
+                tracing::error!(peer = %from, error = %error, "a checkpoint could not be witnessed");
                 (500, "this witness cannot answer at the moment\n".to_owned())
             }
         };
         Answer::Witnessed(pb::Witnessed { status: u32::from(status), body: body.into_bytes().into() })
     }
 
-    async fn judge_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Result<Verdict, Trouble> {
+    async fn judge_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Result<Verdict, Error> {
         let key = self.store.peer(from).await?.signing_key;
         let (witness, now) = (self.witness.clone(), self.store.now().as_second());
         let judged = spawn_blocking(move || {
@@ -74,17 +74,17 @@ impl Witnessing {
             }
             witness.add_checkpoint(&log, &asked.request, u64::try_from(now).unwrap_or_default())
         });
-        judged.await.map_err(|_| Trouble::internal("the witness was left at work"))?.map_err(Trouble::from)
+        judged.await.map_err(|_| Error::internal("the witness was left at work"))?.map_err(Error::from)
     }
 
     /// A peer asks what we cosigned last of its log.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] if that is no log's name; [`Trouble`] of the store or the witness.
-    pub(super) async fn tell_last_cosigned(&self, from: PartyId, asked: &pb::LastCosigned) -> Result<Answer, Trouble> {
+    /// [`codes::BAD_REQUEST`] if that is no log's name; [`Error`] of the store or the witness.
+    pub(super) async fn tell_last_cosigned(&self, from: PartyId, asked: &pb::LastCosigned) -> Result<Answer, Error> {
         let key = self.store.peer(from).await?.signing_key;
         let log = VerifierKey::new(&asked.origin, KeyUse::Text, key.as_bytes())
-            .map_err(|_| Trouble::new(codes::BAD_REQUEST, "not the name of a log").with(from))?;
+            .map_err(|_| Error::new(codes::BAD_REQUEST, "not the name of a log").with(from))?;
         let last = self.last(LogName::of(&log)).await?;
         Ok(message::cosigned(last.as_ref().map(|known| &known.head.checkpoint)))
     }
@@ -92,8 +92,8 @@ impl Witnessing {
     /// The logs of `peer` that we have cosigned: those that sign with its pinned key.
     ///
     /// # Errors
-    /// [`Trouble`] of the store or the witness.
-    pub(super) async fn logs_of(&self, peer: PartyId) -> Result<Vec<Witnessed>, Trouble> {
+    /// [`Error`] of the store or the witness.
+    pub(super) async fn logs_of(&self, peer: PartyId) -> Result<Vec<Witnessed>, Error> {
         let pinned = self.store.peer(peer).await?.signing_key;
         let mut all = self.all().await?;
         all.retain(|known| known.key.public() == pinned.as_bytes());
@@ -103,42 +103,42 @@ impl Witnessing {
     /// What we have cosigned last of a log, if anything.
     ///
     /// # Errors
-    /// [`Trouble`] of the witness.
-    pub(super) async fn last(&self, log: LogName) -> Result<Option<Witnessed>, Trouble> {
+    /// [`Error`] of the witness.
+    pub(super) async fn last(&self, log: LogName) -> Result<Option<Witnessed>, Error> {
         let witness = self.witness.clone();
         let last = spawn_blocking(move || witness.last(log)).await;
-        last.map_err(|_| Trouble::internal("the witness was left at work"))?.map_err(Trouble::from)
+        last.map_err(|_| Error::internal("the witness was left at work"))?.map_err(Error::from)
     }
 
     /// Every log that we have cosigned.
     ///
     /// # Errors
-    /// [`Trouble`] of the witness.
-    pub(super) async fn all(&self) -> Result<Vec<Witnessed>, Trouble> {
+    /// [`Error`] of the witness.
+    pub(super) async fn all(&self) -> Result<Vec<Witnessed>, Error> {
         let witness = self.witness.clone();
         let all = spawn_blocking(move || witness.all()).await;
-        Ok(all.map_err(|_| Trouble::internal("the witness was left at work"))??)
+        Ok(all.map_err(|_| Error::internal("the witness was left at work"))??)
     }
 
     /// Compares what we cosigned of a log with what somebody shows of it, and keeps what convicts the log of two histories.
     /// Returns whether it does.
     ///
     /// # Errors
-    /// [`Trouble`] of the witness.
-    pub(super) async fn compare(&self, log: LogName, shown: SignedCheckpoint) -> Result<bool, Trouble> {
+    /// [`Error`] of the witness.
+    pub(super) async fn compare(&self, log: LogName, shown: SignedCheckpoint) -> Result<bool, Error> {
         let witness = self.witness.clone();
         let compared = spawn_blocking(move || witness.compare(log, &shown)).await;
-        Ok(compared.map_err(|_| Trouble::internal("the witness was left at work"))??.is_some())
+        Ok(compared.map_err(|_| Error::internal("the witness was left at work"))??.is_some())
     }
 
     /// Keeps what convicts a log of two histories.
     ///
     /// # Errors
-    /// [`Trouble`] of the witness.
-    pub(super) async fn keep_fork(&self, evidence: ForkEvidence) -> Result<(), Trouble> {
+    /// [`Error`] of the witness.
+    pub(super) async fn keep_fork(&self, evidence: ForkEvidence) -> Result<(), Error> {
         let witness = self.witness.clone();
         let kept = spawn_blocking(move || witness.keep_fork(&evidence)).await;
-        kept.map_err(|_| Trouble::internal("the witness was left at work"))??;
+        kept.map_err(|_| Error::internal("the witness was left at work"))??;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tacitly_attestation::mirror::MirrorRefusal;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// Why a log did not do what was asked. It names the file, and the entry where there is one, and never a byte of it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -196,7 +196,7 @@ impl ChainError {
     }
 }
 
-impl From<ChainError> for Trouble {
+impl From<ChainError> for Error {
     fn from(error: ChainError) -> Self {
         let code = match &error {
             ChainError::DiskFull { .. } => codes::DISK_FULL,

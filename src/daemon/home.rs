@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan};
 use tacitly_core::PartyId;
 
 use super::config::{self, Config, ConfigError};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::IdentityFiles;
 use crate::store::{FileSigner, Sealer, SealingKey, StoreError};
 use crate::transport::{IdentityError, TlsIdentity};
@@ -178,19 +178,19 @@ impl Files {
 }
 
 impl IdentityFiles for Files {
-    fn prepare(&self) -> Result<TlsIdentity, Trouble> {
-        self.write_next().map_err(|error| trouble(&error))
+    fn prepare(&self) -> Result<TlsIdentity, Error> {
+        self.write_next().map_err(|error| unwritten(&error))
     }
 
-    fn adopt(&self) -> Result<(), Trouble> {
+    fn adopt(&self) -> Result<(), Error> {
         let promoted = promote(&self.home, TLS_KEY).and_then(|()| promote(&self.home, TLS_CERTIFICATE));
-        promoted.map_err(|error| trouble(&error))
+        promoted.map_err(|error| unwritten(&error))
     }
 }
 
-fn trouble(error: &HomeError) -> Trouble {
+fn unwritten(error: &HomeError) -> Error {
     let full = matches!(error, HomeError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
-    Trouble::new(if full { codes::DISK_FULL } else { codes::STORE }, error.to_string())
+    Error::new(if full { codes::DISK_FULL } else { codes::STORE }, error.to_string())
 }
 
 fn next(name: &str) -> String {

@@ -26,7 +26,7 @@ use super::metrics;
 use super::start::SOCKET_PATH;
 use crate::attest::{Attestation, Record};
 use crate::chain::ChainError;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::{Datasets, Names};
 use crate::jobs::{Below, JobKind, Jobs, Kinds, Settings};
 use crate::kernel;
@@ -62,7 +62,7 @@ pub enum ServeError {
     Chain(#[from] ChainError),
     /// Something in a room below.
     #[error(transparent)]
-    Trouble(#[from] Trouble),
+    Error(#[from] Error),
     /// A port or socket.
     #[error("cannot listen at {place}: {source}")]
     Listen {
@@ -181,7 +181,7 @@ impl Daemon {
         config: Config,
         more_kinds: Vec<Arc<dyn JobKind>>,
     ) -> Result<Self, ServeError> {
-        kernel::choose(&config.limits.kernel).map_err(|text| Trouble::new(codes::BAD_REQUEST, text))?;
+        kernel::choose(&config.limits.kernel).map_err(|text| Error::new(codes::BAD_REQUEST, text))?;
         let threads = choose_threads(&config);
         let socket = home.join(&config.control.socket);
         let (shutdown, asked) = watch::channel(false);

@@ -16,7 +16,7 @@ use super::home;
 use super::serve::ServeError;
 use crate::attest::witness_name;
 use crate::chain::{ChainError, NoteKey, Verdict, Witness};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{FileSigner, NoteSigner, Signer};
 use crate::transport::TlsIdentity;
 use crate::transport::https::{self, Reply};
@@ -87,7 +87,7 @@ impl StandAlone {
         let Self { witness, identity, logs, .. } = self;
         let answer = move |path: &str, body: &[u8]| answer(&witness, &logs, path, body);
         let served = https::serve(listener, &identity, Arc::new(answer)).await;
-        served.map_err(|error| Trouble::new(codes::INTERNAL, error.to_string()).into())
+        served.map_err(|error| Error::new(codes::INTERNAL, error.to_string()).into())
     }
 }
 

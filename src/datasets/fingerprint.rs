@@ -17,7 +17,7 @@ use tacitly_attestation::hash::Hash;
 use zeroize::Zeroizing;
 
 use crate::attest::random;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::intake::{self, Budget, ColumnInfo, KeySpec, Source, Survey};
 use crate::store::{NewBasis, NewFingerprint, StoredEntry, StoredFingerprint};
 
@@ -36,7 +36,7 @@ pub(super) fn survey(
     key: &KeySpec,
     folder: Option<&Path>,
     budget: &Budget<'_>,
-) -> Result<(Survey, NewFingerprint), Trouble> {
+) -> Result<(Survey, NewFingerprint), Error> {
     let seed = Zeroizing::new(random()?);
     let (survey, fingerprint) = fingerprint(source, key, &DatasetSeed::new(*seed), folder, budget)?;
     let new = NewFingerprint {
@@ -51,17 +51,17 @@ pub(super) fn survey(
 }
 
 /// The days that data describe, as their owner states them; none if nothing is stated.
-pub(super) fn period(text: &str) -> Result<Option<String>, Trouble> {
+pub(super) fn period(text: &str) -> Result<Option<String>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    let period = Period::parse(text).map_err(|reason| Trouble::new(codes::BAD_REQUEST, format!("period: {reason}")))?;
+    let period = Period::parse(text).map_err(|reason| Error::new(codes::BAD_REQUEST, format!("period: {reason}")))?;
     Ok(Some(period.to_string()))
 }
 
 /// A commitment, under a fresh salt, to the exact bytes of the document with a lawful basis.
-pub(super) fn basis(path: &Path) -> Result<NewBasis, Trouble> {
-    let bad = |what: &str| Trouble::new(codes::BAD_REQUEST, format!("the basis {}: {what}", path.display()));
+pub(super) fn basis(path: &Path) -> Result<NewBasis, Error> {
+    let bad = |what: &str| Error::new(codes::BAD_REQUEST, format!("the basis {}: {what}", path.display()));
     let unreadable = |error: std::io::Error| bad(&format!("it cannot be read: {error}"));
     // Looked at before it is opened: opening a pipe would wait for its writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
@@ -90,7 +90,7 @@ fn fingerprint(
     seed: &DatasetSeed,
     folder: Option<&Path>,
     budget: &Budget<'_>,
-) -> Result<(Survey, Fingerprint), Trouble> {
+) -> Result<(Survey, Fingerprint), Error> {
     let mut fingerprinter = Fingerprinter::new(seed);
     thread::scope(|scope| {
         let (full, batches) = mpsc::sync_channel::<Batch>(AHEAD);
@@ -104,7 +104,7 @@ fn fingerprint(
             }
             fingerprinter.fingerprint()
         });
-        let hashing = hashing.map_err(|error| Trouble::internal(format!("the system gives no thread: {error}")))?;
+        let hashing = hashing.map_err(|error| Error::internal(format!("the system gives no thread: {error}")))?;
         let mut batch = Batch::default();
         let surveyed = intake::survey(source, key, folder, budget, |record| {
             batch.push(record);
@@ -116,7 +116,7 @@ fn fingerprint(
         });
         let _ = full.send(batch);
         drop(full);
-        let fingerprint = hashing.join().map_err(|_| Trouble::internal("hashing a file ended unexpectedly"))?;
+        let fingerprint = hashing.join().map_err(|_| Error::internal("hashing a file ended unexpectedly"))?;
         Ok((surveyed?, fingerprint))
     })
 }
@@ -157,14 +157,14 @@ impl Batch {
 }
 
 /// The digest of the names and types of all columns, as one line of JSON: `[["mobile","text"],["age","int32"]]`.
-fn schema(columns: &[ColumnInfo]) -> Result<Digest, Trouble> {
+fn schema(columns: &[ColumnInfo]) -> Result<Digest, Error> {
     let pairs: Vec<_> = columns.iter().map(|column| [&column.name, &column.type_name]).collect();
-    let line = serde_json::to_vec(&pairs).map_err(|error| Trouble::internal(error.to_string()))?;
+    let line = serde_json::to_vec(&pairs).map_err(|error| Error::internal(error.to_string()))?;
     Ok(Digest(Hash::of(&line)))
 }
 
 /// What the entry about this version of a dataset says.
-pub(super) fn dataset_entry(stored: &StoredFingerprint, supersedes: Option<LeafHash>) -> Result<DatasetEntry, Trouble> {
+pub(super) fn dataset_entry(stored: &StoredFingerprint, supersedes: Option<LeafHash>) -> Result<DatasetEntry, Error> {
     Ok(DatasetEntry {
         dataset: Id::parse(&stored.id).map_err(unreadable)?,
         fingerprint: Fingerprint::parse(&stored.fingerprint).map_err(unreadable)?,
@@ -180,9 +180,9 @@ pub(super) fn dataset_entry(stored: &StoredFingerprint, supersedes: Option<LeafH
 pub(super) fn entry_about<'a>(
     entries: &'a [StoredEntry],
     version: &StoredFingerprint,
-) -> Result<Option<&'a StoredEntry>, Trouble> {
+) -> Result<Option<&'a StoredEntry>, Error> {
     for stored in entries {
-        let entry = SignedEntry::parse(&stored.note).map_err(|error| Trouble::internal(error.to_string()))?;
+        let entry = SignedEntry::parse(&stored.note).map_err(|error| Error::internal(error.to_string()))?;
         // Another dataset that once had this name has another number in its entries.
         if let Body::Dataset(said) = entry.entry().body()
             && *said == dataset_entry(version, said.supersedes)?
@@ -194,6 +194,6 @@ pub(super) fn entry_about<'a>(
 }
 
 /// A stored fingerprint that is none.
-pub(super) fn unreadable(reason: Reason) -> Trouble {
-    Trouble::internal(format!("a stored fingerprint cannot be read: {reason}"))
+pub(super) fn unreadable(reason: Reason) -> Error {
+    Error::internal(format!("a stored fingerprint cannot be read: {reason}"))
 }

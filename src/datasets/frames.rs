@@ -11,7 +11,7 @@ use tacitly_core::PartyId;
 use super::fingerprint;
 use super::settings::{blocking, json, stored};
 use super::versions::Versions;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::intake::{Budget, Format, Frame, KeySpec, Source, Survey};
 use crate::policy::Rule;
 use crate::store::{Dataset, JobFilter, JobId, NewDataset as StoredDataset, NewFingerprint, Store};
@@ -47,12 +47,12 @@ impl Frames {
     }
 
     /// The frame that a dataset is, if it is one.
-    pub(super) fn format_of(&self, dataset: &Dataset) -> Result<Option<Format>, Trouble> {
+    pub(super) fn format_of(&self, dataset: &Dataset) -> Result<Option<Format>, Error> {
         if !Self::is_frame(dataset) {
             return Ok(None);
         }
         let held = self.lock().get(&dataset.name).map(|(frame, _)| Format::Frame(frame.clone()));
-        held.map(Some).ok_or_else(|| Trouble::new(codes::FRAME_GONE, codes::FRAME_GONE.cause))
+        held.map(Some).ok_or_else(|| Error::new(codes::FRAME_GONE, codes::FRAME_GONE.cause))
     }
 
     /// Lets go of the memory of a dataset that is gone.
@@ -63,10 +63,10 @@ impl Frames {
     /// How many bytes a frame may have at the moment.
     ///
     /// # Errors
-    /// [`codes::FRAMES_OFF`] if this party takes none, or trouble of the store.
-    pub async fn room(&self) -> Result<usize, Trouble> {
+    /// [`codes::FRAMES_OFF`] if this party takes none, or an error of the store.
+    pub async fn room(&self) -> Result<usize, Error> {
         if self.memory == 0 {
-            return Err(Trouble::new(codes::FRAMES_OFF, "this party takes no frames: limits.frame_mib is 0"));
+            return Err(Error::new(codes::FRAMES_OFF, "this party takes no frames: limits.frame_mib is 0"));
         }
         self.sweep().await?;
         let used: usize = self.lock().values().map(|(frame, _)| frame.memory()).sum();
@@ -75,9 +75,9 @@ impl Frames {
 
     /// The refusal of a frame that does not fit.
     #[must_use]
-    pub fn too_large(&self) -> Trouble {
+    pub fn too_large(&self) -> Error {
         let mib = self.memory >> 20;
-        Trouble::new(codes::FRAMES_OFF, format!("all frames together may hold {mib} MiB here (limits.frame_mib)"))
+        Error::new(codes::FRAMES_OFF, format!("all frames together may hold {mib} MiB here (limits.frame_mib)"))
     }
 
     /// Takes a frame in as a dataset for one job with `peers`, under a rule for each that lets all its columns out and is otherwise
@@ -85,7 +85,7 @@ impl Frames {
     /// over. Returns it and a report of counts for its owner.
     ///
     /// # Errors
-    /// [`codes::FRAMES_OFF`], [`codes::DATASET_INPUT`] with row and column, [`codes::PEER_UNKNOWN`], or trouble of the store
+    /// [`codes::FRAMES_OFF`], [`codes::DATASET_INPUT`] with row and column, [`codes::PEER_UNKNOWN`], or an error of the store
     /// or the log.
     pub(super) async fn add(
         &self,
@@ -93,7 +93,7 @@ impl Frames {
         spec: KeySpec,
         peers: &[PartyId],
         rule: Rule,
-    ) -> Result<(Dataset, String), Trouble> {
+    ) -> Result<(Dataset, String), Error> {
         for peer in peers {
             self.store.key_of(*peer).await?;
         }
@@ -124,7 +124,7 @@ impl Frames {
         fingerprint: &NewFingerprint,
         peers: &[PartyId],
         rule: &Rule,
-    ) -> Result<Dataset, Trouble> {
+    ) -> Result<Dataset, Error> {
         let dataset = self.store.add_dataset(stored, fingerprint, false, "operator").await?;
         for peer in peers {
             self.store.set_rule(&dataset.name, *peer, json(rule)?, None, "operator").await?;
@@ -137,8 +137,8 @@ impl Frames {
     /// Forgets frames whose job is over, those that no program came back for, and those of an earlier process.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub(crate) async fn sweep(&self) -> Result<(), Trouble> {
+    /// An error of the store.
+    pub(crate) async fn sweep(&self) -> Result<(), Error> {
         for dataset in self.store.datasets().await?.into_iter().filter(Self::is_frame) {
             let since = self.lock().get(&dataset.name).map(|(_, since)| *since);
             let filter = JobFilter { dataset: Some(dataset.name.clone()), ..JobFilter::default() };
@@ -155,8 +155,8 @@ impl Frames {
     /// Forgets a frame, unless a job that is not over uses it.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub(crate) async fn forget(&self, name: &str) -> Result<(), Trouble> {
+    /// An error of the store.
+    pub(crate) async fn forget(&self, name: &str) -> Result<(), Error> {
         match self.versions.destroy(name, "daemon").await {
             Ok(erased) => {
                 self.let_go(name);
@@ -166,12 +166,12 @@ impl Frames {
                 }
                 Ok(())
             }
-            Err(trouble) if trouble.code == codes::DATASET_UNKNOWN => {
+            Err(error) if error.code == codes::DATASET_UNKNOWN => {
                 self.let_go(name);
                 Ok(())
             }
-            Err(trouble) if trouble.code == codes::DATASET_IN_USE => Ok(()),
-            Err(trouble) => Err(trouble),
+            Err(error) if error.code == codes::DATASET_IN_USE => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::settings::{blocking, reading_version};
 use super::versions::{Versions, about};
 use crate::attest::Reader;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::intake::{self, Budget, FileDigest, Inspection, Source};
 use crate::store::{NewEvent, Store, StoredFingerprint};
 
@@ -91,9 +91,9 @@ impl Openings {
     /// # Errors
     /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_FINGERPRINT`] if it has no such fingerprint, [`codes::BAD_REQUEST`]
     /// for a row that it does not have or a reader or purpose that cannot be, [`codes::DATASET_CHANGED`] if the file is
-    /// not the one of the fingerprint, [`codes::DATASET_INPUT`] if it cannot be read or the record is too long, or trouble
+    /// not the one of the fingerprint, [`codes::DATASET_INPUT`] if it cannot be read or the record is too long, or an error
     /// of the store or the log.
-    pub async fn record(&self, asked: OpenRecord, by: &str) -> Result<OpenedRecord, Trouble> {
+    pub async fn record(&self, asked: OpenRecord, by: &str) -> Result<OpenedRecord, Error> {
         let reader = Reader::of(&asked.to, &asked.purpose)?;
         let (name, row) = (asked.dataset.clone(), asked.row);
         let version = self.versions.version(&name, &asked.fingerprint).await?;
@@ -114,12 +114,12 @@ impl Openings {
     ///
     /// # Errors
     /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_FINGERPRINT`] if it has no such fingerprint, [`codes::BAD_REQUEST`]
-    /// if that version has no basis, or for a reader or purpose that cannot be, or trouble of the store or the log.
-    pub async fn basis(&self, asked: OpenBasis, by: &str) -> Result<OpenedBasis, Trouble> {
+    /// if that version has no basis, or for a reader or purpose that cannot be, or an error of the store or the log.
+    pub async fn basis(&self, asked: OpenBasis, by: &str) -> Result<OpenedBasis, Error> {
         let OpenBasis { dataset: name, fingerprint, to, purpose } = asked;
         let reader = Reader::of(&to, &purpose)?;
         let version = self.versions.version(&name, &fingerprint).await?;
-        let none = || Trouble::new(codes::BAD_REQUEST, format!("this version of {name} was added without a basis"));
+        let none = || Error::new(codes::BAD_REQUEST, format!("this version of {name} was added without a basis"));
         let commitment = version.basis.clone().ok_or_else(none)?;
         let salt = self.store.basis_salt(&name, &version.fingerprint).await?;
         let entry = self.put_on_record(&name, &version, reader, "basis-opened", json!({}), by).await?;
@@ -130,12 +130,11 @@ impl Openings {
         &self,
         asked: OpenRecord,
         version: StoredFingerprint,
-    ) -> Result<(Zeroizing<Vec<u8>>, Inspection), Trouble> {
+    ) -> Result<(Zeroizing<Vec<u8>>, Inspection), Error> {
         let OpenRecord { dataset: name, row, file, .. } = asked;
         let rows = version.rows;
-        let outside = || {
-            Trouble::new(codes::BAD_REQUEST, format!("there is no row {row}: {name} has {rows} rows, counted from 1"))
-        };
+        let outside =
+            || Error::new(codes::BAD_REQUEST, format!("there is no row {row}: {name} has {rows} rows, counted from 1"));
         let index = row.checked_sub(1).ok_or_else(outside)?;
         let seed = DatasetSeed::new(*self.store.dataset_seed(&name, &version.fingerprint).await?);
         let opener = Opener::new(&seed, index, rows).map_err(|_| outside())?;
@@ -157,7 +156,7 @@ impl Openings {
         event: &str,
         mut detail: Value,
         by: &str,
-    ) -> Result<LeafHash, Trouble> {
+    ) -> Result<LeafHash, Error> {
         let target = self.versions.attest_version(name, version).await?.entry.leaf();
         detail["dataset"] = name.into();
         detail["fingerprint"] = version.fingerprint.as_str().into();
@@ -172,14 +171,13 @@ fn open(
     digest: &FileDigest,
     stored: &StoredFingerprint,
     budget: &Budget<'_>,
-) -> Result<(Zeroizing<Vec<u8>>, Inspection), Trouble> {
+) -> Result<(Zeroizing<Vec<u8>>, Inspection), Error> {
     let inspection = intake::visit_rows(source, None, Some(digest), budget, |record| opener.push(record))?;
-    let other =
-        |fault: OpenerFault| Trouble::internal(format!("the file is the same and its records are not: {fault}"));
+    let other = |fault: OpenerFault| Error::internal(format!("the file is the same and its records are not: {fault}"));
     let (opening, found) = opener.finish().map_err(other)?;
     if found.to_string() != stored.fingerprint {
-        return Err(Trouble::internal("the file is the same and its fingerprint is not"));
+        return Err(Error::internal("the file is the same and its fingerprint is not"));
     }
-    let long = |_| Trouble::new(codes::DATASET_INPUT, "the record is longer than an opening may be, 32 KiB");
+    let long = |_| Error::new(codes::DATASET_INPUT, "the record is longer than an opening may be, 32 KiB");
     Ok((Zeroizing::new(opening.encode().map_err(long)?), inspection))
 }

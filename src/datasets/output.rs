@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::intake::{self, Budget, FileDigest, OutputFormat, RowSet, Selection, Source};
 
 /// The bytes that wait for a slow reader, in pieces.
@@ -17,20 +17,20 @@ const PIECES: usize = 8;
 /// Which rows are written. Both are asked on a thread that may block.
 pub(crate) enum RowsOut {
     /// Some rows of a file that has so many, in the order of the file.
-    Marked(Box<dyn FnOnce(u64) -> Result<RowSet, Trouble> + Send>),
+    Marked(Box<dyn FnOnce(u64) -> Result<RowSet, Error> + Send>),
     /// Rows in an order of their own, in pieces.
-    InOrder(Box<dyn Iterator<Item = Result<Vec<u32>, Trouble>> + Send>),
+    InOrder(Box<dyn Iterator<Item = Result<Vec<u32>, Error>> + Send>),
 }
 
 /// The format of a result by its name; CSV if it is empty.
 ///
 /// # Errors
 /// [`codes::BAD_REQUEST`] for a format that does not exist.
-pub(super) fn format_named(name: &str) -> Result<OutputFormat, Trouble> {
+pub(super) fn format_named(name: &str) -> Result<OutputFormat, Error> {
     match name {
         "" | "csv" => Ok(OutputFormat::Csv { delimiter: intake::Delimiter::COMMA, header: true }),
         "parquet" => Ok(OutputFormat::Parquet),
-        _ => Err(Trouble::new(codes::BAD_REQUEST, "a result is written as csv or parquet")),
+        _ => Err(Error::new(codes::BAD_REQUEST, "a result is written as csv or parquet")),
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn write(
     rows: RowsOut,
     output: intake::Output,
     memory: usize,
-) -> impl Stream<Item = Result<Bytes, Trouble>> + Send + use<> {
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
     let (pieces, stream) = mpsc::channel(PIECES);
     tokio::task::spawn_blocking(move || {
         let writer = io::BufWriter::with_capacity(PIECE, Pieces(pieces.clone()));
@@ -55,15 +55,15 @@ pub(super) fn write(
                 Ok(intake::write_rows(&source, Some(&digest), &selection, &output, &budget, writer)?)
             }),
         };
-        if let Err(trouble) = written {
-            let _reader_gone = pieces.blocking_send(Err(trouble));
+        if let Err(error) = written {
+            let _reader_gone = pieces.blocking_send(Err(error));
         }
     });
     ReceiverStream::new(stream)
 }
 
 /// A writer whose pieces go to a stream; a reader that is gone ends the writing.
-struct Pieces(mpsc::Sender<Result<Bytes, Trouble>>);
+struct Pieces(mpsc::Sender<Result<Bytes, Error>>);
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -17,7 +17,7 @@ use super::settings::{blocking, format_of, json, key_spec, reading, stored};
 use super::versions::Versions;
 use super::view::{DatasetView, NewDataset, RuleChange, columns_of, peer_named};
 use crate::attest::{Recorded, Recorder};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::intake::{Budget, Frame, KeySpec, Output, Report, Source, Survey};
 use crate::policy::{Change, Known, LimitName, Rule, difference};
 use crate::store::{Dataset, NewFingerprint, Store, StoreError, check_dataset_name};
@@ -90,9 +90,9 @@ impl Datasets {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for settings that do not exist or a basis that cannot be read, [`codes::DATASET_INPUT`] with
-    /// file, line and column, [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`], or trouble of the store or the log. If the
+    /// file, line and column, [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`], or an error of the store or the log. If the
     /// log refuses, the dataset is there and goes on record before the first job with it.
-    pub async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
+    pub async fn add(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Error> {
         let (view, report) = self.register(new, by).await?;
         self.attest(&view.name).await?;
         Ok((view, report))
@@ -103,7 +103,7 @@ impl Datasets {
     /// owner.
     ///
     /// # Errors
-    /// [`codes::FRAMES_OFF`], [`codes::DATASET_INPUT`] with row and column, [`codes::PEER_UNKNOWN`], or trouble of the store
+    /// [`codes::FRAMES_OFF`], [`codes::DATASET_INPUT`] with row and column, [`codes::PEER_UNKNOWN`], or an error of the store
     /// or the log.
     pub(crate) async fn add_frame(
         &self,
@@ -111,7 +111,7 @@ impl Datasets {
         spec: KeySpec,
         peers: &[PartyId],
         rule: Rule,
-    ) -> Result<(DatasetView, String), Trouble> {
+    ) -> Result<(DatasetView, String), Error> {
         let (dataset, report) = self.frames.add(frame, spec, peers, rule).await?;
         Ok((self.view(&dataset).await?, report))
     }
@@ -119,9 +119,9 @@ impl Datasets {
     /// Forgets a dataset; its file stays. Its seeds and salts are destroyed, and that is on record when this returns.
     ///
     /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store; trouble of the log, and then the
+    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or an error of the store; an error of the log, and then the
     /// dataset is gone and its erasure goes on record at the next start.
-    pub async fn remove(&self, name: &str, by: &str) -> Result<(), Trouble> {
+    pub async fn remove(&self, name: &str, by: &str) -> Result<(), Error> {
         let erased = self.versions.destroy(name, by).await?;
         self.frames.let_go(name);
         self.versions.recorder().enter(erased).await
@@ -131,8 +131,8 @@ impl Datasets {
     /// was added before fingerprints were taken.
     ///
     /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], or trouble of the store or the log.
-    pub(crate) async fn attest(&self, name: &str) -> Result<Option<Recorded>, Trouble> {
+    /// [`codes::DATASET_UNKNOWN`], or an error of the store or the log.
+    pub(crate) async fn attest(&self, name: &str) -> Result<Option<Recorded>, Error> {
         self.versions.attest(name).await
     }
 
@@ -142,8 +142,8 @@ impl Datasets {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for settings that do not exist or a basis that cannot be read, [`codes::DATASET_INPUT`] with
-    /// file, line and column, [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or trouble of the store.
-    async fn register(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Trouble> {
+    /// file, line and column, [`codes::DATASET_EXISTS`], [`codes::PEER_UNKNOWN`] or an error of the store.
+    async fn register(&self, new: NewDataset, by: &str) -> Result<(DatasetView, String), Error> {
         // What needs no file is checked before one is read, which may take long.
         let before = self.before(&new.name, new.replace).await?;
         let source = Source { format: format_of(&new)?, path: new.path };
@@ -178,7 +178,7 @@ impl Datasets {
     }
 
     /// The dataset that is to be replaced, if there is one.
-    async fn before(&self, name: &str, replace: bool) -> Result<Option<Dataset>, Trouble> {
+    async fn before(&self, name: &str, replace: bool) -> Result<Option<Dataset>, Error> {
         check_dataset_name(name)?;
         match self.store.dataset(name).await {
             Ok(_) if !replace => Err(StoreError::already_exists("dataset", name).into()),
@@ -189,7 +189,7 @@ impl Datasets {
     }
 
     /// What the owner should know who replaces a dataset: rules stay, whatever the new file holds.
-    async fn what_stays(&self, before: &Dataset, now: &Dataset, allowed: &[PartyId]) -> Result<String, Trouble> {
+    async fn what_stays(&self, before: &Dataset, now: &Dataset, allowed: &[PartyId]) -> Result<String, Error> {
         let mut told = String::new();
         let key = |dataset: &Dataset| {
             let keys = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile));
@@ -214,8 +214,8 @@ impl Datasets {
     /// All datasets with their rules.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn list(&self) -> Result<Vec<DatasetView>, Trouble> {
+    /// An error of the store.
+    pub async fn list(&self) -> Result<Vec<DatasetView>, Error> {
         let mut views = Vec::new();
         for dataset in self.store.datasets().await? {
             match self.view(&dataset).await {
@@ -229,7 +229,7 @@ impl Datasets {
     }
 
     /// Gives each peer the widest rule of this moment. Returns what that changes of the rules there were.
-    async fn open_to(&self, dataset: &Dataset, peers: &[PartyId], by: &str) -> Result<String, Trouble> {
+    async fn open_to(&self, dataset: &Dataset, peers: &[PartyId], by: &str) -> Result<String, Error> {
         let _one_change_at_a_time = self.ruling.lock().await;
         let columns = columns_of(dataset);
         let rule = Rule::open(&self.names.known(&columns));
@@ -250,14 +250,8 @@ impl Datasets {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a change that cannot be read or that could never allow anything,
-    /// [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub(crate) async fn set_rule(
-        &self,
-        dataset: &str,
-        peer: &str,
-        json: &str,
-        by: &str,
-    ) -> Result<RuleChange, Trouble> {
+    /// [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or an error of the store.
+    pub(crate) async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<RuleChange, Error> {
         let peer = peer_named(peer)?;
         let known = self.store.dataset(dataset).await?;
         self.store.key_of(peer).await?;
@@ -271,10 +265,10 @@ impl Datasets {
         }
         let columns = columns_of(&known);
         let known = self.names.known(&columns);
-        let change = Change::read(json, &known).map_err(|why| Trouble::new(codes::BAD_REQUEST, why))?;
+        let change = Change::read(json, &known).map_err(|why| Error::new(codes::BAD_REQUEST, why))?;
         if let Some(moment) = change.expires().filter(|moment| *moment <= self.store.now()) {
             let text = format!("the rule would have ended at {moment}, which is over; name a later moment, or none");
-            return Err(Trouble::new(codes::BAD_REQUEST, text));
+            return Err(Error::new(codes::BAD_REQUEST, text));
         }
         let old = self.rule(dataset, peer).await?;
         let rule = change.merge(old.as_ref().unwrap_or(&Rule::open(&known)));
@@ -293,7 +287,7 @@ impl Datasets {
         dataset: &Dataset,
         parties: &[PartyId],
         asked: Vec<String>,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<Vec<String>, Error> {
         let there = columns_of(dataset);
         let all = || there.iter().map(|column| (*column).to_owned()).collect();
         let mut columns: Vec<String> = if asked.is_empty() { all() } else { asked.clone() };
@@ -301,12 +295,12 @@ impl Datasets {
             let allowed = self.rule(&dataset.name, *party).await?.unwrap_or_default().columns;
             if let Some(withheld) = asked.iter().find(|column| !allowed.contains(column)) {
                 let text = format!("the rule for {party} withholds column {withheld:?} from results");
-                return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+                return Err(Error::new(codes::REFUSED_BY_RULE, text));
             }
             columns.retain(|column| allowed.contains(column));
             if columns.is_empty() {
                 let text = format!("no rule for {party} lets a column of {} into results", dataset.name);
-                return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+                return Err(Error::new(codes::REFUSED_BY_RULE, text));
             }
         }
         Ok(columns)
@@ -318,22 +312,22 @@ impl Datasets {
     }
 
     /// Our rule for a peer, if it has one.
-    pub(crate) async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, Trouble> {
+    pub(crate) async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, Error> {
         let Some(stored) = self.store.rule(dataset, peer).await? else { return Ok(None) };
         let rule = serde_json::from_value(stored.rule);
-        rule.map(Some).map_err(|error| Trouble::internal(format!("a stored rule cannot be read: {error}")))
+        rule.map(Some).map_err(|error| Error::internal(format!("a stored rule cannot be read: {error}")))
     }
 
     /// The file of a dataset with everything that reading it takes.
     ///
     /// # Errors
     /// [`codes::FRAME_GONE`] for a frame whose memory is gone.
-    pub(crate) fn input(&self, dataset: &Dataset) -> Result<Input, Trouble> {
+    pub(crate) fn input(&self, dataset: &Dataset) -> Result<Input, Error> {
         let (source, spec, digest) = reading(dataset, self.frames.format_of(dataset)?)?;
         Ok(Input::new(source, spec, digest, dataset.rows, self.memory, self.folder()))
     }
 
-    /// Streams rows of a dataset as a file of this format. Trouble while reading comes as the stream's last item.
+    /// Streams rows of a dataset as a file of this format. An error while reading comes as the stream's last item.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a format that does not exist, [`codes::FRAME_GONE`] for a frame whose memory is gone.
@@ -343,7 +337,7 @@ impl Datasets {
         rows: RowsOut,
         columns: Vec<String>,
         format: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, Trouble>> + Send + use<>, Trouble> {
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
         let output = Output { columns, format: output::format_named(format)? };
         let (source, _, digest) = reading(dataset, self.frames.format_of(dataset)?)?;
         Ok(output::write(source, digest, dataset.rows, rows, output, self.memory))
@@ -354,7 +348,7 @@ impl Datasets {
         self.store.path().parent().map_or_else(PathBuf::new, Path::to_owned)
     }
 
-    async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Trouble> {
+    async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Error> {
         let rules = self.store.rules(Some(&dataset.name)).await?;
         Ok(DatasetView::of(dataset, rules, self.store.fingerprint(&dataset.name, None).await?))
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::view::NewDataset;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::intake::{
     self, Duplicates, Encoding, FileDigest, Format, Inspection, Invalid, KeyColumn, KeySpec, Profile, Source,
 };
@@ -26,7 +26,7 @@ pub(super) fn stored(
     format: serde_json::Value,
     inspected: &Inspection,
     spec: &KeySpec,
-) -> Result<StoredDataset, Trouble> {
+) -> Result<StoredDataset, Error> {
     let key = |of: &KeyColumn| DatasetKey { column: of.column.clone(), profile: of.profile.to_string() };
     Ok(StoredDataset {
         name,
@@ -42,7 +42,7 @@ pub(super) fn stored(
 }
 
 /// How a registered file is read, and what it must hash to. A frame brings its own format.
-pub(super) fn reading(dataset: &Dataset, frame: Option<Format>) -> Result<(Source, KeySpec, FileDigest), Trouble> {
+pub(super) fn reading(dataset: &Dataset, frame: Option<Format>) -> Result<(Source, KeySpec, FileDigest), Error> {
     let format = match frame {
         Some(frame) => frame,
         None => serde_json::from_value(dataset.format.clone()).map_err(unreadable)?,
@@ -54,18 +54,18 @@ pub(super) fn reading(dataset: &Dataset, frame: Option<Format>) -> Result<(Sourc
 }
 
 /// How the file of a version is read, wherever it is now, and what it must hash to.
-pub(super) fn reading_version(path: PathBuf, version: &StoredFingerprint) -> Result<(Source, FileDigest), Trouble> {
+pub(super) fn reading_version(path: PathBuf, version: &StoredFingerprint) -> Result<(Source, FileDigest), Error> {
     let format = serde_json::from_value(version.format.clone()).map_err(unreadable)?;
     Ok((Source { path, format }, digest_of(&version.digest, version.size)?))
 }
 
-fn digest_of(text: &str, size: u64) -> Result<FileDigest, Trouble> {
+fn digest_of(text: &str, size: u64) -> Result<FileDigest, Error> {
     let digits = text.strip_prefix("sha256:").unwrap_or_default();
     serde_json::from_value(json!({ "size": size, "sha256": digits })).map_err(unreadable)
 }
 
-fn unreadable(error: serde_json::Error) -> Trouble {
-    Trouble::internal(format!("a stored dataset cannot be read: {error}"))
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::internal(format!("a stored dataset cannot be read: {error}"))
 }
 
 fn digest_text(digest: &FileDigest) -> String {
@@ -73,8 +73,8 @@ fn digest_text(digest: &FileDigest) -> String {
 }
 
 /// The format of a new file, by its settings or its ending.
-pub(super) fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
-    let bad = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+pub(super) fn format_of(new: &NewDataset) -> Result<Format, Error> {
+    let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
     let ending = new.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     let name = if new.format.is_empty() && ending == "parquet" { "parquet" } else { new.format.as_str() };
     match name {
@@ -100,35 +100,35 @@ pub(super) fn format_of(new: &NewDataset) -> Result<Format, Trouble> {
     }
 }
 
-fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Trouble> {
+fn key_columns(keys: &[(String, String)]) -> Result<Vec<KeyColumn>, Error> {
     if keys.is_empty() {
-        return Err(Trouble::new(codes::BAD_REQUEST, "a dataset has at least one key column, COLUMN=PROFILE"));
+        return Err(Error::new(codes::BAD_REQUEST, "a dataset has at least one key column, COLUMN=PROFILE"));
     }
     let column = |(column, profile): &(String, String)| {
-        let unknown = |error: intake::UnknownProfile| Trouble::new(codes::BAD_REQUEST, error.to_string());
+        let unknown = |error: intake::UnknownProfile| Error::new(codes::BAD_REQUEST, error.to_string());
         Ok(KeyColumn { column: column.clone(), profile: profile.parse::<Profile>().map_err(unknown)? })
     };
     keys.iter().map(column).collect()
 }
 
 /// A setting by its name; the default if it is empty.
-fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Trouble> {
+fn named<T: Default + for<'de> Deserialize<'de>>(name: &str, known: &str) -> Result<T, Error> {
     if name.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_value(name.into()).map_err(|_| Trouble::new(codes::BAD_REQUEST, known))
+    serde_json::from_value(name.into()).map_err(|_| Error::new(codes::BAD_REQUEST, known))
 }
 
 /// A value as the store keeps it.
-pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, Trouble> {
-    serde_json::to_value(value).map_err(|error| Trouble::internal(error.to_string()))
+pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::internal(error.to_string()))
 }
 
 /// How keys are read: columns with their profiles, and the settings for repeated and invalid keys by their names.
 ///
 /// # Errors
 /// [`codes::BAD_REQUEST`] for what does not exist.
-pub(crate) fn key_spec(keys: &[(String, String)], duplicates: &str, invalid: &str) -> Result<KeySpec, Trouble> {
+pub(crate) fn key_spec(keys: &[(String, String)], duplicates: &str, invalid: &str) -> Result<KeySpec, Error> {
     Ok(KeySpec {
         columns: key_columns(keys)?,
         duplicates: named(duplicates, "duplicates are error, first or all")?,
@@ -138,7 +138,7 @@ pub(crate) fn key_spec(keys: &[(String, String)], duplicates: &str, invalid: &st
 
 /// Runs work that reads files or computes for long, away from the threads that serve the network.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-) -> Result<T, Trouble> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Trouble::internal("reading a file ended unexpectedly"))?
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("reading a file ended unexpectedly"))?
 }

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::fingerprint::{dataset_entry, entry_about, unreadable};
 use crate::attest::{Recorded, Recorder};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Store, StoredEntry, StoredFingerprint};
 
 /// What datasets are on record as.
@@ -36,8 +36,8 @@ impl Versions {
     /// The version of a dataset with this fingerprint; the present one if it is empty.
     ///
     /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_FINGERPRINT`] if it has no such version, or trouble of the store.
-    pub(super) async fn version(&self, name: &str, fingerprint: &str) -> Result<StoredFingerprint, Trouble> {
+    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_FINGERPRINT`] if it has no such version, or an error of the store.
+    pub(super) async fn version(&self, name: &str, fingerprint: &str) -> Result<StoredFingerprint, Error> {
         let which = (!fingerprint.is_empty()).then_some(fingerprint);
         let found = self.store.fingerprint(name, which).await?;
         found.ok_or_else(|| {
@@ -45,7 +45,7 @@ impl Versions {
                 Some(_) => format!("{name} never had this fingerprint"),
                 None => format!("{name} was added before fingerprints were taken"),
             };
-            Trouble::new(codes::DATASET_FINGERPRINT, text)
+            Error::new(codes::DATASET_FINGERPRINT, text)
         })
     }
 
@@ -53,8 +53,8 @@ impl Versions {
     /// was added before fingerprints were taken.
     ///
     /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], or trouble of the store or the log.
-    pub(super) async fn attest(&self, name: &str) -> Result<Option<Recorded>, Trouble> {
+    /// [`codes::DATASET_UNKNOWN`], or an error of the store or the log.
+    pub(super) async fn attest(&self, name: &str) -> Result<Option<Recorded>, Error> {
         let Some(stored) = self.store.fingerprint(name, None).await? else { return Ok(None) };
         self.attest_version(name, &stored).await.map(Some)
     }
@@ -62,8 +62,8 @@ impl Versions {
     /// The entry about one version of a dataset, which goes on record now if it has not yet.
     ///
     /// # Errors
-    /// [`codes::DATASET_UNKNOWN`] if the dataset was removed meanwhile, or trouble of the store or the log.
-    pub(super) async fn attest_version(&self, name: &str, version: &StoredFingerprint) -> Result<Recorded, Trouble> {
+    /// [`codes::DATASET_UNKNOWN`] if the dataset was removed meanwhile, or an error of the store or the log.
+    pub(super) async fn attest_version(&self, name: &str, version: &StoredFingerprint) -> Result<Recorded, Error> {
         let _one = self.recording.lock().await;
         let subject = about(name);
         let entries = self.recorder.all_known(&subject, Kind::Dataset.as_str()).await?;
@@ -72,7 +72,7 @@ impl Versions {
         }
         let versions = self.store.fingerprints(name).await?;
         if !versions.contains(version) {
-            return Err(Trouble::new(codes::DATASET_UNKNOWN, format!("{name} was removed meanwhile")));
+            return Err(Error::new(codes::DATASET_UNKNOWN, format!("{name} was removed meanwhile")));
         }
         let mut supersedes = None;
         for earlier in versions.iter().filter(|earlier| earlier.number < version.number) {
@@ -89,8 +89,8 @@ impl Versions {
     /// into the log next.
     ///
     /// # Errors
-    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or trouble of the store.
-    pub(super) async fn destroy(&self, name: &str, by: &str) -> Result<Vec<StoredEntry>, Trouble> {
+    /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_IN_USE`] or an error of the store.
+    pub(super) async fn destroy(&self, name: &str, by: &str) -> Result<Vec<StoredEntry>, Error> {
         // No fingerprint that the erasure would not name goes on record meanwhile.
         let _recording = self.recording.lock().await;
         let subject = about(name);

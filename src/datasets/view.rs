@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tacitly_core::PartyId;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Dataset, Rule, StoredFingerprint};
 
 /// A dataset to register.
@@ -120,6 +120,6 @@ pub(super) fn columns_of(dataset: &Dataset) -> Vec<&str> {
 ///
 /// # Errors
 /// [`codes::PEER_UNKNOWN`] for what can be no party's name.
-pub(crate) fn peer_named(name: &str) -> Result<PartyId, Trouble> {
-    name.parse().map_err(|_| Trouble::new(codes::PEER_UNKNOWN, "a peer's name is a party name"))
+pub(crate) fn peer_named(name: &str) -> Result<PartyId, Error> {
+    name.parse().map_err(|_| Error::new(codes::PEER_UNKNOWN, "a peer's name is a party name"))
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use super::{Encoding, Profile, Rule};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// A file that cannot be used as asked, or a result that cannot be written.
 ///
@@ -73,7 +73,7 @@ impl fmt::Display for IntakeError {
 
 impl std::error::Error for IntakeError {}
 
-impl From<IntakeError> for Trouble {
+impl From<IntakeError> for Error {
     fn from(error: IntakeError) -> Self {
         let code = match error.problem {
             Problem::Changed => codes::DATASET_CHANGED,

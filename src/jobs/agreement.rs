@@ -28,7 +28,7 @@ use super::state::State;
 use super::terms::{JobTerms, PartyTerms};
 use super::word::{Word, Words, digest_of};
 use crate::attest::{entry_key, now, unfit};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Consent, Decision, Job, JobChange, PartyChange, Signature};
 
 /// The labels of the two words.
@@ -62,7 +62,7 @@ pub(super) async fn agree(run: &Run, kind: &dyn JobKind, offer: Vec<u8>) -> Resu
     // What we said first stands, and others have built on it.
     if offered.get(&core.me()).is_none_or(|ours| ours.offer != offer) {
         let text = "our data or settings are not those that this job began with; submit it again";
-        return Err(Trouble::new(codes::DATASET_CHANGED, text).into());
+        return Err(Error::new(codes::DATASET_CHANGED, text).into());
     }
     let offers: Offers = offered.iter().map(|(party, offered)| (*party, offered.offer.clone())).collect();
     let entry = write_entry(job, run.terms(), kind, &words, &offered, &offers)?;
@@ -104,14 +104,14 @@ async fn own_word(run: &Run, offer: Vec<u8>) -> Result<Vec<u8>, Stop> {
 
 /// Reads what a party has brought. Whoever was shown other terms shows that the leader signed both.
 pub(super) async fn read_word(core: &Core, job: &Job, party: PartyId, word: &Word) -> Result<Offered, Stop> {
-    let lie = |text: &str| Trouble::lie(party, text);
+    let lie = |text: &str| Error::lie(party, text);
     let said = pb::OfferWord::decode(word.bytes.clone()).map_err(|_| lie("what it offers cannot be read"))?;
     let hash: [u8; 32] = said.terms_hash.as_ref().try_into().map_err(|_| lie("a hash of terms has 32 bytes"))?;
     let (signatures, leader) = (Signatures(core), said.leader.clone().unwrap_or_default());
     if hash != job.terms_hash.0 {
         let both = signatures.read_consent(job.id, TermsHash(hash), job.leader, &leader).await;
         return Err(match both {
-            Ok(_) => Trouble::lie(job.leader, &format!("it has shown {party} other terms of the job than us")),
+            Ok(_) => Error::lie(job.leader, &format!("it has shown {party} other terms of the job than us")),
             Err(_) => lie("it takes part in a job on other terms, which nobody has proposed to it"),
         }
         .into());
@@ -126,7 +126,7 @@ pub(super) async fn read_word(core: &Core, job: &Job, party: PartyId, word: &Wor
 
 /// The entry with the fingerprint of a party's data, which it has signed.
 async fn read_dataset(core: &Core, party: PartyId, note: &[u8]) -> Result<SignedEntry, Stop> {
-    let lie = |text: &str| Trouble::lie(party, text);
+    let lie = |text: &str| Error::lie(party, text);
     let entry = SignedEntry::parse(note).map_err(|_| lie("the entry about its data cannot be read"))?;
     if entry.entry().header().by != party || !matches!(entry.entry().body(), Body::Dataset(_)) {
         return Err(lie("the entry that it shows is not about its data").into());
@@ -161,8 +161,8 @@ pub(super) fn write_entry(
     words: &Words,
     offered: &BTreeMap<PartyId, Offered>,
     offers: &Offers,
-) -> Result<Entry, Trouble> {
-    let lie = |text: &str| Trouble::lie(job.leader, text);
+) -> Result<Entry, Error> {
+    let lie = |text: &str| Error::lie(job.leader, text);
     let opening = offered.get(&job.leader).and_then(|leader| leader.opening.as_ref());
     let opening = opening.ok_or_else(|| lie("it does not say in which log the agreement is to stand"))?;
     let rel = match opening.party.as_ref() {
@@ -203,7 +203,7 @@ pub(super) fn write_entry(
             dataset: there.and_then(|offered| offered.dataset.as_ref()).map(SignedEntry::leaf),
             contribution: contribution.map(|bytes| digest(bytes)),
             offer: there.map(|offered| digest(&[&offered.salt[..], &offered.offer].concat())),
-            learns: learns.iter().map(|learned| code(learned.code)).collect::<Result<_, Trouble>>()?,
+            learns: learns.iter().map(|learned| code(learned.code)).collect::<Result<_, Error>>()?,
             attendance: if there.is_some() { Attendance::Signs } else { Attendance::Absent },
         })
     };
@@ -214,15 +214,15 @@ pub(super) fn write_entry(
         version: Count::new(protocol.version).map_err(unfit)?,
         terms: Digest(Hash(job.terms_hash.0)),
         purpose: purpose?,
-        parties: terms.parties.iter().map(participant).collect::<Result<_, Trouble>>()?,
+        parties: terms.parties.iter().map(participant).collect::<Result<_, Error>>()?,
         limits: Vec::new(),
         expires: None,
         price: None,
     };
-    Entry::new(header, body).map_err(|error| Trouble::internal(error.to_string()))
+    Entry::new(header, body).map_err(|error| Error::internal(error.to_string()))
 }
 
-async fn is_recorded(run: &Run, entry: &Entry) -> Result<bool, Trouble> {
+async fn is_recorded(run: &Run, entry: &Entry) -> Result<bool, Error> {
     let known = run.core().recorder.recorded(&about_job(run.job().id), "agreement").await?;
     Ok(known.is_some_and(|known| known.entry.entry() == entry))
 }
@@ -254,8 +254,8 @@ pub(super) async fn signed_by_all(
 ) -> Result<SignedEntry, Stop> {
     let mut note = SignedEntry::new(entry);
     for party in words.keys() {
-        let lie = |text: &str| Trouble::lie(*party, text);
-        let word = all.get(party).ok_or_else(|| Trouble::lie(job.leader, "an agreement lacks a signature"))?;
+        let lie = |text: &str| Error::lie(*party, text);
+        let word = all.get(party).ok_or_else(|| Error::lie(job.leader, "an agreement lacks a signature"))?;
         let unreadable = || lie("its word about the agreement cannot be read");
         let said = pb::AgreementWord::decode(word.bytes.clone()).map_err(|_| unreadable())?;
         let theirs = Shown::read(&said).ok_or_else(unreadable)?;
@@ -282,8 +282,8 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn of(terms: &JobTerms, leader: PartyId, words: &Words) -> Result<Self, Trouble> {
-        let word = words.get(&leader).ok_or_else(|| Trouble::lie(leader, "its own offer is missing"))?;
+    pub(super) fn of(terms: &JobTerms, leader: PartyId, words: &Words) -> Result<Self, Error> {
+        let word = words.get(&leader).ok_or_else(|| Error::lie(leader, "its own offer is missing"))?;
         let there: BTreeSet<u32> =
             (0..).zip(terms.parties.keys()).filter(|(_, party)| words.contains_key(party)).map(|(at, _)| at).collect();
         Ok(Self {
@@ -321,19 +321,19 @@ impl Shown {
         (leader, party): (PartyId, PartyId),
         leader_said_it: bool,
         me: PartyId,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if !leader_said_it {
-            return Err(Trouble::lie(party, "it shows an offer that the leader has not signed"));
+            return Err(Error::lie(party, "it shows an offer that the leader has not signed"));
         }
         if self.leader != theirs.leader {
-            return Err(Trouble::lie(leader, &format!("it has shown {party} another offer than us")));
+            return Err(Error::lie(leader, &format!("it has shown {party} another offer than us")));
         }
         if self != theirs && leader == me {
-            return Err(Trouble::lie(party, "it shows other offers than it was shown"));
+            return Err(Error::lie(party, "it shows other offers than it was shown"));
         }
         if self != theirs {
             let text = format!("{leader} has shown {party} other offers than us, or {party} says so wrongly");
-            return Err(Trouble::new(codes::PROTOCOL_DISPUTE, text).with(leader));
+            return Err(Error::new(codes::PROTOCOL_DISPUTE, text).with(leader));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use tacitly_core::PartyId;
 
 use super::message::{Answer, Ask, decode_answer, encode_ask, generated as pb};
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::peers::Peers;
 
 /// The name under which other parties ask for jobs.
@@ -21,7 +21,7 @@ pub(super) async fn until_answered(peers: &Peers, party: PartyId, ask: Ask) -> A
 }
 
 /// Asks another party's jobs, waiting for its link no longer than the reconnect window.
-pub(super) async fn within_window(peers: &Peers, party: PartyId, ask: Ask) -> Result<Answer, Trouble> {
+pub(super) async fn within_window(peers: &Peers, party: PartyId, ask: Ask) -> Result<Answer, Error> {
     let answer = peers.ask_within_window(party, SERVICE, encode_ask(ask)).await?;
     Ok(decode_answer(&answer).unwrap_or(Answer::Busy(pb::Busy {})))
 }

@@ -21,7 +21,7 @@ use super::rules::Rules;
 use super::run::Run;
 use super::running::Work;
 use super::state::State;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Job, JobChange};
 
 /// Runs one attempt to its end: what we receive is kept by then, and what came of it is on record.
@@ -53,7 +53,7 @@ pub(super) async fn attempt(
     let summary = tokio::select! {
         biased;
         broken = run.seat().broken() => {
-            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, broken.to_string()).with(broken.who).into());
+            return Err(Error::new(codes::PROTOCOL_VIOLATION, broken.to_string()).with(broken.who).into());
         }
         summary = prepared.run(run.clone(), agreed.offers) => summary?,
     };
@@ -68,7 +68,7 @@ async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
         return Ok(seed);
     }
     let mut bytes = Zeroizing::new([0; 32]);
-    SysRng.try_fill_bytes(bytes.as_mut()).map_err(|_| Trouble::internal("the system gives no randomness"))?;
+    SysRng.try_fill_bytes(bytes.as_mut()).map_err(|_| Error::internal("the system gives no randomness"))?;
     let running = State::Running.name();
     let change = JobChange { seed: Some(Seed::from_bytes(*bytes)), ..JobChange::by("daemon") };
     core.store.advance(job.id, &[running], running, change).await?;
@@ -86,7 +86,7 @@ async fn ready(run: &Run) -> Result<BTreeMap<PartyId, PartsOver>, Stop> {
     let words = run.collector().all(&format!("ready {}", run.attempt()), word, Lasting::OfAttempt).await?;
     let mut there = BTreeMap::new();
     for (party, word) in words.into_iter().filter(|(party, _)| *party != run.me()) {
-        let said = pb::ReadyWord::decode(word.bytes).map_err(|_| Trouble::lie(party, "its word cannot be read"))?;
+        let said = pb::ReadyWord::decode(word.bytes).map_err(|_| Error::lie(party, "its word cannot be read"))?;
         let over = said.phases.into_iter().map(|phase| (phase.name, of_bits(&phase.over))).collect();
         there.insert(party, over);
     }

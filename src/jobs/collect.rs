@@ -21,7 +21,7 @@ use super::message::{Answer, Ask, generated as pb};
 use super::part::Stop;
 use super::running::Work;
 use super::word::{Word, Words};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::Job;
 
 /// The pause before a leader is asked again that is not at the attempt yet.
@@ -61,26 +61,26 @@ impl Collector<'_> {
     pub(super) async fn all(&self, label: &str, own: Vec<u8>, lasting: Lasting) -> Result<Words, Stop> {
         let (store, id, me) = (&self.core.store, self.job.id, self.core.me());
         if label.is_empty() || label.len() > MAX_LABEL {
-            return Err(Trouble::internal("the label of a word has 1 to 40 bytes").into());
+            return Err(Error::internal("the label of a word has 1 to 40 bytes").into());
         }
         let (own_label, all_label) = (format!("word {label}"), format!("words {label}"));
         let mut word = None;
         if lasting == Lasting::Kept {
             if let Some(bytes) = store.get_checkpoint(id, &all_label).await? {
-                let words = read(&bytes).ok_or_else(|| Trouble::internal("kept words cannot be read"))?;
+                let words = read(&bytes).ok_or_else(|| Error::internal("kept words cannot be read"))?;
                 self.show(label, &words)?;
                 return Ok(words);
             }
             if let Some(bytes) = store.get_checkpoint(id, &own_label).await? {
                 let own = pb::Word::decode(&bytes[..]).ok().and_then(|word| Word::read(&word));
-                word = Some(own.ok_or_else(|| Trouble::internal("a kept word cannot be read"))?.1);
+                word = Some(own.ok_or_else(|| Error::internal("a kept word cannot be read"))?.1);
             }
         }
         let word = match word {
             Some(word) => word,
             None => {
                 if own.len() > longest_word(self.job) {
-                    return Err(Trouble::internal("a word to all parties is too long").into());
+                    return Err(Error::internal("a word to all parties is too long").into());
                 }
                 let word = Signatures(self.core).word(id, label, own)?;
                 if lasting == Lasting::Kept {
@@ -99,15 +99,15 @@ impl Collector<'_> {
     }
 
     /// Shows all words under a label to whoever asks. A party may have said another one in the meantime.
-    fn show(&self, label: &str, words: &Words) -> Result<(), Trouble> {
-        let changed = |party| Trouble::lie(party, TWO_THINGS);
+    fn show(&self, label: &str, words: &Words) -> Result<(), Error> {
+        let changed = |party| Error::lie(party, TWO_THINGS);
         self.work.board.complete(label, words.clone()).map_err(changed)
     }
 
     /// As leader: waits until everybody has said its word that the job does not go on without.
     async fn gather(&self, label: &str, own: Word) -> Result<Words, Stop> {
         let (me, needed) = (self.core.me(), self.quorum.of(self.job.parties.len()));
-        let changed = |_| Trouble::internal("we would say two things under one label");
+        let changed = |_| Error::internal("we would say two things under one label");
         self.work.board.hear(label, me, &own).map_err(changed)?;
         let mut awaited = self.with.clone();
         let mut losses = JoinSet::new();
@@ -135,7 +135,7 @@ impl Collector<'_> {
     /// As member: tells the leader and hears everybody's.
     async fn ask(&self, label: &str, own: Word) -> Result<Words, Stop> {
         let (me, leader) = (self.core.me(), self.job.leader);
-        let lie = |text: &str| Trouble::lie(leader, text);
+        let lie = |text: &str| Error::lie(leader, text);
         loop {
             let ask = Ask::Collect(pb::Collect {
                 job: self.job.id.to_string(),
@@ -183,8 +183,8 @@ pub(super) async fn answer(
     job: &Job,
     from: PartyId,
     asked: &pb::Collect,
-) -> Result<Answer, Trouble> {
-    let lie = |text: &str| Trouble::lie(from, text);
+) -> Result<Answer, Error> {
+    let lie = |text: &str| Error::lie(from, text);
     let word = asked.word.as_ref().and_then(Word::read).filter(|(party, _)| *party == from);
     let (_, word) = word.ok_or_else(|| lie("its word cannot be read"))?;
     if asked.label.is_empty() || asked.label.len() > MAX_LABEL || asked.label.chars().any(char::is_control) {

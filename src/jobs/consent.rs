@@ -12,7 +12,7 @@ use super::message::{self, generated as pb};
 use super::state::State;
 use super::word::Word;
 use crate::attest::random;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Consent, Decision, Job, JobId, JobParty, PublicKey, Signature};
 
 /// What a signature under job terms is a signature for.
@@ -43,7 +43,7 @@ pub(super) fn contributed(consent: &Consent) -> &[u8] {
 }
 
 /// A job as its machine sees it.
-pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, Trouble> {
+pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, Error> {
     let member = |party: &JobParty| {
         let decision = match &party.decision {
             Decision::Open => machine::Decision::Open,
@@ -55,7 +55,7 @@ pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, T
     };
     let parties: BTreeMap<PartyId, Member> = row.parties.iter().map(member).collect();
     if !parties.contains_key(&me) || !parties.contains_key(&row.leader) {
-        return Err(Trouble::internal("the ledger holds a job without its leader or without us"));
+        return Err(Error::internal("the ledger holds a job without its leader or without us"));
     }
     Ok(Ledger {
         me,
@@ -64,7 +64,7 @@ pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, T
         state: state_of(row)?,
         attempt: row.attempt,
         parties,
-        failure: row.failure.as_ref().map(Trouble::from),
+        failure: row.failure.as_ref().map(Error::from),
     })
 }
 
@@ -100,18 +100,18 @@ pub(super) fn write_standing(job: JobId, standing: &Standing) -> pb::Standing {
 pub(super) struct Signatures<'a>(pub(super) &'a Core);
 
 impl Signatures<'_> {
-    fn sign(&self, context: &str, bytes: &[u8]) -> Result<Signature, Trouble> {
-        self.0.signer.sign(context, bytes).map_err(|error| Trouble::internal(error.to_string()))
+    fn sign(&self, context: &str, bytes: &[u8]) -> Result<Signature, Error> {
+        self.0.signer.sign(context, bytes).map_err(|error| Error::internal(error.to_string()))
     }
 
     /// The key of a party of a job.
-    pub(super) async fn key_of(&self, party: PartyId) -> Result<PublicKey, Trouble> {
+    pub(super) async fn key_of(&self, party: PartyId) -> Result<PublicKey, Error> {
         self.0.peers.key_of(party).await
     }
 
     /// Our consent to terms, with what we add to them. Salt comes before it: its digest stands in logs, where nobody is to
     /// guess at it.
-    pub(super) fn consent(&self, job: JobId, terms: TermsHash, contribution: Vec<u8>) -> Result<Consent, Trouble> {
+    pub(super) fn consent(&self, job: JobId, terms: TermsHash, contribution: Vec<u8>) -> Result<Consent, Error> {
         let contribution = match contribution.as_slice() {
             [] => contribution,
             words => [&random::<SALT>()?[..], words].concat(),
@@ -121,12 +121,12 @@ impl Signatures<'_> {
     }
 
     /// Our word that our result is stored.
-    pub(super) fn receipt(&self, terms: TermsHash) -> Result<Signature, Trouble> {
+    pub(super) fn receipt(&self, terms: TermsHash) -> Result<Signature, Error> {
         self.sign(RECEIPT_CONTEXT, &terms.0)
     }
 
     /// Our word about something.
-    pub(super) fn word(&self, job: JobId, label: &str, bytes: Vec<u8>) -> Result<Word, Trouble> {
+    pub(super) fn word(&self, job: JobId, label: &str, bytes: Vec<u8>) -> Result<Word, Error> {
         let signature = self.sign(WORD_CONTEXT, &said(job, label, &Sha256::digest(&bytes).into()))?;
         Ok(Word { bytes: bytes.into(), signature })
     }
@@ -139,7 +139,7 @@ impl Signatures<'_> {
         label: &str,
         digest: &[u8; 32],
         signature: &Signature,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, Error> {
         Ok(self.key_of(party).await?.verify(WORD_CONTEXT, &said(job, label, digest), signature).is_ok())
     }
 
@@ -150,9 +150,9 @@ impl Signatures<'_> {
         terms: TermsHash,
         of: PartyId,
         consent: &pb::Consent,
-    ) -> Result<Consent, Trouble> {
+    ) -> Result<Consent, Error> {
         let wrong = || {
-            Trouble::new(codes::PROTOCOL_VIOLATION, format!("the signature under the terms is not the one of {of}"))
+            Error::new(codes::PROTOCOL_VIOLATION, format!("the signature under the terms is not the one of {of}"))
                 .with(of)
         };
         let signature: Signature = consent.signature.parse().map_err(|_| wrong())?;
@@ -168,12 +168,12 @@ impl Signatures<'_> {
         row: &Job,
         from: PartyId,
         decided: &pb::Decided,
-    ) -> Result<Decided, Trouble> {
+    ) -> Result<Decided, Error> {
         match &decided.consent {
             Some(consent) => {
                 Ok(Decided::Signed(Box::new(self.read_consent(row.id, row.terms_hash, from, consent).await?)))
             }
-            None => Ok(Decided::Refused(message::trouble(from, decided.refused.as_ref()))),
+            None => Ok(Decided::Refused(message::error(from, decided.refused.as_ref()))),
         }
     }
 
@@ -183,8 +183,8 @@ impl Signatures<'_> {
         row: &Job,
         from: PartyId,
         standing: &pb::Standing,
-    ) -> Result<Standing, Trouble> {
-        let lie = |text: &str| Trouble::new(codes::PROTOCOL_VIOLATION, text).with(from);
+    ) -> Result<Standing, Error> {
+        let lie = |text: &str| Error::new(codes::PROTOCOL_VIOLATION, text).with(from);
         let mut receipts = BTreeMap::new();
         for receipt in &standing.receipts {
             let party: PartyId = receipt.party.parse().map_err(|_| lie("a receipt names no party"))?;
@@ -202,12 +202,12 @@ impl Signatures<'_> {
         let failure = |reason: &pb::Reason| match state {
             State::Suspended => match reason.who.parse::<PartyId>() {
                 Ok(who) if who != self.0.me() => {
-                    Trouble::new(codes::PEER_LOST, format!("{from} has lost the link to {who}")).with(who)
+                    Error::new(codes::PEER_LOST, format!("{from} has lost the link to {who}")).with(who)
                 }
-                _ => Trouble::new(codes::PEER_LOST, format!("{from} had lost the link to us")).with(from),
+                _ => Error::new(codes::PEER_LOST, format!("{from} had lost the link to us")).with(from),
             },
-            State::Cancelled => Trouble::new(codes::CANCELLED, format!("cancelled by {from}")).with(from),
-            _ => message::trouble(from, Some(reason)),
+            State::Cancelled => Error::new(codes::CANCELLED, format!("cancelled by {from}")).with(from),
+            _ => message::error(from, Some(reason)),
         };
         Ok(Standing {
             state,

@@ -15,7 +15,7 @@ use super::running::RunningJobs;
 use super::state::State;
 use super::terms::JobTerms;
 use crate::attest::Recorder;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::Datasets;
 use crate::peers::Peers;
 use crate::relay::Relay;
@@ -68,22 +68,22 @@ impl Core {
     }
 
     /// Another party has broken the rules: the job ends here, and names it.
-    pub(super) fn blame(&self, job: JobId, why: Trouble) {
+    pub(super) fn blame(&self, job: JobId, why: Error) {
         self.happen_at_last(job, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
     }
 
     /// The job of this number, in either of its forms.
-    pub(super) async fn find(&self, id: &str) -> Result<Job, Trouble> {
+    pub(super) async fn find(&self, id: &str) -> Result<Job, Error> {
         Ok(self.store.job(parse_id(id)?).await?)
     }
 
     /// The job of this number, if `party` takes part in it; other parties' jobs do not exist for it.
-    pub(super) async fn find_with(&self, id: &str, party: PartyId) -> Result<Job, Trouble> {
+    pub(super) async fn find_with(&self, id: &str, party: PartyId) -> Result<Job, Error> {
         let job = self.find(id).await?;
         if job.party(party).is_some() && party != self.me() {
             Ok(job)
         } else {
-            Err(Trouble::new(codes::JOB_UNKNOWN, "there is no such job with this peer"))
+            Err(Error::new(codes::JOB_UNKNOWN, "there is no such job with this peer"))
         }
     }
 
@@ -103,20 +103,20 @@ impl Core {
 }
 
 /// A job's number: as the ledger writes it, or as entries and certificates do, with 32 hexadecimal digits.
-pub(super) fn parse_id(id: &str) -> Result<JobId, Trouble> {
+pub(super) fn parse_id(id: &str) -> Result<JobId, Error> {
     let of_entry = || tacitly_attestation::entry::Id::parse(id).ok().map(|id| JobId::from_bytes(id.0));
-    let unknown = || Trouble::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits");
+    let unknown = || Error::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits");
     id.parse().ok().or_else(of_entry).ok_or_else(unknown)
 }
 
 /// What the ledger holds of a job's terms.
-pub(super) fn terms_of(job: &Job) -> Result<JobTerms, Trouble> {
-    JobTerms::from_terms(&job.terms).map_err(|error| Trouble::internal(error.to_string()))
+pub(super) fn terms_of(job: &Job) -> Result<JobTerms, Error> {
+    JobTerms::from_terms(&job.terms).map_err(|error| Error::internal(error.to_string()))
 }
 
 /// Where the ledger says that a job stands.
-pub(super) fn state_of(job: &Job) -> Result<State, Trouble> {
-    job.state.parse().map_err(|_| Trouble::internal("the ledger holds an unknown state"))
+pub(super) fn state_of(job: &Job) -> Result<State, Error> {
+    job.state.parse().map_err(|_| Error::internal("the ledger holds an unknown state"))
 }
 
 /// The other parties of a job.

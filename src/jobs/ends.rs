@@ -23,7 +23,7 @@ use super::parts::over;
 use super::run::Run;
 use super::state::State;
 use crate::attest::{Reader, Recorded, random, unfit};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Job, JobResult, NewEvent};
 
 /// Which output to open.
@@ -54,7 +54,7 @@ pub(super) struct Ends<'a>(pub(super) &'a Core);
 
 impl Ends<'_> {
     /// Puts a job's good end on record, if its agreement is.
-    pub(super) async fn record_done(&self, job: &Job) -> Result<(), Trouble> {
+    pub(super) async fn record_done(&self, job: &Job) -> Result<(), Error> {
         let core = self.0;
         let peers = together(over(core, job).await?.values());
         let peers =
@@ -73,7 +73,7 @@ impl Ends<'_> {
     }
 
     /// With what a job ends well: what `record_done` has put on record, released.
-    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult<'static>, Option<Value>, Value), Trouble> {
+    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult<'static>, Option<Value>, Value), Error> {
         let summary = Run::summary(self.0, job).await?;
         let traffic = together(over(self.0, job).await?.values());
         let traffic = traffic.iter().map(|(peer, exchanged)| (peer.to_string(), json!(exchanged))).collect();
@@ -92,7 +92,7 @@ impl Ends<'_> {
         status: ResultStatus,
         output: Option<[u8; 32]>,
         peers: Vec<PeerTranscript>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let core = self.0;
         let _one_at_a_time = core.closing_entries.lock().await;
         let state = state_of(&core.store.job(job.id).await?)?;
@@ -132,13 +132,13 @@ impl Ends<'_> {
 
     /// What a certificate of a job is about: what came of it, or what was agreed; and the entries that it rests on, other
     /// parties' among them.
-    pub(super) async fn on_record(&self, id: &str) -> Result<(Recorded, Vec<SignedEntry>), Trouble> {
+    pub(super) async fn on_record(&self, id: &str) -> Result<(Recorded, Vec<SignedEntry>), Error> {
         let recorder = &self.0.recorder;
         let job = self.0.find(id).await?;
         let subject = about_job(job.id);
         let none = || {
             let text = format!("nothing of this job is on record: it is {} and never came to an agreement", job.state);
-            Trouble::new(codes::EVIDENCE_NONE, text)
+            Error::new(codes::EVIDENCE_NONE, text)
         };
         let agreement = recorder.recorded(&subject, "agreement").await?.ok_or_else(none)?;
         let result = recorder.recorded(&subject, "result").await?;
@@ -174,7 +174,7 @@ impl Ends<'_> {
 
     /// Puts on record what a daemon that was killed, or a log that took nothing, left out: the ends of jobs, also behind
     /// the result of a job that was ended before anybody received it.
-    pub(super) async fn record_missing(&self) -> Result<(), Trouble> {
+    pub(super) async fn record_missing(&self) -> Result<(), Error> {
         let (store, log) = (&self.0.store, self.0.recorder.log().origin());
         self.0.recorder.enter_waiting().await?;
         for state in [State::Failed, State::Cancelled] {
@@ -192,7 +192,7 @@ impl Ends<'_> {
 
     /// Wipes the result of a job that is over, and the salt under the commitment to it; the ledger keeps that it was, and
     /// that it was wiped is on record when this returns.
-    pub(super) async fn purge(&self, id: &str, by: &str) -> Result<Job, Trouble> {
+    pub(super) async fn purge(&self, id: &str, by: &str) -> Result<Job, Error> {
         let core = self.0;
         let (job, erased) = {
             // No result that the erasure would not name goes on record meanwhile, and two purges are one erasure.
@@ -212,7 +212,7 @@ impl Ends<'_> {
     }
 
     /// Why a job has no result here.
-    pub(super) fn without_result(&self, job: &Job) -> Trouble {
+    pub(super) fn without_result(&self, job: &Job) -> Error {
         let text = match (&job.purged_at, State::Done.name() == job.state) {
             (Some(at), _) => format!("the result was purged here at {at}"),
             (None, false) => format!("the job is {}, so it has no result", job.state),
@@ -222,12 +222,12 @@ impl Ends<'_> {
                 format!("the result went to {}, we are no receiver", names.join(" and "))
             }
         };
-        Trouble::new(codes::RESULT_NONE, text)
+        Error::new(codes::RESULT_NONE, text)
     }
 
     /// Gives out what opens the commitment to our output of a job: its salt and the digest of the output, once it is on
     /// record that they are given out.
-    pub(super) async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Trouble> {
+    pub(super) async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Error> {
         let core = self.0;
         let reader = Reader::of(&asked.to, &asked.purpose)?;
         // Nothing is purged while it is being opened.
@@ -248,7 +248,7 @@ impl Ends<'_> {
         }
         let digest = digest.finish();
         if !opens(commitment, Subject::Output, &Salt::new(*salt), &digest) {
-            return Err(Trouble::internal("the stored result is not the one on record"));
+            return Err(Error::internal("the stored result is not the one on record"));
         }
         let event =
             NewEvent { job: Some(job.id), actor: by.to_owned(), kind: "output-opened".to_owned(), detail: json!({}) };
@@ -274,7 +274,7 @@ impl OutputDigest {
     }
 }
 
-fn transcript(peer: PartyId, exchanged: &Exchanged) -> Result<PeerTranscript, Trouble> {
+fn transcript(peer: PartyId, exchanged: &Exchanged) -> Result<PeerTranscript, Error> {
     Ok(PeerTranscript {
         peer,
         sent: TranscriptDigest(Hash(exchanged.sent.digest)),

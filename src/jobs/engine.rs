@@ -26,7 +26,7 @@ use super::shell::Shell;
 use super::state::State;
 use super::view::{EventView, JobView};
 use crate::attest::{Attestation, Profile};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::{DatasetView, Datasets, RuleChange, key_spec, peer_named};
 use crate::intake::Frame;
 use crate::peers::{Background, Handler, Peers};
@@ -143,8 +143,8 @@ impl Jobs {
     /// Takes up every job that is not over, after a start.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn take_up_all(&self) -> Result<(), Trouble> {
+    /// An error of the store.
+    pub async fn take_up_all(&self) -> Result<(), Error> {
         self.end_restored().await?;
         self.core.datasets.frames().sweep().await?;
         for job in self.core.store.unfinished().await? {
@@ -155,13 +155,13 @@ impl Jobs {
 
     /// Ends the jobs that were not over in a backup when it was restored: in the store that was lost they may have
     /// gone on and released what they release, and a second release to another set must not happen.
-    async fn end_restored(&self) -> Result<(), Trouble> {
+    async fn end_restored(&self) -> Result<(), Error> {
         let Some(restored) = self.core.store.last_restore().await? else { return Ok(()) };
         for job in self.core.store.unfinished().await? {
             let first = EventFilter { job: Some(job.id), limit: Some(1), ..EventFilter::default() };
             let made_before = self.core.store.events(&first).await?.first().is_none_or(|event| event.seq < restored);
             if made_before {
-                let why = Trouble::new(codes::RESTORED, codes::RESTORED.cause);
+                let why = Error::new(codes::RESTORED, codes::RESTORED.cause);
                 let ended = Event::Ended { state: State::Failed, why, by: "daemon".to_owned() };
                 self.shell.happen(job.id, ended).await?;
             }
@@ -172,8 +172,8 @@ impl Jobs {
     /// Puts on record what a daemon that was killed, or a log that took nothing, left out.
     ///
     /// # Errors
-    /// Trouble of the store or the log.
-    pub async fn record_missing(&self) -> Result<(), Trouble> {
+    /// An error of the store or the log.
+    pub async fn record_missing(&self) -> Result<(), Error> {
         Ends(&self.core).record_missing().await
     }
 
@@ -212,8 +212,8 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`], a refusal by our own rules,
-    /// [`codes::LIMIT`], [`codes::REQUEST_KEY`] or trouble of the store.
-    pub async fn submit(&self, submission: Submission, by: &str) -> Result<JobView, Trouble> {
+    /// [`codes::LIMIT`], [`codes::REQUEST_KEY`] or an error of the store.
+    pub async fn submit(&self, submission: Submission, by: &str) -> Result<JobView, Error> {
         self.view(&self.proposals.submit(submission, by).await?)
     }
 
@@ -223,21 +223,21 @@ impl Jobs {
     /// # Errors
     /// [`codes::TERMS_DIFFER`], naming the field and both values; [`codes::NOT_MET`] if somebody does not come in time;
     /// those of [`Jobs::submit`], on any side.
-    pub async fn meet(&self, meeting: Meeting) -> Result<JobView, Trouble> {
+    pub async fn meet(&self, meeting: Meeting) -> Result<JobView, Error> {
         self.view(&self.rendezvous.meet(meeting).await?)
     }
 
     /// Lists jobs, oldest first, in pages from the newest on.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for an unknown state or a malformed number, or trouble of the store.
-    pub async fn list(&self, page: Page) -> Result<Vec<JobView>, Trouble> {
+    /// [`codes::BAD_REQUEST`] for an unknown state or a malformed number, or an error of the store.
+    pub async fn list(&self, page: Page) -> Result<Vec<JobView>, Error> {
         let state = match page.state.as_str() {
             "" => None,
             name => {
                 let unknown = |_| {
                     let states = State::ALL.map(State::name).join(", ");
-                    Trouble::new(codes::BAD_REQUEST, format!("there is no state {name:?}; the states are {states}"))
+                    Error::new(codes::BAD_REQUEST, format!("there is no state {name:?}; the states are {states}"))
                 };
                 Some(name.parse::<State>().map_err(unknown)?.name().to_owned())
             }
@@ -251,19 +251,19 @@ impl Jobs {
     /// One job.
     ///
     /// # Errors
-    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
-    pub async fn get(&self, id: &str) -> Result<JobView, Trouble> {
+    /// [`codes::JOB_UNKNOWN`] or an error of the store.
+    pub async fn get(&self, id: &str) -> Result<JobView, Error> {
         self.view(&self.core.find(id).await?)
     }
 
     /// Follows one job: its view now and after every change, at most ten a second, until it is settled.
     ///
     /// # Errors
-    /// [`codes::JOB_UNKNOWN`] or trouble of the store.
+    /// [`codes::JOB_UNKNOWN`] or an error of the store.
     pub async fn watch(
         self: &Arc<Self>,
         id: &str,
-    ) -> Result<impl Stream<Item = Result<JobView, Trouble>> + Send + use<>, Trouble> {
+    ) -> Result<impl Stream<Item = Result<JobView, Error>> + Send + use<>, Error> {
         const PAUSE: Duration = Duration::from_millis(100);
         let id = self.core.find(id).await?.id;
         let (updates, stream) = tokio::sync::mpsc::channel(1);
@@ -302,8 +302,8 @@ impl Jobs {
     /// What a person reads before approving.
     ///
     /// # Errors
-    /// [`codes::JOB_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
-    pub async fn explain(&self, id: &str) -> Result<String, Trouble> {
+    /// [`codes::JOB_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or an error of the store.
+    pub async fn explain(&self, id: &str) -> Result<String, Error> {
         let job = self.core.find(id).await?;
         let terms = terms_of(&job)?;
         let local = self.proposals.local_of(&job).await?;
@@ -313,8 +313,8 @@ impl Jobs {
     /// A person approves a job that waits for one.
     ///
     /// # Errors
-    /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
-    pub async fn approve(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+    /// [`codes::JOB_STATE`] if it does not wait for our decision, or an error of the store.
+    pub async fn approve(&self, id: &str, by: &str) -> Result<JobView, Error> {
         let job = self.awaiting_decision(id).await?;
         let consent = Box::new(self.proposals.approve(&job).await?);
         self.shell.happen(job.id, Event::Approved { consent, by: by.to_owned() }).await?;
@@ -324,11 +324,11 @@ impl Jobs {
     /// A person refuses a job that waits for one; the leader reads the reason.
     ///
     /// # Errors
-    /// [`codes::JOB_STATE`] if it does not wait for our decision, or trouble of the store.
-    pub async fn refuse(&self, id: &str, reason: &str, by: &str) -> Result<JobView, Trouble> {
+    /// [`codes::JOB_STATE`] if it does not wait for our decision, or an error of the store.
+    pub async fn refuse(&self, id: &str, reason: &str, by: &str) -> Result<JobView, Error> {
         let job = self.awaiting_decision(id).await?;
         let words = if reason.is_empty() { "an approver refused" } else { reason };
-        let why = Trouble::new(codes::REFUSED_BY_PERSON, words);
+        let why = Error::new(codes::REFUSED_BY_PERSON, words);
         self.shell.happen(job.id, Event::Ended { state: State::Refused, why, by: by.to_owned() }).await?;
         self.get(id).await
     }
@@ -336,14 +336,14 @@ impl Jobs {
     /// Ends a job on all sides.
     ///
     /// # Errors
-    /// [`codes::JOB_STATE`] if it is over already, or trouble of the store.
-    pub async fn cancel(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+    /// [`codes::JOB_STATE`] if it is over already, or an error of the store.
+    pub async fn cancel(&self, id: &str, by: &str) -> Result<JobView, Error> {
         let me = self.core.me();
         let job = self.core.find(id).await?;
         if job.state.parse().is_ok_and(State::is_over) {
-            return Err(Trouble::new(codes::JOB_STATE, format!("the job is {} already", job.state)));
+            return Err(Error::new(codes::JOB_STATE, format!("the job is {} already", job.state)));
         }
-        let why = Trouble::new(codes::CANCELLED, format!("cancelled by an operator of {me}")).with(me);
+        let why = Error::new(codes::CANCELLED, format!("cancelled by an operator of {me}")).with(me);
         self.shell.happen(job.id, Event::Ended { state: State::Cancelled, why, by: by.to_owned() }).await?;
         self.get(id).await
     }
@@ -351,11 +351,11 @@ impl Jobs {
     /// Goes on with a suspended job, from any side.
     ///
     /// # Errors
-    /// [`codes::JOB_STATE`] if it is not suspended, or trouble of the store.
-    pub async fn resume(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+    /// [`codes::JOB_STATE`] if it is not suspended, or an error of the store.
+    pub async fn resume(&self, id: &str, by: &str) -> Result<JobView, Error> {
         let job = self.core.find(id).await?;
         if job.state != State::Suspended.name() {
-            return Err(Trouble::new(codes::JOB_STATE, format!("the job is {}, not suspended", job.state)));
+            return Err(Error::new(codes::JOB_STATE, format!("the job is {}, not suspended", job.state)));
         }
         self.shell.happen(job.id, Event::Resumed { by: by.to_owned() }).await?;
         self.get(id).await
@@ -366,13 +366,13 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::FRAMES_OFF`], [`codes::BAD_REQUEST`] for settings that do not exist, [`codes::DATASET_INPUT`] with row
-    /// and column, [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub async fn add_frame(&self, new: NewFrame, frame: Frame) -> Result<(DatasetView, String), Trouble> {
+    /// and column, [`codes::PEER_UNKNOWN`] or an error of the store.
+    pub async fn add_frame(&self, new: NewFrame, frame: Frame) -> Result<(DatasetView, String), Error> {
         let (core, kind) = (&self.core, self.kinds.find(&new.kind)?);
         let parties = |names: &[String]| names.iter().map(|name| peer_named(name)).collect::<Result<Vec<_>, _>>();
         let (peers, receivers) = (parties(&new.peers)?, parties(&new.receivers)?);
         if peers.is_empty() {
-            return Err(Trouble::new(codes::BAD_REQUEST, "say with whom the job on this frame may be"));
+            return Err(Error::new(codes::BAD_REQUEST, "say with whom the job on this frame may be"));
         }
         let receivers = match &receivers[..] {
             [one] if *one == core.me() => Receivers::Us,
@@ -388,8 +388,8 @@ impl Jobs {
     /// allows ends here and there.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or trouble of the store.
-    pub async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<RuleChange, Trouble> {
+    /// [`codes::BAD_REQUEST`], [`codes::PEER_UNKNOWN`], [`codes::DATASET_UNKNOWN`] or an error of the store.
+    pub async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<RuleChange, Error> {
         let core = &self.core;
         let changed = core.datasets.set_rule(dataset, peer, json, by).await?;
         for job in core.store.unfinished().await? {
@@ -413,14 +413,14 @@ impl Jobs {
     /// Streams our result of a finished job as a file: rows of our dataset, or a document as its kind has written it.
     ///
     /// # Errors
-    /// [`codes::RESULT_NONE`], [`codes::DATASET_CHANGED`], a column that a rule withholds, or trouble of the store or the
-    /// file; trouble while reading comes as the stream's last item.
+    /// [`codes::RESULT_NONE`], [`codes::DATASET_CHANGED`], a column that a rule withholds, or an error of the store or the
+    /// file; an error while reading comes as the stream's last item.
     pub async fn result(
         &self,
         id: &str,
         columns: Vec<String>,
         format: &str,
-    ) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes, Trouble>> + Send>>, Trouble> {
+    ) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>, Error> {
         let core = &self.core;
         let job = core.find(id).await?;
         let parts = core.store.result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
@@ -428,7 +428,7 @@ impl Jobs {
         match self.kinds.find(&terms.kind)?.shape() {
             Shape::Number => {
                 let text = "the job's result is a number, not rows; `tacitly job show` prints it";
-                Err(Trouble::new(codes::RESULT_NONE, text))
+                Err(Error::new(codes::RESULT_NONE, text))
             }
             Shape::Rows => {
                 let name = terms.dataset_of(core.me()).ok_or_else(|| Ends(core).without_result(&job))?;
@@ -437,7 +437,7 @@ impl Jobs {
                 let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
                 let rows = StoredRows::of(core.store.clone(), job.id, parts, core.datasets.memory()).await?;
                 let written = core.datasets.write(&dataset, rows.out(), columns, format)?;
-                Ok(Box::pin(written) as Pin<Box<dyn Stream<Item = Result<Bytes, Trouble>> + Send>>)
+                Ok(Box::pin(written) as Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>)
             }
             Shape::Document => Ok(Box::pin(document(core.store.clone(), job.id, parts)) as _),
         }
@@ -446,26 +446,26 @@ impl Jobs {
     /// Our rows of a finished job, counted from 0: ascending, or in the order that all sides share.
     ///
     /// # Errors
-    /// [`codes::RESULT_NONE`] if there are none on this side, [`codes::JOB_UNKNOWN`] or trouble of the store.
-    pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Trouble> {
+    /// [`codes::RESULT_NONE`] if there are none on this side, [`codes::JOB_UNKNOWN`] or an error of the store.
+    pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Error> {
         let job = self.core.find(id).await?;
         let parts = self.core.store.result_parts(job.id).await?;
         let parts = parts.ok_or_else(|| Ends(&self.core).without_result(&job))?;
         if self.kinds.find(&job.kind)?.shape() != Shape::Rows {
-            return Err(Trouble::new(codes::RESULT_NONE, "the job's result is no rows"));
+            return Err(Error::new(codes::RESULT_NONE, "the job's result is no rows"));
         }
         let rows = StoredRows::of(self.core.store.clone(), job.id, parts, usize::MAX).await?;
         let all = tokio::task::spawn_blocking(move || rows.all()).await;
-        all.map_err(|_| Trouble::internal("reading the rows ended unexpectedly"))?
+        all.map_err(|_| Error::internal("reading the rows ended unexpectedly"))?
     }
 
     /// Wipes the result of a job that is over, and the salt under the commitment to it; the ledger keeps that it was, and
     /// that it was wiped is on record when this returns.
     ///
     /// # Errors
-    /// [`codes::JOB_STATE`] if it is not over, or trouble of the store; trouble of the log, and then the result is gone and
+    /// [`codes::JOB_STATE`] if it is not over, or an error of the store; an error of the log, and then the result is gone and
     /// its erasure goes on record at the next start.
-    pub async fn purge(&self, id: &str, by: &str) -> Result<JobView, Trouble> {
+    pub async fn purge(&self, id: &str, by: &str) -> Result<JobView, Error> {
         self.view(&Ends(&self.core).purge(id, by).await?)
     }
 
@@ -474,8 +474,8 @@ impl Jobs {
     ///
     /// # Errors
     /// [`codes::JOB_UNKNOWN`], [`codes::RESULT_NONE`] if we received nothing or it was purged, [`codes::BAD_REQUEST`] for a
-    /// reader or purpose that cannot be, or trouble of the store or the log.
-    pub async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Trouble> {
+    /// reader or purpose that cannot be, or an error of the store or the log.
+    pub async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Error> {
         Ends(&self.core).open_output(asked, by).await
     }
 
@@ -483,9 +483,9 @@ impl Jobs {
     /// it rests on. Anybody verifies it offline.
     ///
     /// # Errors
-    /// [`codes::EVIDENCE_NONE`] if nothing of the job is on record, [`codes::JOB_UNKNOWN`], or trouble of the store or
+    /// [`codes::EVIDENCE_NONE`] if nothing of the job is on record, [`codes::JOB_UNKNOWN`], or an error of the store or
     /// the log.
-    pub async fn evidence(&self, id: &str) -> Result<Vec<u8>, Trouble> {
+    pub async fn evidence(&self, id: &str) -> Result<Vec<u8>, Error> {
         let (main, related) = Ends(&self.core).on_record(id).await?;
         self.profile.certify(&main, &related).await
     }
@@ -493,14 +493,14 @@ impl Jobs {
     /// The audit trail, oldest first.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for a malformed job number, or trouble of the store.
-    pub async fn events(&self, since: u64, job: &str) -> Result<Vec<EventView>, Trouble> {
+    /// [`codes::BAD_REQUEST`] for a malformed job number, or an error of the store.
+    pub async fn events(&self, since: u64, job: &str) -> Result<Vec<EventView>, Error> {
         let job = if job.is_empty() { None } else { Some(parse_id(job)?) };
         let filter = EventFilter { job, after: Some(since), ..EventFilter::default() };
         Ok(self.core.store.events(&filter).await?.into_iter().map(Into::into).collect())
     }
 
-    fn view(&self, job: &Job) -> Result<JobView, Trouble> {
+    fn view(&self, job: &Job) -> Result<JobView, Error> {
         let live = self.core.running.live(job.id).map(|(mut live, computes)| {
             // Whatever an attempt is at, it will need those others to whom there is a link.
             let others = others(job, self.core.me());
@@ -515,22 +515,22 @@ impl Jobs {
         JobView::of(job, live)
     }
 
-    async fn awaiting_decision(&self, id: &str) -> Result<Job, Trouble> {
+    async fn awaiting_decision(&self, id: &str) -> Result<Job, Error> {
         let job = self.core.find(id).await?;
         if job.leader != self.core.me() && job.state == State::Proposed.name() {
             return Ok(job);
         }
-        Err(Trouble::new(codes::JOB_STATE, format!("the job is {} and does not wait for our decision", job.state)))
+        Err(Error::new(codes::JOB_STATE, format!("the job is {} and does not wait for our decision", job.state)))
     }
 }
 
 /// A result as it is, part by part.
-fn document(store: Arc<Store>, job: JobId, parts: u32) -> ReceiverStream<Result<Bytes, Trouble>> {
+fn document(store: Arc<Store>, job: JobId, parts: u32) -> ReceiverStream<Result<Bytes, Error>> {
     let (pieces, stream) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         for part in 0..parts {
             let piece = store.result_part(job, part).await;
-            let piece = piece.map(|bytes| Bytes::copy_from_slice(&bytes)).map_err(Trouble::from);
+            let piece = piece.map(|bytes| Bytes::copy_from_slice(&bytes)).map_err(Error::from);
             let failed = piece.is_err();
             if pieces.send(piece).await.is_err() || failed {
                 return;

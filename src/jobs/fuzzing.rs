@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tacitly_core::{PartyId, Terms};
 
-use super::message::{Answer, Ask, decode_answer, decode_ask, encode_answer, encode_ask, generated as pb, trouble};
+use super::message::{Answer, Ask, decode_answer, decode_ask, encode_answer, encode_ask, error, generated as pb};
 use super::terms::JobTerms;
 
 /// Bytes of a peer as a question and as an answer: what is read means the same when it is written and read again, and
@@ -31,7 +31,7 @@ pub fn message(data: &[u8]) {
 /// A peer's reason has become ours: short, and nothing in it speaks to a terminal.
 fn can_be_shown(reason: Option<&pb::Reason>) {
     let peer: PartyId = "peer".parse().expect("a fixed, valid name");
-    let shown = trouble(peer, reason).to_string();
+    let shown = error(peer, reason).to_string();
     assert!(!shown.contains(char::is_control), "{shown:?}");
     assert!(shown.chars().count() < 1_000, "{shown:?}");
 }

@@ -16,7 +16,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::proposals::{Proposals, standing_of};
 use super::shell::Shell;
 use super::state::State;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::Handler;
 use crate::store::Job;
 use crate::transport::Pending;
@@ -87,35 +87,35 @@ impl JobsHandler {
         };
         match answered {
             Ok(answer) => answer,
-            Err(trouble) => self.answer_to_trouble(from, job, &trouble).await,
+            Err(error) => self.answer_to_error(from, job, &error).await,
         }
     }
 
     /// A member says what it has decided.
-    async fn decided(&self, from: PartyId, decided: &pb::Decided) -> Result<Answer, Trouble> {
+    async fn decided(&self, from: PartyId, decided: &pb::Decided) -> Result<Answer, Error> {
         let job = self.core.find_with(&decided.job, from).await?;
         let decision = Signatures(&self.core).read_decision(&job, from, decided).await?;
         self.answer_with_step(&job, Event::Decided { from, decision }).await
     }
 
     /// The leader of a job moves an attempt.
-    async fn word_of_leader(&self, from: PartyId, job: &str, event: Event) -> Result<Answer, Trouble> {
+    async fn word_of_leader(&self, from: PartyId, job: &str, event: Event) -> Result<Answer, Error> {
         let job = self.core.find_with(job, from).await?;
         if job.leader != from {
-            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "only the leader begins attempts").with(from));
+            return Err(Error::new(codes::PROTOCOL_VIOLATION, "only the leader begins attempts").with(from));
         }
         self.answer_with_step(&job, event).await
     }
 
     /// Another party says how the job stands there.
-    async fn standing(&self, from: PartyId, standing: &pb::Standing) -> Result<Answer, Trouble> {
+    async fn standing(&self, from: PartyId, standing: &pb::Standing) -> Result<Answer, Error> {
         let job = self.core.find_with(&standing.job, from).await?;
         let standing = Signatures(&self.core).read_standing(&job, from, standing).await?;
         self.answer_with_step(&job, Event::Standing { from, standing, answers: None }).await
     }
 
     /// Makes a step, and answers with how the job stands by then.
-    async fn answer_with_step(&self, job: &Job, event: Event) -> Result<Answer, Trouble> {
+    async fn answer_with_step(&self, job: &Job, event: Event) -> Result<Answer, Error> {
         if let Some(over) = self.over_here(job)? {
             return Ok(over);
         }
@@ -127,22 +127,22 @@ impl JobsHandler {
     }
 
     /// What a party hears if the job is over here.
-    fn over_here(&self, job: &Job) -> Result<Option<Answer>, Trouble> {
+    fn over_here(&self, job: &Job) -> Result<Option<Answer>, Error> {
         if state_of(job)?.is_over() { standing_of(&self.core, job).map(Some) } else { Ok(None) }
     }
 
     /// What a party hears whose message about a job was not followed.
-    async fn answer_to_trouble(&self, from: PartyId, job: String, trouble: &Trouble) -> Answer {
-        tracing::warn!(peer = %from, code = trouble.code.name, "a message about a job was not followed");
+    async fn answer_to_error(&self, from: PartyId, job: String, error: &Error) -> Answer {
+        tracing::warn!(peer = %from, code = error.code.name, "a message about a job was not followed");
         // A job we do not know cannot go on over there, and one that the peer has lied about must not go on here.
         // Anything else may pass when it is said again.
-        if trouble.code == codes::JOB_UNKNOWN {
+        if error.code == codes::JOB_UNKNOWN {
             return Answer::Unknown(pb::Unknown {});
         }
-        if trouble.code == codes::PROTOCOL_VIOLATION
+        if error.code == codes::PROTOCOL_VIOLATION
             && let Ok(known) = self.core.find_with(&job, from).await
         {
-            let why = trouble.clone();
+            let why = error.clone();
             let ended = Event::Ended { state: State::Failed, why, by: "daemon".to_owned() };
             if let Ok(standing) = self.shell.happen(known.id, ended).await {
                 return Answer::Standing(write_standing(known.id, &standing));
@@ -152,13 +152,13 @@ impl JobsHandler {
     }
 
     /// A member says its word, and hears everybody's once all are there.
-    async fn collect(&self, from: PartyId, asked: &pb::Collect) -> Result<Answer, Trouble> {
+    async fn collect(&self, from: PartyId, asked: &pb::Collect) -> Result<Answer, Error> {
         let job = self.core.find_with(&asked.job, from).await?;
         if let Some(over) = self.over_here(&job)? {
             return Ok(over);
         }
         if job.leader != self.core.me() {
-            return Err(Trouble::new(codes::PROTOCOL_VIOLATION, "words go to the leader").with(from));
+            return Err(Error::new(codes::PROTOCOL_VIOLATION, "words go to the leader").with(from));
         }
         if job.party(from).is_some_and(|party| party.left_out) {
             return standing_of(&self.core, &job);
@@ -171,7 +171,7 @@ impl JobsHandler {
     }
 
     /// Another party asks whether we are at its attempt.
-    async fn present(&self, from: PartyId, asked: &pb::Present) -> Result<Answer, Trouble> {
+    async fn present(&self, from: PartyId, asked: &pb::Present) -> Result<Answer, Error> {
         let job = self.core.find_with(&asked.job, from).await?;
         if let Some(over) = self.over_here(&job)? {
             return Ok(over);

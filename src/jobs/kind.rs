@@ -10,7 +10,7 @@ use super::machine::Quorum;
 use super::part::{Stop, Summary};
 use super::run::Run;
 use super::terms::JobTerms;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::policy::{LimitName, Rule};
 use crate::store::Dataset;
 use crate::transport::Pending;
@@ -35,7 +35,7 @@ pub trait JobKind: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a job that cannot be.
-    fn complete(&self, asked: Asked, _leader: PartyId, _local: &Local) -> Result<Asked, Trouble> {
+    fn complete(&self, asked: Asked, _leader: PartyId, _local: &Local) -> Result<Asked, Error> {
         Ok(asked)
     }
 
@@ -43,13 +43,13 @@ pub trait JobKind: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for roles, datasets or parameters that are none of this kind's.
-    fn check(&self, terms: &JobTerms) -> Result<(), Trouble>;
+    fn check(&self, terms: &JobTerms) -> Result<(), Error>;
 
     /// Whether the terms fit our own data, and what we add to them when we sign: often nothing.
     ///
     /// # Errors
     /// [`codes::TERMS_DIFFER`] or another refusal, in words that the leader may read.
-    fn review(&self, _terms: &JobTerms, _local: &Local) -> Result<Vec<u8>, Trouble> {
+    fn review(&self, _terms: &JobTerms, _local: &Local) -> Result<Vec<u8>, Error> {
         Ok(Vec::new())
     }
 
@@ -168,10 +168,10 @@ impl Kinds {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] with the names that there are.
-    pub fn find(&self, name: &str) -> Result<&Arc<dyn JobKind>, Trouble> {
+    pub fn find(&self, name: &str) -> Result<&Arc<dyn JobKind>, Error> {
         self.0.iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let names = self.names().join(", ");
-            Trouble::new(codes::BAD_REQUEST, format!("there is no kind of job {name:?}; the kinds are {names}"))
+            Error::new(codes::BAD_REQUEST, format!("there is no kind of job {name:?}; the kinds are {names}"))
         })
     }
 

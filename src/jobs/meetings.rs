@@ -7,9 +7,9 @@ use tacitly_core::{PartyId, Terms, Value};
 use tokio::sync::watch;
 
 use super::kind::{Asked, AskedParty};
-use super::message::{Answer, generated as pb, printable, trouble};
+use super::message::{Answer, error, generated as pb, printable};
 use super::terms::JobTerms;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 pub(super) type Place = (PartyId, String);
 
@@ -33,7 +33,7 @@ pub(super) enum Heard {
     /// What the other brings, and later its number for the job.
     Offer(pb::Offer),
     /// There will be no job.
-    Refused(Trouble),
+    Refused(Error),
 }
 
 impl Meetings {
@@ -63,14 +63,14 @@ impl Meetings {
             Heard::Refused(_) => true,
         };
         if !over && !to_another {
-            let why = refused.map(|refusal| trouble(from, refusal.reason.as_ref()));
+            let why = refused.map(|refusal| error(from, refusal.reason.as_ref()));
             waiter.heard.send_replace(why.map_or(Heard::Offer(theirs), Heard::Refused));
         }
         Answer::Offer(waiter.offer.clone())
     }
 
     /// We do not even write a proposal down: whoever waits here for a job on these terms hears it, too.
-    pub(super) fn refuse(&self, from: PartyId, terms: &JobTerms, why: &Trouble) {
+    pub(super) fn refuse(&self, from: PartyId, terms: &JobTerms, why: &Error) {
         let waiters = self.lock();
         let waiting = waiters.iter().filter(|((peer, _), waiter)| {
             *peer == from && waiter.differed.is_none() && is_what_was_asked(terms, &waiter.offer, from)
@@ -79,13 +79,13 @@ impl Meetings {
     }
 
     /// A frame was handed over for one job: the one that its program waits for at this moment, and no other.
-    pub(super) fn check_frame(&self, is_frame: bool, from: PartyId, terms: &JobTerms) -> Result<(), Trouble> {
+    pub(super) fn check_frame(&self, is_frame: bool, from: PartyId, terms: &JobTerms) -> Result<(), Error> {
         let asked =
             |((peer, _), waiter): (&Place, &Waiter)| *peer == from && is_what_was_asked(terms, &waiter.offer, from);
         if !is_frame || self.lock().iter().any(asked) {
             return Ok(());
         }
-        Err(Trouble::new(codes::REFUSED_BY_RULE, "no program here waits for this job on its frame"))
+        Err(Error::new(codes::REFUSED_BY_RULE, "no program here waits for this job on its frame"))
     }
 }
 
@@ -131,12 +131,12 @@ pub(super) fn is_what_was_asked(terms: &JobTerms, ours: &pb::Offer, leader: Part
 pub(super) fn same_offer(
     (me, ours): (PartyId, &pb::Offer),
     (peer, theirs): (PartyId, &pb::Offer),
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let differ = |field: &str, ours: String, theirs: String| {
         let text = format!("the sides differ in {field}: {me} has {ours}, {peer} has {theirs}");
-        Trouble::new(codes::TERMS_DIFFER, text).with(peer).during("comparing what both sides ask for")
+        Error::new(codes::TERMS_DIFFER, text).with(peer).during("comparing what both sides ask for")
     };
-    let unreadable = |_| Trouble::lie(peer, "what it brings to a meeting cannot be read");
+    let unreadable = |_| Error::lie(peer, "what it brings to a meeting cannot be read");
     let [our_terms, their_terms] = [Terms::parse(&ours.terms), Terms::parse(&theirs.terms)];
     let (our_terms, their_terms) = (our_terms.map_err(unreadable)?, their_terms.map_err(unreadable)?);
     let shown = |value: Option<&Value>| printable(&value.map_or("nothing".to_owned(), ToString::to_string));
@@ -211,12 +211,12 @@ mod tests {
         let same = pb::Offer { call: "other".into(), ..offer(&terms, "bank") };
         assert_eq!(same_offer((shop, &ours), (bank, &same)), Ok(()));
         let theirs = offer(&JobTerms { purpose: "no\u{1b}[31m".into(), ..terms.clone() }, "bank");
-        let trouble = same_offer((shop, &ours), (bank, &theirs)).unwrap_err();
-        assert_eq!((trouble.code, trouble.who), (codes::TERMS_DIFFER, Some(bank)));
-        assert!(trouble.text.contains("purpose") && trouble.text.contains("pilot"), "{}", trouble.text);
-        assert!(!trouble.text.chars().any(char::is_control), "{}", trouble.text);
+        let error = same_offer((shop, &ours), (bank, &theirs)).unwrap_err();
+        assert_eq!((error.code, error.who), (codes::TERMS_DIFFER, Some(bank)));
+        assert!(error.text.contains("purpose") && error.text.contains("pilot"), "{}", error.text);
+        assert!(!error.text.chars().any(char::is_control), "{}", error.text);
         let theirs = offer(&JobTerms { params: Terms::new().with("rows", 8), ..terms }, "bank");
-        let trouble = same_offer((shop, &ours), (bank, &theirs)).unwrap_err();
-        assert!(trouble.text.contains("rows: shop has 7, bank has 8"), "{}", trouble.text);
+        let error = same_offer((shop, &ours), (bank, &theirs)).unwrap_err();
+        assert!(error.text.contains("rows: shop has 7, bank has 8"), "{}", error.text);
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tacitly_core::PartyId;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// The generated contract.
 #[allow(missing_docs, clippy::pedantic, unreachable_pub)]
@@ -40,8 +40,8 @@ pub(super) fn ack() -> Answer {
     Answer::Ack(pb::Ack {})
 }
 
-/// What a peer may hear of our trouble: always the code; the words only where they are about the request itself.
-pub(super) fn reason(trouble: &Trouble) -> pb::Reason {
+/// What a peer may hear of our error: always the code; the words only where they are about the request itself.
+pub(super) fn reason(error: &Error) -> pb::Reason {
     let about_the_request = [
         codes::TERMS_DIFFER,
         codes::REFUSED_NO_RULE,
@@ -51,14 +51,14 @@ pub(super) fn reason(trouble: &Trouble) -> pb::Reason {
         codes::LIMIT,
         codes::BAD_REQUEST,
     ];
-    let text = if about_the_request.contains(&trouble.code) { trouble.text.clone() } else { String::new() };
-    let who = trouble.who.map(|who| who.to_string()).unwrap_or_default();
-    pb::Reason { code: trouble.code.name.to_owned(), text, who }
+    let text = if about_the_request.contains(&error.code) { error.text.clone() } else { String::new() };
+    let who = error.who.map(|who| who.to_string()).unwrap_or_default();
+    pb::Reason { code: error.code.name.to_owned(), text, who }
 }
 
-/// A peer's reason as trouble of ours. Codes that speak of the request itself are taken over; all others are the peer's
+/// A peer's reason as an error of ours. Codes that speak of the request itself are taken over; all others are the peer's
 /// own affair and become [`codes::PEER_FAILED`], naming its code.
-pub(super) fn trouble(peer: PartyId, reason: Option<&pb::Reason>) -> Trouble {
+pub(super) fn error(peer: PartyId, reason: Option<&pb::Reason>) -> Error {
     let code = reason.and_then(|reason| codes::by_name(&reason.code));
     let text = reason.map(|reason| printable(&reason.text)).unwrap_or_default();
     match code {
@@ -75,10 +75,10 @@ pub(super) fn trouble(peer: PartyId, reason: Option<&pb::Reason>) -> Trouble {
             .contains(&code) =>
         {
             let words = if text.is_empty() { code.cause.to_owned() } else { text };
-            Trouble::new(code, format!("{peer}: {words}")).with(peer)
+            Error::new(code, format!("{peer}: {words}")).with(peer)
         }
-        Some(code) => Trouble::new(codes::PEER_FAILED, format!("{peer} ended the job with {}", code.name)).with(peer),
-        None => Trouble::new(codes::PEER_FAILED, format!("{peer} ended the job without a known reason")).with(peer),
+        Some(code) => Error::new(codes::PEER_FAILED, format!("{peer} ended the job with {}", code.name)).with(peer),
+        None => Error::new(codes::PEER_FAILED, format!("{peer} ended the job without a known reason")).with(peer),
     }
 }
 
@@ -92,11 +92,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_hears_the_code_of_our_trouble_and_no_words_about_our_data() {
-        let ours = Trouble::new(codes::DATASET_INPUT, "customers.csv: line 7, column mobile");
+    fn a_peer_hears_the_code_of_our_error_and_no_words_about_our_data() {
+        let ours = Error::new(codes::DATASET_INPUT, "customers.csv: line 7, column mobile");
         assert_eq!(reason(&ours), pb::Reason { code: "dataset-input".to_owned(), ..pb::Reason::default() });
         let peer = "shop".parse().unwrap();
-        let theirs = trouble(peer, Some(&reason(&ours)));
+        let theirs = error(peer, Some(&reason(&ours)));
         assert_eq!((theirs.code, theirs.who), (codes::PEER_FAILED, Some(peer)));
         assert!(theirs.text.contains("dataset-input"));
     }
@@ -105,7 +105,7 @@ mod tests {
     fn a_refusal_keeps_its_code_and_words_without_control_characters() {
         let refusal =
             pb::Reason { code: "refused-by-rule".to_owned(), text: "no\x1b[31m\nred".to_owned(), who: String::new() };
-        let theirs = trouble("shop".parse().unwrap(), Some(&refusal));
+        let theirs = error("shop".parse().unwrap(), Some(&refusal));
         assert_eq!((theirs.code, theirs.text.as_str()), (codes::REFUSED_BY_RULE, "shop: no[31mred"));
     }
 }

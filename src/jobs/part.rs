@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tacitly_core::{PartyId, TermsHash};
 use zeroize::Zeroizing;
 
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::session::{PeerTranscripts, Transcript};
 
 /// Why work on an attempt ended before its end.
@@ -17,14 +17,14 @@ pub enum Stop {
     /// Somebody else has moved the job, or the daemon stops: there is nothing left to do here.
     Stopped,
     /// The link to a party was given up.
-    Lost(Trouble),
+    Lost(Error),
     /// A party's process is another one now: the attempt is void, the next one may begin at once.
     Restarted,
     /// The job cannot end well.
-    Failed(Trouble),
+    Failed(Error),
 }
 
-impl<T: Into<Trouble>> From<T> for Stop {
+impl<T: Into<Error>> From<T> for Stop {
     fn from(error: T) -> Self {
         Self::Failed(error.into())
     }
@@ -122,16 +122,16 @@ impl Task {
     ///
     /// # Errors
     /// [`codes::INTERNAL`](crate::codes::INTERNAL): never, since a task is plain data.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, Trouble> {
-        serde_json::to_vec(self).map_err(|error| Trouble::internal(error.to_string()))
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self).map_err(|error| Error::internal(error.to_string()))
     }
 
     /// Reads a task.
     ///
     /// # Errors
     /// [`codes::INTERNAL`](crate::codes::INTERNAL) if the bytes are none.
-    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Trouble> {
-        serde_json::from_slice(bytes).map_err(|error| Trouble::internal(format!("a task cannot be read: {error}")))
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(bytes).map_err(|error| Error::internal(format!("a task cannot be read: {error}")))
     }
 }
 

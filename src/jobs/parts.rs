@@ -16,7 +16,7 @@ use super::message::{Answer, Ask, generated as pb};
 use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
 use super::running::{Course, Work};
 use super::scope::Scope;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
 };
@@ -111,7 +111,7 @@ impl Parts<'_> {
         }
         let (make, task) = (self.make.clone(), task.clone());
         let made = spawn_blocking(move || make(&task, kept)).await;
-        made.map_err(|_| Trouble::internal("preparing a part ended unexpectedly"))?
+        made.map_err(|_| Error::internal("preparing a part ended unexpectedly"))?
     }
 
     /// Runs one part to its end.
@@ -143,7 +143,7 @@ impl Parts<'_> {
                         store.put_result_part(id, part, result).await.map_err(local)?;
                     }
                     if output.is_last_word {
-                        let failed = |why: Trouble| LocalFailure { code: why.code.name, detail: why.text };
+                        let failed = |why: Error| LocalFailure { code: why.code.name, detail: why.text };
                         let over = write(&Over::of(output.items, &transcripts)).map_err(failed)?;
                         store.put_checkpoint(id, &over_label, &over).await.map_err(local)?;
                     }
@@ -170,12 +170,12 @@ impl Parts<'_> {
     }
 
     /// Our link with a party of this attempt: the one that we have as its peer, or one through the leader.
-    fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Trouble> {
+    fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Error> {
         if self.is_behind_leader(peer) {
             return self.scope.seat.open(peer, session);
         }
         let link = self.scope.core.peers.network().open(peer, session);
-        link.map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))
+        link.map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))
     }
 
     /// Whether a party is none of our peers, so that we reach it through the leader only.
@@ -195,7 +195,7 @@ impl Parts<'_> {
             (Some(peer), Stop::Lost(why)) => {
                 let leader = self.scope.job.leader;
                 let text = format!("{}; {leader} brings us nothing from {peer}, or {peer} is away", why.text);
-                Stop::Lost(Trouble { text, ..why }.with(leader))
+                Stop::Lost(Error { text, ..why }.with(leader))
             }
             (_, stop) => stop,
         }
@@ -236,7 +236,7 @@ impl Drop for Counted<'_> {
 }
 
 /// Everything that is over here, by phase and part.
-pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32), Over>, Trouble> {
+pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32), Over>, Error> {
     let mut all = BTreeMap::new();
     for label in core.store.checkpoint_labels(job.id).await? {
         let Some(name) = label.strip_prefix(OVER) else { continue };
@@ -244,20 +244,20 @@ pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32
         let Ok(part) = part.parse() else { continue };
         let Some(bytes) = core.store.get_checkpoint(job.id, &label).await? else { continue };
         let over = serde_json::from_slice(&bytes);
-        let over = over.map_err(|error| Trouble::internal(format!("a checkpoint cannot be read: {error}")))?;
+        let over = over.map_err(|error| Error::internal(format!("a checkpoint cannot be read: {error}")))?;
         all.insert((phase.to_owned(), part), over);
     }
     Ok(all)
 }
 
-fn write(over: &Over) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec(over).map_err(|error| Trouble::internal(error.to_string()))
+fn write(over: &Over) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(over).map_err(|error| Error::internal(error.to_string()))
 }
 
 /// A store's refusal as a session's: the peer hears the code only.
 fn local(error: StoreError) -> LocalFailure {
-    let trouble = Trouble::from(error);
-    LocalFailure { code: trouble.code.name, detail: trouble.text }
+    let error = Error::from(error);
+    LocalFailure { code: error.code.name, detail: error.text }
 }
 
 /// A session's ending as an attempt's.
@@ -266,34 +266,34 @@ fn of_ended(ended: Ended) -> Stop {
     let text = ended.to_string();
     match ended {
         Ended::Stalled { who, cause: Absence::PeerLost, stage } => {
-            Stop::Lost(Trouble::new(codes::PEER_LOST, text).with(who).during(stage))
+            Stop::Lost(Error::new(codes::PEER_LOST, text).with(who).during(stage))
         }
         Ended::Local { code: Notice::SHUTDOWN, .. } => Stop::Stopped,
         // Somebody was away and is back: the next attempt finds out.
         _ if resumable => Stop::Restarted,
-        Ended::Stalled { who, stage, .. } => Stop::Lost(Trouble::new(codes::PEER_LOST, text).with(who).during(stage)),
+        Ended::Stalled { who, stage, .. } => Stop::Lost(Error::new(codes::PEER_LOST, text).with(who).during(stage)),
         Ended::Fault(fault) => Stop::Failed(of_fault(&fault, "")),
         Ended::PeerFailed { who, stage, .. } => {
-            Stop::Failed(Trouble::new(codes::PEER_FAILED, text).with(who).during(stage))
+            Stop::Failed(Error::new(codes::PEER_FAILED, text).with(who).during(stage))
         }
-        Ended::Cancelled { by, stage } => Stop::Failed(Trouble::new(codes::CANCELLED, text).with(by).during(stage)),
-        Ended::Deadline { stage } => Stop::Failed(Trouble::new(codes::DEADLINE, text).during(stage)),
+        Ended::Cancelled { by, stage } => Stop::Failed(Error::new(codes::CANCELLED, text).with(by).during(stage)),
+        Ended::Deadline { stage } => Stop::Failed(Error::new(codes::DEADLINE, text).during(stage)),
         Ended::Local { code, detail, stage } => {
             let code = codes::by_name(code).unwrap_or(codes::INTERNAL);
-            Stop::Failed(Trouble::new(code, detail).during(stage))
+            Stop::Failed(Error::new(code, detail).during(stage))
         }
     }
 }
 
-/// A protocol's fault as trouble of the job.
+/// A protocol's fault as an error of the job.
 #[must_use]
-pub fn of_fault(fault: &Fault, stage: &str) -> Trouble {
-    let trouble = match fault {
-        Fault::Peer { who, .. } => Trouble::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
-        Fault::Dispute { .. } => Trouble::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
-        Fault::Terms(mismatch) => Trouble::new(codes::TERMS_DIFFER, mismatch.to_string()),
-        Fault::Misuse(Misuse::TooManyRows { .. }) => Trouble::new(codes::TOO_MANY_ROWS, fault.to_string()),
-        Fault::Misuse(_) => Trouble::internal(fault.to_string()),
+pub fn of_fault(fault: &Fault, stage: &str) -> Error {
+    let error = match fault {
+        Fault::Peer { who, .. } => Error::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
+        Fault::Dispute { .. } => Error::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
+        Fault::Terms(mismatch) => Error::new(codes::TERMS_DIFFER, mismatch.to_string()),
+        Fault::Misuse(Misuse::TooManyRows { .. }) => Error::new(codes::TOO_MANY_ROWS, fault.to_string()),
+        Fault::Misuse(_) => Error::internal(fault.to_string()),
     };
-    trouble.during(stage)
+    error.during(stage)
 }

@@ -14,7 +14,7 @@ use super::message::{self, Answer, generated as pb};
 use super::rules::{Rules, no_rule};
 use super::state::State;
 use super::terms::{JobTerms, MAX_PARTIES, PartyTerms};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::Frames;
 use crate::policy::Decision as Verdict;
 use crate::store::{Consent, Created, Dataset, Decision, Job, JobId, JobParty, NewJob};
@@ -48,7 +48,7 @@ impl Proposals {
     }
 
     /// What we know by ourselves about terms.
-    pub(super) async fn local(&self, terms: &JobTerms) -> Result<Local, Trouble> {
+    pub(super) async fn local(&self, terms: &JobTerms) -> Result<Local, Error> {
         let mut local = Local::of(self.core.me());
         if let Some(name) = terms.dataset_of(local.me) {
             local.dataset = Some(self.core.store.dataset(name).await?);
@@ -58,7 +58,7 @@ impl Proposals {
     }
 
     /// The same about a job that stands in the ledger.
-    pub(super) async fn local_of(&self, job: &Job) -> Result<Local, Trouble> {
+    pub(super) async fn local_of(&self, job: &Job) -> Result<Local, Error> {
         let mut local = self.local(&terms_of(job)?).await?;
         for party in &job.parties {
             if let Decision::Signed(consent) = &party.decision {
@@ -69,14 +69,9 @@ impl Proposals {
     }
 
     /// Completes what an operator asks, as terms of a job of this number.
-    pub(super) async fn terms(
-        &self,
-        id: JobId,
-        kind: &dyn JobKind,
-        submission: Submission,
-    ) -> Result<JobTerms, Trouble> {
+    pub(super) async fn terms(&self, id: JobId, kind: &dyn JobKind, submission: Submission) -> Result<JobTerms, Error> {
         let me = self.core.me();
-        let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
+        let bad = |text: &str| Error::new(codes::BAD_REQUEST, text);
         let Submission { asked, purpose, .. } = submission;
         let dataset = match asked.parties.get(&me) {
             None => return Err(bad("we are none of the parties of the job")),
@@ -112,7 +107,7 @@ impl Proposals {
     }
 
     /// Proposes a job; `by` asks, for the audit trail. The same request key with the same request gives the same job.
-    pub(super) async fn submit(&self, submission: Submission, by: &str) -> Result<Job, Trouble> {
+    pub(super) async fn submit(&self, submission: Submission, by: &str) -> Result<Job, Error> {
         let (core, me) = (&self.core, self.core.me());
         let kind = self.kinds.find(&submission.kind)?.clone();
         let request_key = Some(submission.request_key.clone()).filter(|key| !key.is_empty());
@@ -167,17 +162,17 @@ impl Proposals {
     pub(super) async fn answer(&self, from: PartyId, proposal: pb::Propose) -> Answer {
         match self.judge(from, &proposal).await {
             Ok(answer) => answer,
-            Err(trouble) => {
-                tracing::info!(peer = %from, code = trouble.code.name, "a proposal was refused");
-                let refused = Some(message::reason(&trouble));
+            Err(error) => {
+                tracing::info!(peer = %from, code = error.code.name, "a proposal was refused");
+                let refused = Some(message::reason(&error));
                 Answer::Decided(pb::Decided { job: proposal.job, consent: None, refused })
             }
         }
     }
 
-    async fn judge(&self, from: PartyId, proposal: &pb::Propose) -> Result<Answer, Trouble> {
+    async fn judge(&self, from: PartyId, proposal: &pb::Propose) -> Result<Answer, Error> {
         let (core, me) = (&self.core, self.core.me());
-        let malformed = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+        let malformed = |text: String| Error::new(codes::BAD_REQUEST, text);
         let canonical = Terms::parse(&proposal.terms).map_err(|error| malformed(error.to_string()))?;
         let terms = JobTerms::from_terms(&canonical).map_err(|error| malformed(error.to_string()))?;
         let id = parse_id(&proposal.job)?;
@@ -237,7 +232,7 @@ impl Proposals {
             request_key: None,
             by: from.to_string(),
         };
-        let created = core.store.create_job(new).await.map_err(Trouble::from);
+        let created = core.store.create_job(new).await.map_err(Error::from);
         let job = match created.inspect_err(|why| self.meetings.refuse(from, &terms, why))? {
             Created::New(job) => job,
             Created::Existing(job) => return self.decision_on(&job),
@@ -258,7 +253,7 @@ impl Proposals {
         terms: &JobTerms,
         kind: &dyn JobKind,
         dataset: Option<&Dataset>,
-    ) -> Result<(Verdict, Vec<u8>), Trouble> {
+    ) -> Result<(Verdict, Vec<u8>), Error> {
         let (core, me) = (&self.core, self.core.me());
         if let (Some(name), None) = (terms.dataset_of(me), dataset) {
             return Err(no_rule(me, from, name));
@@ -274,22 +269,22 @@ impl Proposals {
     }
 
     /// Everybody signs with the key that we know it by.
-    async fn check_keys(&self, terms: &JobTerms) -> Result<(), Trouble> {
+    async fn check_keys(&self, terms: &JobTerms) -> Result<(), Error> {
         for (party, said) in &terms.parties {
             let known = Signatures(&self.core).key_of(*party).await.map_err(|_| {
                 let text = format!("{} does not know {party}: it is no peer, and on no roster", self.core.me());
-                Trouble::new(codes::REFUSED_BY_RULE, text)
+                Error::new(codes::REFUSED_BY_RULE, text)
             })?;
             if known != said.key {
                 let text = format!("{} knows {party} by another key than the terms name", self.core.me());
-                return Err(Trouble::new(codes::TERMS_DIFFER, text));
+                return Err(Error::new(codes::TERMS_DIFFER, text));
             }
         }
         Ok(())
     }
 
     /// A person approves: our consent, with what we add to the terms.
-    pub(super) async fn approve(&self, job: &Job) -> Result<Consent, Trouble> {
+    pub(super) async fn approve(&self, job: &Job) -> Result<Consent, Error> {
         let terms = terms_of(job)?;
         let kind = self.kinds.find(&terms.kind)?;
         let contribution = kind.review(&terms, &self.local(&terms).await?)?;
@@ -297,14 +292,14 @@ impl Proposals {
     }
 
     /// What the ledger says to a proposal.
-    fn decision_on(&self, job: &Job) -> Result<Answer, Trouble> {
+    fn decision_on(&self, job: &Job) -> Result<Answer, Error> {
         let answer = |consent: Option<pb::Consent>, refused: Option<pb::Reason>| {
             Answer::Decided(pb::Decided { job: job.id.to_string(), consent, refused })
         };
         let ours = job.party(self.core.me()).map(|us| &us.decision);
         Ok(match (state_of(job)?, ours) {
             (State::Refused, _) => {
-                answer(None, job.failure.as_ref().map(|failure| message::reason(&Trouble::from(failure))))
+                answer(None, job.failure.as_ref().map(|failure| message::reason(&Error::from(failure))))
             }
             (state, _) if state.is_over() => standing_of(&self.core, job)?,
             (_, Some(Decision::Signed(consent))) => answer(Some(write_consent(consent)), None),
@@ -314,7 +309,7 @@ impl Proposals {
 }
 
 /// How a job stands by the ledger alone.
-pub(super) fn standing_of(core: &Core, job: &Job) -> Result<Answer, Trouble> {
+pub(super) fn standing_of(core: &Core, job: &Job) -> Result<Answer, Error> {
     let machine = machine::Job::of(ledger(job, core.me(), Quorum::All)?);
     Ok(Answer::Standing(write_standing(job.id, &machine.standing(false))))
 }

@@ -23,7 +23,7 @@ use super::message::{Answer, Ask, generated as pb, reason};
 use super::proposals::{Proposals, Submission};
 use super::shell::Shell;
 use super::state::State;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::Frames;
 use crate::store::{Job, JobId};
 
@@ -102,9 +102,9 @@ impl Drop for Seated {
 impl Rendezvous {
     /// Asks for a job together with the programs of all other parties that ask for the same under the same name. Returns
     /// the job once it stands in our ledger.
-    pub(super) async fn meet(&self, meeting: Meeting) -> Result<Job, Trouble> {
+    pub(super) async fn meet(&self, meeting: Meeting) -> Result<Job, Error> {
         let (core, me) = (&self.core, self.core.me());
-        let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
+        let bad = |text: &str| Error::new(codes::BAD_REQUEST, text);
         let kind = self.kinds.find(&meeting.kind)?;
         let Meeting { name, asked, purpose, wait, .. } = meeting.clone();
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
@@ -143,8 +143,8 @@ impl Rendezvous {
             };
             let (names, seconds) = (missing.iter().map(state).collect::<Vec<_>>().join(", "), wait.as_secs());
             let text = format!("within {seconds} s nothing asked for {name:?} at {names}");
-            let why = Trouble::new(codes::NOT_MET, text).during("waiting for the others to ask for the same job");
-            Trouble { who: missing.first().copied(), ..why }
+            let why = Error::new(codes::NOT_MET, text).during("waiting for the others to ask for the same job");
+            Error { who: missing.first().copied(), ..why }
         };
         let mut brought = BTreeMap::from([(me, offer.clone())]);
         let mut hearing = JoinSet::new();
@@ -154,7 +154,7 @@ impl Rendezvous {
         }
         let mut missing = Vec::new();
         while let Some(heard) = hearing.join_next().await {
-            let (party, heard) = heard.map_err(|_| Trouble::internal("waiting ended unexpectedly"))?;
+            let (party, heard) = heard.map_err(|_| Error::internal("waiting ended unexpectedly"))?;
             let Ok(theirs) = heard else {
                 missing.push(party);
                 continue;
@@ -201,13 +201,13 @@ impl Rendezvous {
         Ok(job)
     }
 
-    fn take_places(&self, others: &[PartyId], offer: &pb::Offer) -> Result<Seated, Trouble> {
+    fn take_places(&self, others: &[PartyId], offer: &pb::Offer) -> Result<Seated, Error> {
         let places: Vec<Place> = others.iter().map(|party| (*party, offer.meeting.clone())).collect();
         let mut waiters = self.meetings.lock();
         let is_taken = |place: &Place| waiters.get(place).is_some_and(|waiter| waiter.differed.is_none());
         if places.iter().any(is_taken) {
             let text = "another program of this party waits for a job of the same name";
-            return Err(Trouble::new(codes::BAD_REQUEST, text));
+            return Err(Error::new(codes::BAD_REQUEST, text));
         }
         for place in &places {
             let waiter = Waiter { offer: offer.clone(), differed: None, heard: watch::Sender::default() };
@@ -232,7 +232,7 @@ impl Rendezvous {
     }
 
     /// Says what we bring until we know what another party does.
-    async fn hear(&self, party: PartyId, ours: &pb::Offer) -> Result<pb::Offer, Trouble> {
+    async fn hear(&self, party: PartyId, ours: &pb::Offer) -> Result<pb::Offer, Error> {
         let mut heard = self.heard(party, ours);
         let ask = async {
             loop {
@@ -259,7 +259,7 @@ impl Rendezvous {
 
     /// Waits for the job that the leader has proposed for this meeting. What it announces is checked against what we asked
     /// for: an earlier job, or one on other terms, would be another answer than the caller's.
-    async fn announced(&self, leader: PartyId, offer: &pb::Offer, since: Timestamp) -> Result<Job, Trouble> {
+    async fn announced(&self, leader: PartyId, offer: &pb::Offer, since: Timestamp) -> Result<Job, Error> {
         let mut heard = self.heard(leader, offer);
         loop {
             let named = heard.wait_for(|heard| match heard {
@@ -279,16 +279,16 @@ impl Rendezvous {
                 }
                 Ok(_) => {
                     let text = "the peer announced another job than the one all sides asked for";
-                    return Err(Trouble::new(codes::PROTOCOL_VIOLATION, text).with(leader));
+                    return Err(Error::new(codes::PROTOCOL_VIOLATION, text).with(leader));
                 }
-                Err(trouble) if trouble.code == codes::JOB_UNKNOWN => sleep(SOON).await,
-                Err(trouble) => return Err(trouble),
+                Err(error) if error.code == codes::JOB_UNKNOWN => sleep(SOON).await,
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// Ends whatever was begun on a frame and forgets it. Other datasets are left alone.
-    async fn withdraw_frame(&self, name: &str) -> Result<(), Trouble> {
+    async fn withdraw_frame(&self, name: &str) -> Result<(), Error> {
         let core = &self.core;
         let Ok(dataset) = core.store.dataset(name).await else { return Ok(()) };
         if !Frames::is_frame(&dataset) {
@@ -297,7 +297,7 @@ impl Rendezvous {
         for job in core.store.unfinished().await? {
             if job.dataset.as_deref() == Some(name) {
                 let text = format!("cancelled by an operator of {}", core.me());
-                let why = Trouble::new(codes::CANCELLED, text).with(core.me());
+                let why = Error::new(codes::CANCELLED, text).with(core.me());
                 let ended = Event::Ended { state: State::Cancelled, why, by: "operator".to_owned() };
                 self.shell.happen(job.id, ended).await?;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::encoding::{decode_varint, encode_varint};
 use tokio::runtime::Handle;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::RowsOut;
 use crate::intake::RowSet;
 use crate::store::{JobId, Store};
@@ -104,7 +104,7 @@ pub(super) struct StoredRows {
 
 impl StoredRows {
     /// The result of a job in so many parts, to be read with so many bytes of memory.
-    pub(super) async fn of(store: Arc<Store>, job: JobId, parts: u32, memory: usize) -> Result<Self, Trouble> {
+    pub(super) async fn of(store: Arc<Store>, job: JobId, parts: u32, memory: usize) -> Result<Self, Error> {
         let in_order = match decoded(&store.result_part(job, 0).await?)? {
             Rows::Ascending(_) => false,
             Rows::InOrder(_) => true,
@@ -128,7 +128,7 @@ impl StoredRows {
     }
 
     /// All of them in memory: ascending, or in their order.
-    pub(super) fn all(&self) -> Result<Vec<u32>, Trouble> {
+    pub(super) fn all(&self) -> Result<Vec<u32>, Error> {
         let mut rows = Vec::new();
         for part in 0..self.parts {
             rows.extend(self.part(part)?);
@@ -141,14 +141,14 @@ impl StoredRows {
     }
 
     /// The rows in their order, in pieces.
-    fn pieces(self) -> impl Iterator<Item = Result<Vec<u32>, Trouble>> {
+    fn pieces(self) -> impl Iterator<Item = Result<Vec<u32>, Error>> {
         let mut next = 0;
         std::iter::from_fn(move || {
             let mut piece = Vec::new();
             while next < self.parts && (piece.is_empty() || piece.len() < self.at_once) {
                 match self.part(next) {
                     Ok(rows) => piece.extend(rows),
-                    Err(trouble) => return Some(Err(trouble)),
+                    Err(error) => return Some(Err(error)),
                 }
                 next += 1;
             }
@@ -156,17 +156,17 @@ impl StoredRows {
         })
     }
 
-    fn part(&self, part: u32) -> Result<Vec<u32>, Trouble> {
+    fn part(&self, part: u32) -> Result<Vec<u32>, Error> {
         match decoded(&self.runtime.block_on(self.store.result_part(self.job, part))?)? {
             Rows::Ascending(rows) if !self.in_order => Ok(rows),
             Rows::InOrder(rows) if self.in_order => Ok(rows),
-            _ => Err(Trouble::internal("the parts of a result are of one kind")),
+            _ => Err(Error::internal("the parts of a result are of one kind")),
         }
     }
 }
 
-fn decoded(bytes: &[u8]) -> Result<Rows, Trouble> {
-    Rows::decode(bytes).map_err(|error| Trouble::new(codes::INTERNAL, error.to_string()))
+fn decoded(bytes: &[u8]) -> Result<Rows, Error> {
+    Rows::decode(bytes).map_err(|error| Error::new(codes::INTERNAL, error.to_string()))
 }
 
 #[cfg(test)]

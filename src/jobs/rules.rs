@@ -7,7 +7,7 @@ use tacitly_core::PartyId;
 
 use super::core::Core;
 use super::terms::JobTerms;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::policy::{self, Asked, Decision, Other, Rule};
 use crate::store::check_dataset_name;
 
@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The refusal of a job that no rule covers. It tells what the request says, the same whether there is such a dataset or
 /// not: names are no secret to be probed.
-pub(super) fn no_rule(owner: PartyId, peer: PartyId, dataset: &str) -> Trouble {
+pub(super) fn no_rule(owner: PartyId, peer: PartyId, dataset: &str) -> Error {
     // A peer may name anything.
     let text = match check_dataset_name(dataset) {
         Ok(()) => format!(
@@ -24,7 +24,7 @@ pub(super) fn no_rule(owner: PartyId, peer: PartyId, dataset: &str) -> Trouble {
         ),
         Err(_) => format!("no rule of {owner} lets {peer} use a dataset of that name"),
     };
-    Trouble::new(codes::REFUSED_NO_RULE, text)
+    Error::new(codes::REFUSED_NO_RULE, text)
 }
 
 /// Our rules for all other parties of a job: the strictest wins.
@@ -32,7 +32,7 @@ pub(super) struct Rules<'a>(pub(super) &'a Core);
 
 impl Rules<'_> {
     /// Asks our rules whether a job may be. A person decides a job that takes no data of ours: rules are about data.
-    pub(super) async fn decide(&self, terms: &JobTerms) -> Result<Decision, Trouble> {
+    pub(super) async fn decide(&self, terms: &JobTerms) -> Result<Decision, Error> {
         let Some(dataset) = terms.dataset_of(self.0.me()) else { return Ok(Decision::AskAPerson) };
         let since = self.0.store.now() - DAY;
         let mut today = BTreeMap::new();
@@ -44,7 +44,7 @@ impl Rules<'_> {
     }
 
     /// Our rules for a job that was approved: those of this moment, which must still allow it.
-    pub(super) async fn standing(&self, terms: &JobTerms) -> Result<BTreeMap<PartyId, Rule>, Trouble> {
+    pub(super) async fn standing(&self, terms: &JobTerms) -> Result<BTreeMap<PartyId, Rule>, Error> {
         let Some(dataset) = terms.dataset_of(self.0.me()) else { return Ok(BTreeMap::new()) };
         let rules = self.of(terms, dataset).await?;
         // The job itself is among those of the day.
@@ -53,7 +53,7 @@ impl Rules<'_> {
     }
 
     /// Our rules for the other parties, as far as there are any.
-    pub(super) async fn of(&self, terms: &JobTerms, dataset: &str) -> Result<BTreeMap<PartyId, Rule>, Trouble> {
+    pub(super) async fn of(&self, terms: &JobTerms, dataset: &str) -> Result<BTreeMap<PartyId, Rule>, Error> {
         let mut rules = BTreeMap::new();
         for party in terms.others(self.0.me()) {
             if let Some(rule) = self.0.datasets.rule(dataset, party).await? {
@@ -69,7 +69,7 @@ impl Rules<'_> {
         terms: &JobTerms,
         dataset: &str,
         jobs_today: impl Fn(PartyId) -> u64,
-    ) -> Result<Decision, Trouble> {
+    ) -> Result<Decision, Error> {
         let (me, receivers) = (self.0.me(), terms.receivers());
         let asked =
             Asked { kind: &terms.kind, purpose: &terms.purpose, receivers: &receivers, me, now: self.0.store.now() };
@@ -85,23 +85,23 @@ impl Rules<'_> {
     }
 
     /// Whether one more job with `peer` is within the limit.
-    pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Trouble> {
+    pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Error> {
         let limit = self.0.settings.jobs_per_peer;
         let open = self.0.store.unfinished().await?.iter().filter(|job| job.party(peer).is_some()).count();
         if open >= limit {
             let text = format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.0.me());
-            return Err(Trouble::new(codes::LIMIT, text));
+            return Err(Error::new(codes::LIMIT, text));
         }
         Ok(())
     }
 
     /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
-    pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Trouble> {
+    pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Error> {
         let limit = self.0.settings.proposals_per_hour;
         let recent = self.0.store.jobs_since(self.0.store.now() - HOUR, peer, None, true).await?;
         if recent >= limit {
             let text = format!("{} takes {limit} proposals of one party within an hour", self.0.me());
-            return Err(Trouble::new(codes::LIMIT, text));
+            return Err(Error::new(codes::LIMIT, text));
         }
         self.admit(peer).await
     }

@@ -18,7 +18,7 @@ use super::running::Work;
 use super::scope::Scope;
 use super::state::State;
 use super::terms::JobTerms;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::datasets::{Datasets, Progress};
 use crate::intake::{ColumnSpec, Selection, TypedColumns};
 use crate::policy::Rule;
@@ -45,7 +45,7 @@ impl Run {
         attempt: (u32, BTreeSet<PartyId>),
         work: Work,
         seed: Seed,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let terms = terms_of(&job)?;
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
         let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
@@ -151,7 +151,7 @@ impl Run {
     /// Our rules for the other parties, as they are at this moment. They still allow the job.
     ///
     /// # Errors
-    /// [`Stop::Failed`] with the refusal if they no longer do, or with trouble of the store.
+    /// [`Stop::Failed`] with the refusal if they no longer do, or with an error of the store.
     pub async fn rules(&self) -> Result<BTreeMap<PartyId, Rule>, Stop> {
         Ok(Rules(&self.0.core).standing(&self.0.terms).await?)
     }
@@ -165,10 +165,10 @@ impl Run {
     /// The dataset that we bring.
     ///
     /// # Errors
-    /// [`Stop::Failed`] if the terms name none of ours, or with trouble of the store.
+    /// [`Stop::Failed`] if the terms name none of ours, or with an error of the store.
     pub async fn dataset(&self) -> Result<Dataset, Stop> {
         let name = self.0.terms.dataset_of(self.me());
-        let name = name.ok_or_else(|| Trouble::internal("the job takes no dataset of ours"))?;
+        let name = name.ok_or_else(|| Error::internal("the job takes no dataset of ours"))?;
         Ok(self.0.core.store.dataset(name).await?)
     }
 
@@ -181,7 +181,7 @@ impl Run {
         let input = self.datasets().input(&self.dataset().await?)?;
         let (progress, _given_up) = Progress::of("reading our data", self.show_progress());
         let read = tokio::task::spawn_blocking(move || input.columns(&specs, &selection, &progress)).await;
-        Ok(read.map_err(|_| Trouble::internal("reading ended unexpectedly"))??)
+        Ok(read.map_err(|_| Error::internal("reading ended unexpectedly"))??)
     }
 
     /// Randomness that is the same in every attempt: for a protocol that repeats itself byte for byte.
@@ -220,7 +220,7 @@ impl Run {
     /// Keeps bytes until the job ends, sealed, in place of those in the same slot.
     ///
     /// # Errors
-    /// [`Stop::Failed`] with trouble of the store.
+    /// [`Stop::Failed`] with an error of the store.
     pub async fn keep(&self, slot: &str, bytes: &[u8]) -> Result<(), Stop> {
         Ok(self.0.core.store.put_checkpoint(self.0.job.id, &format!("kept {slot}"), bytes).await?)
     }
@@ -228,7 +228,7 @@ impl Run {
     /// What was kept in a slot.
     ///
     /// # Errors
-    /// [`Stop::Failed`] with trouble of the store.
+    /// [`Stop::Failed`] with an error of the store.
     pub async fn kept(&self, slot: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Stop> {
         Ok(self.0.core.store.get_checkpoint(self.0.job.id, &format!("kept {slot}")).await?)
     }
@@ -236,7 +236,7 @@ impl Run {
     /// Shows figures of the job to our operator, from now on: what is known before it is over.
     ///
     /// # Errors
-    /// [`Stop::Failed`] with trouble of the store.
+    /// [`Stop::Failed`] with an error of the store.
     pub async fn note(&self, figures: serde_json::Map<String, serde_json::Value>) -> Result<(), Stop> {
         let change = JobChange { summary: Some(figures.into()), ..JobChange::by("daemon") };
         let running = State::Running.name();
@@ -247,7 +247,7 @@ impl Run {
     /// Keeps a part of our result, which nobody can read before the job is done.
     ///
     /// # Errors
-    /// [`Stop::Failed`] with trouble of the store.
+    /// [`Stop::Failed`] with an error of the store.
     pub async fn keep_result(&self, part: u32, bytes: &[u8]) -> Result<(), Stop> {
         Ok(self.0.core.store.put_result_part(self.0.job.id, part, bytes).await?)
     }
@@ -264,15 +264,15 @@ impl Run {
     }
 
     /// What our side has come to, if it has come to its end.
-    pub(super) async fn summary(core: &Core, job: &Job) -> Result<Option<Summary>, Trouble> {
+    pub(super) async fn summary(core: &Core, job: &Job) -> Result<Option<Summary>, Error> {
         let Some(bytes) = core.store.get_checkpoint(job.id, SUMMARY).await? else { return Ok(None) };
-        let unreadable = |error: serde_json::Error| Trouble::internal(format!("a summary cannot be read: {error}"));
+        let unreadable = |error: serde_json::Error| Error::internal(format!("a summary cannot be read: {error}"));
         serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
     }
 
     /// Our side has come to its end.
     pub(super) async fn keep_summary(&self, summary: &Summary) -> Result<(), Stop> {
-        let bytes = serde_json::to_vec(summary).map_err(|error| Trouble::internal(error.to_string()))?;
+        let bytes = serde_json::to_vec(summary).map_err(|error| Error::internal(error.to_string()))?;
         Ok(self.0.core.store.put_checkpoint(self.0.job.id, SUMMARY, &bytes).await?)
     }
 }

@@ -21,7 +21,7 @@ use super::part::Stop;
 use super::places::Place;
 use super::running::{IN_VAIN, Machine, Running};
 use super::state::State;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{Decision, Failure, Job, JobChange, JobId, JobResult, PartyChange};
 
 /// The pause before a party is asked again that is just starting or stopping.
@@ -54,7 +54,7 @@ impl Shell {
     }
 
     /// Who must sign and begin, and how many may be lost. Terms of a kind that this version does not know need everybody.
-    pub(super) fn quorum(&self, job: &Job) -> Result<Quorum, Trouble> {
+    pub(super) fn quorum(&self, job: &Job) -> Result<Quorum, Error> {
         let terms = terms_of(job)?;
         Ok(self.kinds.find(&terms.kind).map_or(Quorum::All, |kind| kind.quorum(&terms)))
     }
@@ -62,8 +62,8 @@ impl Shell {
     /// Makes one step of a job. Returns how the job stands here by then.
     ///
     /// # Errors
-    /// [`codes::JOB_UNKNOWN`]; trouble of the store or the log, and then nothing has changed.
-    pub(super) async fn happen(&self, id: JobId, event: Event) -> Result<Standing, Trouble> {
+    /// [`codes::JOB_UNKNOWN`]; an error of the store or the log, and then nothing has changed.
+    pub(super) async fn happen(&self, id: JobId, event: Event) -> Result<Standing, Error> {
         self.happen_with(id, event, None).await
     }
 
@@ -95,7 +95,7 @@ impl Shell {
         }
     }
 
-    async fn happen_with(&self, id: JobId, mut event: Event, place: Option<Place>) -> Result<Standing, Trouble> {
+    async fn happen_with(&self, id: JobId, mut event: Event, place: Option<Place>) -> Result<Standing, Error> {
         let core = &self.core;
         let running = core.running.of(id);
         let mut held = running.machine.lock().await;
@@ -103,7 +103,7 @@ impl Shell {
             let row = match core.store.job(id).await {
                 Ok(row) => row,
                 Err(error) => {
-                    let error = Trouble::from(error);
+                    let error = Error::from(error);
                     // Where the store cannot be read for the moment, whoever waits here must find the same job.
                     if error.code == codes::JOB_UNKNOWN {
                         core.running.forget(id);
@@ -115,7 +115,7 @@ impl Shell {
             *held = Some(Machine::of(row, job));
         }
         let Some(machine) = held.as_mut() else {
-            return Err(Trouble::internal("a job that was just taken up is there"));
+            return Err(Error::internal("a job that was just taken up is there"));
         };
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
@@ -162,7 +162,7 @@ impl Shell {
         machine: &mut Machine,
         job: &machine::Job,
         effects: &[Effect],
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let store = &self.core.store;
         let found = machine.row.state.clone();
         let mut change =
@@ -266,7 +266,7 @@ impl Shell {
                 let late = core.spawn_until_dropped(async move {
                     sleep_until(until + LAST_WORD).await;
                     let stage = at_work.stage();
-                    let why = Trouble::new(codes::DEADLINE, format!("the job's time was over: {stage}"));
+                    let why = Error::new(codes::DEADLINE, format!("the job's time was over: {stage}"));
                     inner.happen_at_last(id, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
                 });
                 machine.deadline = Some((until, late));
@@ -290,7 +290,7 @@ impl Shell {
                 }
             };
             running.end(number);
-            let unexpected = |_| Err(Stop::Failed(Trouble::internal("the attempt ended unexpectedly")));
+            let unexpected = |_| Err(Stop::Failed(Error::internal("the attempt ended unexpectedly")));
             let how = match ended.unwrap_or_else(unexpected) {
                 Ok(()) => computed(&core, &row),
                 // The daemon stops: the job is taken up at the next start.
@@ -380,7 +380,7 @@ impl Shell {
         }
     }
 
-    async fn event_of(&self, row: &Job, from: PartyId, message: Message, answer: Answer) -> Result<Event, Trouble> {
+    async fn event_of(&self, row: &Job, from: PartyId, message: Message, answer: Answer) -> Result<Event, Error> {
         let signatures = Signatures(&self.core);
         match answer {
             Answer::Decided(decided) if message == Message::Propose => {
@@ -392,7 +392,7 @@ impl Shell {
                 Ok(Event::Standing { from, standing, answers: Some(message) })
             }
             Answer::Unknown(_) => Ok(Event::Unknown { from }),
-            _ => Err(Trouble::new(codes::PEER_FAILED, format!("{from} did not answer about the job")).with(from)),
+            _ => Err(Error::new(codes::PEER_FAILED, format!("{from} did not answer about the job")).with(from)),
         }
     }
 

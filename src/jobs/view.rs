@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::core::{state_of, terms_of};
 use super::running::Live;
 use super::state::State;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::store::{Event, Job, JobParty};
 
 /// A job as its operator sees it.
@@ -30,7 +30,7 @@ pub struct JobView {
     /// Items of our result, once the job is done and if one came to us.
     pub result_items: Option<u64>,
     /// Why it ended otherwise than well.
-    pub failure: Option<Trouble>,
+    pub failure: Option<Error>,
     /// When it was proposed.
     pub created: String,
     /// When it ended, or nothing.
@@ -84,7 +84,7 @@ pub struct EventView {
 }
 
 impl JobView {
-    pub(super) fn of(job: &Job, live: Option<Live>) -> Result<Self, Trouble> {
+    pub(super) fn of(job: &Job, live: Option<Live>) -> Result<Self, Error> {
         let (terms, state) = (terms_of(job)?, state_of(job)?);
         let party = |party: &JobParty| {
             let bytes = |side: &str| {
@@ -121,7 +121,7 @@ impl JobView {
             parties,
             summary: job.summary.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string),
             result_items: job.result_items,
-            failure: job.failure.as_ref().map(Trouble::from),
+            failure: job.failure.as_ref().map(Error::from),
             created: job.created_at.to_string(),
             finished: job.finished_at.map(|at| at.to_string()).unwrap_or_default(),
             attempt: job.attempt,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tacitly_core::PartyId;
 
 use super::invitation::{ENROLMENT_CONTEXT, WELCOME_CONTEXT, enrolment_words, is_signed, read_key, welcome_words};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{InviteToken, NewPeer, Peer, Signer, Store};
 use crate::transport::{Application, Enroller, PeerDirectory, Pending, Pin, Welcome};
 
@@ -27,8 +27,8 @@ impl Directory {
     /// The partners in this store.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn new(me: PartyId, store: Arc<Store>, signer: Arc<dyn Signer>) -> Result<Self, Trouble> {
+    /// An error of the store.
+    pub async fn new(me: PartyId, store: Arc<Store>, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         let open_until = AtomicI64::new(i64::MIN);
         let directory = Self { me, store, signer, peers: RwLock::default(), open_until };
         directory.refresh().await?;
@@ -38,8 +38,8 @@ impl Directory {
     /// Reads the store again.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn refresh(&self) -> Result<(), Trouble> {
+    /// An error of the store.
+    pub async fn refresh(&self) -> Result<(), Error> {
         let peers = self.store.peers().await?;
         let invites = self.store.invites().await?;
         let unused = invites.iter().filter(|invite| invite.used.is_none());
@@ -49,23 +49,23 @@ impl Directory {
         Ok(())
     }
 
-    async fn admit(&self, party: PartyId, pin: Pin, application: Application) -> Result<Welcome, Trouble> {
-        let refuse = || Trouble::new(codes::INVITATION, "the application cannot be read");
+    async fn admit(&self, party: PartyId, pin: Pin, application: Application) -> Result<Welcome, Error> {
+        let refuse = || Error::new(codes::INVITATION, "the application cannot be read");
         let words = welcome_words(self.me, party, pin, &application.token);
         let token: [u8; 16] = application.token.as_ref().try_into().map_err(|_| refuse())?;
         let token = InviteToken::from_bytes(token);
         let welcome = self.signer.sign(WELCOME_CONTEXT, &words);
-        let welcome = welcome.map_err(|error| Trouble::internal(error.to_string()))?;
+        let welcome = welcome.map_err(|error| Error::internal(error.to_string()))?;
         let signing_key = read_key(&application.identity_key).ok_or_else(refuse)?;
         let words = enrolment_words(party, self.me, pin);
         if !is_signed(&signing_key, ENROLMENT_CONTEXT, &words, &application.signature) {
-            return Err(Trouble::new(codes::INVITATION, "the applicant does not hold the signing key it names"));
+            return Err(Error::new(codes::INVITATION, "the applicant does not hold the signing key it names"));
         }
         if let Ok(known) = self.store.peer(party).await {
             // Whoever holds an invitation may become a peer, and may not take the place of one.
             if known.signing_key != signing_key {
                 let text = "a peer of this name has another signing key: `tacitly peer remove` it first";
-                return Err(Trouble::new(codes::INVITATION, text).with(party));
+                return Err(Error::new(codes::INVITATION, text).with(party));
             }
             self.store.consume_invite(&token, party).await?;
             if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
@@ -115,9 +115,9 @@ impl Enroller for Directory {
             let admitted = self.admit(party, pin, application).await;
             match &admitted {
                 Ok(_) => tracing::info!(%party, "joined with an invitation"),
-                Err(trouble) => tracing::warn!(%party, code = trouble.code.name, "an enrolment was refused"),
+                Err(error) => tracing::warn!(%party, code = error.code.name, "an enrolment was refused"),
             }
-            admitted.map_err(|trouble| trouble.code.name)
+            admitted.map_err(|error| error.code.name)
         })
     }
 }

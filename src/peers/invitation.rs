@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tacitly_core::PartyId;
 
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::store::{PublicKey, Signature};
 use crate::transport::{Inviter, Pin};
 
@@ -56,8 +56,8 @@ pub(super) struct Code {
 }
 
 impl Code {
-    pub(super) fn to_text(&self) -> Result<String, Trouble> {
-        let mut bytes = serde_json::to_vec(self).map_err(|error| Trouble::internal(error.to_string()))?;
+    pub(super) fn to_text(&self) -> Result<String, Error> {
+        let mut bytes = serde_json::to_vec(self).map_err(|error| Error::internal(error.to_string()))?;
         bytes.extend_from_slice(&checksum(&bytes));
         Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
     }

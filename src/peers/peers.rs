@@ -16,7 +16,7 @@ use super::invitation::{
     Code, ENROLMENT_CONTEXT, WELCOME_CONTEXT, enrolment_words, is_signed, read_invitation, read_key, welcome_words,
 };
 use super::message::{self, Reply};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::session::Network;
 use crate::store::{InviteToken, NewPeer, Peer, PublicKey, Signer, Store, StoreError};
 use crate::transport::{Application, EnrolError, Grpc, Inviter, LinkError, LinkState, TlsIdentity};
@@ -111,8 +111,8 @@ impl Peers {
     /// The signing key of a party: ours, or the one that we have pinned with a peer or a roster.
     ///
     /// # Errors
-    /// [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub async fn key_of(&self, party: PartyId) -> Result<PublicKey, Trouble> {
+    /// [`codes::PEER_UNKNOWN`] or an error of the store.
+    pub async fn key_of(&self, party: PartyId) -> Result<PublicKey, Error> {
         if party == self.me() {
             return Ok(self.signer.public_key());
         }
@@ -122,8 +122,8 @@ impl Peers {
     /// Refuses a party that cannot be asked because it is no peer, although it may be a member of a consortium.
     ///
     /// # Errors
-    /// [`codes::PEER_UNKNOWN`] or trouble of the store.
-    pub async fn require_peer(&self, party: PartyId) -> Result<(), Trouble> {
+    /// [`codes::PEER_UNKNOWN`] or an error of the store.
+    pub async fn require_peer(&self, party: PartyId) -> Result<(), Error> {
         match self.store.peer(party).await {
             Ok(_) => Ok(()),
             Err(StoreError::NotFound { .. }) if self.store.key_of(party).await.is_ok() => {
@@ -131,7 +131,7 @@ impl Peers {
                     "{party} is a member of a consortium and no peer of ours, so it cannot be asked from here; become peers \
                      with it, or let a party lead that is a peer of all"
                 );
-                Err(Trouble::new(codes::PEER_UNKNOWN, text).with(party))
+                Err(Error::new(codes::PEER_UNKNOWN, text).with(party))
             }
             Err(error) => Err(error.into()),
         }
@@ -148,19 +148,19 @@ impl Peers {
     /// # Errors
     /// [`codes::PEER_UNKNOWN`], [`codes::LINK_DOWN`]; [`codes::PEER_FAILED`] if the peer cannot answer at the moment, or
     /// its answer cannot be read.
-    pub async fn ask(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Trouble> {
+    pub async fn ask(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Error> {
         let question = message::encode_question(service, body);
         let reply = self.network.request(peer, question, PATIENCE).await.map_err(|error| {
             let code =
                 if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };
-            Trouble::new(code, error.to_string()).with(peer)
+            Error::new(code, error.to_string()).with(peer)
         })?;
         let what = match message::decode_reply(reply) {
             Some(Reply::Body(body)) => return Ok(body),
             Some(Reply::Busy(_)) => "cannot answer at the moment",
             None => "gave an answer that cannot be read",
         };
-        Err(Trouble::new(codes::PEER_FAILED, format!("{peer} {what}")).with(peer))
+        Err(Error::new(codes::PEER_FAILED, format!("{peer} {what}")).with(peer))
     }
 
     /// Asks a service of the peer's daemon, once; nothing if there is no answer, after a pause.
@@ -183,10 +183,10 @@ impl Peers {
     ///
     /// # Errors
     /// [`codes::PEER_LOST`] once the link is given up.
-    pub async fn ask_within_window(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Trouble> {
+    pub async fn ask_within_window(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Error> {
         tokio::select! {
             answer = self.ask_until_answered(peer, service, body) => Ok(answer),
-            trouble = self.link_given_up(peer) => Err(trouble),
+            error = self.link_given_up(peer) => Err(error),
         }
     }
 
@@ -239,7 +239,7 @@ impl Peers {
     }
 
     /// Returns once the link to the peer has been down for the whole reconnect window, with what to say of it.
-    pub async fn link_given_up(&self, peer: PartyId) -> Trouble {
+    pub async fn link_given_up(&self, peer: PartyId) -> Error {
         loop {
             self.link_is(peer, false).await;
             tokio::select! {
@@ -248,17 +248,17 @@ impl Peers {
             }
         }
         let seconds = self.window.as_secs_f64();
-        Trouble::new(codes::PEER_LOST, format!("the link to {peer} was down for {seconds} s")).with(peer)
+        Error::new(codes::PEER_LOST, format!("the link to {peer} was down for {seconds} s")).with(peer)
     }
 
     /// Makes a code with which one party can join within `valid`.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] if this party cannot be dialled, or trouble of the store.
-    pub async fn invite(&self, valid: Duration, by: &str) -> Result<Invitation, Trouble> {
+    /// [`codes::BAD_REQUEST`] if this party cannot be dialled, or an error of the store.
+    pub async fn invite(&self, valid: Duration, by: &str) -> Result<Invitation, Error> {
         let Some(address) = self.address.clone() else {
             let text = "this party has no address to be dialled at: let the other side invite, or set network.listen";
-            return Err(Trouble::new(codes::BAD_REQUEST, text));
+            return Err(Error::new(codes::BAD_REQUEST, text));
         };
         let token = InviteToken::fresh()?;
         let expires = self.store.now() + valid.min(Duration::from_secs(30 * 86_400));
@@ -278,9 +278,9 @@ impl Peers {
     ///
     /// # Errors
     /// [`codes::INVITATION`] for a code that is mistyped, void or refused, or of somebody with another signing key than
-    /// the peer of its name; [`codes::LINK_DOWN`] if the inviter cannot be reached, or trouble of the store.
-    pub async fn join(&self, code: &str, by: &str) -> Result<PeerView, Trouble> {
-        let refuse = |text: &str| Trouble::new(codes::INVITATION, text);
+    /// the peer of its name; [`codes::LINK_DOWN`] if the inviter cannot be reached, or an error of the store.
+    pub async fn join(&self, code: &str, by: &str) -> Result<PeerView, Error> {
+        let refuse = |text: &str| Error::new(codes::INVITATION, text);
         let (inviter, token) =
             read_invitation(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
         let Inviter { party, pin, .. } = inviter;
@@ -295,10 +295,10 @@ impl Peers {
             token,
             identity_key: Bytes::from(self.signer.public_key().to_string()),
             address: self.address.clone(),
-            signature: signature.map_err(|error| Trouble::internal(error.to_string()))?.to_string().into(),
+            signature: signature.map_err(|error| Error::internal(error.to_string()))?.to_string().into(),
         };
         let welcome = self.transport.enrol(&inviter, application).await.map_err(|error| match error {
-            EnrolError::Link(error) => Trouble::new(codes::LINK_DOWN, error.to_string()),
+            EnrolError::Link(error) => Error::new(codes::LINK_DOWN, error.to_string()),
             other => refuse(&other.to_string()),
         })?;
         let signing_key =
@@ -335,17 +335,17 @@ impl Peers {
     /// All partners with the state of their links.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn list(&self) -> Result<Vec<PeerView>, Trouble> {
+    /// An error of the store.
+    pub async fn list(&self) -> Result<Vec<PeerView>, Error> {
         Ok(self.store.peers().await?.iter().map(|peer| self.view(peer)).collect())
     }
 
     /// Forgets a partner: its key and its rules, unless it is a member of a consortium.
     ///
     /// # Errors
-    /// [`codes::PEER_UNKNOWN`], [`codes::PEER_IN_USE`] or trouble of the store.
-    pub async fn remove(&self, party: &str, by: &str) -> Result<(), Trouble> {
-        let unknown = || Trouble::new(codes::PEER_UNKNOWN, "there is no such peer");
+    /// [`codes::PEER_UNKNOWN`], [`codes::PEER_IN_USE`] or an error of the store.
+    pub async fn remove(&self, party: &str, by: &str) -> Result<(), Error> {
+        let unknown = || Error::new(codes::PEER_UNKNOWN, "there is no such peer");
         let id: PartyId = party.parse().map_err(|_| unknown())?;
         self.store.remove_peer(id, by).await?;
         self.directory.refresh().await?;
@@ -356,8 +356,8 @@ impl Peers {
     /// Lets what the store says about partners hold for the network.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub(super) async fn refresh(&self) -> Result<(), Trouble> {
+    /// An error of the store.
+    pub(super) async fn refresh(&self) -> Result<(), Error> {
         self.directory.refresh().await?;
         self.network.refresh();
         Ok(())

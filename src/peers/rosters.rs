@@ -7,7 +7,7 @@ use tacitly_attestation::entry::{Code, Count};
 use tacitly_attestation::roster::{Roster, RosterFingerprint, SignedRoster};
 use tacitly_core::PartyId;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{NoteSigner, PinnedRoster, PublicKey, Signer, Store};
 
 /// The consortia of one party.
@@ -59,9 +59,9 @@ impl Rosters {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a name that is none or too few or too many members, [`codes::PEER_UNKNOWN`] for one that
-    /// is no peer, [`codes::ROSTER`] for a consortium that another party has founded, or trouble of the store.
-    pub async fn init(&self, consortium: &str, members: &[String], by: &str) -> Result<RosterView, Trouble> {
-        let bad = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+    /// is no peer, [`codes::ROSTER`] for a consortium that another party has founded, or an error of the store.
+    pub async fn init(&self, consortium: &str, members: &[String], by: &str) -> Result<RosterView, Error> {
+        let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
         let name = Code::parse(consortium).map_err(|_| {
             bad("a consortium's name has 1 to 32 of a-z, 0-9, '-', '_' and '.', a letter first".to_owned())
         })?;
@@ -80,7 +80,7 @@ impl Rosters {
             if roster.founder.public() != own.as_bytes() {
                 let text =
                     format!("{consortium} was founded by {}, who alone signs its rosters", roster.founder.name());
-                return Err(Trouble::new(codes::ROSTER, text));
+                return Err(Error::new(codes::ROSTER, text));
             }
             if roster.members().map(|(party, key)| (party, *key.public())).eq(keys.iter().map(public)) {
                 return self.pin(signed, by).await;
@@ -106,12 +106,12 @@ impl Rosters {
     /// # Errors
     /// [`codes::ROSTER`] for a roster that is damaged, not the one that was compared, without us or with another key of
     /// ours, older than the pinned one, or that gives a party that is known here another key; [`codes::BAD_REQUEST`] for
-    /// what is no fingerprint; [`codes::PEER_IN_USE`], or trouble of the store.
-    pub async fn join(&self, roster: &[u8], fingerprint: &str, by: &str) -> Result<RosterView, Trouble> {
-        let refuse = |text: String| Trouble::new(codes::ROSTER, text);
+    /// what is no fingerprint; [`codes::PEER_IN_USE`], or an error of the store.
+    pub async fn join(&self, roster: &[u8], fingerprint: &str, by: &str) -> Result<RosterView, Error> {
+        let refuse = |text: String| Error::new(codes::ROSTER, text);
         let signed = SignedRoster::parse(roster).map_err(|error| refuse(error.to_string()))?;
         let compared = RosterFingerprint::parse(fingerprint);
-        let compared = compared.map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
+        let compared = compared.map_err(|error| Error::new(codes::BAD_REQUEST, error.to_string()))?;
         if signed.fingerprint() != compared {
             let found = signed.fingerprint();
             return Err(refuse(format!("this roster's fingerprint is {found}, and {compared} was compared")));
@@ -129,8 +129,8 @@ impl Rosters {
     /// All consortia.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn list(&self) -> Result<Vec<RosterView>, Trouble> {
+    /// An error of the store.
+    pub async fn list(&self) -> Result<Vec<RosterView>, Error> {
         let mut views = Vec::new();
         for pinned in self.store.rosters().await? {
             views.push(self.view(&pinned).await?);
@@ -141,17 +141,17 @@ impl Rosters {
     /// Leaves a consortium: the keys of members that are no peers, and the rules for them, are gone.
     ///
     /// # Errors
-    /// [`codes::CONSORTIUM_UNKNOWN`], [`codes::PEER_IN_USE`] or trouble of the store.
-    pub async fn leave(&self, consortium: &str, by: &str) -> Result<(), Trouble> {
+    /// [`codes::CONSORTIUM_UNKNOWN`], [`codes::PEER_IN_USE`] or an error of the store.
+    pub async fn leave(&self, consortium: &str, by: &str) -> Result<(), Error> {
         Ok(self.store.remove_roster(consortium, by).await?)
     }
 
-    async fn pin(&self, signed: &SignedRoster, by: &str) -> Result<RosterView, Trouble> {
+    async fn pin(&self, signed: &SignedRoster, by: &str) -> Result<RosterView, Error> {
         let pinned = self.store.pin_roster(signed, self.me, by).await?;
         self.view(&pinned).await
     }
 
-    async fn view(&self, pinned: &PinnedRoster) -> Result<RosterView, Trouble> {
+    async fn view(&self, pinned: &PinnedRoster) -> Result<RosterView, Error> {
         let PinnedRoster { signed, pinned_at } = pinned;
         let peers = self.store.peers().await?;
         let mut members = Vec::new();
@@ -175,6 +175,6 @@ fn public((party, key): (&PartyId, &PublicKey)) -> (PartyId, [u8; 32]) {
     (*party, *key.as_bytes())
 }
 
-fn internal(error: impl std::fmt::Display) -> Trouble {
-    Trouble::internal(error.to_string())
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::internal(error.to_string())
 }

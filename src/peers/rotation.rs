@@ -21,7 +21,7 @@ use super::background::Background;
 use super::inbox::Handler;
 use super::message::{self, Request, generated as pb};
 use super::peers::Peers;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::{NewEvent, Signature, Signer, Store};
 use crate::transport::{Grpc, Pending, Pin, TlsIdentity};
 
@@ -43,13 +43,13 @@ pub trait IdentityFiles: Send + Sync {
     ///
     /// # Errors
     /// [`codes::DISK_FULL`] or [`codes::STORE`].
-    fn prepare(&self) -> Result<TlsIdentity, Trouble>;
+    fn prepare(&self) -> Result<TlsIdentity, Error>;
 
     /// Lets what was prepared take the place of what is in use.
     ///
     /// # Errors
     /// [`codes::STORE`].
-    fn adopt(&self) -> Result<(), Trouble>;
+    fn adopt(&self) -> Result<(), Error>;
 }
 
 /// A rotation that took place.
@@ -89,14 +89,14 @@ impl Rotation {
     /// Changes the TLS key and certificate. `grace` is how long peers accept the old key after that.
     ///
     /// # Errors
-    /// [`codes::LINK_DOWN`] naming the peers that could not be told, unless `force`; then nothing has changed. Trouble
+    /// [`codes::LINK_DOWN`] naming the peers that could not be told, unless `force`; then nothing has changed. Error
     /// of the files or the store.
     pub async fn rotate(
         self: &Arc<Self>,
         files: &dyn IdentityFiles,
         force: bool,
         grace: Duration,
-    ) -> Result<Rotated, Trouble> {
+    ) -> Result<Rotated, Error> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
         let next = files.prepare()?;
         let (pin, expires) = (next.pin(), next.not_after());
@@ -115,11 +115,11 @@ impl Rotation {
                 "the key was not changed, since {names} could not be told of the new one; wait for the link, or rotate \
                  with --force and have {names} join again with an invitation"
             );
-            return Err(Trouble::new(codes::LINK_DOWN, text));
+            return Err(Error::new(codes::LINK_DOWN, text));
         }
         files.adopt()?;
         if self.transport.replace_identity(next).is_err() {
-            return Err(Trouble::internal("the new certificate names another party"));
+            return Err(Error::internal("the new certificate names another party"));
         }
         let detail = json!({ "pin": pin.to_string(), "expires": expires.to_string(), "untold": untold });
         let event = NewEvent { job: None, actor: "operator".to_owned(), kind: "identity-rotated".to_owned(), detail };
@@ -158,8 +158,8 @@ impl Rotation {
     }
 
     /// A peer says which pin is its own. Said again, nothing changes.
-    async fn take(&self, from: PartyId, rotate: &pb::Rotate) -> Result<(), Trouble> {
-        let refuse = |text: &str| Trouble::new(codes::BAD_REQUEST, text).with(from);
+    async fn take(&self, from: PartyId, rotate: &pb::Rotate) -> Result<(), Error> {
+        let refuse = |text: &str| Error::new(codes::BAD_REQUEST, text).with(from);
         let pin: Pin = rotate.pin.parse().map_err(|_| refuse("the pin cannot be read"))?;
         let signature: Signature = rotate.signature.parse().map_err(|_| refuse("the signature cannot be read"))?;
         let peer = self.store.peer(from).await?;
@@ -199,8 +199,8 @@ impl Handler for Rotation {
             let Request::Rotate(rotate) = message::decode_request(body)?;
             match self.take(from, &rotate).await {
                 Ok(()) => Some(message::noted()),
-                Err(trouble) => {
-                    tracing::warn!(peer = %from, code = trouble.code.name, "a peer's new pin was not noted");
+                Err(error) => {
+                    tracing::warn!(peer = %from, code = error.code.name, "a peer's new pin was not noted");
                     None
                 }
             }

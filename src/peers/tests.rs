@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tacitly_core::PartyId;
 
 use super::*;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::session::Network;
 use crate::store::{FileSigner, NewPeer, Sealer, SealingKey, Signer, Store};
 use crate::transport::{self, Entry, Grpc, MemoryHub, PeerDirectory, Pending, Roster, Settings, TlsIdentity};
@@ -113,7 +113,7 @@ impl Alone {
         self.store.add_peer(peer, "operator").await.unwrap();
     }
 
-    async fn init(&self, members: &[&str]) -> Result<RosterView, Trouble> {
+    async fn init(&self, members: &[&str]) -> Result<RosterView, Error> {
         let members: Vec<String> = members.iter().map(|member| (*member).to_owned()).collect();
         self.rosters.init("east", &members, "operator").await
     }

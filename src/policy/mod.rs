@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use tacitly_core::PartyId;
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 mod change;
 mod difference;
@@ -66,9 +66,9 @@ pub enum Decision {
 ///
 /// # Errors
 /// That of [`decide`], for the first party whose rule refuses; [`codes::REFUSED_NO_RULE`] if there is no other party.
-pub fn decide_all(others: &[Other<'_>], asked: &Asked<'_>) -> Result<Decision, Trouble> {
+pub fn decide_all(others: &[Other<'_>], asked: &Asked<'_>) -> Result<Decision, Error> {
     if others.is_empty() {
-        return Err(Trouble::new(codes::REFUSED_NO_RULE, "no rule is about a job without another party"));
+        return Err(Error::new(codes::REFUSED_NO_RULE, "no rule is about a job without another party"));
     }
     others.iter().try_fold(Decision::Approve, |so_far, other| match decide(other, asked)? {
         Decision::Approve => Ok(so_far),
@@ -82,13 +82,13 @@ pub fn decide_all(others: &[Other<'_>], asked: &Asked<'_>) -> Result<Decision, T
 /// [`codes::REFUSED_NO_RULE`] without a rule, [`codes::REFUSED_BY_RULE`] with the limit that is passed; both name the
 /// party that the rule is about. The text may go to the peer: it tells what the rule demands of the request, nothing
 /// about the data.
-pub fn decide(other: &Other<'_>, asked: &Asked<'_>) -> Result<Decision, Trouble> {
+pub fn decide(other: &Other<'_>, asked: &Asked<'_>) -> Result<Decision, Error> {
     let (me, party) = (asked.me, other.party);
     let Some(rule) = other.rule else {
-        return Err(Trouble::new(codes::REFUSED_NO_RULE, format!("no rule of {me} lets {party} use the dataset")));
+        return Err(Error::new(codes::REFUSED_NO_RULE, format!("no rule of {me} lets {party} use the dataset")));
     };
     let refuse =
-        |text: String| Err(Trouble::new(codes::REFUSED_BY_RULE, format!("the rule of {me} for {party}: {text}")));
+        |text: String| Err(Error::new(codes::REFUSED_BY_RULE, format!("the rule of {me} for {party}: {text}")));
     if rule.expires.is_some_and(|moment| asked.now >= moment) {
         return refuse("it has expired".to_owned());
     }

@@ -18,7 +18,7 @@ fn party(name: &str) -> PartyId {
 }
 
 /// Asks the rule of `bank` for `shop` about a job of that kind, purpose and receivers.
-fn ask(rule: Option<&Rule>, kind: &str, purpose: &str, receivers: &[&str]) -> Result<Decision, Trouble> {
+fn ask(rule: Option<&Rule>, kind: &str, purpose: &str, receivers: &[&str]) -> Result<Decision, Error> {
     let receivers: BTreeSet<_> = receivers.iter().map(|name| party(name)).collect();
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
     let asked = Asked { kind, purpose, receivers: &receivers, me: party("bank"), now };

@@ -15,7 +15,7 @@ use super::member::Member;
 use super::message::{self, Outcome, Piece};
 use super::post::Post;
 use super::transport::RelayTransport;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::peers::Handler;
 use crate::session::Network;
 use crate::store::{JobId, Signer};
@@ -134,14 +134,14 @@ impl Seat {
     /// # Errors
     /// [`codes::LINK_DOWN`] naming the member, if it is none, or if no session with it can be opened now;
     /// [`codes::INTERNAL`] off a Tokio runtime.
-    pub fn open(&self, peer: PartyId, tag: SessionTag) -> Result<SessionLink, Trouble> {
+    pub fn open(&self, peer: PartyId, tag: SessionTag) -> Result<SessionLink, Error> {
         let member = match &self.part {
             Part::Member(member) if member.is_fellow(peer) => member,
-            _ => return Err(Trouble::new(codes::LINK_DOWN, format!("no leader brings us to {peer}")).with(peer)),
+            _ => return Err(Error::new(codes::LINK_DOWN, format!("no leader brings us to {peer}")).with(peer)),
         };
         member.expected().set(peer, Entry::default());
         let network = self.network(member)?;
-        network.open(peer, tag).map_err(|error| Trouble::new(codes::LINK_DOWN, error.to_string()).with(peer))
+        network.open(peer, tag).map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))
     }
 
     /// Returns once a party of the attempt is found to have broken the rules of the relay.
@@ -149,7 +149,7 @@ impl Seat {
         self.finding.found().await
     }
 
-    fn network(&self, member: &Arc<Member>) -> Result<Network, Trouble> {
+    fn network(&self, member: &Arc<Member>) -> Result<Network, Error> {
         let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(network) = &*network {
             return Ok(network.clone());
@@ -157,7 +157,7 @@ impl Seat {
         let transport = Arc::new(RelayTransport(member.clone()));
         let started =
             Network::start(transport, member.expected().clone(), Arc::new(Silent), self.relay.settings.clone());
-        let started = started.map_err(|error| Trouble::internal(error.to_string()))?;
+        let started = started.map_err(|error| Error::internal(error.to_string()))?;
         Ok(network.insert(started).clone())
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tacitly_core::PartyId;
 
 use crate::attest::Attestation;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::jobs::{Jobs, State};
 use crate::peers::{PeerView, Peers};
 use crate::store::{NewEvent, Store};
@@ -72,8 +72,8 @@ impl Admin {
     /// How the daemon stands.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn status(&self) -> Result<StatusView, Trouble> {
+    /// An error of the store.
+    pub async fn status(&self) -> Result<StatusView, Error> {
         let expires = self.peers.identity().not_after();
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
         let certificate =
@@ -92,14 +92,14 @@ impl Admin {
 
     /// Whether work can begin: the store takes writes and no drain has begun.
     pub async fn is_ready(&self) -> bool {
-        !self.jobs.is_draining() && self.store.probe().await.map_err(Trouble::from).is_ok()
+        !self.jobs.is_draining() && self.store.probe().await.map_err(Error::from).is_ok()
     }
 
     /// How the daemon stands, in numbers.
     ///
     /// # Errors
-    /// Trouble of the store.
-    pub async fn figures(&self) -> Result<Figures, Trouble> {
+    /// An error of the store.
+    pub async fn figures(&self) -> Result<Figures, Error> {
         let counts = self.store.job_counts().await?;
         let count = |state: State| {
             let found = counts.iter().find(|(name, _)| name == state.name());
@@ -117,8 +117,8 @@ impl Admin {
     /// Notes in the audit trail that somebody with a token makes a call that changes something.
     ///
     /// # Errors
-    /// Trouble of the store; the call should then not be made.
-    pub async fn note_call(&self, actor: &str, role: &str, call: &str) -> Result<(), Trouble> {
+    /// An error of the store; the call should then not be made.
+    pub async fn note_call(&self, actor: &str, role: &str, call: &str) -> Result<(), Error> {
         let detail = json!({ "role": role, "call": call });
         let event = NewEvent { job: None, actor: actor.to_owned(), kind: "control-call".to_owned(), detail };
         Ok(self.store.append_event(event).await?)
@@ -127,12 +127,12 @@ impl Admin {
     /// Writes a copy of the store, which stays in use, to a new private file on this machine; returns its size.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] for a path that is not absolute, or trouble of the store: a file that is there already,
+    /// [`codes::BAD_REQUEST`] for a path that is not absolute, or an error of the store: a file that is there already,
     /// a full disk.
-    pub async fn backup(&self, to: &str) -> Result<u64, Trouble> {
+    pub async fn backup(&self, to: &str) -> Result<u64, Error> {
         let path = Path::new(to);
         if !path.is_absolute() {
-            return Err(Trouble::new(codes::BAD_REQUEST, "the path of a backup is absolute"));
+            return Err(Error::new(codes::BAD_REQUEST, "the path of a backup is absolute"));
         }
         self.store.backup(path).await?;
         let detail = json!({ "to": to });

@@ -4,7 +4,7 @@ use tonic::{Status, Streaming};
 
 use super::control::{self, add_frame_request::Part};
 use super::status;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::Datasets;
 use crate::intake::FrameBuilder;
 use crate::jobs::{Jobs, NewFrame};
@@ -18,11 +18,11 @@ pub(super) async fn add(
     datasets: &Datasets,
     mut parts: Streaming<control::AddFrameRequest>,
 ) -> Result<control::AddDatasetReply, Status> {
-    let bad = |text: String| status::of(&Trouble::new(codes::BAD_REQUEST, text));
+    let bad = |text: String| status::of(&Error::new(codes::BAD_REQUEST, text));
     let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
         return Err(bad("a frame begins with its header".to_owned()));
     };
-    let room = datasets.frames().room().await.map_err(|trouble| status::of(&trouble))?;
+    let room = datasets.frames().room().await.map_err(|error| status::of(&error))?;
     let columns = header.keys.iter().map(|key| key.column.clone()).collect();
     let mut frame = FrameBuilder::new(columns).map_err(|error| bad(error.to_string()))?;
     while let Some(next) = parts.message().await? {
@@ -43,7 +43,7 @@ pub(super) async fn add(
         kind: header.kind,
         receivers: header.receivers,
     };
-    let (dataset, report) = jobs.add_frame(new, frame.finish()).await.map_err(|trouble| status::of(&trouble))?;
+    let (dataset, report) = jobs.add_frame(new, frame.finish()).await.map_err(|error| status::of(&error))?;
     Ok(control::AddDatasetReply { dataset: Some(dataset.into()), report })
 }
 

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 use super::admin::Admin;
 use super::status;
 use super::tokens::{self, Role};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 use Role::{Approver, Auditor, Operator};
 
@@ -72,13 +72,13 @@ pub struct Caller {
 impl Caller {
     /// The refusal of a call that needs one of these roles.
     #[must_use]
-    pub fn lacks(&self, needed: &[Role], call: &str) -> Trouble {
+    pub fn lacks(&self, needed: &[Role], call: &str) -> Error {
         let needed = match needed {
             [] => "the local control socket".to_owned(),
             roles => format!("the role {}", roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" or ")),
         };
         let Self { name, role } = self;
-        Trouble::new(codes::PERMISSION, format!("{call} needs {needed}; the token {name} has {}", role.name()))
+        Error::new(codes::PERMISSION, format!("{call} needs {needed}; the token {name} has {}", role.name()))
     }
 }
 
@@ -96,8 +96,8 @@ impl Gate {
         Self { tokens, admin }
     }
 
-    async fn admit(&self, path: &str, shown: Option<&str>) -> Result<Caller, Trouble> {
-        let refuse = |text: &str| Trouble::new(codes::PERMISSION, text);
+    async fn admit(&self, path: &str, shown: Option<&str>) -> Result<Caller, Error> {
+        let refuse = |text: &str| Error::new(codes::PERMISSION, text);
         let token = shown.and_then(|shown| shown.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| refuse("this port needs a token: --token-file FILE"))?;
         let token = tokens::find(&self.tokens, token).map_err(|error| {
@@ -167,8 +167,8 @@ where
                     request.extensions_mut().insert(caller);
                     inner.call(request).await
                 }
-                Err(trouble) => {
-                    let refusal: Status = status::of(&trouble);
+                Err(error) => {
+                    let refusal: Status = status::of(&error);
                     Ok(refusal.into_http())
                 }
             }

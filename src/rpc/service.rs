@@ -15,7 +15,7 @@ use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, status};
 use crate::attest::Attestation;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
 use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Page, Submission};
 use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
@@ -65,15 +65,15 @@ impl Service {
     }
 
     /// Whom we trust is put on record after a roster was pinned or forgotten.
-    fn after_pinning(&self, pinned: Result<RosterView, Trouble>) -> Answer<control::Consortium> {
+    fn after_pinning(&self, pinned: Result<RosterView, Error>) -> Answer<control::Consortium> {
         self.attestation.profile().renew_policy();
         answer(pinned)
     }
 }
 
 /// What an operator asks of parties, as the API says it.
-pub(super) fn asked(parties: Vec<control::AskedParty>, params: &str) -> Result<Asked, Trouble> {
-    let bad = |text: String| Trouble::new(codes::BAD_REQUEST, text);
+pub(super) fn asked(parties: Vec<control::AskedParty>, params: &str) -> Result<Asked, Error> {
+    let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
     let mut asked = Asked::default();
     for control::AskedParty { party, role, dataset, receives } in parties {
         let id = party.parse().map_err(|_| bad(format!("{party:?} is no party name")))?;
@@ -96,8 +96,8 @@ fn actor<T>(request: &Request<T>) -> String {
         .map_or_else(|| "operator".to_owned(), |caller| format!("token:{}", caller.name))
 }
 
-fn answer<T, U: From<T>>(outcome: Result<T, Trouble>) -> Answer<U> {
-    outcome.map(|value| Response::new(value.into())).map_err(|trouble| status::of(&trouble))
+fn answer<T, U: From<T>>(outcome: Result<T, Error>) -> Answer<U> {
+    outcome.map(|value| Response::new(value.into())).map_err(|error| status::of(&error))
 }
 
 #[tonic::async_trait]
@@ -107,7 +107,7 @@ impl Control for Service {
     type JobRowsStream = Streamed<control::RowNumbers>;
 
     async fn status(&self, _: Request<control::StatusRequest>) -> Answer<control::StatusReply> {
-        let view = self.admin.status().await.map_err(|trouble| status::of(&trouble))?;
+        let view = self.admin.status().await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::StatusReply {
             party: view.party.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -133,7 +133,7 @@ impl Control for Service {
         let asked = request.into_inner();
         let grace = Duration::from_secs(asked.grace_seconds);
         let rotated = self.rotation.rotate(&*self.files, asked.force, grace).await;
-        let rotated = rotated.map_err(|trouble| status::of(&trouble))?;
+        let rotated = rotated.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::RotateIdentityReply {
             pin: rotated.pin,
             certificate_expires: rotated.certificate_expires,
@@ -142,7 +142,7 @@ impl Control for Service {
     }
 
     async fn backup(&self, request: Request<control::BackupRequest>) -> Answer<control::BackupReply> {
-        let size = self.admin.backup(&request.into_inner().path).await.map_err(|trouble| status::of(&trouble))?;
+        let size = self.admin.backup(&request.into_inner().path).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::BackupReply { size_bytes: size }))
     }
 
@@ -150,7 +150,7 @@ impl Control for Service {
         let asked = request.into_inner();
         let found = self.attestation.reconciliation();
         let found = found.reconcile(&asked.peer, Duration::from_secs(asked.grace_seconds)).await;
-        let found = found.map_err(|trouble| status::of(&trouble))?;
+        let found = found.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ReconcileReply {
             ours: found.ours,
             theirs: found.theirs,
@@ -161,7 +161,7 @@ impl Control for Service {
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
         let by = actor(&request);
         let valid = Duration::from_secs(request.into_inner().valid_seconds);
-        let invitation = self.peers.invite(valid, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let invitation = self.peers.invite(valid, &by).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::InviteReply { code: invitation.code, expires: invitation.expires.to_string() }))
     }
 
@@ -171,13 +171,13 @@ impl Control for Service {
     }
 
     async fn list_peers(&self, _: Request<control::ListPeersRequest>) -> Answer<control::ListPeersReply> {
-        let peers = self.peers.list().await.map_err(|trouble| status::of(&trouble))?;
+        let peers = self.peers.list().await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ListPeersReply { peers: peers.into_iter().map(Into::into).collect() }))
     }
 
     async fn remove_peer(&self, request: Request<control::RemovePeerRequest>) -> Answer<control::RemovePeerReply> {
         let by = actor(&request);
-        self.peers.remove(&request.into_inner().party, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.peers.remove(&request.into_inner().party, &by).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::RemovePeerReply {}))
     }
 
@@ -194,7 +194,7 @@ impl Control for Service {
     }
 
     async fn list_consortia(&self, _: Request<control::ListConsortiaRequest>) -> Answer<control::ListConsortiaReply> {
-        let consortia = self.rosters.list().await.map_err(|trouble| status::of(&trouble))?;
+        let consortia = self.rosters.list().await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ListConsortiaReply { consortia: consortia.into_iter().map(Into::into).collect() }))
     }
 
@@ -203,7 +203,7 @@ impl Control for Service {
         request: Request<control::LeaveConsortiumRequest>,
     ) -> Answer<control::LeaveConsortiumReply> {
         let by = actor(&request);
-        self.rosters.leave(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.rosters.leave(&request.into_inner().name, &by).await.map_err(|error| status::of(&error))?;
         self.attestation.profile().renew_policy();
         Ok(Response::new(control::LeaveConsortiumReply {}))
     }
@@ -229,12 +229,12 @@ impl Control for Service {
             basis: asked.basis.into(),
             no_header: asked.no_header,
         };
-        let (dataset, report) = self.datasets.add(new, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let (dataset, report) = self.datasets.add(new, &by).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
     async fn list_datasets(&self, _: Request<control::ListDatasetsRequest>) -> Answer<control::ListDatasetsReply> {
-        let datasets = self.datasets.list().await.map_err(|trouble| status::of(&trouble))?;
+        let datasets = self.datasets.list().await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ListDatasetsReply { datasets: datasets.into_iter().map(Into::into).collect() }))
     }
 
@@ -243,7 +243,7 @@ impl Control for Service {
         request: Request<control::RemoveDatasetRequest>,
     ) -> Answer<control::RemoveDatasetReply> {
         let by = actor(&request);
-        self.datasets.remove(&request.into_inner().name, &by).await.map_err(|trouble| status::of(&trouble))?;
+        self.datasets.remove(&request.into_inner().name, &by).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::RemoveDatasetReply {}))
     }
 
@@ -251,7 +251,7 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenRecordRequest { dataset, row, fingerprint, file, to, purpose } = request.into_inner();
         let asked = OpenRecord { dataset, row, fingerprint, file: file.into(), to, purpose };
-        let opened = self.datasets.openings().record(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened = self.datasets.openings().record(asked, &by).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::OpenRecordReply {
             opening: opened.opening.to_vec().into(),
             fingerprint: opened.fingerprint,
@@ -265,7 +265,7 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenBasisRequest { dataset, fingerprint, to, purpose } = request.into_inner();
         let asked = OpenBasis { dataset, fingerprint, to, purpose };
-        let opened = self.datasets.openings().basis(asked, &by).await.map_err(|trouble| status::of(&trouble))?;
+        let opened = self.datasets.openings().basis(asked, &by).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::OpenBasisReply {
             salt: opened.salt.to_vec().into(),
             basis: opened.commitment,
@@ -278,7 +278,7 @@ impl Control for Service {
         let by = actor(&request);
         let control::OpenOutputRequest { job, to, purpose } = request.into_inner();
         let opened = self.jobs.open_output(OpenOutput { job, to, purpose }, &by).await;
-        let opened = opened.map_err(|trouble| status::of(&trouble))?;
+        let opened = opened.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::OpenOutputReply {
             salt: opened.salt.to_vec().into(),
             digest: opened.digest.to_vec().into(),
@@ -291,7 +291,7 @@ impl Control for Service {
         let by = actor(&request);
         let asked = request.into_inner();
         let rule = self.jobs.set_rule(&asked.dataset, &asked.peer, &asked.json, &by).await;
-        let reply = match rule.map_err(|trouble| status::of(&trouble))? {
+        let reply = match rule.map_err(|error| status::of(&error))? {
             RuleChange::Set { json, difference } => control::SetRuleReply { json, difference, removed: false },
             RuleChange::Removed => control::SetRuleReply { removed: true, ..Default::default() },
             RuleChange::None => control::SetRuleReply::default(),
@@ -302,7 +302,7 @@ impl Control for Service {
     async fn submit_job(&self, request: Request<control::SubmitJobRequest>) -> Answer<control::Job> {
         let by = actor(&request);
         let asked = request.into_inner();
-        let parties = self::asked(asked.parties, &asked.params).map_err(|trouble| status::of(&trouble))?;
+        let parties = self::asked(asked.parties, &asked.params).map_err(|error| status::of(&error))?;
         let (kind, purpose, request_key) = (asked.kind, asked.purpose, asked.request_key);
         answer(self.jobs.submit(Submission { kind, asked: parties, purpose, request_key }, &by).await)
     }
@@ -316,7 +316,7 @@ impl Control for Service {
 
     async fn meet_job(&self, request: Request<control::MeetJobRequest>) -> Answer<control::Job> {
         let asked = request.into_inner();
-        let parties = self::asked(asked.parties, &asked.params).map_err(|trouble| status::of(&trouble))?;
+        let parties = self::asked(asked.parties, &asked.params).map_err(|error| status::of(&error))?;
         let meeting = Meeting {
             name: asked.meeting,
             kind: asked.kind,
@@ -328,13 +328,13 @@ impl Control for Service {
     }
 
     async fn job_rows(&self, request: Request<control::JobRequest>) -> Answer<Self::JobRowsStream> {
-        let rows = self.jobs.rows(&request.into_inner().job).await.map_err(|trouble| status::of(&trouble))?;
+        let rows = self.jobs.rows(&request.into_inner().job).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(Box::pin(tokio_stream::iter(frames::in_pieces(rows)))))
     }
 
     async fn list_jobs(&self, request: Request<control::ListJobsRequest>) -> Answer<control::ListJobsReply> {
         let control::ListJobsRequest { state, before, limit } = request.into_inner();
-        let jobs = self.jobs.list(Page { state, before, limit }).await.map_err(|trouble| status::of(&trouble))?;
+        let jobs = self.jobs.list(Page { state, before, limit }).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 
@@ -343,13 +343,13 @@ impl Control for Service {
     }
 
     async fn watch_job(&self, request: Request<control::JobRequest>) -> Answer<Self::WatchJobStream> {
-        let views = self.jobs.watch(&request.into_inner().job).await.map_err(|trouble| status::of(&trouble))?;
-        let views = views.map(|view| view.map(Into::into).map_err(|trouble| status::of(&trouble)));
+        let views = self.jobs.watch(&request.into_inner().job).await.map_err(|error| status::of(&error))?;
+        let views = views.map(|view| view.map(Into::into).map_err(|error| status::of(&error)));
         Ok(Response::new(Box::pin(views)))
     }
 
     async fn explain_job(&self, request: Request<control::JobRequest>) -> Answer<control::ExplainReply> {
-        let text = self.jobs.explain(&request.into_inner().job).await.map_err(|trouble| status::of(&trouble))?;
+        let text = self.jobs.explain(&request.into_inner().job).await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ExplainReply { text }))
     }
 
@@ -382,21 +382,21 @@ impl Control for Service {
     async fn job_result(&self, request: Request<control::JobResultRequest>) -> Answer<Self::JobResultStream> {
         let asked = request.into_inner();
         let chunks = self.jobs.result(&asked.job, asked.columns, &asked.format).await;
-        let chunks = chunks.map_err(|trouble| status::of(&trouble))?;
+        let chunks = chunks.map_err(|error| status::of(&error))?;
         let chunks =
-            chunks.map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|trouble| status::of(&trouble)));
+            chunks.map(|chunk| chunk.map(|data| control::ResultChunk { data }).map_err(|error| status::of(&error)));
         Ok(Response::new(Box::pin(chunks)))
     }
 
     async fn evidence(&self, request: Request<control::JobRequest>) -> Answer<control::EvidenceReply> {
         let certificate = self.jobs.evidence(&request.into_inner().job).await;
-        let certificate = certificate.map_err(|trouble| status::of(&trouble))?.into();
+        let certificate = certificate.map_err(|error| status::of(&error))?.into();
         Ok(Response::new(control::EvidenceReply { certificate }))
     }
 
     async fn list_events(&self, request: Request<control::ListEventsRequest>) -> Answer<control::ListEventsReply> {
         let asked = request.into_inner();
-        let events = self.jobs.events(asked.since, &asked.job).await.map_err(|trouble| status::of(&trouble))?;
+        let events = self.jobs.events(asked.since, &asked.job).await.map_err(|error| status::of(&error))?;
         let shown = events.into_iter().map(|event| control::Event {
             sequence: event.sequence,
             at: event.at,

@@ -1,17 +1,17 @@
-//! The one place where trouble becomes a gRPC status, and back.
+//! The one place where an error becomes a gRPC status, and back.
 
 use std::error::Error as _;
 
 use tonic::{Code as Grpc, Status};
 
-use crate::codes::{self, Code, Trouble};
+use crate::codes::{self, Code, Error};
 
 const CODE_HEADER: &str = "tacitly-code";
 
-/// The status that carries `trouble` to one of this party's own operators or applications.
+/// The status that carries `error` to one of this party's own operators or applications.
 #[must_use]
-pub fn of(trouble: &Trouble) -> Status {
-    let grpc = match trouble.code.name {
+pub fn of(error: &Error) -> Status {
+    let grpc = match error.code.name {
         "job-unknown" | "dataset-unknown" | "peer-unknown" | "consortium-unknown" => Grpc::NotFound,
         "dataset-exists" | "request-key" => Grpc::AlreadyExists,
         "limit" | "disk-full" => Grpc::ResourceExhausted,
@@ -21,8 +21,8 @@ pub fn of(trouble: &Trouble) -> Status {
         "bad-request" | "invitation" | "dataset-input" => Grpc::InvalidArgument,
         _ => Grpc::FailedPrecondition,
     };
-    let mut status = Status::new(grpc, trouble.text.clone());
-    if let Ok(value) = trouble.code.name.parse() {
+    let mut status = Status::new(grpc, error.text.clone());
+    if let Ok(value) = error.code.name.parse() {
         status.metadata_mut().insert(CODE_HEADER, value);
     }
     status
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn every_code_survives_the_way_through_a_status() {
         for code in codes::ALL {
-            let status = of(&Trouble::new(code, "what and where"));
+            let status = of(&Error::new(code, "what and where"));
             assert_eq!(code_of(&status), Some(*code));
             assert_eq!(status.message(), "what and where");
         }

@@ -8,7 +8,7 @@ use rustix::process::Resource;
 use tacitly_core::PartyId;
 
 use super::{JobId, SealingKeyId};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::tally::TALLY;
 
 /// Why the store did not do what was asked.
@@ -356,7 +356,7 @@ impl StoreError {
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::DiskFull { .. } => codes::DISK_FULL,

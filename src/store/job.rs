@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::job_id::JobId;
 use super::public_key::Signature;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// A line of the ledger. It holds no secret; those are read by their own methods of the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,19 +111,14 @@ pub struct Failure {
     pub text: String,
 }
 
-impl From<&Trouble> for Failure {
-    fn from(trouble: &Trouble) -> Self {
-        Self {
-            code: trouble.code.name.to_owned(),
-            who: trouble.who,
-            stage: trouble.stage.clone(),
-            text: trouble.text.clone(),
-        }
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self { code: error.code.name.to_owned(), who: error.who, stage: error.stage.clone(), text: error.text.clone() }
     }
 }
 
-/// What was noted, as trouble again. A code that a newer version wrote is shown as internal.
-impl From<&Failure> for Trouble {
+/// What was noted, as an error again. A code that a newer version wrote is shown as internal.
+impl From<&Failure> for Error {
     fn from(failure: &Failure) -> Self {
         Self {
             code: codes::by_name(&failure.code).unwrap_or(codes::INTERNAL),

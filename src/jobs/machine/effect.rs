@@ -7,7 +7,7 @@ use tacitly_core::PartyId;
 
 use super::super::state::State;
 use super::job::Standing;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::store::{Consent, Signature};
 
 /// What a peer, a person, a rule, a clock or a task says.
@@ -27,7 +27,7 @@ pub(crate) enum Event {
     /// A person, or a rule that has changed, ends the job.
     Ended {
         state: State,
-        why: Trouble,
+        why: Error,
         by: String,
     },
     /// A person resumes a suspended job.
@@ -65,7 +65,7 @@ pub(crate) enum Event {
     /// The link to a party was given up.
     Lost {
         who: PartyId,
-        why: Trouble,
+        why: Error,
     },
     /// It is our turn in the queue of this turn: the place is ours.
     Place {
@@ -87,7 +87,7 @@ pub(crate) enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decided {
     Signed(Box<Consent>),
-    Refused(Trouble),
+    Refused(Error),
     /// A person decides later.
     Pending,
 }
@@ -100,9 +100,9 @@ pub(crate) enum Finish {
     /// The attempt is void, by nobody's fault: a process is another one, or others wait for our place.
     Void,
     /// The link to a party was given up.
-    Lost { who: PartyId, why: Trouble },
+    Lost { who: PartyId, why: Error },
     /// The job cannot end well.
-    Failed(Trouble),
+    Failed(Error),
 }
 
 /// What a step asks of the world. Rows are written first, in one transaction; only then comes the rest, in order.
@@ -149,13 +149,13 @@ pub(crate) enum Write {
     /// The state; `by` stands in the audit trail.
     State {
         state: State,
-        failure: Option<Trouble>,
+        failure: Option<Error>,
         by: String,
     },
     /// The job ends here; secrets are wiped, and a result is released if it ends well.
     End {
         state: State,
-        failure: Option<Trouble>,
+        failure: Option<Error>,
         by: String,
     },
     /// An attempt begins.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tacitly_core::PartyId;
 
 use super::super::state::State;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::store::{Consent, Signature};
 
 /// Who must sign and begin, and how many may be lost on the way. The leader is always among them.
@@ -38,7 +38,7 @@ pub(crate) struct Ledger {
     /// All parties, also this one.
     pub(crate) parties: BTreeMap<PartyId, Member>,
     /// Why the state is not as it should be.
-    pub(crate) failure: Option<Trouble>,
+    pub(crate) failure: Option<Error>,
 }
 
 /// One party of a job.
@@ -109,7 +109,7 @@ pub(crate) struct Standing {
     /// Parties that the job goes on without.
     pub(crate) left_out: BTreeSet<PartyId>,
     /// Why it stands so.
-    pub(crate) failure: Option<Trouble>,
+    pub(crate) failure: Option<Error>,
 }
 
 /// The task of an attempt.

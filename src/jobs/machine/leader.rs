@@ -8,7 +8,7 @@ use super::super::state::State;
 use super::effect::{Decided, Effect, Message, Pause, Write};
 use super::job::{Activity, Decision, Standing, Task};
 use super::step::Step;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// How many attempts in a row may end as soon as they began before the job waits for a person.
 const MOST_IN_VAIN: u32 = 15;
@@ -174,7 +174,7 @@ pub(super) fn again(step: &mut Step, quick: bool) {
         step.job.work.in_vain = 0;
         let text = format!("{in_vain} attempts in a row ended as soon as they had begun");
         let who = step.job.work.silent.first().copied().or_else(|| step.job.ledger.others().next());
-        let why = Trouble { who, ..Trouble::new(codes::PEER_LOST, text) };
+        let why = Error { who, ..Error::new(codes::PEER_LOST, text) };
         step.suspend(why, "daemon");
         return;
     }
@@ -236,7 +236,7 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
     }
     if standing.state == State::Refused {
         let why = standing.failure.clone();
-        let why = why.unwrap_or_else(|| Trouble::new(codes::REFUSED_BY_PERSON, "a party refused").with(from));
+        let why = why.unwrap_or_else(|| Error::new(codes::REFUSED_BY_PERSON, "a party refused").with(from));
         return decided(step, from, Decided::Refused(why));
     }
     let news = step.add_receipts(&standing.receipts);
@@ -306,7 +306,7 @@ fn member_ended(step: &mut Step, from: PartyId, standing: &Standing) {
 }
 
 /// A party was lost: the job waits, unless it can do without it.
-pub(super) fn lost(step: &mut Step, who: PartyId, why: Trouble) {
+pub(super) fn lost(step: &mut Step, who: PartyId, why: Error) {
     if !step.may_run() {
         return;
     }

@@ -8,7 +8,7 @@ use super::super::state::State;
 use super::effect::{Effect, Message, Pause, Write};
 use super::job::{Activity, Decision, Standing};
 use super::step::Step;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::Consent;
 
 /// Takes the job up: the leader hears what it may have missed.
@@ -51,7 +51,7 @@ pub(super) fn approve(step: &mut Step, consent: Box<Consent>, by: &str) {
 }
 
 /// We refuse.
-pub(super) fn refuse(step: &mut Step, why: Trouble, by: &str) {
+pub(super) fn refuse(step: &mut Step, why: Error, by: &str) {
     let me = step.job.ledger.me;
     if step.job.ledger.parties[&me].decision == Decision::Open {
         step.write(Write::Refused { party: me });
@@ -145,13 +145,13 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing) {
         State::Done => {
             // All others have their result, and nobody waits for us.
             let text = "the job was finished without this party, which could not be reached in time";
-            step.end(State::Failed, Trouble::new(codes::LEFT_OUT, text).with(from), from.as_str());
+            step.end(State::Failed, Error::new(codes::LEFT_OUT, text).with(from), from.as_str());
         }
         state if state.is_over() => step.follow_end(from, standing),
         // Only what it says of this attempt or a later one counts: words may be late.
         State::Suspended if step.may_run() && standing.attempt >= step.job.ledger.attempt => {
             let why = standing.failure.clone();
-            let why = why.unwrap_or_else(|| Trouble::new(codes::PEER_LOST, "a party was lost").with(from));
+            let why = why.unwrap_or_else(|| Error::new(codes::PEER_LOST, "a party was lost").with(from));
             step.suspend(why, from.as_str());
         }
         _ => {}
@@ -159,7 +159,7 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing) {
 }
 
 /// A party was lost. Whoever it is, the leader decides what comes of it, unless it is the leader.
-pub(super) fn lost(step: &mut Step, who: PartyId, why: Trouble) {
+pub(super) fn lost(step: &mut Step, who: PartyId, why: Error) {
     if !step.may_run() {
         return;
     }

@@ -25,7 +25,7 @@ pub(crate) use job::{Activity, Decision, Job, Ledger, Member, Standing, Task};
 
 use self::step::Step;
 use super::state::State;
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// One step. It accepts every event in every state; what does not fit changes nothing.
 pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
@@ -106,7 +106,7 @@ fn drain(step: &mut Step) {
     }
 }
 
-fn lost(step: &mut Step, who: tacitly_core::PartyId, why: Trouble) {
+fn lost(step: &mut Step, who: tacitly_core::PartyId, why: Error) {
     if step.job.ledger.leads() {
         leader::lost(step, who, why);
     } else {
@@ -120,7 +120,7 @@ fn unknown(step: &mut Step, from: tacitly_core::PartyId) {
     if step.is_over() || !step.job.ledger.parties.get(&from).is_some_and(has_signed) {
         return;
     }
-    let why = Trouble::new(codes::PEER_FAILED, format!("{from} does not know the job")).with(from);
+    let why = Error::new(codes::PEER_FAILED, format!("{from} does not know the job")).with(from);
     step.end(State::Failed, why, from.as_str());
 }
 

@@ -7,7 +7,7 @@ use tacitly_core::PartyId;
 use super::super::state::State;
 use super::effect::{Effect, Message, Pause, Write};
 use super::job::{Activity, Decision, Job, Standing};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::store::Signature;
 
 /// A step that is being made.
@@ -67,7 +67,7 @@ impl Step {
         self.effects.push(Effect::Write(write));
     }
 
-    pub(super) fn state(&mut self, state: State, failure: Option<Trouble>, by: &str) {
+    pub(super) fn state(&mut self, state: State, failure: Option<Error>, by: &str) {
         self.write(Write::State { state, failure, by: by.to_owned() });
     }
 
@@ -112,7 +112,7 @@ impl Step {
     }
 
     /// Ends the job here without a result, and tells the others.
-    pub(super) fn end(&mut self, state: State, why: Trouble, by: &str) {
+    pub(super) fn end(&mut self, state: State, why: Error, by: &str) {
         if self.is_over() {
             return;
         }
@@ -123,7 +123,7 @@ impl Step {
     }
 
     /// Waits for a person or a peer: somebody was lost.
-    pub(super) fn suspend(&mut self, why: Trouble, by: &str) {
+    pub(super) fn suspend(&mut self, why: Error, by: &str) {
         if self.is_over() || self.is(State::Suspended) {
             return;
         }
@@ -191,7 +191,7 @@ impl Step {
     /// What another party's end of the job means for ours.
     pub(super) fn follow_end(&mut self, from: PartyId, standing: &Standing) {
         let why = standing.failure.clone().unwrap_or_else(|| {
-            Trouble::new(codes::PEER_FAILED, format!("{from} ended the job without a reason")).with(from)
+            Error::new(codes::PEER_FAILED, format!("{from} ended the job without a reason")).with(from)
         });
         let state = match standing.state {
             State::Cancelled => State::Cancelled,

@@ -28,7 +28,7 @@ use super::super::state::State;
 use super::super::terms::{JobTerms, PartyTerms};
 use crate::attest::Recorder;
 use crate::chain::{Log, NoteKey};
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::datasets::{Datasets, Names};
 use crate::peers::{Directory, Inbox, Peers};
 use crate::relay::Relay;
@@ -311,7 +311,7 @@ impl JobKind for Toy {
         Shape::Document
     }
 
-    fn check(&self, _: &JobTerms) -> Result<(), Trouble> {
+    fn check(&self, _: &JobTerms) -> Result<(), Error> {
         Ok(())
     }
 

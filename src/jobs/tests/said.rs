@@ -17,7 +17,7 @@ use super::super::terms::JobTerms;
 use super::super::word::{Word, Words};
 use super::office::{Office, Town, Toy, id};
 use crate::attest::{entry_key, now};
-use crate::codes::{self, Code, Trouble};
+use crate::codes::{self, Code, Error};
 use crate::store::{Job, NoteSigner};
 
 /// A job of three that the bank leads, as one of them sees it.
@@ -37,7 +37,7 @@ fn names() -> [PartyId; 3] {
 /// Whom a refusal names, and with which code.
 fn blamed<T>(outcome: Result<T, Stop>) -> (PartyId, &'static Code, String) {
     match outcome {
-        Err(Stop::Failed(Trouble { code, who, text, .. })) => (who.expect("somebody is named"), code, text),
+        Err(Stop::Failed(Error { code, who, text, .. })) => (who.expect("somebody is named"), code, text),
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was not seen"),
     }

@@ -17,7 +17,7 @@ use super::part::{Keeps, part};
 use super::plan::{self, Way};
 use super::sets::{self, Laid, RowsOf, Set};
 use super::settings::{Psi, key_of, peer_of};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::datasets::{Input, Progress};
 use crate::intake::{self, Keys};
 use crate::jobs::{MakeParty, Offers, Pending, Prepared, Run, Shown, Stop, Summary, Task, of_fault};
@@ -47,19 +47,19 @@ pub(super) async fn read(psi: Arc<Psi>, run: &Run) -> Result<Attempt, Stop> {
     let (progress, _given_up) = Progress::of("reading our data", run.show_progress());
     let (reading, room, job) = (input.clone(), psi.room(), run.terms_hash());
     let set = spawn_blocking(move || sets::read(&reading, &room, &job, &progress)).await;
-    let set = set.map_err(|_| Trouble::internal("reading ended unexpectedly"))??;
+    let set = set.map_err(|_| Error::internal("reading ended unexpectedly"))??;
     let (items, most) = (set.items(), psi.settings.items_per_job.min(tacitly_psi::MAX_ITEMS));
     if items > most {
         let text = format!("{} has {items} distinct keys, at most {most} fit into one job", dataset.name);
-        return Err(Trouble::new(codes::TOO_MANY_ROWS, text).into());
+        return Err(Error::new(codes::TOO_MANY_ROWS, text).into());
     }
     let offer = match run.kept(OFFER).await?.and_then(|bytes| Offer::of_bytes(&bytes)) {
         Some(earlier) if earlier.items != items => {
-            return Err(Trouble::new(codes::DATASET_CHANGED, "our set is not the one this job began with").into());
+            return Err(Error::new(codes::DATASET_CHANGED, "our set is not the one this job began with").into());
         }
         Some(earlier) if minimum.is_some() && !earlier.wants_size => {
             let text = "our rule demands a minimum since this job began; submit it again";
-            return Err(Trouble::new(codes::REFUSED_BY_RULE, text).into());
+            return Err(Error::new(codes::REFUSED_BY_RULE, text).into());
         }
         Some(earlier) => earlier,
         None => {
@@ -120,7 +120,7 @@ impl Attempt {
                 && items < minimum
             {
                 let text = format!("fewer keys are shared than the rule of {} demands", run.me());
-                return Err(Trouble::new(codes::BELOW_MINIMUM, text).into());
+                return Err(Error::new(codes::BELOW_MINIMUM, text).into());
             }
         }
         let items = session.phase(MAIN, psi.flow, &run.terms().receivers()).await?;
@@ -128,7 +128,7 @@ impl Attempt {
         if receives && items == 0 {
             run.show("looking at our own column");
             let hint = spawn_blocking(move || set.hint()).await;
-            let hint = hint.map_err(|_| Trouble::internal("reading ended unexpectedly"))?;
+            let hint = hint.map_err(|_| Error::internal("reading ended unexpectedly"))?;
             figures.extend(hint.map(|hint| ("hint".to_owned(), Value::from(hint))));
         }
         let parts = match (receives, psi.flow, buckets) {
@@ -144,14 +144,14 @@ impl Attempt {
 }
 
 /// Refuses to tell the size of the intersection to a peer that receives nothing, where our rule says that only we receive.
-fn check_learner(run: &Run, peer: PartyId, rules: &BTreeMap<PartyId, Rule>, wants_size: bool) -> Result<(), Trouble> {
+fn check_learner(run: &Run, peer: PartyId, rules: &BTreeMap<PartyId, Rule>, wants_size: bool) -> Result<(), Error> {
     let keeps_to_us = rules.get(&peer).is_some_and(|rule| rule.receivers == Receivers::Us);
     if wants_size && !run.terms().receives(peer) && keeps_to_us {
         let text = format!(
             "the rule of {peer} demands a minimum, so that it would learn the size; the rule of {} keeps results to itself",
             run.me()
         );
-        return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+        return Err(Error::new(codes::REFUSED_BY_RULE, text));
     }
     Ok(())
 }
@@ -164,7 +164,7 @@ async fn whole(set: Set, input: &Input, run: &Run) -> Result<Arc<Keys>, Stop> {
             let (progress, _given_up) = Progress::of("reading our data", run.show_progress());
             let input = input.clone();
             let read = spawn_blocking(move || input.keys_at_any_cost(&progress)).await;
-            Ok(Arc::new(read.map_err(|_| Trouble::internal("reading ended unexpectedly"))??))
+            Ok(Arc::new(read.map_err(|_| Error::internal("reading ended unexpectedly"))??))
         }
     }
 }
@@ -182,11 +182,11 @@ async fn lay(
     let (mut set, mut draw) = (set, 0);
     for round in 0..=MAX_DRAW {
         let (laid, fitting) = first_fit(psi, run, input, set, each, ours.max(theirs), draw).await?;
-        let word = serde_json::to_vec(&fitting.draw()).map_err(|error| Trouble::internal(error.to_string()))?;
+        let word = serde_json::to_vec(&fitting.draw()).map_err(|error| Error::internal(error.to_string()))?;
         let mut said = BTreeSet::new();
         for (party, word) in run.collect(&format!("draw {round}"), word).await? {
             let fits: Option<u32> = serde_json::from_slice(&word).ok().filter(|said| (draw..=MAX_DRAW).contains(said));
-            let lie = || Trouble::lie(party, "it sorts its set in a way that there is not");
+            let lie = || Error::lie(party, "it sorts its set in a way that there is not");
             said.insert(fits.ok_or_else(lie)?);
         }
         let latest = said.last().copied().unwrap_or(draw);
@@ -195,7 +195,7 @@ async fn lay(
         }
         (set, draw) = (Set::Laid(laid), latest);
     }
-    Err(Trouble::internal(format!("no draw up to {MAX_DRAW} cuts both sets into buckets that fit")).into())
+    Err(Error::internal(format!("no draw up to {MAX_DRAW} cuts both sets into buckets that fit")).into())
 }
 
 /// Our keys under the first draw from this one on under which they fit.
@@ -212,7 +212,7 @@ async fn first_fit(
     loop {
         let Some(buckets) = plan::buckets(largest, each, draw) else {
             let text = format!("no draw up to {MAX_DRAW} cuts our set into buckets that fit");
-            return Err(Trouble::internal(text).into());
+            return Err(Error::internal(text).into());
         };
         let (progress, _given_up) = Progress::of("sorting our data into buckets", run.show_progress());
         let (input, room, hash) = (input.clone(), psi.room(), run.terms_hash());
@@ -220,7 +220,7 @@ async fn first_fit(
             Set::Whole(keys) => Ok(Laid::of(keys, &hash, draw)),
             Set::Laid(laid) => laid.again((&input, &room), &hash, draw, &progress),
         });
-        let laid = sorted.await.map_err(|_| Trouble::internal("sorting ended unexpectedly"))??;
+        let laid = sorted.await.map_err(|_| Error::internal("sorting ended unexpectedly"))??;
         if laid.fits(&buckets) {
             return Ok((laid, buckets));
         }
@@ -238,7 +238,7 @@ enum Cut {
 
 impl Cut {
     /// The keys of a part, and the rows that they stand for.
-    fn part(&self, buckets: Option<&Buckets>, part: u32) -> Result<(Items, RowsOf), Trouble> {
+    fn part(&self, buckets: Option<&Buckets>, part: u32) -> Result<(Items, RowsOf), Error> {
         match (self, buckets) {
             (Self::Laid(laid), Some(buckets)) => Ok(laid.bucket(buckets, part)?.into_parts()),
             (Self::Whole(keys), None) => {
@@ -246,7 +246,7 @@ impl Cut {
                 keys.ids().for_each(|id| items.push(id));
                 Ok((items, RowsOf::OfFile(keys.clone())))
             }
-            _ => Err(Trouble::internal("a set is cut as its job is")),
+            _ => Err(Error::internal("a set is cut as its job is")),
         }
     }
 
@@ -285,7 +285,7 @@ impl Session<'_> {
             Some(buckets) => terms.with_buckets(buckets),
             None => Ok(terms),
         });
-        let terms = terms.map_err(|error| Trouble::new(codes::BAD_REQUEST, error.to_string()))?;
+        let terms = terms.map_err(|error| Error::new(codes::BAD_REQUEST, error.to_string()))?;
         let session = terms.to_terms().hash().0;
         let count = buckets.map_or(1, |buckets| buckets.count());
         let task = |part| Task { phase: phase.to_owned(), part, peers: BTreeSet::from([self.peer]), session };

@@ -10,7 +10,7 @@ use super::explain;
 use super::limits::LIMITS;
 use super::offer::Offer;
 use super::settings::{APPROVER, KEY, PROPOSER, Psi, Settings, key_of};
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::jobs::{Asked, JobKind, JobTerms, Learned, Local, Offers, Pending, Prepared, Protocol, Run, Shape, Stop};
 use crate::policy::LimitName;
 
@@ -43,8 +43,8 @@ impl JobKind for Psi {
         &LIMITS
     }
 
-    fn complete(&self, mut asked: Asked, leader: PartyId, local: &Local) -> Result<Asked, Trouble> {
-        let bad = |text: &str| Trouble::new(codes::BAD_REQUEST, text);
+    fn complete(&self, mut asked: Asked, leader: PartyId, local: &Local) -> Result<Asked, Error> {
+        let bad = |text: &str| Error::new(codes::BAD_REQUEST, text);
         let dataset = local.dataset.as_ref().ok_or_else(|| bad("name the dataset of ours that takes part"))?;
         let key: Vec<Value> = dataset.keys.iter().map(|key| Value::from(key.profile.as_str())).collect();
         asked.params = asked.params.with(KEY, Value::List(key));
@@ -54,8 +54,8 @@ impl JobKind for Psi {
         Ok(asked)
     }
 
-    fn check(&self, terms: &JobTerms) -> Result<(), Trouble> {
-        let bad = |text: &str| Err(Trouble::new(codes::BAD_REQUEST, text));
+    fn check(&self, terms: &JobTerms) -> Result<(), Error> {
+        let bad = |text: &str| Err(Error::new(codes::BAD_REQUEST, text));
         let role = |(party, said): (&PartyId, &crate::jobs::PartyTerms)| {
             said.role == if *party == terms.leader { PROPOSER } else { APPROVER }
         };
@@ -79,14 +79,14 @@ impl JobKind for Psi {
         Ok(())
     }
 
-    fn review(&self, terms: &JobTerms, local: &Local) -> Result<Vec<u8>, Trouble> {
-        let dataset = local.dataset.as_ref().ok_or_else(|| Trouble::internal("an intersection takes our data"))?;
+    fn review(&self, terms: &JobTerms, local: &Local) -> Result<Vec<u8>, Error> {
+        let dataset = local.dataset.as_ref().ok_or_else(|| Error::internal("an intersection takes our data"))?;
         let ours: Vec<&str> = dataset.keys.iter().map(|key| key.profile.as_str()).collect();
         let theirs = key_of(terms);
         if ours != theirs {
             let [theirs, ours] = [theirs, ours].map(Value::from);
             let text = format!("the sides differ in key: {} has {theirs}, {} has {ours}", terms.leader, local.me);
-            return Err(Trouble::new(codes::TERMS_DIFFER, text));
+            return Err(Error::new(codes::TERMS_DIFFER, text));
         }
         // So that the other can judge cost and risk before it decides.
         Ok(dataset.rows.to_be_bytes().to_vec())

@@ -1,6 +1,6 @@
 //! The limits that jobs of private set intersection let a rule set.
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 use crate::policy::{LimitForm, LimitName, Limits};
 
 const MIN_INTERSECTION: &str = "min_intersection";
@@ -28,12 +28,12 @@ pub(super) fn minimum(limits: &Limits) -> Option<u64> {
 ///
 /// # Errors
 /// [`codes::REFUSED_BY_RULE`] with the limit that is passed.
-pub(super) fn check_sizes(limits: &Limits, our_items: u64, peer_items: u64) -> Result<(), Trouble> {
+pub(super) fn check_sizes(limits: &Limits, our_items: u64, peer_items: u64) -> Result<(), Error> {
     if let Some(most) = limits.cap(MAX_PEER_ITEMS)
         && peer_items > most
     {
         let text = format!("a set of {peer_items} keys was brought, at most {most} are allowed");
-        return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+        return Err(Error::new(codes::REFUSED_BY_RULE, text));
     }
     if let Some(ratio) = limits.cap(MAX_RATIO)
         && peer_items > our_items.saturating_mul(ratio)
@@ -42,7 +42,7 @@ pub(super) fn check_sizes(limits: &Limits, our_items: u64, peer_items: u64) -> R
             1 => "the set brought is larger than ours".to_owned(),
             ratio => format!("the set brought is more than {ratio} times as large as ours"),
         };
-        return Err(Trouble::new(codes::REFUSED_BY_RULE, text));
+        return Err(Error::new(codes::REFUSED_BY_RULE, text));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
 
 use super::plan::Wish;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::jobs::Offers;
 
 /// A party's set.
@@ -20,8 +20,8 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    pub(super) fn to_bytes(self) -> Result<Vec<u8>, Trouble> {
-        serde_json::to_vec(&self).map_err(|error| Trouble::internal(error.to_string()))
+    pub(super) fn to_bytes(self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(&self).map_err(|error| Error::internal(error.to_string()))
     }
 
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
@@ -29,9 +29,9 @@ impl Offer {
     }
 
     /// The offer of a party.
-    pub(super) fn of(offers: &Offers, party: PartyId) -> Result<Self, Trouble> {
+    pub(super) fn of(offers: &Offers, party: PartyId) -> Result<Self, Error> {
         let offer = offers.get(&party).and_then(|bytes| Self::of_bytes(bytes));
-        offer.ok_or_else(|| Trouble::lie(party, "what it says of its set cannot be read"))
+        offer.ok_or_else(|| Error::lie(party, "what it says of its set cannot be read"))
     }
 }
 

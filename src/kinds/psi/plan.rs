@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
 use tacitly_psi::{BUCKET_ITEMS, Buckets, MAX_ITEMS, MAX_ROWS, MIN_BUCKET_ITEMS};
 
-use crate::codes::{self, Trouble};
+use crate::codes::{self, Error};
 
 /// Bytes that a session of one piece takes for an item of the larger side, beside six times the canonical id: the set,
 /// orders, both sides' tags, and the sorted tags while they are compared.
@@ -82,7 +82,7 @@ impl Room {
 ///
 /// # Errors
 /// [`codes::TOO_MANY_ROWS`] for sets beyond every limit, [`codes::LIMIT`] if the peer wants buckets far smaller than ours.
-pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Result<Way, Trouble> {
+pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Result<Way, Error> {
     let ((our_items, ours), (their_items, theirs)) = (ours, theirs);
     let largest = our_items.max(their_items);
     let way = if largest <= ours.whole.min(theirs.whole) {
@@ -93,7 +93,7 @@ pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Re
     let most = if way == Way::Whole { MAX_ROWS } else { MAX_ITEMS };
     if largest > most {
         let text = format!("the larger set has {largest} distinct keys, at most {most} fit into this job with {peer}");
-        return Err(Trouble::new(codes::TOO_MANY_ROWS, text));
+        return Err(Error::new(codes::TOO_MANY_ROWS, text));
     }
     match way {
         Way::Buckets(each) if each < ours.bucket / SMALLER => {
@@ -102,7 +102,7 @@ pub(super) fn agree(peer: PartyId, ours: (u64, Wish), theirs: (u64, Wish)) -> Re
                  since counts per bucket would tell more",
                 ours.bucket
             );
-            Err(Trouble::new(codes::LIMIT, text))
+            Err(Error::new(codes::LIMIT, text))
         }
         way => Ok(way),
     }

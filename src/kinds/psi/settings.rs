@@ -6,7 +6,7 @@ use tacitly_core::{PartyId, Value};
 use tacitly_psi::Flow;
 
 use super::plan::Room;
-use crate::codes::Trouble;
+use crate::codes::Error;
 use crate::jobs::JobTerms;
 
 /// How this party runs its intersections.
@@ -59,6 +59,6 @@ pub(super) fn key_of(terms: &JobTerms) -> Vec<&str> {
 ///
 /// # Errors
 /// [`codes::INTERNAL`] for terms that were not checked.
-pub(super) fn peer_of(terms: &JobTerms, me: PartyId) -> Result<PartyId, Trouble> {
-    terms.other(me).ok_or_else(|| Trouble::internal("an intersection has two parties"))
+pub(super) fn peer_of(terms: &JobTerms, me: PartyId) -> Result<PartyId, Error> {
+    terms.other(me).ok_or_else(|| Error::internal("an intersection has two parties"))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::RngExt as _;
 use serde_json::{Map, json};
-use tacitly::codes::{self, Trouble};
+use tacitly::codes::{self, Error};
 use tacitly::core::{Halt, Mapped, Party, PartyId, Roles, Script, SessionTag, Terms, TermsHash, Value};
 use tacitly::intake::{ColumnKind, ColumnSpec, Missing, Selection};
 use tacitly::jobs::{
@@ -116,14 +116,14 @@ impl Prepared for Ready {
     fn run(self: Box<Self>, run: Run, offers: Offers) -> Pending<'static, Result<Summary, Stop>> {
         Box::pin(async move {
             if offers.values().any(|offer| *offer != self.offer()) {
-                return Err(Trouble::new(codes::TERMS_DIFFER, "the parties bring different numbers of parts").into());
+                return Err(Error::new(codes::TERMS_DIFFER, "the parties bring different numbers of parts").into());
             }
             let parts = self.numbers.len() as u32;
             let session = Terms::new().with("protocol", self.column).with("job", run.terms().job.to_string()).hash().0;
             let task = |part| Task { phase: "sum".into(), part, peers: run.others(), session };
             // From the last to the first, and each as bytes on its way to whoever computes it.
             let tasks = (0..parts).rev().map(|part| Task::of_bytes(&task(part).to_bytes()?));
-            let tasks = tasks.collect::<Result<Vec<_>, Trouble>>()?;
+            let tasks = tasks.collect::<Result<Vec<_>, Error>>()?;
             let (numbers, receives) = (self.numbers, run.terms().receives(run.me()));
             let make: MakeParty = Arc::new(move |task, run, _| {
                 let mut rng = run.seed_fresh(&task.label()).into_rng();
@@ -157,10 +157,10 @@ impl JobKind for Add {
         Shape::Document
     }
 
-    fn check(&self, terms: &JobTerms) -> Result<(), Trouble> {
+    fn check(&self, terms: &JobTerms) -> Result<(), Error> {
         let needed = integer(terms, "needed").unwrap_or(terms.parties.len() as u64);
         if terms.parties.values().any(|party| party.dataset.is_none()) || needed < 2 {
-            return Err(Trouble::new(codes::BAD_REQUEST, "every party of a sum brings a dataset"));
+            return Err(Error::new(codes::BAD_REQUEST, "every party of a sum brings a dataset"));
         }
         Ok(())
     }
@@ -200,9 +200,9 @@ impl JobKind for Toss {
         Shape::Document
     }
 
-    fn check(&self, terms: &JobTerms) -> Result<(), Trouble> {
+    fn check(&self, terms: &JobTerms) -> Result<(), Error> {
         if terms.parties.values().any(|party| party.dataset.is_some()) {
-            return Err(Trouble::new(codes::BAD_REQUEST, "nobody brings data to a toss"));
+            return Err(Error::new(codes::BAD_REQUEST, "nobody brings data to a toss"));
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl JobKind for Gather {
         Shape::Document
     }
 
-    fn check(&self, _: &JobTerms) -> Result<(), Trouble> {
+    fn check(&self, _: &JobTerms) -> Result<(), Error> {
         Ok(())
     }
 

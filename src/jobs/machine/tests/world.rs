@@ -436,7 +436,7 @@ impl World {
             1 => (State::Failed, codes::REFUSED_BY_RULE),
             _ => (State::Cancelled, codes::CANCELLED),
         };
-        let why = Trouble::new(code, "somebody ended it").with(party);
+        let why = Error::new(code, "somebody ended it").with(party);
         self.happen(party, Event::Ended { state, why, by: "person".to_owned() });
     }
 
@@ -485,7 +485,7 @@ impl World {
             Some(who)
                 if self.all[&who].gone || (self.weather.losses && !self.calm && self.rng.random_range(0..4) == 0) =>
             {
-                let why = Trouble::new(codes::PEER_LOST, "lost").with(who);
+                let why = Error::new(codes::PEER_LOST, "lost").with(who);
                 Finish::Lost { who, why }
             }
             Some(_) => Finish::Void,
@@ -510,7 +510,7 @@ impl World {
         let others: Vec<PartyId> = self.names.iter().copied().filter(|other| *other != party).collect();
         let who = *others.choose(&mut self.rng).unwrap();
         if self.all[&who].gone || (self.weather.losses && self.chance(20)) {
-            let why = Trouble::new(codes::PEER_LOST, "the link was down").with(who);
+            let why = Error::new(codes::PEER_LOST, "the link was down").with(who);
             self.happen(party, Event::Lost { who, why });
         }
     }
