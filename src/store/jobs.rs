@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tacitly_core::{PartyId, Terms, TermsHash};
 
 use super::database::Write;
+use super::material::wipe_material;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
 use super::secrets::Purpose;
 use super::{
@@ -174,9 +175,18 @@ impl Store {
         let mut write = self.begin().await?;
         let mut job = write.require_state(id, from).await?;
         let found = job.state.clone();
+        let wipes = change.wipes_secrets;
         write.change_job(&sealer, &mut job, to, change).await?;
+        if wipes {
+            write.wipe(id, Purpose::Seed).await?;
+            write.wipe(id, Purpose::Checkpoint).await?;
+        }
         write.update_job(&job, &found).await?;
         write.commit().await?;
+        if wipes {
+            drop(sealer);
+            self.cut_log().await;
+        }
         Ok(job)
     }
 
@@ -219,6 +229,7 @@ impl Store {
         };
         write.wipe(id, Purpose::Seed).await?;
         write.wipe(id, Purpose::Checkpoint).await?;
+        wipe_material(&mut write, id).await?;
         write.update_job(&job, &found).await?;
         write.commit().await?;
         drop(sealer);
@@ -243,7 +254,7 @@ impl Store {
         if job.finished_at.is_none() {
             return Err(StoreError::Conflict { job: id, found: job.state });
         }
-        for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt] {
+        for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt, Purpose::Artefact] {
             write.wipe(id, purpose).await?;
         }
         job.purged_at = Some(write.now);

@@ -15,7 +15,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `database.rs` | [`Store`]: opening, transactions |
-//! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `rosters.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
+//! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `rosters.rs`, `jobs.rs`, `secrets.rs`, `material.rs`, `events.rs` | one table (family) each |
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
@@ -40,6 +40,7 @@ mod job_id;
 mod jobs;
 mod key;
 mod lock;
+mod material;
 mod peers;
 mod public_key;
 mod record;
@@ -66,6 +67,7 @@ pub use job::{
 };
 pub use job_id::{JobId, MalformedJobId};
 pub use key::SealingKey;
+pub use material::{MAX_MATERIAL_BLOCK, Material, MaterialBlock, MaterialScope, MaterialStand, MaterialStream};
 pub use peers::{NewPeer, Peer, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::material::reseal_material;
 use super::{Sealer, Store, StoreError};
 
 impl Store {
@@ -17,6 +18,7 @@ impl Store {
         let mut sealer = self.sealer.write().await;
         let mut write = self.begin().await?;
         let pieces = write.reseal(&sealer, &new).await? + write.reseal_fingerprints(&sealer, &new).await?;
+        let pieces = pieces + reseal_material(&mut write, &sealer, &new).await?;
         write.put_key_check(&new).await?;
         let [old, key] = [sealer.key_id(), new.key_id()].map(|id| id.to_string());
         write.note(by, "store-rekeyed", json!({ "old": old, "new": key, "pieces": pieces })).await?;

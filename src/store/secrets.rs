@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     ResultPart,
     /// The salt under the commitment to the job's output.
     Salt,
+    /// What a service has of a job beyond its set-up, by its name.
+    Artefact,
     /// How many parts the result has. There is one only when the job has ended with a result.
     ResultParts,
 }
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Checkpoint => "checkpoint",
             Self::ResultPart => "result-part",
             Self::Salt => "salt",
+            Self::Artefact => "artefact",
             Self::ResultParts => "result-parts",
         }
     }
@@ -169,6 +172,29 @@ impl Store {
         Ok(Some(Zeroizing::new(salt)))
     }
 
+    /// Seals what a service has of a job, in place of what has the same name. It outlives the job, until that is purged.
+    ///
+    /// # Errors
+    /// As [`Store::put_checkpoint`].
+    pub async fn put_artefact(&self, job: JobId, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if !(1..=64).contains(&name.len()) {
+            return Err(StoreError::invalid("the name of an artefact", "it has 1 to 64 bytes"));
+        }
+        let sealer = self.sealer.read().await;
+        let mut write = self.begin().await?;
+        write.require_open(job).await?;
+        write.put_sealed(&sealer, job, Purpose::Artefact, name, bytes).await?;
+        write.commit().await
+    }
+
+    /// An artefact of a job that was not purged, if there is one of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::SealBroken`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn artefact(&self, job: JobId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.open_sealed(job, Purpose::Artefact, name).await
+    }
+
     async fn open_sealed(
         &self,
         job: JobId,
@@ -299,7 +325,14 @@ struct Place<'a> {
 impl Place<'_> {
     fn read<'a>(row: &Row, label: &'a str) -> Result<Place<'a>, StoreError> {
         let text: String = row.get("purpose")?;
-        let known = [Purpose::Seed, Purpose::Checkpoint, Purpose::ResultPart, Purpose::ResultParts, Purpose::Salt];
+        let known = [
+            Purpose::Seed,
+            Purpose::Checkpoint,
+            Purpose::ResultPart,
+            Purpose::ResultParts,
+            Purpose::Salt,
+            Purpose::Artefact,
+        ];
         let purpose = known.into_iter().find(|purpose| purpose.as_str() == text);
         Ok(Place {
             job: row.parse("job")?,

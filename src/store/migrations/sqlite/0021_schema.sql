@@ -132,6 +132,26 @@ CREATE TABLE sealed (
     PRIMARY KEY (job, purpose, label, piece)
 ) STRICT;
 
+-- Prepared material of services: streams of units that are used once. Whatever is taken out to be used is deleted from
+-- its blocks, and passed by `next`, in one transaction before it is used.
+CREATE TABLE material (
+    scope  TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    -- The first unit that was never taken out, and the one behind the last that was put.
+    next   INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    PRIMARY KEY (scope, stream)
+) STRICT;
+
+CREATE TABLE material_blocks (
+    scope  TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    first  INTEGER NOT NULL,
+    units  INTEGER NOT NULL,
+    blob   BLOB NOT NULL,
+    PRIMARY KEY (scope, stream, first)
+) STRICT;
+
 -- The audit trail.
 CREATE TABLE events (
     seq    INTEGER PRIMARY KEY AUTOINCREMENT,
