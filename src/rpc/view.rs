@@ -9,7 +9,7 @@ use crate::store::JobId;
 
 /// The states of a job, by the names that the API gives them.
 #[must_use]
-pub fn job_states() -> [&'static str; 8] {
+pub fn job_states() -> [&'static str; 12] {
     State::ALL.map(State::name)
 }
 
