@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::machine::Event;
 use super::places::Places;
+use super::reserve::Reserve;
 use super::running::RunningJobs;
 use super::state::State;
 use super::terms::JobTerms;
@@ -46,6 +47,8 @@ pub(super) struct Core {
     pub(super) relay: Arc<Relay>,
     pub(super) datasets: Arc<Datasets>,
     pub(super) running: RunningJobs,
+    /// Material that is ready to be used.
+    pub(super) reserve: Reserve,
     /// Places of attempts that compute.
     pub(super) places: Places,
     pub(super) tasks: TaskTracker,

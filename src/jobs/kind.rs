@@ -9,6 +9,7 @@ use tacitly_core::{PartyId, Terms};
 use super::machine::Quorum;
 use super::part::{Stop, Summary};
 use super::run::Run;
+use super::serving::{ServiceRun, Serving};
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
 use crate::policy::{LimitName, Rule};
@@ -68,6 +69,21 @@ pub trait JobKind: Send + Sync + 'static {
 
     /// Reads what an attempt needs.
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>>;
+
+    /// Whether a job of these terms serves where another is done: attempts are its set-up then, after which every party
+    /// serves until the job is revoked or its time is over. A set-up has no result. It leaves artefacts and material, which
+    /// fit those of the other parties whatever attempts they come from.
+    fn serves(&self, _terms: &JobTerms) -> bool {
+        false
+    }
+
+    /// Begins to serve, at every party, after the set-up and after every start.
+    ///
+    /// # Errors
+    /// [`Stop`]: what may pass is tried again; a service that failed is over.
+    fn serve(self: Arc<Self>, _run: ServiceRun) -> Pending<'static, Result<Serving, Stop>> {
+        Box::pin(async { Err(Error::internal("a kind of job that serves nothing was to serve").into()) })
+    }
 }
 
 /// One attempt of which our data is read.

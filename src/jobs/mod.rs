@@ -9,6 +9,7 @@
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
 //! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
+//! | `serving`, `reserve.rs` | services: what a kind that serves tells the engine, those that run in this process, what they are asked; material that is used once |
 //! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
 //! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
 //! | `handler.rs`, `asking.rs` | what other parties say about jobs, and what they are asked |
@@ -42,11 +43,13 @@ mod parts;
 mod places;
 mod proposals;
 mod rendezvous;
+mod reserve;
 mod rows;
 mod rules;
 mod run;
 mod running;
 mod scope;
+mod serving;
 mod shell;
 mod state;
 mod terms;
@@ -67,9 +70,11 @@ pub use part::{PartOutput, Shown, Stop, Summary, Task};
 pub use parts::{attempt_label, of_fault};
 pub use proposals::Submission;
 pub use rendezvous::Meeting;
+pub use reserve::{Units, Use};
 pub use rows::{MalformedRows, Rows};
 pub use run::{MakeParty, Run};
 pub use running::Live;
+pub use serving::{Admission, Keep, Opened, Put, Service, ServiceControl, ServiceRun, Serving, Session};
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};

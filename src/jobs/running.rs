@@ -98,6 +98,8 @@ pub(super) struct Machine {
     /// Whose links are watched, because the job waits for them.
     pub(super) watched: BTreeSet<PartyId>,
     pub(super) watching: Vec<DropGuard>,
+    /// Its service, if it serves.
+    pub(super) serving: Option<DropGuard>,
     /// Ends the job when its time is over: since when it runs without a pause.
     pub(super) deadline: Option<(Instant, DropGuard)>,
     /// When the leader last had us begin an attempt, and how many in a row were over soon after.
@@ -223,6 +225,7 @@ impl Machine {
             words: 0,
             watched: BTreeSet::new(),
             watching: Vec::new(),
+            serving: None,
             deadline: None,
             begun: None,
         }

@@ -21,6 +21,7 @@ use super::super::kind::{JobKind, Kinds, Learned, Offers, Prepared, Protocol, Sh
 use super::super::machine::{Event, Finish, Message, Standing, Task as Side};
 use super::super::part::{Stop, Summary};
 use super::super::places::Places;
+use super::super::reserve::Reserve;
 use super::super::run::Run;
 use super::super::running::RunningJobs;
 use super::super::shell::Shell;
@@ -92,6 +93,7 @@ impl Town {
         let key = NoteKey::new(&format!("tacitly/{me}"), KeyUse::Text, signer.public_key().as_bytes(), note).unwrap();
         let log = Log::open(&home.join("log"), key).unwrap();
         let recorder = Arc::new(Recorder::new(me, signer.clone(), store.clone(), log));
+        let reserve = Reserve::new(store.clone());
         let (events, steps) = unbounded_channel();
         let known = Arc::new(peers(me, &store, signer.clone()).await);
         let relay = Relay::new(me, signer.clone(), known.clone(), crate::transport::Settings::default());
@@ -110,6 +112,7 @@ impl Town {
             relay: Arc::new(relay),
             datasets: Arc::new(Datasets::new(store, recorder, Names::default(), 1 << 20, 1 << 20)),
             running: RunningJobs::default(),
+            reserve,
             places: Places::new(PLACES),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
