@@ -25,7 +25,7 @@ class FailureRecord:
     who: str
     stage: str
     text: str
-    mend: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class JobRecord:
     finished: str
     attempt: int
     terms: str
+    """Canonical JSON; empty in a list, until :meth:`~tacitly.Job.refresh`."""
     settled: bool
     purged: str = ""
     """When the result was wiped, if it was."""
@@ -138,7 +139,7 @@ class JobRecord:
             stage=failure.stage,
             peer=failure.who or only_peer,
             job=self.id,
-            hint=failure.mend,
+            hint=failure.hint,
         )
 
 

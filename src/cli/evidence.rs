@@ -347,7 +347,7 @@ fn refuse(file: &Path, refused: &Refused, output: Output) -> Failure {
             return unsaid;
         }
     }
-    Failure::coded(codes::EVIDENCE.name, format!("{}: {refused}", file.display()), codes::EVIDENCE.mend)
+    Failure::coded(codes::EVIDENCE.name, format!("{}: {refused}", file.display()), codes::EVIDENCE.hint)
 }
 
 fn words(file: &Path, verdict: &Verdict) -> String {
