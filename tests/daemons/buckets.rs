@@ -250,7 +250,9 @@ fn what_was_settled_stands_whatever_the_settings_say_now() {
         let job = shown(&pair);
         assert_ne!(job["state"], "done", "it was over before anybody was restarted");
         // Some buckets are over, and most are not.
-        (3..20).any(|bucket| job["stage"].as_str().unwrap().starts_with(&format!("bucket {bucket} of 40"))).then_some(())
+        (3..20)
+            .any(|bucket| job["stage"].as_str().unwrap().starts_with(&format!("bucket {bucket} of 40")))
+            .then_some(())
     };
     assert!(until(is_at_work).is_some(), "{}", shown(&pair));
     // All of it would fit into the memory of one now, and the other would take buckets of another size.

@@ -171,7 +171,8 @@ mod tests {
         };
         let limits = minimum.map(|minimum| Limits::default().with(MIN_INTERSECTION, Limit::Number(minimum)));
         let rule = Rule { limits: limits.unwrap_or_default(), ..Rule::default() };
-        let contributions: BTreeMap<_, _> = bank_rows.map(|rows| (bank, rows.to_be_bytes().to_vec())).into_iter().collect();
+        let contributions: BTreeMap<_, _> =
+            bank_rows.map(|rows| (bank, rows.to_be_bytes().to_vec())).into_iter().collect();
         Local { dataset: Some(dataset), rules: [(bank, rule)].into(), contributions, ..Local::of(shop) }
     }
 
@@ -207,7 +208,10 @@ mod tests {
                 "demands 100 shared keys: a size phase runs first and we learn the size; below the minimum",
             ],
         );
-        assert!(!text.contains("shop: how many keys are shared"), "who receives nothing learns the size of the set only");
+        assert!(
+            !text.contains("shop: how many keys are shared"),
+            "who receives nothing learns the size of the set only"
+        );
         assert!(!text.contains("bucket"), "all of it fits into memory:\n{text}");
     }
 
@@ -229,7 +233,10 @@ mod tests {
     fn sets_larger_than_memory_come_with_the_number_of_buckets_and_with_what_their_counts_tell() {
         let size = explained(Flow::Cardinality, &shop(Some(ROWS), Some(100)), 1 << 16);
         let counts = "who receives the size learns how many keys are shared in each bucket";
-        holds(&size, &["16 buckets or more", "about 34.0 MiB of them here", counts, "we learn the size of each bucket"]);
+        holds(
+            &size,
+            &["16 buckets or more", "about 34.0 MiB of them here", counts, "we learn the size of each bucket"],
+        );
         let rows = explained(Flow::Intersect, &shop(Some(16 * ROWS), None), 1 << 16);
         holds(&rows, &["256 buckets or more"]);
         assert!(!rows.contains(counts), "an intersection tells its receiver the rows themselves:\n{rows}");
