@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each a few lines around the daemon's control API.
 
+mod ask;
 mod backup;
 mod bench;
 mod bench_log;
@@ -93,6 +94,7 @@ enum Command {
     Psi(psi::Psi),
     #[command(subcommand)]
     Job(job::Job),
+    Ask(ask::Ask),
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
@@ -166,6 +168,7 @@ impl Cli {
             Command::Dataset(command) => block_on(command.run(&way, output)),
             Command::Psi(command) => block_on(command.run(&way, output)),
             Command::Job(command) => block_on(command.run(&way, output)),
+            Command::Ask(command) => block_on(command.run(&way, output)),
             Command::Approve(command) => block_on(command.run(&way, output)),
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),

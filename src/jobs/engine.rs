@@ -106,6 +106,7 @@ impl Jobs {
         let core = Arc::new(Core {
             places: Places::new(settings.running_jobs),
             reserve: Reserve::new(store.clone()),
+            queries: attestation.queries().clone(),
             settings,
             store,
             signer,

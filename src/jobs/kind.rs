@@ -9,7 +9,7 @@ use tacitly_core::{PartyId, Terms};
 use super::machine::Quorum;
 use super::part::{Stop, Summary};
 use super::run::Run;
-use super::serving::{ServiceRun, Serving};
+use super::serving::{Draft, Questions, ServiceRun, Serving};
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
 use crate::policy::{LimitName, Rule};
@@ -83,6 +83,22 @@ pub trait JobKind: Send + Sync + 'static {
     /// [`Stop`]: what may pass is tried again; a service that failed is over.
     fn serve(self: Arc<Self>, _run: ServiceRun) -> Pending<'static, Result<Serving, Stop>> {
         Box::pin(async { Err(Error::internal("a kind of job that serves nothing was to serve").into()) })
+    }
+
+    /// The asker's half: puts one caller's questions to whom it chooses, and makes one answer for each of what comes back.
+    /// Unless it says otherwise, they go as they are to the only other party.
+    ///
+    /// # Errors
+    /// What [`Questions::put`] says, or why these are no questions.
+    fn ask(self: Arc<Self>, run: ServiceRun, questions: Arc<Questions>) -> Pending<'static, Result<Vec<Bytes>, Error>> {
+        Box::pin(async move {
+            let others: Vec<PartyId> = run.others().into_iter().collect();
+            let [to] = others[..] else {
+                return Err(Error::new(codes::BAD_REQUEST, "the kind of this job asks nobody by itself"));
+            };
+            let draft = async || Ok(Draft { questions: questions.all().to_vec(), ..Draft::default() });
+            Ok(questions.put(to, draft).await?.answers)
+        })
     }
 }
 

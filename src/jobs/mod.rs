@@ -74,7 +74,10 @@ pub use reserve::{Units, Use};
 pub use rows::{MalformedRows, Rows};
 pub use run::{MakeParty, Run};
 pub use running::Live;
-pub use serving::{Admission, Keep, Opened, Put, Service, ServiceControl, ServiceRun, Serving, Session};
+pub use serving::{
+    Admission, Ask, AskedEntry, Draft, Keep, Opened, Put, QUESTIONS_PER_DAY, Questions, Reply, Service, ServiceControl,
+    ServiceRun, ServiceView, Serving, Session, Told,
+};
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};

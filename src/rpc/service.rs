@@ -341,7 +341,10 @@ impl Control for Service {
     }
 
     async fn get_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
-        answer(self.jobs.get(&request.into_inner().job).await)
+        let id = request.into_inner().job;
+        let view = self.jobs.get(&id).await.map_err(|error| status::of(&error))?;
+        let service = self.jobs.services().view(&id).await.map_err(|error| status::of(&error))?;
+        Ok(Response::new(control::Job { service: service.map(Into::into), ..view.into() }))
     }
 
     async fn watch_job(&self, request: Request<control::JobRequest>) -> Answer<Self::WatchJobStream> {
@@ -379,6 +382,31 @@ impl Control for Service {
     async fn purge_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
         let by = actor(&request);
         answer(self.jobs.purge(&request.into_inner().job, &by).await)
+    }
+
+    async fn ask_job(&self, request: Request<control::AskJobRequest>) -> Answer<control::AskJobReply> {
+        let control::AskJobRequest { job, questions, purpose, idempotency_key } = request.into_inner();
+        let asked = self.jobs.services().ask(Ask { job, questions, purpose, key: idempotency_key }).await;
+        let Reply { answers, entries } = asked.map_err(|error| status::of(&error))?;
+        Ok(Response::new(control::AskJobReply { answers, entries: entries.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn pause_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        let (by, job) = (actor(&request), request.into_inner().job);
+        self.jobs.services().pause(&job, &by).await.map_err(|error| status::of(&error))?;
+        answer(self.jobs.get(&job).await)
+    }
+
+    async fn unpause_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        let (by, job) = (actor(&request), request.into_inner().job);
+        self.jobs.services().unpause(&job, &by).await.map_err(|error| status::of(&error))?;
+        answer(self.jobs.get(&job).await)
+    }
+
+    async fn revoke_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        let (by, job) = (actor(&request), request.into_inner().job);
+        self.jobs.services().revoke(&job, &by).await.map_err(|error| status::of(&error))?;
+        answer(self.jobs.get(&job).await)
     }
 
     async fn job_result(&self, request: Request<control::JobResultRequest>) -> Answer<Self::JobResultStream> {

@@ -3,7 +3,7 @@
 /// repeated: it is answered from the record, byte for byte.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1")]
+    #[prost(oneof = "request::What", tags = "1, 2")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -12,11 +12,13 @@ pub mod request {
     pub enum What {
         #[prost(message, tag = "1")]
         Open(super::Open),
+        #[prost(message, tag = "2")]
+        Question(super::Question),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reply {
-    #[prost(oneof = "reply::What", tags = "1, 2")]
+    #[prost(oneof = "reply::What", tags = "1, 2, 3")]
     pub what: ::core::option::Option<reply::What>,
 }
 /// Nested message and enum types in `Reply`.
@@ -27,6 +29,8 @@ pub mod reply {
         Opened(super::Opened),
         #[prost(message, tag = "2")]
         Refused(super::Refused),
+        #[prost(message, tag = "3")]
+        Served(super::Served),
     }
 }
 /// A party opens a session of a service, which both run from here on.
@@ -43,7 +47,21 @@ pub struct Open {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opened {}
-/// Why not, as far as it is the other's affair.
+/// A question, or a batch of them: tacitly.attest.v1.Questions, with the asker's signed entry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Question {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub request: ::prost::bytes::Bytes,
+}
+/// What became of it, with the responder's signed entry: tacitly.attest.v1.Served.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Served {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub reply: ::prost::bytes::Bytes,
+}
+/// Nothing is on record: why not, as far as it is the other's affair.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
     #[prost(message, optional, tag = "1")]

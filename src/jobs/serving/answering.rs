@@ -52,7 +52,13 @@ pub(in crate::jobs) async fn answer(
         // It may pass: nothing goes on record, and the same question may come again.
         Err(Refused::ForNow(why)) => return Err(why),
     };
+    let number = checked.questions().len();
     let reply = responder.serve(*checked, decision).await?;
+    if answered {
+        service.counts.answered(number)
+    } else {
+        service.counts.refused(number)
+    }
     TALLY.question(answered, began.elapsed());
     Ok(reply)
 }

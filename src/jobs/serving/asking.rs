@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::super::asking::QUESTIONS;
 use super::super::state::State;
 use super::message::{self, Answer, Ask, generated as pb};
+use super::quota::Side;
 use super::service::ServiceRun;
 use super::services::RunningService;
 use crate::attest::queries::{self, Begin, Begun, Code, Outcome};
@@ -91,11 +92,7 @@ impl Questions {
     /// The refusal that the party has put on record; [`codes::NOT_SERVING`], [`codes::REVOKED`] if it does not answer;
     /// [`codes::PEER_LOST`]; [`codes::PROTOCOL_VIOLATION`] for an answer that is not what its entry commits to;
     /// [`codes::REQUEST_KEY`] if other questions were asked under this key; an error of `draft`, the store or the log.
-    pub async fn put(
-        &self,
-        to: PartyId,
-        draft: impl AsyncFnOnce() -> Result<Draft, Error>,
-    ) -> Result<Told, Error> {
+    pub async fn put(&self, to: PartyId, draft: impl AsyncFnOnce() -> Result<Draft, Error>) -> Result<Told, Error> {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let name = Sha256::new().chain_update(self.key).chain_update(to.as_str()).chain_update(turn.to_be_bytes());
         let key = HEXLOWER.encode(&name.finalize());
@@ -106,7 +103,10 @@ impl Questions {
             None => {
                 let Draft { questions, kept } = draft().await?;
                 let kept = Zeroizing::new([&self.digest[..], &kept].concat());
-                let (purpose, limits) = (self.purpose.clone(), self.service.charges_of_asker(self, questions.len()).await?);
+                let (purpose, limits) = (
+                    self.purpose.clone(),
+                    self.service.quota.charges(run, to, self.purpose(), questions.len(), Side::Asks).await?,
+                );
                 let (responder, key, authorisation) = (to, key.clone(), None);
                 let question =
                     queries::Question { responder, key, purpose, questions, authorisation, kept, charges: limits };

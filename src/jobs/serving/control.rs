@@ -2,12 +2,56 @@
 
 use std::sync::Arc;
 
-use super::super::core::Core;
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+
+use super::super::core::{Core, parse_id};
 use super::super::machine::Event;
 use super::super::shell::Shell;
 use super::super::state::State;
+use super::asking::{AskedEntry, Questions};
+use super::services::not_serving;
+use crate::attest::queries::Code;
+use crate::attest::random;
 use crate::codes::{self, Error};
-use crate::store::Job;
+use crate::store::{EventFilter, Job};
+
+/// Questions of one caller.
+#[derive(Clone, Default)]
+pub struct Ask {
+    /// The job that serves.
+    pub job: String,
+    /// The questions, asked, answered and charged as one.
+    pub questions: Vec<Bytes>,
+    /// What for, a code.
+    pub purpose: String,
+    /// The caller's key; empty: a fresh one.
+    pub key: String,
+}
+
+/// What came back.
+#[derive(Clone)]
+pub struct Reply {
+    /// One answer for each question.
+    pub answers: Vec<Bytes>,
+    /// What is on record of them.
+    pub entries: Vec<AskedEntry>,
+}
+
+/// How a service stands here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceView {
+    /// When its set-up was over.
+    pub since: String,
+    /// Questions answered since this process began.
+    pub answered: u64,
+    /// Questions refused.
+    pub refused: u64,
+    /// Questions of ours.
+    pub asked: u64,
+    /// What is left of its material, by stream.
+    pub material: Vec<(String, u64)>,
+}
 
 /// The services of one party, as its operators and applications have them.
 #[derive(Clone)]
@@ -50,6 +94,64 @@ impl ServiceControl {
         let why = Error::new(codes::REVOKED, format!("revoked by an operator of {me}")).with(me);
         self.shell.happen(job.id, Event::Ended { state: State::Revoked, why, by: by.to_owned() }).await?;
         Ok(())
+    }
+
+    /// Asks a service. The same key gives the same answers, and is charged once, whatever has happened meanwhile; a caller
+    /// that goes away keeps nothing from being asked to its end.
+    ///
+    /// # Errors
+    /// [`codes::NOT_SERVING`] if the job does not serve here or there; [`codes::BAD_REQUEST`] for questions that cannot be
+    /// asked; [`codes::OVER_QUOTA`], [`codes::REFUSED_BY_RULE`] or another refusal, which is on record if the other party
+    /// gave it; [`codes::REQUEST_KEY`] if other questions were asked under the key; [`codes::PEER_LOST`];
+    /// [`codes::PROTOCOL_VIOLATION`] naming who broke the rules; an error of the store or the log.
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, Error> {
+        let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
+        let service = match self.shell.services.find(parse_id(&ask.job)?) {
+            Some(service) => service,
+            None => return Err(not_serving(&self.core.find(&ask.job).await?)),
+        };
+        let purpose = Code::parse(&ask.purpose).map_err(|error| bad(format!("the purpose: {error}")))?;
+        if ask.questions.is_empty() {
+            return Err(bad("ask at least one question".to_owned()));
+        }
+        let key = if ask.key.is_empty() { HEXLOWER.encode(&random::<16>()?) } else { ask.key };
+        let number = ask.questions.len();
+        let questions = Arc::new(Questions::new(service.clone(), ask.questions, purpose, &key));
+        let (kind, run, asked) = (service.kind.clone(), service.run.clone(), questions.clone());
+        let unexpected = |_| Error::internal("asking ended unexpectedly");
+        let answers = tokio::spawn(async move { kind.ask(run, asked).await }).await.map_err(unexpected)?;
+        let answers = answers.inspect_err(|why| {
+            if why.code == codes::PROTOCOL_VIOLATION {
+                self.core.blame(service.run.job().id, why.clone());
+            }
+        })?;
+        if answers.len() != number {
+            return Err(Error::internal("a kind gave another number of answers than there were questions"));
+        }
+        service.counts.asked(number);
+        Ok(Reply { answers, entries: questions.entries() })
+    }
+
+    /// How a service stands here; none for a job that is none.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`] or an error of the store.
+    pub async fn view(&self, id: &str) -> Result<Option<ServiceView>, Error> {
+        let job = self.core.find(id).await?;
+        let filter = EventFilter { job: Some(job.id), ..EventFilter::default() };
+        let since = self.core.store.events(&filter).await?.into_iter();
+        let begins = |event: &crate::store::Event| event.detail["to"] == State::Serving.name();
+        let Some(since) = since.filter(begins).map(|event| event.at.to_string()).next() else { return Ok(None) };
+        let Some(service) = self.shell.services.find(job.id) else {
+            return Ok(Some(ServiceView { since, ..ServiceView::default() }));
+        };
+        let mut material = Vec::new();
+        for stream in service.service.streams() {
+            let stand = self.core.reserve.stand(&stream).await?;
+            material.push((stream.name, stand.end - stand.next));
+        }
+        let [answered, refused, asked] = service.counts.read();
+        Ok(Some(ServiceView { since, answered, refused, asked, material }))
     }
 
     async fn service(&self, id: &str) -> Result<Job, Error> {

@@ -6,16 +6,14 @@ use bytes::Bytes;
 use tacitly_core::PartyId;
 
 use super::super::asking::QUESTIONS;
-use super::super::core::{Core, parse_id, state_of};
+use super::super::core::{Core, parse_id};
 use super::super::shell::Shell;
-use super::super::state::State;
 use super::answering;
 use super::message::{self, Answer, Ask, generated as pb};
-use super::services::RunningService;
+use super::services::{RunningService, not_serving};
 use super::sessions;
 use crate::codes::{self, Error};
 use crate::peers::Handler;
-use crate::store::Job;
 use crate::transport::Pending;
 
 /// Answers under standing jobs.
@@ -78,16 +76,5 @@ impl QuestionsHandler {
             Some(service) if service.run.others().contains(&from) => Ok(service),
             _ => Err(not_serving(&self.core.find_with(job, from).await?)),
         }
-    }
-}
-
-/// Why a job does not answer here.
-fn not_serving(job: &Job) -> Error {
-    match state_of(job) {
-        Ok(State::Revoked) => Error::new(codes::REVOKED, "the service was revoked"),
-        Ok(State::Expired) => Error::new(codes::EXPIRED, "the time of the service is over"),
-        Ok(State::Serving) => Error::new(codes::NOT_SERVING, "the service is just starting"),
-        Ok(state) => Error::new(codes::NOT_SERVING, format!("the job is {state}")),
-        Err(error) => error,
     }
 }

@@ -36,6 +36,11 @@ pub trait Service: Send + Sync {
         "question"
     }
 
+    /// The material that it uses, for whoever looks how much is left.
+    fn streams(&self) -> Vec<MaterialStream> {
+        Vec::new()
+    }
+
     /// Whether a question may be answered, and at what price. Cheap: it reads no file and computes nothing long.
     ///
     /// # Errors

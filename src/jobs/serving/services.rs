@@ -1,6 +1,7 @@
 //! The services that run in this process: begun by the machine's effect, kept up beside, and ended with it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::core::{Core, about_job, terms_of};
+use super::super::core::{Core, about_job, state_of, terms_of};
 use super::super::kind::{JobKind, Kinds};
 use super::super::part::Stop;
+use super::super::state::State;
 use super::asking;
 use super::quota::Quota;
 use super::service::{Service, ServiceRun, Serving};
@@ -41,9 +43,33 @@ pub(in crate::jobs) struct RunningService {
     /// Under what its questions are on record.
     pub(in crate::jobs) under: Under,
     pub(in crate::jobs) quota: Quota,
+    pub(in crate::jobs) counts: Counts,
     /// Ends what is under way with it.
     pub(in crate::jobs) stop: CancellationToken,
     sessions: Mutex<BTreeMap<PartyId, usize>>,
+}
+
+/// Questions since the service began in this process.
+#[derive(Default)]
+pub(in crate::jobs) struct Counts([AtomicU64; 3]);
+
+impl Counts {
+    pub(in crate::jobs) fn answered(&self, number: usize) {
+        self.0[0].fetch_add(number as u64, Ordering::Relaxed);
+    }
+
+    pub(in crate::jobs) fn refused(&self, number: usize) {
+        self.0[1].fetch_add(number as u64, Ordering::Relaxed);
+    }
+
+    pub(in crate::jobs) fn asked(&self, number: usize) {
+        self.0[2].fetch_add(number as u64, Ordering::Relaxed);
+    }
+
+    /// Answered, refused, asked.
+    pub(in crate::jobs) fn read(&self) -> [u64; 3] {
+        self.0.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
 }
 
 /// A session of a service is under way; another may be when this is dropped.
@@ -158,12 +184,26 @@ async fn begin(
     let unit = Code::parse(service.unit()).map_err(|error| Error::internal(error.to_string()))?;
     let under = Under { job: row.id, agreement: agreement.entry.leaf(), unit };
     let (quota, stop, sessions) = (Quota::default(), CancellationToken::new(), Mutex::default());
-    Ok((Arc::new(RunningService { run, kind, service, under, quota, stop, sessions }), upkeep))
+    Ok((
+        Arc::new(RunningService { run, kind, service, under, quota, counts: Counts::default(), stop, sessions }),
+        upkeep,
+    ))
 }
 
 /// Questions that were open when this process was another one are answered, so that both sides' logs say the same.
 async fn settle(service: Arc<RunningService>) {
     if let Err(error) = asking::settle(&service).await {
         tracing::warn!(job = %service.run.job().id, %error, "questions from before the start are still open");
+    }
+}
+
+/// Why a job does not answer here.
+pub(in crate::jobs) fn not_serving(job: &Job) -> Error {
+    match state_of(job) {
+        Ok(State::Revoked) => Error::new(codes::REVOKED, "the service was revoked"),
+        Ok(State::Expired) => Error::new(codes::EXPIRED, "the time of the service is over"),
+        Ok(State::Serving) => Error::new(codes::NOT_SERVING, "the service is just starting"),
+        Ok(state) => Error::new(codes::NOT_SERVING, format!("the job is {state}")),
+        Err(error) => error,
     }
 }

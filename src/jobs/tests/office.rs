@@ -28,6 +28,7 @@ use super::super::shell::Shell;
 use super::super::state::State;
 use super::super::terms::{JobTerms, PartyTerms};
 use crate::attest::Recorder;
+use crate::attest::queries::Queries;
 use crate::chain::{Log, NoteKey};
 use crate::codes::Error;
 use crate::datasets::{Datasets, Names};
@@ -123,6 +124,7 @@ impl Town {
             datasets: Arc::new(Datasets::new(store, recorder, Names::default(), 1 << 20, 1 << 20)),
             running: RunningJobs::default(),
             reserve,
+            queries: Arc::new(Queries::new(store.clone(), recorder.clone())),
             places: Places::new(PLACES),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
