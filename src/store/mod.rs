@@ -16,6 +16,8 @@
 //! |---|---|
 //! | `database.rs` | [`Store`]: opening, transactions |
 //! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `rosters.rs`, `jobs.rs`, `secrets.rs`, `events.rs` | one table (family) each |
+//! | `queries.rs`, `charges.rs` | questions under standing jobs, with what was answered; budgets |
+//! | `batch.rs` | what came together, in one transaction |
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
@@ -25,6 +27,8 @@
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
 
 mod backup;
+mod batch;
+mod charges;
 mod check;
 mod database;
 mod dataset;
@@ -42,6 +46,7 @@ mod key;
 mod lock;
 mod peers;
 mod public_key;
+mod queries;
 mod record;
 mod rekey;
 mod rosters;
@@ -52,6 +57,8 @@ mod secrets;
 mod signer;
 
 pub use backup::restore;
+pub use batch::{Change, Changed};
+pub use charges::Charge;
 pub use check::check_store;
 pub use database::{Clock, Store};
 pub use dataset::{Dataset, DatasetKey, NewDataset};
@@ -68,6 +75,7 @@ pub use job_id::{JobId, MalformedJobId};
 pub use key::SealingKey;
 pub use peers::{NewPeer, Peer, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
+pub use queries::{NewAnswer, NewQuery, NewServe, StoredAnswer, StoredQuery, StoredServe};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
 pub use seal::Sealer;
