@@ -47,13 +47,8 @@ impl Store {
     /// [`StoreError::Invalid`] for a size beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
     pub async fn place_entries(&self, log: &str, size: u64) -> Result<(), StoreError> {
-        let sql = "UPDATE entries SET log_index = placed.place FROM (
-                SELECT number, row_number() OVER (ORDER BY number) - 1
-                    + max($2, coalesce((SELECT max(log_index) + 1 FROM entries WHERE log = $1), 0)) AS place
-                FROM entries WHERE log = $1 AND log_index IS NULL
-            ) AS placed WHERE entries.number = placed.number";
         let mut write = self.begin().await?;
-        write.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
+        write.place_entries(log, size).await?;
         write.commit().await
     }
 
@@ -198,6 +193,17 @@ impl Write {
         let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone());
         let number = self.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
         Ok(StoredEntry { number, note, log_index: None })
+    }
+
+    /// Gives every entry that waits its place in a log of `size` entries.
+    pub(crate) async fn place_entries(&mut self, log: &str, size: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE entries SET log_index = placed.place FROM (
+                SELECT number, row_number() OVER (ORDER BY number) - 1
+                    + max($2, coalesce((SELECT max(log_index) + 1 FROM entries WHERE log = $1), 0)) AS place
+                FROM entries WHERE log = $1 AND log_index IS NULL
+            ) AS placed WHERE entries.number = placed.number";
+        self.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
+        Ok(())
     }
 
     /// Notes several of them.

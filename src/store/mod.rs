@@ -16,6 +16,8 @@
 //! |---|---|
 //! | `database.rs` | [`Store`]: opening, transactions |
 //! | `peers.rs`, `invites.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `rosters.rs`, `jobs.rs`, `secrets.rs`, `material.rs`, `events.rs` | one table (family) each |
+//! | `queries.rs`, `charges.rs` | questions under standing jobs, with what was answered; budgets |
+//! | `batch.rs` | what came together, in one transaction |
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
@@ -25,6 +27,8 @@
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
 
 mod backup;
+mod batch;
+mod charges;
 mod check;
 mod database;
 mod dataset;
@@ -43,6 +47,7 @@ mod lock;
 mod material;
 mod peers;
 mod public_key;
+mod queries;
 mod record;
 mod rekey;
 mod rosters;
@@ -54,6 +59,8 @@ mod signer;
 mod signing;
 
 pub use backup::restore;
+pub use batch::{Change, Changed};
+pub use charges::Charge;
 pub use check::check_store;
 pub use database::{Clock, Store};
 pub use dataset::{Dataset, DatasetKey, NewDataset};
@@ -71,6 +78,7 @@ pub use key::SealingKey;
 pub use material::{MAX_MATERIAL_BLOCK, Material, MaterialBlock, MaterialScope, MaterialStand, MaterialStream};
 pub use peers::{NewPeer, Peer, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
+pub use queries::{NewAnswer, NewQuery, NewServe, StoredAnswer, StoredQuery, StoredServe};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
 pub use seal::Sealer;

@@ -17,8 +17,9 @@ impl Store {
     pub async fn rekey(&self, new: Sealer, by: &str) -> Result<(), StoreError> {
         let mut sealer = self.sealer.write().await;
         let mut write = self.begin().await?;
-        let pieces = write.reseal(&sealer, &new).await? + write.reseal_fingerprints(&sealer, &new).await?;
-        let pieces = pieces + reseal_material(&mut write, &sealer, &new).await?;
+        let mut pieces = write.reseal(&sealer, &new).await?;
+        pieces += write.reseal_fingerprints(&sealer, &new).await? + write.reseal_queries(&sealer, &new).await?;
+        pieces += reseal_material(&mut write, &sealer, &new).await?;
         write.put_key_check(&new).await?;
         let [old, key] = [sealer.key_id(), new.key_id()].map(|id| id.to_string());
         write.note(by, "store-rekeyed", json!({ "old": old, "new": key, "pieces": pieces })).await?;
