@@ -17,7 +17,7 @@ use super::{control, frames, pages, status};
 use crate::attest::Attestation;
 use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
-use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Submission};
+use crate::jobs::{Ask, Asked, AskedParty, Jobs, Meeting, OpenOutput, Reply, Submission};
 use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
 
 /// The control service of one daemon.

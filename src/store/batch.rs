@@ -63,12 +63,12 @@ impl Write {
     async fn make(&mut self, sealer: &Sealer, change: Change, place: u64) -> Result<Changed, StoreError> {
         match change {
             Change::Entry(new) => Ok(Changed::Done(Some(self.put_entry_at(new, place).await?))),
-            Change::Query(new) => Ok(self.put_query(sealer, *new).await?.into()),
+            Change::Query(new) => Ok(self.put_query(sealer, *new, place).await?.into()),
             Change::Answer(new) => {
                 self.put_answer(sealer, new).await?;
                 Ok(Changed::Done(None))
             }
-            Change::Serve(new) => Ok(self.put_serve(sealer, *new).await?.into()),
+            Change::Serve(new) => Ok(self.put_serve(sealer, *new, place).await?.into()),
         }
     }
 

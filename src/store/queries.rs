@@ -216,15 +216,13 @@ impl Store {
 }
 
 impl Write {
-    /// Puts a question of ours down with its entry, which gets this place. `None`, and nothing has changed, if there is one
-    /// under this key.
-    pub(super) async fn put_query(
-        &mut self,
-        sealer: &Sealer,
-        new: NewQuery,
-        place: u64,
-    ) -> Result<Option<StoredEntry>, StoreError> {
-        let NewQuery { job, request_key, id, responder, entry: NewEntry { log, subject, kind, note }, asked } = new;
+    /// Puts a question of ours down with its entry, which gets this place, and with what it uses of budgets.
+    pub(super) async fn put_query(&mut self, sealer: &Sealer, new: NewQuery, place: u64) -> Result<Put, StoreError> {
+        let NewQuery { job, request_key, id, responder, entry, asked, charges } = new;
+        if let Some(limit) = self.charge(&charges).await? {
+            return Ok(Put::OverQuota(limit));
+        }
+        let NewEntry { log, subject, kind, note } = entry;
         let sql = "INSERT INTO entries (log, subject, kind, note, log_index) SELECT $1, $2, $3, $4, $5
                    WHERE NOT EXISTS (SELECT 1 FROM queries WHERE job = $6 AND request_key = $7) RETURNING number";
         let insert = statement(sql)
@@ -235,7 +233,10 @@ impl Write {
             .bind(count("the index of an entry", place)?)
             .bind(job.to_string())
             .bind(request_key.clone());
-        let Some(row) = self.row(insert).await? else { return Ok(None) };
+        let Some(row) = self.row(insert).await? else {
+            self.take_back(&charges).await?;
+            return Ok(Put::Before);
+        };
         let entry = StoredEntry { number: row.count("number")?, note, log_index: Some(place) };
         let asked = sealer.seal(ASKED, &[&job.to_string(), &request_key], &asked)?;
         let sql = "INSERT INTO queries (job, request_key, id, responder, entry, asked) VALUES ($1, $2, $3, $4, $5, $6)";
@@ -247,7 +248,7 @@ impl Write {
             .bind(count("the number of an entry", entry.number)?)
             .bind(asked);
         self.run(insert).await?;
-        Ok(Some(entry))
+        Ok(Put::Done(entry))
     }
 
     /// Keeps what came back to a question of ours. What came first stays.

@@ -103,8 +103,6 @@ fn query(job: &str) -> QueryEntry {
         batch: Bucket::of(1),
         responder: "shop".parse().unwrap(),
         authorisation: None,
-        kept: Vec::new().into(),
-        charges: Vec::new(),
         purpose: Code::parse("credit-review").unwrap(),
     }
 }

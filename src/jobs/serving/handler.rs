@@ -53,7 +53,7 @@ impl QuestionsHandler {
 
     async fn open(&self, from: PartyId, asked: pb::Open) -> Result<Answer, Error> {
         let service = self.running(&asked.job, from).await?;
-        sessions::accept(&self.core, &service, from, asked)?;
+        sessions::accept(&self.core, &service, from, asked).await?;
         Ok(Answer::Opened(pb::Opened {}))
     }
 

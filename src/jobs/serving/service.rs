@@ -57,8 +57,8 @@ pub trait Service: Send + Sync {
     ///
     /// # Errors
     /// Why not, in words that the other party may read.
-    fn session(&self, _opened: &Opened) -> Result<Session, Error> {
-        Err(Error::new(codes::BAD_REQUEST, "this service has no sessions"))
+    fn session(&self, _opened: Opened) -> Pending<'static, Result<Session, Error>> {
+        Box::pin(async { Err(Error::new(codes::BAD_REQUEST, "this service has no sessions")) })
     }
 }
 

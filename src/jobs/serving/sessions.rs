@@ -52,7 +52,7 @@ pub(in crate::jobs) async fn open(
 }
 
 /// Another party opens a session: our service says whether, and with what.
-pub(in crate::jobs) fn accept(
+pub(in crate::jobs) async fn accept(
     core: &Arc<Core>,
     service: &Arc<RunningService>,
     from: PartyId,
@@ -66,7 +66,7 @@ pub(in crate::jobs) fn accept(
     let many = || Error::new(codes::NOT_SERVING, "as many sessions of this service as may be are open");
     let place = service.session_place(from).ok_or_else(many)?;
     let tag = tag(service.run.job(), from, core.me(), &nonce);
-    let session = service.service.session(&Opened { from, tag, opening: asked.opening })?;
+    let session = service.service.session(Opened { from, tag, opening: asked.opening }).await?;
     let link = link(core, from, tag)?;
     let (core, stop, job) = (core.clone(), service.stop.clone(), service.run.job().id);
     core.tasks.clone().spawn(async move {

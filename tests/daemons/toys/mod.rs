@@ -2,8 +2,10 @@
 //! daemons of which any is killed. Through the engine in memory they run in `src/jobs/tests`.
 
 mod consortium;
+mod echo;
 mod kills;
 mod kinds;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
