@@ -26,6 +26,9 @@ const GLANCE: Duration = Duration::from_millis(250);
 pub(crate) enum Bench {
     Psi(BenchPsi),
     Log(super::bench_log::BenchLog),
+    Serve(super::bench_serve::BenchServe),
+    #[command(hide = true)]
+    ServeParty(super::bench_serve::ServeParty),
 }
 
 /// Two daemons over loopback TLS, one core each where two are there, CSV in, CSV out; half of the rows are shared.
@@ -96,6 +99,8 @@ impl Bench {
         let bench = match self {
             Self::Psi(bench) => bench,
             Self::Log(bench) => return bench.run(output),
+            Self::Serve(bench) => return bench.run(output),
+            Self::ServeParty(party) => return party.run(),
         };
         if let Some(alone) = bench.alone() {
             return alone.run(output);

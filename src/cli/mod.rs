@@ -4,6 +4,7 @@ mod ask;
 mod backup;
 mod bench;
 mod bench_log;
+mod bench_serve;
 mod complete;
 mod config;
 mod connect;

@@ -50,7 +50,7 @@ impl Party {
         let key = NoteKey::new(&origin, KeyUse::Text, &public, NoteSigner(signer.clone())).unwrap();
         let log = Log::open(&folder.join("log"), key).unwrap();
         let recorder = Arc::new(Recorder::new(party(name), signer.clone(), store.clone(), log.clone()));
-        recorder.mend().await.unwrap();
+        recorder.repair().await.unwrap();
         let queries = Queries::new(store.clone(), recorder.clone());
         Self { store, log, recorder, queries, signer }
     }

@@ -10,7 +10,7 @@ use super::super::machine::Event;
 use super::super::shell::Shell;
 use super::super::state::State;
 use super::asking::{AskedEntry, Questions};
-use super::services::not_serving;
+use super::services::{RunningService, not_serving};
 use crate::attest::queries::Code;
 use crate::attest::random;
 use crate::codes::{self, Error};
@@ -145,13 +145,31 @@ impl ServiceControl {
         let Some(service) = self.shell.services.find(job.id) else {
             return Ok(Some(ServiceView { since, ..ServiceView::default() }));
         };
+        let material = self.left(&service).await?;
+        let [answered, refused, asked] = service.counts.read();
+        Ok(Some(ServiceView { since, answered, refused, asked, material }))
+    }
+
+    /// What is left of the material of all services that run, by job and stream.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn material(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut all = Vec::new();
+        for service in self.shell.services.all() {
+            let left = self.left(&service).await?;
+            all.extend(left.into_iter().map(|(stream, left)| (format!("{} {stream}", service.run.job().id), left)));
+        }
+        Ok(all)
+    }
+
+    async fn left(&self, service: &RunningService) -> Result<Vec<(String, u64)>, Error> {
         let mut material = Vec::new();
         for stream in service.service.streams() {
             let stand = self.core.reserve.stand(&stream).await?;
-            material.push((stream.name, stand.end - stand.next));
+            material.push((stream.name, stand.end.saturating_sub(stand.next)));
         }
-        let [answered, refused, asked] = service.counts.read();
-        Ok(Some(ServiceView { since, answered, refused, asked, material }))
+        Ok(material)
     }
 
     async fn service(&self, id: &str) -> Result<Job, Error> {

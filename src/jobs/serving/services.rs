@@ -100,6 +100,11 @@ impl Services {
         self.lock().get(&job).cloned()
     }
 
+    /// Every service that runs.
+    pub(in crate::jobs) fn all(&self) -> Vec<Arc<RunningService>> {
+        self.lock().values().cloned().collect()
+    }
+
     fn register(&self, job: JobId, service: Arc<RunningService>) -> Registered<'_> {
         let stop = service.stop.clone();
         self.lock().insert(job, service);

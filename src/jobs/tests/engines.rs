@@ -86,7 +86,7 @@ impl Member {
         let services: Vec<Arc<dyn Handler>> = vec![attestation.clone(), relay.clone()];
         let below = Below { store, signer, attestation, peers, relay, datasets: datasets.clone() };
         let jobs = Arc::new(Jobs::new(settings, below, kinds, &background));
-        let services = [services, vec![jobs.handler()]].concat();
+        let services = [services, jobs.handlers().into()].concat();
         inbox.open(services.clone());
         Self { jobs, datasets, _services: services }
     }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// All of them.
 pub(crate) fn toys() -> Vec<Arc<dyn JobKind>> {
-    vec![Arc::new(Add), Arc::new(Toss), Arc::new(Gather), Arc::new(super::echo::Echo)]
+    vec![Arc::new(Add), Arc::new(Toss), Arc::new(Gather)]
 }
 
 /// Any number of parties add a column of theirs, and all who receive learn the sum. In several parts if asked, which run
