@@ -48,11 +48,11 @@ impl Outbox {
         }
         let (this, number) = (self.clone(), stored.number);
         self.to_the_end(async move {
-            if let Some(index) = this.standing(this.store.place_of(number).await?) {
+            if let Some(index) = this.standing(this.store.entries().place_of(number).await?) {
                 return Ok(index);
             }
             this.enter_all().await?;
-            let index = this.standing(this.store.place_of(number).await?);
+            let index = this.standing(this.store.entries().place_of(number).await?);
             index.ok_or_else(|| Error::internal("an entry was left out where all were entered"))
         })
         .await
@@ -77,14 +77,14 @@ impl Outbox {
         let this = self.clone();
         self.to_the_end(async move {
             let (origin, size) = (this.log.origin(), this.log.head().size);
-            if let Some(last) = this.store.last_placed_below(origin, size).await?
+            if let Some(last) = this.store.entries().last_placed_below(origin, size).await?
                 && let Some(index) = last.log_index
                 && this.read(index).await? != last.note
             {
                 return Err(this.log.refuse_as_other(index).into());
             }
             this.find_waiting().await?;
-            let (given, end) = this.store.places_from(origin, size).await?;
+            let (given, end) = this.store.entries().places_from(origin, size).await?;
             if given == 0 {
                 return Ok(());
             }
@@ -122,7 +122,7 @@ impl Outbox {
     async fn enter_all(&self) -> Result<(), Error> {
         // While the log is held, or refuses, it is not known what its next place is.
         self.log.takes_entries().await?;
-        self.store.place_entries(self.log.origin(), self.log.head().size).await?;
+        self.store.entries().place(self.log.origin(), self.log.head().size).await?;
         self.append_placed().await
     }
 
@@ -131,12 +131,12 @@ impl Outbox {
         let origin = self.log.origin();
         loop {
             let next = self.log.head().size;
-            let placed = self.store.placed_entries(origin, next, AT_ONCE).await?;
+            let placed = self.store.entries().placed(origin, next, AT_ONCE).await?;
             if placed.is_empty() {
                 return Ok(());
             }
             if !placed.iter().zip(next..).all(|(entry, place)| entry.log_index == Some(place)) {
-                let (_, end) = self.store.places_from(origin, next).await?;
+                let (_, end) = self.store.entries().places_from(origin, next).await?;
                 return Err(self.log.refuse_as_lost(end).into());
             }
             let notes = placed.into_iter().map(|entry| entry.note).collect();
@@ -144,7 +144,7 @@ impl Outbox {
                 let error = Error::from(error);
                 if error.code == codes::LOG_OLD {
                     // A peer has said meanwhile that the newest copy is elsewhere: what stands at these places is there.
-                    self.store.take_places_back(origin, next).await?;
+                    self.store.entries().take_places_back(origin, next).await?;
                 }
                 return Err(error);
             }
@@ -156,7 +156,7 @@ impl Outbox {
     async fn find_waiting(&self) -> Result<(), Error> {
         let mut after = 0;
         loop {
-            let waiting = self.store.waiting_entries(self.log.origin(), after, AT_ONCE).await?;
+            let waiting = self.store.entries().waiting(self.log.origin(), after, AT_ONCE).await?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.number;
             let log = self.log.clone();
@@ -169,7 +169,7 @@ impl Outbox {
             });
             let found = found.await.map_err(|_| Error::internal("the search in the log ended unexpectedly"))??;
             if !found.is_empty() {
-                self.store.note_places(&found).await?;
+                self.store.entries().record_places(&found).await?;
             }
         }
     }
@@ -227,7 +227,7 @@ mod tests {
 
         async fn put(&self, number: u8) -> StoredEntry {
             let (log, subject, kind) = (LOG.to_owned(), "job:1".to_owned(), "tick".to_owned());
-            self.store.put_entry(NewEntry { log, subject, kind, note: vec![number; 40] }).await.unwrap()
+            self.store.entries().put(NewEntry { log, subject, kind, note: vec![number; 40] }).await.unwrap()
         }
 
         async fn put_all(&self, numbers: std::ops::Range<u8>) {
@@ -238,7 +238,7 @@ mod tests {
 
         /// The places of all entries, in the order in which they were put down.
         async fn places(&self) -> Vec<Option<u64>> {
-            let entries = self.store.entries("job:1", "tick", LOG).await.unwrap();
+            let entries = self.store.entries().all("job:1", "tick", LOG).await.unwrap();
             entries.iter().rev().map(|entry| entry.log_index).collect()
         }
     }
@@ -309,7 +309,7 @@ mod tests {
         outbox.enter_waiting().await.unwrap();
         // A kill behind the commitment.
         world.put_all(3..6).await;
-        world.store.place_entries(LOG, log.head().size).await.unwrap();
+        world.store.entries().place(LOG, log.head().size).await.unwrap();
         drop((outbox, log));
         // One that waits meanwhile comes behind them, whatever the order in which they are asked for.
         let next = world.put(6).await;
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(outbox.enter(&next).await.unwrap(), 6);
         // A kill behind the append, before anybody heard of it.
         let told = world.put(7).await;
-        world.store.place_entries(LOG, 7).await.unwrap();
+        world.store.entries().place(LOG, 7).await.unwrap();
         log.append_all(7, vec![told.note.clone()]).await.unwrap();
         drop((outbox, log));
         let (outbox, log) = world.open();
@@ -355,9 +355,9 @@ mod tests {
             let (outbox, log) = world.open();
             world.put_all(0..9).await;
             // Beside the ledger, as if it had been taken back from a backup and gone on.
-            world.store.place_entries(LOG, 0).await.unwrap();
-            world.store.take_places_back(LOG, u64::from(forgotten)).await.unwrap();
-            world.store.place_entries(LOG, u64::from(forgotten) + 1).await.unwrap();
+            world.store.entries().place(LOG, 0).await.unwrap();
+            world.store.entries().take_places_back(LOG, u64::from(forgotten)).await.unwrap();
+            world.store.entries().place(LOG, u64::from(forgotten) + 1).await.unwrap();
             let refused = outbox.repair().await.unwrap_err();
             assert!(refused.code == codes::LOG_OLD && refused.text.contains("10 entries"), "{refused}");
             let waits = world.put(9).await;
@@ -371,7 +371,7 @@ mod tests {
         let world = World::new().await;
         let (outbox, log) = world.open();
         world.put_all(0..3).await;
-        world.store.place_entries(LOG, 0).await.unwrap();
+        world.store.entries().place(LOG, 0).await.unwrap();
         for number in [0, 1, 99, 3] {
             log.append(vec![number; 40]).await.unwrap();
         }
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(asked.await.unwrap().unwrap_err().code, codes::LOG_OLD);
         assert_eq!(world.places().await, [None]);
         // The word of the peer comes between the commitment and the append.
-        world.store.place_entries(LOG, 0).await.unwrap();
+        world.store.entries().place(LOG, 0).await.unwrap();
         assert_eq!(outbox.append_placed().await.unwrap_err().code, codes::LOG_OLD);
         assert_eq!((world.places().await, log.head().size), (vec![None], 0));
     }

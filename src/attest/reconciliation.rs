@@ -62,7 +62,7 @@ impl Reconciliation {
     pub async fn reconcile(&self, peer: &str, grace: Duration) -> Result<Reconciled, Error> {
         let unknown = || Error::new(codes::PEER_UNKNOWN, "there is no such peer");
         let peer: PartyId = peer.parse().map_err(|_| unknown())?;
-        let known = self.store.peer(peer).await?;
+        let known = self.store.peers().get(peer).await?;
         let theirs = tokio::time::timeout(LONGEST, self.entries_of(peer, known.signing_key.as_bytes())).await;
         let endless = || Error::new(codes::PEER_FAILED, format!("{peer} has not shown its whole log in 10 minutes"));
         let theirs = theirs.map_err(|_| endless().with(peer))??;

@@ -98,7 +98,7 @@ impl Recorder {
         if let Some(refused) = self.log.refusal() {
             return Err(refused.into());
         }
-        let stored = self.store.put_entry(self.new_entry(subject, &entry)).await?;
+        let stored = self.store.entries().put(self.new_entry(subject, &entry)).await?;
         let index = self.outbox.enter(&stored).await?;
         Ok(Recorded { entry, index })
     }
@@ -130,7 +130,7 @@ impl Recorder {
     /// # Errors
     /// [`Error`] of the store.
     pub(crate) async fn known(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, Error> {
-        Ok(self.store.entry(subject, kind, self.log.origin()).await?)
+        Ok(self.store.entries().last(subject, kind, self.log.origin()).await?)
     }
 
     /// Every entry of this kind about something that the ledger has for this log, in it or not yet; the last one first.
@@ -138,7 +138,7 @@ impl Recorder {
     /// # Errors
     /// [`Error`] of the store.
     pub(crate) async fn all_known(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, Error> {
-        Ok(self.store.entries(subject, kind, self.log.origin()).await?)
+        Ok(self.store.entries().all(subject, kind, self.log.origin()).await?)
     }
 
     /// An entry of our log by its leaf hash, if it stands there.
@@ -171,7 +171,7 @@ impl Recorder {
         let entry = self.sign_entry(self.header(Vec::new())?, body)?;
         let leaf = self.record(subject, entry).await?.entry.leaf();
         event.detail["entry"] = leaf.to_string().into();
-        self.store.append_event(event).await?;
+        self.store.events().append(event).await?;
         Ok(leaf)
     }
 

@@ -44,7 +44,7 @@ impl World {
             Bank::open(&MemoryHub::new(), folder.path(), Duration::from_secs(60)).await;
         let shop: Arc<dyn Signer> = Arc::new(FileSigner::create(&folder.path().join("shop.key")).unwrap());
         let new = NewPeer { id: id("shop"), address: None, signing_key: shop.public_key(), pins: Vec::new() };
-        store.add_peer(new, "operator").await.unwrap();
+        store.peers().add(new, "operator").await.unwrap();
         let key = |name: &str, purpose| {
             NoteKey::new(name, purpose, bank.public_key().as_bytes(), NoteSigner(bank.clone())).unwrap()
         };

@@ -100,7 +100,7 @@ impl Shell {
         let running = core.running.of(id);
         let mut held = running.machine.lock().await;
         if held.is_none() {
-            let row = match core.store.job(id).await {
+            let row = match core.store.jobs().get(id).await {
                 Ok(row) => row,
                 Err(error) => {
                     let error = Error::from(error);
@@ -198,16 +198,16 @@ impl Shell {
         }
         let (id, to, from) = (machine.row.id, job.ledger.state, [found.as_str()]);
         machine.row = match end {
-            None => store.advance(id, &from, to.name(), change).await?,
+            None => store.jobs().advance(id, &from, to.name(), change).await?,
             Some(State::Done) => {
                 Ends(&self.core).record_done(&machine.row).await?;
                 let (result, summary, traffic) = Ends(&self.core).result(&machine.row).await?;
                 let change = JobChange { summary, traffic: Some(traffic), ..change };
                 let receives = machine.row.party(self.core.me()).is_some_and(|me| me.receives);
                 let result = if receives { result } else { JobResult::Nothing };
-                store.finish(id, &from, to.name(), change, result).await?
+                store.jobs().finish(id, &from, to.name(), change, result).await?
             }
-            Some(_) => store.finish(id, &from, to.name(), change, JobResult::Nothing).await?,
+            Some(_) => store.jobs().finish(id, &from, to.name(), change, JobResult::Nothing).await?,
         };
         if found != to.name() {
             let code = job.ledger.failure.as_ref().map_or("", |failure| failure.code.name);
