@@ -219,8 +219,10 @@ impl Client {
         call!(self, py, remove_dataset(control::RemoveDatasetRequest { name }), _reply => ())
     }
 
-    fn set_rule(&self, py: Python<'_>, dataset: String, peer: String, json: String) -> PyResult<String> {
-        call!(self, py, set_rule(control::SetRuleRequest { dataset, peer, json }), reply => reply.json)
+    /// Sets a rule, or takes it away with an empty text. Returns the rule in full and what has changed in it.
+    fn set_rule(&self, py: Python<'_>, dataset: String, peer: String, json: String) -> PyResult<(String, Vec<String>)> {
+        let request = control::SetRuleRequest { dataset, peer, json };
+        call!(self, py, set_rule(request), reply => (reply.json, reply.difference))
     }
 
     /// Hands a frame over as a dataset for one job. Returns the dataset and a report of counts.

@@ -203,6 +203,21 @@ class Dataset:
     """The commitment to the lawful basis, if one was given."""
 
 
+class Rule(dict[str, Any]):
+    """A rule for a peer and a dataset in full, field by field, and what its last change has changed."""
+
+    def __init__(self, fields: dict[str, Any], difference: list[str]) -> None:
+        super().__init__(fields)
+        self.difference = difference
+        """A line for each field that differs from before, such as ``per_day: 5 → 10 (wider)``; none for a first rule."""
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"<Rule {dict(self)}>", *self.difference])
+
+    def _repr_html_(self) -> str:
+        return _html.table(("field", "value"), self.items(), "; ".join(self.difference))
+
+
 @dataclass(frozen=True)
 class Event:
     """A line of the audit trail."""

@@ -13,7 +13,7 @@ from typing import Any, Optional, Union
 
 from . import _core
 from ._params import canonical
-from ._records import Consortium, Dataset, Event, JobRecord, Peer, Status, read
+from ._records import Consortium, Dataset, Event, JobRecord, Peer, Rule, Status, read
 from ._runner import Receivers, asked_parties
 from .job import Job, JobList, events_of
 from .session import Session
@@ -245,11 +245,12 @@ class Party:
         """Forgets a dataset; its file stays."""
         self._client.remove_dataset(name)
 
-    def allow(self, dataset: str, peer: str, **fields: Any) -> dict[str, Any]:
+    def allow(self, dataset: str, peer: str, **fields: Any) -> Rule:
         """Gives a peer a rule for a dataset, or changes the one it has: fields as in docs/datasets.md, such as
-        ``per_day=3`` or ``limits={"min_intersection": 1000}``. What is not named stays. Returns the rule in full."""
-        rule: dict[str, Any] = json.loads(self._client.set_rule(dataset, peer, json.dumps(fields)))
-        return rule
+        ``per_day=3`` or ``limits={"min_intersection": 1000}``. What is not named stays. Returns the rule in full, which
+        shows what has changed."""
+        rule, difference = self._client.set_rule(dataset, peer, json.dumps(fields))
+        return Rule(json.loads(rule), difference)
 
     def disallow(self, dataset: str, peer: str) -> None:
         """Takes a peer's rule for a dataset away."""

@@ -362,6 +362,11 @@ fn words(file: &Path, verdict: &Verdict) -> String {
         let at = Timestamp::from_millisecond(at).map(|at| at.strftime("%F %T UTC").to_string()).unwrap_or_default();
         lines.push(format!("  {kind} of {at} signed by {} · {}", signed.join(", "), proven.leaf));
     }
+    let absent: Vec<String> =
+        verdict.agreement().map(|agreed| agreed.absent().map(|party| party.to_string()).collect()).unwrap_or_default();
+    if !absent.is_empty() {
+        lines.push(format!("  absent, did not sign: {}", absent.join(", ")));
+    }
     let gaps = verdict.gaps();
     if !gaps.is_empty() {
         let leaves: Vec<String> = gaps

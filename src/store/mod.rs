@@ -21,7 +21,7 @@
 //! | `database.rs` | the file: its schema, connections, transactions |
 //! | `sealed.rs`, `in_use.rs` | values sealed in pieces; what unfinished jobs still need |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
-//! | `signer.rs`, `public_key.rs` | the party's signature; keys and signatures as texts |
+//! | `signing.rs`, `signer.rs`, `public_key.rs` | whoever signs; the key file; keys and signatures as texts |
 //! | `record.rs`, `files.rs`, `lock.rs`, `error.rs` | rows, private files, the lock, what may go wrong |
 //!
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
@@ -56,6 +56,7 @@ mod sealed;
 mod sealing_key_id;
 mod secrets;
 mod signer;
+mod signing;
 #[allow(clippy::module_inception)] // The room's one large service bears its name.
 mod store;
 
@@ -83,5 +84,6 @@ pub use rules::{Rule, RuleTable};
 pub use seal::Sealer;
 pub use sealing_key_id::SealingKeyId;
 pub use secrets::SecretTable;
-pub use signer::{FileSigner, NoteSigner, Signer, SigningFailed};
+pub use signer::FileSigner;
+pub use signing::{NoteSigner, Signer, SigningFailed};
 pub use store::Store;
