@@ -63,8 +63,8 @@ fn three_hundred_jobs_of_128_parties_are_listed_whole_and_without_their_terms() 
     bank.stop();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let made: Vec<String> = runtime.block_on(async {
-        let key = SealingKey::read_file(&bank.home.join("sealing.key")).unwrap();
-        let store = Store::open(&bank.home.join("store.db"), Sealer::new(key)).await.unwrap();
+        let key = SealingKey::read_file(&bank.home.join("party.key")).unwrap();
+        let store = Store::open(&bank.home.join("tacitly.db"), Sealer::new(key)).await.unwrap();
         let signer = FileSigner::create(&folder.path().join("spare.pem")).unwrap();
         let mut ids = Vec::new();
         for _ in 0..JOBS {
@@ -82,7 +82,10 @@ fn three_hundred_jobs_of_128_parties_are_listed_whole_and_without_their_terms() 
     assert_eq!(listed, ids);
     let some = bank.tacitly(&["job", "list", "--limit", "120", "--before", &ids[250]]).unwrap();
     let some = some.as_array().unwrap();
-    assert_eq!((some.len(), some[0]["id"].as_str(), some[119]["id"].as_str()), (120, Some(&*ids[130]), Some(&*ids[249])));
+    assert_eq!(
+        (some.len(), some[0]["id"].as_str(), some[119]["id"].as_str()),
+        (120, Some(&*ids[130]), Some(&*ids[249]))
+    );
     assert_eq!((&some[0]["terms"], some[0]["parties"].as_array().unwrap().len()), (&"".into(), MAX_PARTIES));
     let shown = bank.tacitly(&["job", "show", &ids[0]]).unwrap();
     assert_eq!(shown["terms"]["parties"].as_object().unwrap().len(), MAX_PARTIES);
