@@ -256,7 +256,12 @@ impl Table {
     }
 
     fn hear(&self, member: PartyId, ask: Ask) -> Answer {
-        let Ask::Collect(pb::Collect { label, word, .. }) = ask else { return Answer::Ack(pb::Ack {}) };
+        let (label, word) = match ask {
+            Ask::Collect(pb::Collect { label, word, .. }) => (label, word),
+            Ask::Present(_) => return Answer::Ack(pb::Ack {}),
+            // Whatever a member says of the job, it goes on here.
+            _ => return Answer::Standing(self.standing(member)),
+        };
         let mut said = locked(&self.said);
         let words = said.entry(label.clone()).or_default();
         words.insert(member, word.unwrap());
@@ -266,6 +271,12 @@ impl Table {
         let words = words.clone();
         drop(said);
         Answer::Words(pb::Words { words: self.show(member, &label, words) })
+    }
+
+    /// How the job stands here, as a member is told.
+    fn standing(&self, member: PartyId) -> pb::Standing {
+        let (job, state) = (self.faces[&member].terms.job.to_string(), "running".to_owned());
+        pb::Standing { job, state, attempt: 1, task: pb::Task::Computing.into(), ..pb::Standing::default() }
     }
 
     /// All words under a label as a member is shown them: the same whenever it asks.
