@@ -251,6 +251,7 @@ impl Party {
     fn entry(&self, number: u64) -> Result<Vec<u8>, Failure> {
         let body = QueryEntry {
             job: Id(half(digest(7))),
+            agreement: LeafHash(digest(8)),
             query: Id(half(digest(number))),
             commitment: commit(Subject::Query, &Salt::new(digest(number).0), b"question"),
             batch: Bucket::of(1),
