@@ -390,8 +390,13 @@ impl Control for Service {
         Ok(Response::new(Box::pin(chunks)))
     }
 
-    async fn evidence(&self, request: Request<control::JobRequest>) -> Answer<control::EvidenceReply> {
-        let certificate = self.jobs.evidence(&request.into_inner().job).await;
+    async fn evidence(&self, request: Request<control::EvidenceRequest>) -> Answer<control::EvidenceReply> {
+        let control::EvidenceRequest { job, query } = request.into_inner();
+        let certificate = match (job.is_empty(), query.is_empty()) {
+            (true, false) => self.attestation.evidence_of_query(&query).await,
+            (_, true) => self.jobs.evidence(&job).await,
+            (false, false) => Err(Error::new(codes::BAD_REQUEST, "evidence is of a job or of a question, not of both")),
+        };
         let certificate = certificate.map_err(|error| status::of(&error))?.into();
         Ok(Response::new(control::EvidenceReply { certificate }))
     }

@@ -651,6 +651,15 @@ pub struct ResultChunk {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
 }
+/// Of a job, or of one question under a standing job: one of the two.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvidenceRequest {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    /// the question's number, asked or answered here
+    #[prost(string, tag = "2")]
+    pub query: ::prost::alloc::string::String,
+}
 /// One text file that anybody verifies offline.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EvidenceReply {
@@ -1538,7 +1547,7 @@ pub mod control_client {
         }
         pub async fn evidence(
             &mut self,
-            request: impl tonic::IntoRequest<super::JobRequest>,
+            request: impl tonic::IntoRequest<super::EvidenceRequest>,
         ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status> {
             self.inner
                 .ready()
@@ -1798,7 +1807,7 @@ pub mod control_server {
         ) -> std::result::Result<tonic::Response<Self::JobResultStream>, tonic::Status>;
         async fn evidence(
             &self,
-            request: tonic::Request<super::JobRequest>,
+            request: tonic::Request<super::EvidenceRequest>,
         ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status>;
         /// Server streaming response type for the JobRows method.
         type JobRowsStream: tonic::codegen::tokio_stream::Stream<
@@ -3307,7 +3316,7 @@ pub mod control_server {
                 "/tacitly.control.v1.Control/Evidence" => {
                     #[allow(non_camel_case_types)]
                     struct EvidenceSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    impl<T: Control> tonic::server::UnaryService<super::EvidenceRequest>
                     for EvidenceSvc<T> {
                         type Response = super::EvidenceReply;
                         type Future = BoxFuture<
@@ -3316,7 +3325,7 @@ pub mod control_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::JobRequest>,
+                            request: tonic::Request<super::EvidenceRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
