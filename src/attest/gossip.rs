@@ -97,7 +97,7 @@ impl Gossip {
     }
 
     async fn compare_all_with(&self, peer: PartyId, all: &[Witnessed], told: &Told) {
-        let Ok(pinned) = self.store.peer(peer).await else { return };
+        let Ok(pinned) = self.store.peers().get(peer).await else { return };
         let told = || told.lock().unwrap_or_else(PoisonError::into_inner);
         for known in all.iter().filter(|known| known.key.public() != pinned.signing_key.as_bytes()) {
             let (name, head) = (LogName::of(&known.key), known.head.checkpoint.checkpoint());

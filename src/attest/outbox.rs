@@ -82,16 +82,16 @@ impl Outbox {
     /// # Errors
     /// As [`Entering::entered`].
     pub(super) async fn enter(&self, stored: &StoredEntry) -> Result<u64, Error> {
-        match self.standing(stored.log_index) {
-            Some(index) => Ok(index),
-            None => self.entering(stored.number).entered().await,
-        }
+        self.entering(stored).entered().await
     }
 
-    /// Begins to put an entry of the ledger into the log.
-    pub(super) fn entering(&self, number: u64) -> Entering {
+    /// Begins to put an entry of the ledger into the log, if it is not there yet.
+    pub(super) fn entering(&self, stored: &StoredEntry) -> Entering {
         let (entered, is_entered) = oneshot::channel();
-        self.add(Work::Enter { number, entered });
+        match self.standing(stored.log_index) {
+            Some(index) => tell(entered, Ok(index)),
+            None => self.add(Work::Enter { number: stored.number, entered }),
+        }
         Entering(is_entered)
     }
 
@@ -115,14 +115,14 @@ impl Outbox {
         let this = self.clone();
         self.to_the_end(async move {
             let (origin, size) = (this.log.origin(), this.log.head().size);
-            if let Some(last) = this.store.last_placed_below(origin, size).await?
+            if let Some(last) = this.store.entries().last_placed_below(origin, size).await?
                 && let Some(index) = last.log_index
                 && this.read(index).await? != last.note
             {
                 return Err(this.log.refuse_as_other(index).into());
             }
             this.find_waiting().await?;
-            let (given, end) = this.store.places_from(origin, size).await?;
+            let (given, end) = this.store.entries().places_from(origin, size).await?;
             if given == 0 {
                 return Ok(());
             }
@@ -211,7 +211,7 @@ impl Outbox {
             tell(entered, self.standing(place).ok_or_else(failure));
         }
         for (number, entered) in entering {
-            let place = self.store.place_of(number).await.map_err(Error::from);
+            let place = self.store.entries().place_of(number).await.map_err(Error::from);
             tell(entered, place.and_then(|place| self.standing(place).ok_or_else(failure)));
         }
         all.into_iter().for_each(|done| tell(done, appended.clone()));
@@ -238,12 +238,12 @@ impl Outbox {
         let origin = self.log.origin();
         loop {
             let next = self.log.head().size;
-            let placed = self.store.placed_entries(origin, next, AT_ONCE as u32).await?;
+            let placed = self.store.entries().placed(origin, next, AT_ONCE as u32).await?;
             if placed.is_empty() {
                 return Ok(());
             }
             if !placed.iter().zip(next..).all(|(entry, place)| entry.log_index == Some(place)) {
-                let (_, end) = self.store.places_from(origin, next).await?;
+                let (_, end) = self.store.entries().places_from(origin, next).await?;
                 return Err(self.log.refuse_as_lost(end).into());
             }
             self.append(next, placed).await?;
@@ -257,7 +257,7 @@ impl Outbox {
         let error = Error::from(error);
         if error.code == codes::LOG_OLD {
             // A peer has said meanwhile that the newest copy is elsewhere: what stands at these places is there.
-            self.store.take_places_back(self.log.origin(), next).await?;
+            self.store.entries().take_places_back(self.log.origin(), next).await?;
         }
         Err(error)
     }
@@ -267,7 +267,7 @@ impl Outbox {
     async fn find_waiting(&self) -> Result<(), Error> {
         let mut after = 0;
         loop {
-            let waiting = self.store.waiting_entries(self.log.origin(), after, AT_ONCE as u32).await?;
+            let waiting = self.store.entries().waiting(self.log.origin(), after, AT_ONCE as u32).await?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.number;
             let log = self.log.clone();
@@ -280,7 +280,7 @@ impl Outbox {
             });
             let found = found.await.map_err(|_| Error::internal("the search in the log ended unexpectedly"))??;
             if !found.is_empty() {
-                self.store.note_places(&found).await?;
+                self.store.entries().record_places(&found).await?;
             }
         }
     }
@@ -355,7 +355,7 @@ mod tests {
 
         async fn put(&self, number: u8) -> StoredEntry {
             let (log, subject, kind) = (LOG.to_owned(), "job:1".to_owned(), "tick".to_owned());
-            self.store.put_entry(NewEntry { log, subject, kind, note: vec![number; 40] }).await.unwrap()
+            self.store.entries().put(NewEntry { log, subject, kind, note: vec![number; 40] }).await.unwrap()
         }
 
         async fn put_all(&self, numbers: std::ops::Range<u8>) {
@@ -366,7 +366,7 @@ mod tests {
 
         /// The places of all entries, in the order in which they were put down.
         async fn places(&self) -> Vec<Option<u64>> {
-            let entries = self.store.entries("job:1", "tick", LOG).await.unwrap();
+            let entries = self.store.entries().all("job:1", "tick", LOG).await.unwrap();
             entries.iter().rev().map(|entry| entry.log_index).collect()
         }
     }
@@ -437,7 +437,7 @@ mod tests {
         outbox.enter_waiting().await.unwrap();
         // A kill behind the commitment.
         world.put_all(3..6).await;
-        world.store.place_entries(LOG, log.head().size).await.unwrap();
+        world.store.entries().place(LOG, log.head().size).await.unwrap();
         drop((outbox, log));
         // One that waits meanwhile comes behind them, whatever the order in which they are asked for.
         let next = world.put(6).await;
@@ -447,7 +447,7 @@ mod tests {
         assert_eq!(outbox.enter(&next).await.unwrap(), 6);
         // A kill behind the append, before anybody heard of it.
         let told = world.put(7).await;
-        world.store.place_entries(LOG, 7).await.unwrap();
+        world.store.entries().place(LOG, 7).await.unwrap();
         log.append_all(7, vec![told.note.clone()]).await.unwrap();
         drop((outbox, log));
         let (outbox, log) = world.open();
@@ -483,9 +483,9 @@ mod tests {
             let (outbox, log) = world.open();
             world.put_all(0..9).await;
             // Beside the ledger, as if it had been taken back from a backup and gone on.
-            world.store.place_entries(LOG, 0).await.unwrap();
-            world.store.take_places_back(LOG, u64::from(forgotten)).await.unwrap();
-            world.store.place_entries(LOG, u64::from(forgotten) + 1).await.unwrap();
+            world.store.entries().place(LOG, 0).await.unwrap();
+            world.store.entries().take_places_back(LOG, u64::from(forgotten)).await.unwrap();
+            world.store.entries().place(LOG, u64::from(forgotten) + 1).await.unwrap();
             let refused = outbox.repair().await.unwrap_err();
             assert!(refused.code == codes::LOG_OLD && refused.text.contains("10 entries"), "{refused}");
             let waits = world.put(9).await;
@@ -499,7 +499,7 @@ mod tests {
         let world = World::new().await;
         let (outbox, log) = world.open();
         world.put_all(0..3).await;
-        world.store.place_entries(LOG, 0).await.unwrap();
+        world.store.entries().place(LOG, 0).await.unwrap();
         for number in [0, 1, 99, 3] {
             log.append(vec![number; 40]).await.unwrap();
         }
@@ -524,7 +524,7 @@ mod tests {
         assert_eq!(asked.await.unwrap().unwrap_err().code, codes::LOG_OLD);
         assert_eq!(world.places().await, [None]);
         // The word of the peer comes between the commitment and the append.
-        world.store.place_entries(LOG, 0).await.unwrap();
+        world.store.entries().place(LOG, 0).await.unwrap();
         assert_eq!(outbox.append_placed().await.unwrap_err().code, codes::LOG_OLD);
         assert_eq!((world.places().await, log.head().size), (vec![None], 0));
     }

@@ -146,10 +146,10 @@ impl Profile {
     /// Whom we trust: our own key, our peers' and those of the members of our consortia for entries, our log; our peers and
     /// those whom the configuration names as its witnesses.
     async fn policy(&self) -> Result<Policy, Error> {
-        let peers = self.store.peers().await?;
+        let peers = self.store.peers().all().await?;
         let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
         let mut witnesses = Vec::new();
-        for (party, key) in self.store.known_parties().await? {
+        for (party, key) in self.store.parties().all().await? {
             signers.push(entry_key(party, &key)?);
         }
         for peer in &peers {

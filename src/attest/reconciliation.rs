@@ -66,7 +66,7 @@ impl Reconciliation {
     pub async fn reconcile(&self, peer: &str, grace: Duration) -> Result<Reconciled, Error> {
         let unknown = || Error::new(codes::PEER_UNKNOWN, "there is no such peer");
         let peer: PartyId = peer.parse().map_err(|_| unknown())?;
-        let known = self.store.peer(peer).await?;
+        let known = self.store.peers().get(peer).await?;
         let theirs = tokio::time::timeout(LONGEST, self.entries_of(peer, known.signing_key.as_bytes())).await;
         let endless = || Error::new(codes::PEER_FAILED, format!("{peer} has not shown its whole log in 10 minutes"));
         let theirs = theirs.map_err(|_| endless().with(peer))??;
@@ -83,7 +83,7 @@ impl Reconciliation {
     async fn handed_by(&self, peer: PartyId) -> Result<Vec<SignedEntry>, Error> {
         let (mut handed, mut after) = (Vec::new(), 0);
         while handed.len() <= MOST {
-            let some = self.store.answers_of(peer, after, HANDED_AT_ONCE).await?;
+            let some = self.store.queries().answers_of(peer, after, HANDED_AT_ONCE).await?;
             let Some((last, _)) = some.last() else { break };
             after = *last;
             for (_, note) in some {

@@ -118,8 +118,8 @@ impl Recorder {
     }
 
     /// Sees to it that an entry of the ledger goes into the log.
-    pub(super) fn entering(&self, number: u64) -> Entering {
-        self.outbox.entering(number)
+    pub(super) fn entering(&self, stored: &StoredEntry) -> Entering {
+        self.outbox.entering(stored)
     }
 
     /// The last entry of this kind that we put on record about something in this log. One that is not in it yet is
@@ -149,7 +149,7 @@ impl Recorder {
     /// # Errors
     /// [`Error`] of the store.
     pub(crate) async fn known(&self, subject: &str, kind: &str) -> Result<Option<StoredEntry>, Error> {
-        Ok(self.store.entry(subject, kind, self.log.origin()).await?)
+        Ok(self.store.entries().last(subject, kind, self.log.origin()).await?)
     }
 
     /// Every entry of this kind about something that the ledger has for this log, in it or not yet; the last one first.
@@ -157,7 +157,7 @@ impl Recorder {
     /// # Errors
     /// [`Error`] of the store.
     pub(crate) async fn all_known(&self, subject: &str, kind: &str) -> Result<Vec<StoredEntry>, Error> {
-        Ok(self.store.entries(subject, kind, self.log.origin()).await?)
+        Ok(self.store.entries().all(subject, kind, self.log.origin()).await?)
     }
 
     /// An entry of our log by its leaf hash, if it stands there.
@@ -190,7 +190,7 @@ impl Recorder {
         let entry = self.sign_entry(self.header(Vec::new())?, body)?;
         let leaf = self.record(subject, entry).await?.entry.leaf();
         event.detail["entry"] = leaf.to_string().into();
-        self.store.append_event(event).await?;
+        self.store.events().append(event).await?;
         Ok(leaf)
     }
 

@@ -48,7 +48,7 @@ impl World {
             Bank::open(&MemoryHub::new(), folder.path(), Duration::from_secs(60)).await;
         let shop: Arc<dyn Signer> = Arc::new(FileSigner::create(&folder.path().join("shop.key")).unwrap());
         let new = NewPeer { id: id("shop"), address: None, signing_key: shop.public_key(), pins: Vec::new() };
-        store.add_peer(new, "operator").await.unwrap();
+        store.peers().add(new, "operator").await.unwrap();
         let key = |name: &str, purpose| {
             NoteKey::new(name, purpose, bank.public_key().as_bytes(), NoteSigner(bank.clone())).unwrap()
         };
@@ -200,7 +200,7 @@ async fn a_question_has_a_certificate_on_either_side_that_says_in_one_sentence_w
     let world = World::new(BTreeSet::new()).await;
     let lender = Party::open(world.folder.path(), "lender").await;
     let new = NewPeer { id: id("lender"), address: None, signing_key: lender.key(), pins: Vec::new() };
-    world.store.add_peer(new, "operator").await.unwrap();
+    world.store.peers().add(new, "operator").await.unwrap();
     let (asked, answers) = (question("k", &["who?"]), world.attestation.queries());
     let asked = Question { responder: id("bank"), ..asked };
     let Begin::Ask(begun) = lender.queries.asker.begin(&under(), asked).await.unwrap() else { panic!() };

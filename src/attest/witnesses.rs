@@ -73,7 +73,7 @@ impl Witnesses {
     }
 
     async fn release_when_asked(&self) {
-        let peers: BTreeSet<PartyId> = match self.store.peers().await {
+        let peers: BTreeSet<PartyId> = match self.store.peers().all().await {
             Ok(peers) => peers.iter().map(|peer| peer.id).collect(),
             Err(_) => BTreeSet::new(),
         };
@@ -121,7 +121,7 @@ impl Witnesses {
 
     /// Asks where the peer stands, then for a cosignature of every new checkpoint, until something is in the way.
     async fn be_cosigned_by(&self, peer: PartyId) -> Result<(), Error> {
-        let key = witness_key(peer, &self.store.peer(peer).await?.signing_key)?;
+        let key = witness_key(peer, &self.store.peers().get(peer).await?.signing_key)?;
         let mut known = self.ask_last_cosigned(peer).await?;
         self.asked.send_if_modified(|asked| asked.insert(peer));
         // A cosignature that was given and never arrived is asked for again.

@@ -54,7 +54,7 @@ impl Witnessing {
     }
 
     async fn judge_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Result<Verdict, Error> {
-        let key = self.store.peer(from).await?.signing_key;
+        let key = self.store.peers().get(from).await?.signing_key;
         let (witness, now) = (self.witness.clone(), self.store.now().as_second());
         let judged = spawn_blocking(move || {
             let request = match AddCheckpoint::parse(&asked.request) {
@@ -82,7 +82,7 @@ impl Witnessing {
     /// # Errors
     /// [`codes::BAD_REQUEST`] if that is no log's name; [`Error`] of the store or the witness.
     pub(super) async fn tell_last_cosigned(&self, from: PartyId, asked: &pb::LastCosigned) -> Result<Answer, Error> {
-        let key = self.store.peer(from).await?.signing_key;
+        let key = self.store.peers().get(from).await?.signing_key;
         let log = VerifierKey::new(&asked.origin, KeyUse::Text, key.as_bytes())
             .map_err(|_| Error::new(codes::BAD_REQUEST, "not the name of a log").with(from))?;
         let last = self.last(LogName::of(&log)).await?;
@@ -94,7 +94,7 @@ impl Witnessing {
     /// # Errors
     /// [`Error`] of the store or the witness.
     pub(super) async fn logs_of(&self, peer: PartyId) -> Result<Vec<Witnessed>, Error> {
-        let pinned = self.store.peer(peer).await?.signing_key;
+        let pinned = self.store.peers().get(peer).await?.signing_key;
         let mut all = self.all().await?;
         all.retain(|known| known.key.public() == pinned.as_bytes());
         Ok(all)

@@ -95,7 +95,7 @@ impl Frames {
         rule: Rule,
     ) -> Result<(Dataset, String), Error> {
         for peer in peers {
-            self.store.key_of(*peer).await?;
+            self.store.parties().key_of(*peer).await?;
         }
         if frame.memory() > self.room().await? {
             return Err(self.too_large());
@@ -125,9 +125,9 @@ impl Frames {
         peers: &[PartyId],
         rule: &Rule,
     ) -> Result<Dataset, Error> {
-        let dataset = self.store.add_dataset(stored, fingerprint, false, "operator").await?;
+        let dataset = self.store.datasets().add(stored, fingerprint, false, "operator").await?;
         for peer in peers {
-            self.store.set_rule(&dataset.name, *peer, json(rule)?, None, "operator").await?;
+            self.store.rules().set(&dataset.name, *peer, json(rule)?, None, "operator").await?;
         }
         self.versions.attest(&dataset.name).await?;
         tracing::info!(dataset = dataset.name, rows = dataset.rows, "a frame was handed over");
@@ -139,10 +139,10 @@ impl Frames {
     /// # Errors
     /// An error of the store.
     pub(crate) async fn sweep(&self) -> Result<(), Error> {
-        for dataset in self.store.datasets().await?.into_iter().filter(Self::is_frame) {
+        for dataset in self.store.datasets().all().await?.into_iter().filter(Self::is_frame) {
             let since = self.lock().get(&dataset.name).map(|(_, since)| *since);
             let filter = JobFilter { dataset: Some(dataset.name.clone()), ..JobFilter::default() };
-            let jobs = self.store.jobs(&filter).await?;
+            let jobs = self.store.jobs().list(&filter).await?;
             let is_unused = jobs.is_empty() && since.is_none_or(|since| since.elapsed() > UNUSED);
             let is_over = !jobs.is_empty() && jobs.iter().all(|job| job.finished_at.is_some());
             if is_unused || is_over {

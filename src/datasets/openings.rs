@@ -121,7 +121,7 @@ impl Openings {
         let version = self.versions.version(&name, &fingerprint).await?;
         let none = || Error::new(codes::BAD_REQUEST, format!("this version of {name} was added without a basis"));
         let commitment = version.basis.clone().ok_or_else(none)?;
-        let salt = self.store.basis_salt(&name, &version.fingerprint).await?;
+        let salt = self.store.fingerprints().basis_salt(&name, &version.fingerprint).await?;
         let entry = self.put_on_record(&name, &version, reader, "basis-opened", json!({}), by).await?;
         Ok(OpenedBasis { salt, commitment, fingerprint: version.fingerprint, entry: entry.to_string() })
     }
@@ -136,9 +136,9 @@ impl Openings {
         let outside =
             || Error::new(codes::BAD_REQUEST, format!("there is no row {row}: {name} has {rows} rows, counted from 1"));
         let index = row.checked_sub(1).ok_or_else(outside)?;
-        let seed = DatasetSeed::new(*self.store.dataset_seed(&name, &version.fingerprint).await?);
+        let seed = DatasetSeed::new(*self.store.fingerprints().seed(&name, &version.fingerprint).await?);
         let opener = Opener::new(&seed, index, rows).map_err(|_| outside())?;
-        let path = if file.as_os_str().is_empty() { self.store.dataset(&name).await?.path } else { file };
+        let path = if file.as_os_str().is_empty() { self.store.datasets().get(&name).await?.path } else { file };
         let memory = self.memory;
         blocking(move || {
             let (source, digest) = reading_version(path, &version)?;

@@ -152,7 +152,7 @@ impl Datasets {
         let period = fingerprint::period(&new.period)?;
         let peers = new.allow.iter().map(|peer| peer_named(peer)).collect::<Result<BTreeSet<_>, _>>()?;
         for peer in &peers {
-            self.store.key_of(*peer).await?;
+            self.store.parties().key_of(*peer).await?;
         }
         let (memory, folder) = (self.memory, self.folder());
         let (Survey { inspection: inspected, report }, fingerprint, source, spec) = blocking(move || {
@@ -164,7 +164,7 @@ impl Datasets {
         .await?;
         let format = json(&source.format)?;
         let stored = stored(new.name, source.path, format, &inspected, &spec)?;
-        let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
+        let dataset = self.store.datasets().add(stored, &fingerprint, new.replace, by).await?;
         let opened = self.open_to(&dataset, &peers, by).await?;
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         let mut told = report.to_string();
@@ -185,7 +185,7 @@ impl Datasets {
     /// The dataset that is to be replaced, if there is one.
     async fn before(&self, name: &str, replace: bool) -> Result<Option<Dataset>, Error> {
         check_dataset_name(name)?;
-        match self.store.dataset(name).await {
+        match self.store.datasets().get(name).await {
             Ok(_) if !replace => Err(StoreError::already_exists("dataset", name).into()),
             Ok(before) => Ok(Some(before)),
             Err(StoreError::NotFound { .. }) => Ok(None),
@@ -203,7 +203,7 @@ impl Datasets {
         if before.keys != now.keys {
             told += &format!("\nnote: the key was {} and is now {}", key(before), key(now));
         }
-        let rules = self.store.rules(Some(&now.name)).await?;
+        let rules = self.store.rules().all(Some(&now.name)).await?;
         let kept = rules.iter().map(|rule| rule.peer).filter(|peer| !opened.contains(peer));
         let peers: Vec<String> = kept.map(|peer| peer.to_string()).collect();
         if !peers.is_empty() {
@@ -223,7 +223,7 @@ impl Datasets {
     /// An error of the store.
     pub async fn list(&self) -> Result<Vec<DatasetView>, Error> {
         let mut views = Vec::new();
-        for dataset in self.store.datasets().await? {
+        for dataset in self.store.datasets().all().await? {
             match self.view(&dataset).await {
                 Ok(view) => views.push(view),
                 // It was forgotten since, as frames are when their job is over.
@@ -248,7 +248,7 @@ impl Datasets {
         let mut opened = BTreeSet::new();
         for peer in peers {
             if self.rule(&dataset.name, *peer).await?.is_none() {
-                self.store.set_rule(&dataset.name, *peer, json(&rule)?, None, by).await?;
+                self.store.rules().set(&dataset.name, *peer, json(&rule)?, None, by).await?;
                 opened.insert(*peer);
             }
         }
@@ -263,11 +263,11 @@ impl Datasets {
     /// [`codes::DATASET_UNKNOWN`], [`codes::PEER_UNKNOWN`] or an error of the store.
     pub(crate) async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<RuleChange, Error> {
         let peer = peer_named(peer)?;
-        let known = self.store.dataset(dataset).await?;
-        self.store.key_of(peer).await?;
+        let known = self.store.datasets().get(dataset).await?;
+        self.store.parties().key_of(peer).await?;
         let _one_change_at_a_time = self.ruling.lock().await;
         if json.is_empty() {
-            return match self.store.remove_rule(dataset, peer, by).await {
+            return match self.store.rules().remove(dataset, peer, by).await {
                 Ok(()) => Ok(RuleChange::Removed),
                 Err(StoreError::NotFound { .. }) => Ok(RuleChange::None),
                 Err(error) => Err(error.into()),
@@ -282,7 +282,7 @@ impl Datasets {
         }
         let old = self.rule(dataset, peer).await?;
         let rule = change.merge(old.as_ref().unwrap_or(&Rule::open(&known)));
-        let stored = self.store.set_rule(dataset, peer, super::settings::json(&rule)?, rule.expires, by).await?;
+        let stored = self.store.rules().set(dataset, peer, super::settings::json(&rule)?, rule.expires, by).await?;
         let difference = old.map_or_else(Vec::new, |old| difference(&old, &rule, &self.names.limits));
         Ok(RuleChange::Set { json: stored.rule.to_string(), difference })
     }
@@ -323,7 +323,7 @@ impl Datasets {
 
     /// Our rule for a peer, if it has one.
     pub(crate) async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, Error> {
-        let Some(stored) = self.store.rule(dataset, peer).await? else { return Ok(None) };
+        let Some(stored) = self.store.rules().get(dataset, peer).await? else { return Ok(None) };
         let rule = serde_json::from_value(stored.rule);
         rule.map(Some).map_err(|error| Error::internal(format!("a stored rule cannot be read: {error}")))
     }
@@ -359,8 +359,8 @@ impl Datasets {
     }
 
     async fn view(&self, dataset: &Dataset) -> Result<DatasetView, Error> {
-        let rules = self.store.rules(Some(&dataset.name)).await?;
-        Ok(DatasetView::of(dataset, rules, self.store.fingerprint(&dataset.name, None).await?))
+        let rules = self.store.rules().all(Some(&dataset.name)).await?;
+        Ok(DatasetView::of(dataset, rules, self.store.fingerprints().get(&dataset.name, None).await?))
     }
 }
 

@@ -41,7 +41,7 @@ impl World {
         let log = Log::open(&folder.path().join("log"), key).unwrap();
         let shop = FileSigner::create(&folder.path().join("shop.key")).unwrap();
         let peer = NewPeer { id: shop_id(), address: None, signing_key: shop.public_key(), pins: Vec::new() };
-        store.add_peer(peer, "operator").await.unwrap();
+        store.peers().add(peer, "operator").await.unwrap();
         let recorder = Arc::new(Recorder::new("bank".parse().unwrap(), signer, store.clone(), log.clone()));
         Self { folder, store, log, recorder }
     }
@@ -153,7 +153,7 @@ async fn a_rule_names_the_kinds_and_limits_that_the_room_was_told_of_and_no_othe
     let RuleChange::Set { difference, .. } = changed else { panic!("{changed:?}") };
     assert_eq!(difference.len(), 3, "{difference:?}");
 
-    let dataset = world.store.dataset("ids").await.unwrap();
+    let dataset = world.store.datasets().get("ids").await.unwrap();
     assert_eq!(datasets.columns_out(&dataset, &[shop_id()], Vec::new()).await.unwrap(), ["id"]);
     let withheld = datasets.columns_out(&dataset, &[shop_id()], vec!["amount".to_owned()]).await.unwrap_err();
     assert_eq!(withheld.code, codes::REFUSED_BY_RULE);
@@ -209,7 +209,7 @@ async fn a_frame_is_there_for_its_process_and_is_erased_on_record_by_the_next() 
     assert!(datasets.frames().room().await.unwrap() < room);
     let rule = datasets.rule(&view.name, shop_id()).await.unwrap().unwrap();
     assert_eq!((rule.per_day, rule.columns), (1, vec!["id".to_owned()]));
-    let dataset = world.store.dataset(&view.name).await.unwrap();
+    let dataset = world.store.datasets().get(&view.name).await.unwrap();
     assert!(Frames::is_frame(&dataset));
     let input = datasets.input(&dataset).unwrap();
     let (progress, _goes_on) = Progress::of("reading", tokio::sync::watch::Sender::default());

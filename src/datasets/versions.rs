@@ -39,7 +39,7 @@ impl Versions {
     /// [`codes::DATASET_UNKNOWN`], [`codes::DATASET_FINGERPRINT`] if it has no such version, or an error of the store.
     pub(super) async fn version(&self, name: &str, fingerprint: &str) -> Result<StoredFingerprint, Error> {
         let which = (!fingerprint.is_empty()).then_some(fingerprint);
-        let found = self.store.fingerprint(name, which).await?;
+        let found = self.store.fingerprints().get(name, which).await?;
         found.ok_or_else(|| {
             let text = match which {
                 Some(_) => format!("{name} never had this fingerprint"),
@@ -55,7 +55,7 @@ impl Versions {
     /// # Errors
     /// [`codes::DATASET_UNKNOWN`], or an error of the store or the log.
     pub(super) async fn attest(&self, name: &str) -> Result<Option<Recorded>, Error> {
-        let Some(stored) = self.store.fingerprint(name, None).await? else { return Ok(None) };
+        let Some(stored) = self.store.fingerprints().get(name, None).await? else { return Ok(None) };
         self.attest_version(name, &stored).await.map(Some)
     }
 
@@ -70,7 +70,7 @@ impl Versions {
         if let Some(known) = entry_about(&entries, version)? {
             return self.recorder.logged(known.clone()).await;
         }
-        let versions = self.store.fingerprints(name).await?;
+        let versions = self.store.fingerprints().all(name).await?;
         if !versions.contains(version) {
             return Err(Error::new(codes::DATASET_UNKNOWN, format!("{name} was removed meanwhile")));
         }
@@ -94,12 +94,12 @@ impl Versions {
         // No fingerprint that the erasure would not name goes on record meanwhile.
         let _recording = self.recording.lock().await;
         let subject = about(name);
-        let ids = self.store.fingerprints(name).await?.into_iter().map(|version| version.id);
+        let ids = self.store.fingerprints().all(name).await?.into_iter().map(|version| version.id);
         let ids = ids.map(|id| Id::parse(&id)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
         // Another dataset that once had this name has another number in its entries.
         let is_of = |body: &Body| matches!(body, Body::Dataset(said) if ids.contains(&said.dataset));
         let targets = self.recorder.leaves_about(&subject, Kind::Dataset.as_str(), is_of).await?;
         let entries = self.recorder.erasures(&subject, &targets, Erased::Salts)?;
-        Ok(self.store.remove_dataset(name, by, entries).await?)
+        Ok(self.store.datasets().remove(name, by, entries).await?)
     }
 }

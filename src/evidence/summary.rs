@@ -15,8 +15,9 @@ pub fn trust(trust: Trust) -> &'static str {
     }
 }
 
-/// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job or the question it is
-/// about, the levels it reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing them.
+/// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job or the question it is about, the
+/// levels it reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing
+/// them.
 #[must_use]
 pub fn summary(verdict: &Verdict) -> Value {
     let levels = &verdict.levels;

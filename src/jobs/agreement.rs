@@ -148,7 +148,10 @@ async fn keep_datasets(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Resul
     let parties: Vec<PartyChange> = offered.iter().filter_map(change).collect();
     if !parties.is_empty() {
         let running = State::Running.name();
-        core.store.advance(job.id, &[running], running, JobChange { parties, ..JobChange::by("daemon") }).await?;
+        core.store
+            .jobs()
+            .advance(job.id, &[running], running, JobChange { parties, ..JobChange::by("daemon") })
+            .await?;
     }
     Ok(())
 }

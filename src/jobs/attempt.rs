@@ -68,14 +68,14 @@ pub(super) async fn attempt(
 
 /// The job's seed: drawn once, and sealed before it is used.
 async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
-    if let Some(seed) = core.store.seed(job.id).await? {
+    if let Some(seed) = core.store.secrets().seed(job.id).await? {
         return Ok(seed);
     }
     let mut bytes = Zeroizing::new([0; 32]);
     SysRng.try_fill_bytes(bytes.as_mut()).map_err(|_| Error::internal("the system gives no randomness"))?;
     let running = State::Running.name();
     let change = JobChange { seed: Some(Seed::from_bytes(*bytes)), ..JobChange::by("daemon") };
-    core.store.advance(job.id, &[running], running, change).await?;
+    core.store.jobs().advance(job.id, &[running], running, change).await?;
     Ok(Seed::from_bytes(*bytes))
 }
 

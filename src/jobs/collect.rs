@@ -66,12 +66,12 @@ impl Collector<'_> {
         let (own_label, all_label) = (format!("word {label}"), format!("words {label}"));
         let mut word = None;
         if lasting == Lasting::Kept {
-            if let Some(bytes) = store.get_checkpoint(id, &all_label).await? {
+            if let Some(bytes) = store.secrets().checkpoint(id, &all_label).await? {
                 let words = read(&bytes).ok_or_else(|| Error::internal("kept words cannot be read"))?;
                 self.show(label, &words)?;
                 return Ok(words);
             }
-            if let Some(bytes) = store.get_checkpoint(id, &own_label).await? {
+            if let Some(bytes) = store.secrets().checkpoint(id, &own_label).await? {
                 let own = pb::Word::decode(&bytes[..]).ok().and_then(|word| Word::read(&word));
                 word = Some(own.ok_or_else(|| Error::internal("a kept word cannot be read"))?.1);
             }
@@ -84,14 +84,14 @@ impl Collector<'_> {
                 }
                 let word = Signatures(self.core).word(id, label, own)?;
                 if lasting == Lasting::Kept {
-                    store.put_checkpoint(id, &own_label, &word.write(me).encode_to_vec()).await?;
+                    store.secrets().put_checkpoint(id, &own_label, &word.write(me).encode_to_vec()).await?;
                 }
                 word
             }
         };
         let words = if self.job.leader == me { self.gather(label, word).await? } else { self.ask(label, word).await? };
         if lasting == Lasting::Kept {
-            store.put_checkpoint(id, &all_label, &write(&words).encode_to_vec()).await?;
+            store.secrets().put_checkpoint(id, &all_label, &write(&words).encode_to_vec()).await?;
         }
         // Nobody hears them before they are kept.
         self.show(label, &words)?;

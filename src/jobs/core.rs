@@ -94,7 +94,7 @@ impl Core {
 
     /// The job of this number, in either of its forms.
     pub(super) async fn find(&self, id: &str) -> Result<Job, Error> {
-        Ok(self.store.job(parse_id(id)?).await?)
+        Ok(self.store.jobs().get(parse_id(id)?).await?)
     }
 
     /// The job of this number, if `party` takes part in it; other parties' jobs do not exist for it.

@@ -67,7 +67,7 @@ impl Ends<'_> {
             Some(summary) if summary.parts > 0 => {
                 let mut digest = OutputDigest::new(summary.parts);
                 for part in 0..summary.parts {
-                    digest.add(&core.store.unreleased_part(job.id, part).await?);
+                    digest.add(&core.store.secrets().unreleased_part(job.id, part).await?);
                 }
                 Some(digest.finish())
             }
@@ -99,7 +99,7 @@ impl Ends<'_> {
     ) -> Result<(), Error> {
         let core = self.0;
         let _one_at_a_time = core.closing_entries.lock().await;
-        let state = state_of(&core.store.job(job.id).await?)?;
+        let state = state_of(&core.store.jobs().get(job.id).await?)?;
         if status == ResultStatus::Done && state.is_over() && state != State::Done {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Ends<'_> {
         let committed = match output {
             Some(output) => {
                 let salt = Zeroizing::new(random()?);
-                core.store.put_salt(job.id, &salt).await?;
+                core.store.secrets().put_salt(job.id, &salt).await?;
                 Some(commit(Subject::Output, &Salt::new(*salt), &output))
             }
             None => None,
@@ -212,17 +212,18 @@ impl Ends<'_> {
         self.0.recorder.enter_waiting().await?;
         for state in [State::Failed, State::Cancelled] {
             let said = format!("\"status\":\"{state}\"");
-            for job in store.jobs_whose_last_entry_lacks(log, state.name(), "result", said.as_bytes()).await? {
-                self.record_end(&store.job(job).await?).await;
+            for job in store.entries().jobs_whose_last_entry_lacks(log, state.name(), "result", said.as_bytes()).await?
+            {
+                self.record_end(&store.jobs().get(job).await?).await;
             }
         }
         for state in [State::Revoked, State::Expired] {
             let ended = JobFilter { state: Some(state.name().to_owned()), ..JobFilter::default() };
-            for job in store.jobs(&ended).await? {
+            for job in store.jobs().list(&ended).await? {
                 self.record_end(&job).await;
             }
         }
-        for subject in store.entries_without(log, "agreement", "result").await? {
+        for subject in store.entries().without(log, "agreement", "result").await? {
             let Some(id) = subject.strip_prefix("job:") else { continue };
             self.record_end(&self.0.find(id).await?).await;
         }
@@ -244,7 +245,7 @@ impl Ends<'_> {
                 None => core.recorder.leaves_about(&subject, Kind::Result.as_str(), has_output).await?,
             };
             let entries = core.recorder.erasures(&subject, &targets, Erased::SaltsAndRecords)?;
-            core.store.purge(job.id, by, entries).await?
+            core.store.jobs().purge(job.id, by, entries).await?
         };
         core.recorder.enter(erased).await?;
         Ok(job)
@@ -273,17 +274,17 @@ impl Ends<'_> {
         let _closing = core.closing_entries.lock().await;
         let job = core.find(&asked.job).await?;
         let subject = about_job(job.id);
-        let salt = core.store.salt(job.id).await?;
+        let salt = core.store.secrets().salt(job.id).await?;
         let recorded = core.recorder.recorded(&subject, Kind::Result.as_str()).await?;
         let said = recorded.as_ref().map(|recorded| (recorded.entry.leaf(), recorded.entry.entry().body()));
         let (Some(salt), Some((target, Body::Result(ResultEntry { output: Some(commitment), .. })))) = (salt, said)
         else {
             return Err(self.without_result(&job));
         };
-        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| self.without_result(&job))?;
+        let parts = core.store.secrets().result_parts(job.id).await?.ok_or_else(|| self.without_result(&job))?;
         let mut digest = OutputDigest::new(parts);
         for part in 0..parts {
-            digest.add(&core.store.result_part(job.id, part).await?);
+            digest.add(&core.store.secrets().result_part(job.id, part).await?);
         }
         let digest = digest.finish();
         if !opens(commitment, Subject::Output, &Salt::new(*salt), &digest) {

@@ -161,7 +161,7 @@ impl Jobs {
     pub async fn take_up_all(&self) -> Result<(), Error> {
         self.end_restored().await?;
         self.core.datasets.frames().sweep().await?;
-        for job in self.core.store.unfinished().await? {
+        for job in self.core.store.jobs().unfinished().await? {
             self.core.happen_at_last(job.id, Event::Started);
         }
         Ok(())
@@ -170,10 +170,11 @@ impl Jobs {
     /// Ends the jobs that were not over in a backup when it was restored: in the store that was lost they may have
     /// gone on and released what they release, and a second release to another set must not happen.
     async fn end_restored(&self) -> Result<(), Error> {
-        let Some(restored) = self.core.store.last_restore().await? else { return Ok(()) };
-        for job in self.core.store.unfinished().await? {
+        let Some(restored) = self.core.store.events().last_restore().await? else { return Ok(()) };
+        for job in self.core.store.jobs().unfinished().await? {
             let first = EventFilter { job: Some(job.id), limit: Some(1), ..EventFilter::default() };
-            let made_before = self.core.store.events(&first).await?.first().is_none_or(|event| event.seq < restored);
+            let made_before =
+                self.core.store.events().list(&first).await?.first().is_none_or(|event| event.seq < restored);
             if made_before {
                 let why = Error::new(codes::RESTORED, codes::RESTORED.cause);
                 let ended = Event::Ended { state: State::Failed, why, by: "daemon".to_owned() };
@@ -259,7 +260,7 @@ impl Jobs {
         let before = if page.before.is_empty() { None } else { Some(parse_id(&page.before)?) };
         let limit = if page.limit == 0 { MOST_IN_PAGE } else { page.limit.min(MOST_IN_PAGE) };
         let filter = JobFilter { state, before, limit: Some(limit), ..JobFilter::default() };
-        self.core.store.jobs(&filter).await?.iter().rev().map(|job| self.view(job)).collect()
+        self.core.store.jobs().list(&filter).await?.iter().rev().map(|job| self.view(job)).collect()
     }
 
     /// One job.
@@ -287,7 +288,7 @@ impl Jobs {
             let mut last = None;
             loop {
                 changes.mark_unchanged();
-                let view = match this.core.store.job(id).await {
+                let view = match this.core.store.jobs().get(id).await {
                     Ok(job) => this.view(&job),
                     Err(error) => Err(error.into()),
                 };
@@ -406,7 +407,7 @@ impl Jobs {
     pub async fn set_rule(&self, dataset: &str, peer: &str, json: &str, by: &str) -> Result<RuleChange, Error> {
         let core = &self.core;
         let changed = core.datasets.set_rule(dataset, peer, json, by).await?;
-        for job in core.store.unfinished().await? {
+        for job in core.store.jobs().unfinished().await? {
             let terms = terms_of(&job)?;
             let is_with_peer = others(&job, core.me()).iter().any(|party| party.as_str() == peer);
             if !is_with_peer || terms.dataset_of(core.me()) != Some(dataset) {
@@ -437,7 +438,7 @@ impl Jobs {
     ) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>, Error> {
         let core = &self.core;
         let job = core.find(id).await?;
-        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
+        let parts = core.store.secrets().result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
         let terms = terms_of(&job)?;
         match self.kinds.find(&terms.kind)?.shape() {
             Shape::Number => {
@@ -446,7 +447,7 @@ impl Jobs {
             }
             Shape::Rows => {
                 let name = terms.dataset_of(core.me()).ok_or_else(|| Ends(core).without_result(&job))?;
-                let dataset = core.store.dataset(name).await?;
+                let dataset = core.store.datasets().get(name).await?;
                 let others: Vec<_> = others(&job, core.me()).into_iter().collect();
                 let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
                 let rows = StoredRows::of(core.store.clone(), job.id, parts, core.datasets.memory()).await?;
@@ -463,7 +464,7 @@ impl Jobs {
     /// [`codes::RESULT_NONE`] if there are none on this side, [`codes::JOB_UNKNOWN`] or an error of the store.
     pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Error> {
         let job = self.core.find(id).await?;
-        let parts = self.core.store.result_parts(job.id).await?;
+        let parts = self.core.store.secrets().result_parts(job.id).await?;
         let parts = parts.ok_or_else(|| Ends(&self.core).without_result(&job))?;
         if self.kinds.find(&job.kind)?.shape() != Shape::Rows {
             return Err(Error::new(codes::RESULT_NONE, "the job's result is no rows"));
@@ -511,7 +512,7 @@ impl Jobs {
     pub async fn events(&self, since: u64, job: &str, limit: u32) -> Result<Vec<EventView>, Error> {
         let job = if job.is_empty() { None } else { Some(parse_id(job)?) };
         let filter = EventFilter { job, after: Some(since), limit: Some(limit) };
-        Ok(self.core.store.events(&filter).await?.into_iter().map(Into::into).collect())
+        Ok(self.core.store.events().list(&filter).await?.into_iter().map(Into::into).collect())
     }
 
     fn view(&self, job: &Job) -> Result<JobView, Error> {
@@ -543,7 +544,7 @@ fn document(store: Arc<Store>, job: JobId, parts: u32) -> ReceiverStream<Result<
     let (pieces, stream) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         for part in 0..parts {
-            let piece = store.result_part(job, part).await;
+            let piece = store.secrets().result_part(job, part).await;
             let piece = piece.map(|bytes| Bytes::copy_from_slice(&bytes)).map_err(Error::from);
             let failed = piece.is_err();
             if pieces.send(piece).await.is_err() || failed {

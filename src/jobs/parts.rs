@@ -81,7 +81,7 @@ impl Parts<'_> {
             };
             let (completed, next) = tokio::join!(self.drive(task, party), next);
             let over = completed?;
-            core.store.put_checkpoint(job.id, &format!("{OVER}{}", task.label()), &write(&over)?).await?;
+            core.store.secrets().put_checkpoint(job.id, &format!("{OVER}{}", task.label()), &write(&over)?).await?;
             for exchanged in over.peers.values() {
                 course.bytes_out += exchanged.sent.bytes;
                 course.bytes_in += exchanged.received.bytes;
@@ -102,10 +102,10 @@ impl Parts<'_> {
     async fn prepare(&self, task: &Task) -> Result<PartParty, Stop> {
         let (core, job, label) = (&self.scope.core, &self.scope.job, task.label());
         let mut kept = Vec::new();
-        for stored in core.store.checkpoint_labels(job.id).await? {
+        for stored in core.store.secrets().checkpoint_labels(job.id).await? {
             let Some(slot) = stored.strip_prefix("part ").and_then(|name| name.strip_prefix(&label)) else { continue };
             let Some(slot) = slot.strip_prefix(", ") else { continue };
-            if let Some(bytes) = core.store.get_checkpoint(job.id, &stored).await? {
+            if let Some(bytes) = core.store.secrets().checkpoint(job.id, &stored).await? {
                 kept.push(Checkpoint::new(slot, bytes.to_vec()));
             }
         }
@@ -128,7 +128,7 @@ impl Parts<'_> {
         let store = core.store.clone();
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
             let (store, label) = (store.clone(), format!("part {label}, {}", checkpoint.slot));
-            Box::pin(async move { store.put_checkpoint(id, &label, &checkpoint.bytes).await.map_err(local) })
+            Box::pin(async move { store.secrets().put_checkpoint(id, &label, &checkpoint.bytes).await.map_err(local) })
         });
         // The result is durable before the frame that completed it is acknowledged, and so is what went over by then: a
         // sole receiver's answer is the last of its session.
@@ -140,12 +140,12 @@ impl Parts<'_> {
                 Box::pin(async move {
                     told.store(output.items, Ordering::Relaxed);
                     if let Some(result) = &output.result {
-                        store.put_result_part(id, part, result).await.map_err(local)?;
+                        store.secrets().put_result_part(id, part, result).await.map_err(local)?;
                     }
                     if output.is_last_word {
                         let failed = |why: Error| LocalFailure { code: why.code.name, detail: why.text };
                         let over = write(&Over::of(output.items, &transcripts)).map_err(failed)?;
-                        store.put_checkpoint(id, &over_label, &over).await.map_err(local)?;
+                        store.secrets().put_checkpoint(id, &over_label, &over).await.map_err(local)?;
                     }
                     Ok(output)
                 })
@@ -238,11 +238,11 @@ impl Drop for Counted<'_> {
 /// Everything that is over here, by phase and part.
 pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32), Over>, Error> {
     let mut all = BTreeMap::new();
-    for label in core.store.checkpoint_labels(job.id).await? {
+    for label in core.store.secrets().checkpoint_labels(job.id).await? {
         let Some(name) = label.strip_prefix(OVER) else { continue };
         let Some((phase, part)) = name.rsplit_once(' ') else { continue };
         let Ok(part) = part.parse() else { continue };
-        let Some(bytes) = core.store.get_checkpoint(job.id, &label).await? else { continue };
+        let Some(bytes) = core.store.secrets().checkpoint(job.id, &label).await? else { continue };
         let over = serde_json::from_slice(&bytes);
         let over = over.map_err(|error| Error::internal(format!("a checkpoint cannot be read: {error}")))?;
         all.insert((phase.to_owned(), part), over);

@@ -51,7 +51,7 @@ impl Proposals {
     pub(super) async fn local(&self, terms: &JobTerms) -> Result<Local, Error> {
         let mut local = Local::of(self.core.me());
         if let Some(name) = terms.dataset_of(local.me) {
-            local.dataset = Some(self.core.store.dataset(name).await?);
+            local.dataset = Some(self.core.store.datasets().get(name).await?);
             local.rules = Rules(&self.core).of(terms, name).await?;
         }
         Ok(local)
@@ -76,7 +76,7 @@ impl Proposals {
         let dataset = match asked.parties.get(&me) {
             None => return Err(bad("we are none of the parties of the job")),
             Some(ours) => match &ours.dataset {
-                Some(name) => Some(self.core.store.dataset(name).await?),
+                Some(name) => Some(self.core.store.datasets().get(name).await?),
                 None => None,
             },
         };
@@ -113,7 +113,7 @@ impl Proposals {
         let request_key = Some(submission.request_key.clone()).filter(|key| !key.is_empty());
         let _one_at_a_time = self.admitting.lock().await;
         let earlier = match &request_key {
-            Some(key) => core.store.job_by_request_key(key).await?,
+            Some(key) => core.store.jobs().by_request_key(key).await?,
             None => None,
         };
         let id = earlier.as_ref().map_or_else(JobId::fresh, |job| job.id);
@@ -147,7 +147,7 @@ impl Proposals {
             request_key,
             by: by.to_owned(),
         };
-        Ok(match core.store.create_job(new).await? {
+        Ok(match core.store.jobs().create(new).await? {
             Created::New(job) => {
                 let parties = others(&job, me).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 tracing::info!(job = %job.id, kind = job.kind, parties, "proposed");
@@ -182,7 +182,7 @@ impl Proposals {
         let theirs = proposal.consent.as_ref().ok_or_else(|| malformed("the proposal is not signed".to_owned()))?;
         let theirs = Signatures(core).read_consent(id, canonical.hash(), from, theirs).await;
         let theirs = theirs.map_err(|error| malformed(error.to_string()))?;
-        if let Ok(known) = core.store.job(id).await {
+        if let Ok(known) = core.store.jobs().get(id).await {
             return if known.leader == from && known.terms == canonical {
                 self.decision_on(&known)
             } else {
@@ -198,7 +198,7 @@ impl Proposals {
             }
         };
         let dataset = match terms.dataset_of(me) {
-            Some(name) => core.store.dataset(name).await.ok(),
+            Some(name) => core.store.datasets().get(name).await.ok(),
             None => None,
         };
         let verdict = self.verdict(from, &terms, &*kind, dataset.as_ref()).await;
@@ -232,7 +232,7 @@ impl Proposals {
             request_key: None,
             by: from.to_string(),
         };
-        let created = core.store.create_job(new).await.map_err(Error::from);
+        let created = core.store.jobs().create(new).await.map_err(Error::from);
         let job = match created.inspect_err(|why| self.meetings.refuse(from, &terms, why))? {
             Created::New(job) => job,
             Created::Existing(job) => return self.decision_on(&job),

@@ -112,7 +112,7 @@ impl Rendezvous {
         }
         let ours = asked.parties.get(&me).ok_or_else(|| bad("we are none of the parties of the job"))?;
         let dataset = match &ours.dataset {
-            Some(name) => Some(core.store.dataset(name).await?),
+            Some(name) => Some(core.store.datasets().get(name).await?),
             None => None,
         };
         let others: Vec<PartyId> = asked.parties.keys().copied().filter(|party| *party != me).collect();
@@ -290,11 +290,11 @@ impl Rendezvous {
     /// Ends whatever was begun on a frame and forgets it. Other datasets are left alone.
     async fn withdraw_frame(&self, name: &str) -> Result<(), Error> {
         let core = &self.core;
-        let Ok(dataset) = core.store.dataset(name).await else { return Ok(()) };
+        let Ok(dataset) = core.store.datasets().get(name).await else { return Ok(()) };
         if !Frames::is_frame(&dataset) {
             return Ok(());
         }
-        for job in core.store.unfinished().await? {
+        for job in core.store.jobs().unfinished().await? {
             if job.dataset.as_deref() == Some(name) {
                 let text = format!("cancelled by an operator of {}", core.me());
                 let why = Error::new(codes::CANCELLED, text).with(core.me());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 use crate::codes::{self, Error};
-use crate::store::{JobId, Material, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, Store};
+use crate::store::{JobId, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, Store};
 
 /// How far another party may be ahead of us in a stream that both use in the same order: more than it can have lost by a
 /// crash. What it passes over waits for its turn in memory.
@@ -60,7 +60,7 @@ impl Reserve {
     pub(super) async fn stand(&self, stream: &MaterialStream) -> Result<MaterialStand, Error> {
         let ready = self.of(stream);
         let ready = ready.lock().await;
-        let stand = Material(&self.store).stand(stream).await?;
+        let stand = self.store.material().stand(stream).await?;
         Ok(MaterialStand { next: stand.next - (ready.units.len() as u64).min(stand.next), ..stand })
     }
 
@@ -73,14 +73,14 @@ impl Reserve {
             if let Some(first) = ready.find(wanted.at, count) {
                 return Ok(ready.take(first, count));
             }
-            let stand = Material(&self.store).stand(&wanted.stream).await?;
+            let stand = self.store.material().stand(&wanted.stream).await?;
             let until = wanted.at.map(|at| at.saturating_add(u64::from(count)));
             let may_be_there =
                 |until: u64| until > stand.next && until <= stand.end && until - stand.next <= MOST_AHEAD;
             if !until.is_none_or(may_be_there) {
                 return Err(none_left(&wanted.stream));
             }
-            let blocks = Material(&self.store).take(&wanted.stream, until).await?;
+            let blocks = self.store.material().take(&wanted.stream, until).await?;
             if blocks.is_empty() {
                 return Err(none_left(&wanted.stream));
             }
@@ -150,7 +150,7 @@ mod tests {
     async fn put(reserve: &Reserve, first: u64, units: u32) {
         let bytes = vec![7; units as usize].into();
         let block = MaterialBlock { first, units, bytes };
-        Material(&reserve.store).put(&wanted(None, 1).stream, &block).await.unwrap();
+        reserve.store.material().put(&wanted(None, 1).stream, &block).await.unwrap();
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ pub(super) struct StoredRows {
 impl StoredRows {
     /// The result of a job in so many parts, to be read with so many bytes of memory.
     pub(super) async fn of(store: Arc<Store>, job: JobId, parts: u32, memory: usize) -> Result<Self, Error> {
-        let in_order = match decoded(&store.result_part(job, 0).await?)? {
+        let in_order = match decoded(&store.secrets().result_part(job, 0).await?)? {
             Rows::Ascending(_) => false,
             Rows::InOrder(_) => true,
         };
@@ -157,7 +157,7 @@ impl StoredRows {
     }
 
     fn part(&self, part: u32) -> Result<Vec<u32>, Error> {
-        match decoded(&self.runtime.block_on(self.store.result_part(self.job, part))?)? {
+        match decoded(&self.runtime.block_on(self.store.secrets().result_part(self.job, part))?)? {
             Rows::Ascending(rows) if !self.in_order => Ok(rows),
             Rows::InOrder(rows) if self.in_order => Ok(rows),
             _ => Err(Error::internal("the parts of a result are of one kind")),

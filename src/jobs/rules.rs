@@ -38,7 +38,7 @@ impl Rules<'_> {
         let since = self.0.store.now() - DAY;
         let mut today = BTreeMap::new();
         for party in terms.others(self.0.me()) {
-            today.insert(party, self.0.store.jobs_since(since, party, Some(dataset), false).await?);
+            today.insert(party, self.0.store.jobs().count_since(since, party, Some(dataset), false).await?);
         }
         let rules = self.of(terms, dataset).await?;
         self.judge(&rules, terms, dataset, |party| today.get(&party).copied().unwrap_or_default())
@@ -90,7 +90,7 @@ impl Rules<'_> {
         let limit = self.0.settings.jobs_per_peer;
         // A service is not over for months, and holds up nobody.
         let is_open = |job: &Job| job.party(peer).is_some() && !job.state.parse().is_ok_and(State::is_service);
-        let open = self.0.store.unfinished().await?.iter().filter(|job| is_open(job)).count();
+        let open = self.0.store.jobs().unfinished().await?.iter().filter(|job| is_open(job)).count();
         if open >= limit {
             let text = format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.0.me());
             return Err(Error::new(codes::LIMIT, text));
@@ -101,7 +101,7 @@ impl Rules<'_> {
     /// Whether one more proposal of `peer` is written down. Refused ones are, so that their number needs a limit.
     pub(super) async fn admit_proposal(&self, peer: PartyId) -> Result<(), Error> {
         let limit = self.0.settings.proposals_per_hour;
-        let recent = self.0.store.jobs_since(self.0.store.now() - HOUR, peer, None, true).await?;
+        let recent = self.0.store.jobs().count_since(self.0.store.now() - HOUR, peer, None, true).await?;
         if recent >= limit {
             let text = format!("{} takes {limit} proposals of one party within an hour", self.0.me());
             return Err(Error::new(codes::LIMIT, text));

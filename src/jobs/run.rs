@@ -169,7 +169,7 @@ impl Run {
     pub async fn dataset(&self) -> Result<Dataset, Stop> {
         let name = self.0.terms.dataset_of(self.me());
         let name = name.ok_or_else(|| Error::internal("the job takes no dataset of ours"))?;
-        Ok(self.0.core.store.dataset(name).await?)
+        Ok(self.0.core.store.datasets().get(name).await?)
     }
 
     /// Columns of our dataset as values, of the rows chosen.
@@ -222,7 +222,7 @@ impl Run {
     /// # Errors
     /// [`Stop::Failed`] with an error of the store.
     pub async fn keep(&self, slot: &str, bytes: &[u8]) -> Result<(), Stop> {
-        Ok(self.0.core.store.put_checkpoint(self.0.job.id, &format!("kept {slot}"), bytes).await?)
+        Ok(self.0.core.store.secrets().put_checkpoint(self.0.job.id, &format!("kept {slot}"), bytes).await?)
     }
 
     /// What was kept in a slot.
@@ -230,7 +230,7 @@ impl Run {
     /// # Errors
     /// [`Stop::Failed`] with an error of the store.
     pub async fn kept(&self, slot: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Stop> {
-        Ok(self.0.core.store.get_checkpoint(self.0.job.id, &format!("kept {slot}")).await?)
+        Ok(self.0.core.store.secrets().checkpoint(self.0.job.id, &format!("kept {slot}")).await?)
     }
 
     /// Leaves something under a name for the service that this job is once its set-up is over: sealed, in place of what was
@@ -239,7 +239,7 @@ impl Run {
     /// # Errors
     /// [`Stop::Failed`] with an error of the store.
     pub async fn put_artefact(&self, name: &str, bytes: &[u8]) -> Result<(), Stop> {
-        Ok(self.0.core.store.put_artefact(self.0.job.id, name, bytes).await?)
+        Ok(self.0.core.store.secrets().put_artefact(self.0.job.id, name, bytes).await?)
     }
 
     /// Shows figures of the job to our operator, from now on: what is known before it is over.
@@ -249,7 +249,7 @@ impl Run {
     pub async fn note(&self, figures: serde_json::Map<String, serde_json::Value>) -> Result<(), Stop> {
         let change = JobChange { summary: Some(figures.into()), ..JobChange::by("daemon") };
         let running = State::Running.name();
-        self.0.core.store.advance(self.0.job.id, &[running], running, change).await?;
+        self.0.core.store.jobs().advance(self.0.job.id, &[running], running, change).await?;
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl Run {
     /// # Errors
     /// [`Stop::Failed`] with an error of the store.
     pub async fn keep_result(&self, part: u32, bytes: &[u8]) -> Result<(), Stop> {
-        Ok(self.0.core.store.put_result_part(self.0.job.id, part, bytes).await?)
+        Ok(self.0.core.store.secrets().put_result_part(self.0.job.id, part, bytes).await?)
     }
 
     /// Runs the parts of a phase that are not over at every party of theirs, in the order given, which is the same at all
@@ -274,7 +274,7 @@ impl Run {
 
     /// What our side has come to, if it has come to its end.
     pub(super) async fn summary(core: &Core, job: &Job) -> Result<Option<Summary>, Error> {
-        let Some(bytes) = core.store.get_checkpoint(job.id, SUMMARY).await? else { return Ok(None) };
+        let Some(bytes) = core.store.secrets().checkpoint(job.id, SUMMARY).await? else { return Ok(None) };
         let unreadable = |error: serde_json::Error| Error::internal(format!("a summary cannot be read: {error}"));
         serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
     }
@@ -282,6 +282,6 @@ impl Run {
     /// Our side has come to its end.
     pub(super) async fn keep_summary(&self, summary: &Summary) -> Result<(), Stop> {
         let bytes = serde_json::to_vec(summary).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(self.0.core.store.put_checkpoint(self.0.job.id, SUMMARY, &bytes).await?)
+        Ok(self.0.core.store.secrets().put_checkpoint(self.0.job.id, SUMMARY, &bytes).await?)
     }
 }

@@ -105,7 +105,7 @@ impl Shell {
         let running = core.running.of(id);
         let mut held = running.machine.lock().await;
         if held.is_none() {
-            let row = match core.store.job(id).await {
+            let row = match core.store.jobs().get(id).await {
                 Ok(row) => row,
                 Err(error) => {
                     let error = Error::from(error);
@@ -211,20 +211,20 @@ impl Shell {
                 Ends(&self.core).record_done(&machine.row).await?;
                 let (_, summary, traffic) = Ends(&self.core).result(&machine.row).await?;
                 let change = JobChange { summary, traffic: Some(traffic), wipes_secrets: true, ..change };
-                store.advance(id, &from, to.name(), change).await?
+                store.jobs().advance(id, &from, to.name(), change).await?
             }
-            None => store.advance(id, &from, to.name(), change).await?,
+            None => store.jobs().advance(id, &from, to.name(), change).await?,
             Some(State::Done) => {
                 Ends(&self.core).record_done(&machine.row).await?;
                 let (result, summary, traffic) = Ends(&self.core).result(&machine.row).await?;
                 let change = JobChange { summary, traffic: Some(traffic), ..change };
                 let receives = machine.row.party(self.core.me()).is_some_and(|me| me.receives);
                 let result = if receives { result } else { JobResult::Nothing };
-                store.finish(id, &from, to.name(), change, result).await?
+                store.jobs().finish(id, &from, to.name(), change, result).await?
             }
             Some(_) => {
                 self.core.reserve.forget(id);
-                store.finish(id, &from, to.name(), change, JobResult::Nothing).await?
+                store.jobs().finish(id, &from, to.name(), change, JobResult::Nothing).await?
             }
         };
         if found != to.name() {

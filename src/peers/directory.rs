@@ -40,8 +40,8 @@ impl Directory {
     /// # Errors
     /// An error of the store.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let peers = self.store.peers().await?;
-        let invites = self.store.invites().await?;
+        let peers = self.store.peers().all().await?;
+        let invites = self.store.invites().all().await?;
         let unused = invites.iter().filter(|invite| invite.used.is_none());
         let until = unused.map(|invite| invite.expires_at.as_second()).max().unwrap_or(i64::MIN);
         *self.peers.write().unwrap_or_else(PoisonError::into_inner) = peers;
@@ -61,19 +61,19 @@ impl Directory {
         if !is_signed(&signing_key, ENROLMENT_CONTEXT, &words, &application.signature) {
             return Err(Error::new(codes::INVITATION, "the applicant does not hold the signing key it names"));
         }
-        if let Ok(known) = self.store.peer(party).await {
+        if let Ok(known) = self.store.peers().get(party).await {
             // Whoever holds an invitation may become a peer, and may not take the place of one.
             if known.signing_key != signing_key {
                 let text = "a peer of this name has another signing key: `tacitly peer remove` it first";
                 return Err(Error::new(codes::INVITATION, text).with(party));
             }
-            self.store.consume_invite(&token, party).await?;
+            self.store.invites().consume(&token, party).await?;
             if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
-                self.store.add_pin(party, &pin.to_string(), party.as_str()).await?;
+                self.store.peers().add_pin(party, &pin.to_string(), party.as_str()).await?;
             }
         } else {
             let peer = NewPeer { id: party, address: application.address, signing_key, pins: vec![pin.to_string()] };
-            self.store.admit_by_invite(&token, peer).await?;
+            self.store.invites().admit(&token, peer).await?;
         }
         self.refresh().await?;
         let identity_key = Bytes::from(self.signer.public_key().to_string());

@@ -116,7 +116,7 @@ impl Peers {
         if party == self.me() {
             return Ok(self.signer.public_key());
         }
-        Ok(self.store.key_of(party).await?)
+        Ok(self.store.parties().key_of(party).await?)
     }
 
     /// Refuses a party that cannot be asked because it is no peer, although it may be a member of a consortium.
@@ -124,9 +124,9 @@ impl Peers {
     /// # Errors
     /// [`codes::PEER_UNKNOWN`] or an error of the store.
     pub async fn require_peer(&self, party: PartyId) -> Result<(), Error> {
-        match self.store.peer(party).await {
+        match self.store.peers().get(party).await {
             Ok(_) => Ok(()),
-            Err(StoreError::NotFound { .. }) if self.store.key_of(party).await.is_ok() => {
+            Err(StoreError::NotFound { .. }) if self.store.parties().key_of(party).await.is_ok() => {
                 let text = format!(
                     "{party} is a member of a consortium and no peer of ours, so it cannot be asked from here; become peers \
                      with it, or let a party lead that is a peer of all"
@@ -262,7 +262,7 @@ impl Peers {
         };
         let token = InviteToken::fresh()?;
         let expires = self.store.now() + valid.min(Duration::from_secs(30 * 86_400));
-        let invite = self.store.create_invite(&token, expires, by).await?;
+        let invite = self.store.invites().create(&token, expires, by).await?;
         self.directory.refresh().await?;
         let identity = self.transport.identity();
         let code = Code {
@@ -307,11 +307,11 @@ impl Peers {
             return Err(refuse("the inviter does not hold the signing key it names").with(party));
         }
         let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
-        match self.store.add_peer(peer, by).await {
+        match self.store.peers().add(peer, by).await {
             Ok(_) => {}
             // The inviter has a new TLS key, or we were locked out, and an operator of ours took its code.
             Err(StoreError::AlreadyExists { .. }) => {
-                let known = self.store.peer(party).await?;
+                let known = self.store.peers().get(party).await?;
                 // A code makes a new peer, and never another one in the place of a peer.
                 if known.signing_key != signing_key {
                     let text = format!(
@@ -321,14 +321,14 @@ impl Peers {
                     return Err(refuse(&text).with(party));
                 }
                 if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
-                    self.store.add_pin(party, &pin.to_string(), by).await?;
+                    self.store.peers().add_pin(party, &pin.to_string(), by).await?;
                 }
             }
             Err(error) => return Err(error.into()),
         }
         self.directory.refresh().await?;
         self.network.refresh();
-        let peer = self.store.peer(party).await?;
+        let peer = self.store.peers().get(party).await?;
         Ok(self.view(&peer))
     }
 
@@ -337,7 +337,7 @@ impl Peers {
     /// # Errors
     /// An error of the store.
     pub async fn list(&self) -> Result<Vec<PeerView>, Error> {
-        Ok(self.store.peers().await?.iter().map(|peer| self.view(peer)).collect())
+        Ok(self.store.peers().all().await?.iter().map(|peer| self.view(peer)).collect())
     }
 
     /// Forgets a partner: its key and its rules, unless it is a member of a consortium.
@@ -347,7 +347,7 @@ impl Peers {
     pub async fn remove(&self, party: &str, by: &str) -> Result<(), Error> {
         let unknown = || Error::new(codes::PEER_UNKNOWN, "there is no such peer");
         let id: PartyId = party.parse().map_err(|_| unknown())?;
-        self.store.remove_peer(id, by).await?;
+        self.store.peers().remove(id, by).await?;
         self.directory.refresh().await?;
         self.network.refresh();
         Ok(())

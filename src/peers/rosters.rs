@@ -70,10 +70,10 @@ impl Rosters {
         for member in members {
             let party: PartyId = member.parse().map_err(|_| bad(format!("{member:?} is no party name")))?;
             if party != self.me {
-                keys.insert(party, self.store.peer(party).await?.signing_key);
+                keys.insert(party, self.store.peers().get(party).await?.signing_key);
             }
         }
-        let pinned = self.store.roster(consortium).await?;
+        let pinned = self.store.rosters().get(consortium).await?;
         let mut version = 1;
         if let Some(PinnedRoster { signed, .. }) = &pinned {
             let roster = signed.roster();
@@ -132,7 +132,7 @@ impl Rosters {
     /// An error of the store.
     pub async fn list(&self) -> Result<Vec<RosterView>, Error> {
         let mut views = Vec::new();
-        for pinned in self.store.rosters().await? {
+        for pinned in self.store.rosters().all().await? {
             views.push(self.view(&pinned).await?);
         }
         Ok(views)
@@ -143,17 +143,17 @@ impl Rosters {
     /// # Errors
     /// [`codes::CONSORTIUM_UNKNOWN`], [`codes::PEER_IN_USE`] or an error of the store.
     pub async fn leave(&self, consortium: &str, by: &str) -> Result<(), Error> {
-        Ok(self.store.remove_roster(consortium, by).await?)
+        Ok(self.store.rosters().remove(consortium, by).await?)
     }
 
     async fn pin(&self, signed: &SignedRoster, by: &str) -> Result<RosterView, Error> {
-        let pinned = self.store.pin_roster(signed, self.me, by).await?;
+        let pinned = self.store.rosters().pin(signed, self.me, by).await?;
         self.view(&pinned).await
     }
 
     async fn view(&self, pinned: &PinnedRoster) -> Result<RosterView, Error> {
         let PinnedRoster { signed, pinned_at } = pinned;
-        let peers = self.store.peers().await?;
+        let peers = self.store.peers().all().await?;
         let mut members = Vec::new();
         for (party, key) in signed.roster().members() {
             let key = PublicKey::from_bytes(key.public()).map_err(internal)?.to_string();

@@ -100,7 +100,7 @@ impl Rotation {
         let _one_at_a_time = self.one_at_a_time.lock().await;
         let next = files.prepare()?;
         let (pin, expires) = (next.pin(), next.not_after());
-        let peers: Vec<PartyId> = self.store.peers().await?.iter().map(|peer| peer.id).collect();
+        let peers: Vec<PartyId> = self.store.peers().all().await?.iter().map(|peer| peer.id).collect();
         let mut answers = JoinSet::new();
         for peer in peers.clone() {
             let this = self.clone();
@@ -123,7 +123,7 @@ impl Rotation {
         }
         let detail = json!({ "pin": pin.to_string(), "expires": expires.to_string(), "untold": untold });
         let event = NewEvent { job: None, actor: "operator".to_owned(), kind: "identity-rotated".to_owned(), detail };
-        self.store.append_event(event).await?;
+        self.store.events().append(event).await?;
         tracing::info!(%pin, %expires, "new connections show the new certificate");
         for peer in peers {
             let this = self.clone();
@@ -162,7 +162,7 @@ impl Rotation {
         let refuse = |text: &str| Error::new(codes::BAD_REQUEST, text).with(from);
         let pin: Pin = rotate.pin.parse().map_err(|_| refuse("the pin cannot be read"))?;
         let signature: Signature = rotate.signature.parse().map_err(|_| refuse("the signature cannot be read"))?;
-        let peer = self.store.peer(from).await?;
+        let peer = self.store.peers().get(from).await?;
         peer.signing_key
             .verify(CONTEXT, &signed(from, self.peers.me(), rotate), &signature)
             .map_err(|_| refuse("the signature under the pin is not the peer's"))?;
@@ -173,7 +173,7 @@ impl Rotation {
             None if peer.pins.len() >= MAX_PINS => return Err(refuse("too many pins; join again with an invitation")),
             None => {
                 let since = self.store.now();
-                self.store.add_pin(from, &pin, from.as_str()).await?;
+                self.store.peers().add_pin(from, &pin, from.as_str()).await?;
                 tracing::info!(peer = %from, pin, "the peer has a new key");
                 since
             }
@@ -182,7 +182,7 @@ impl Rotation {
             let until = self.store.now() + Duration::from_secs(rotate.grace_seconds).min(LONGEST_GRACE);
             let older = peer.pins.iter().filter(|known| known.pin != pin && known.since < since);
             for known in older.filter(|known| known.until.is_none_or(|end| end > until)) {
-                self.store.end_pin(from, &known.pin, until, from.as_str()).await?;
+                self.store.peers().end_pin(from, &known.pin, until, from.as_str()).await?;
             }
         }
         self.peers.refresh().await

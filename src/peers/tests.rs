@@ -110,7 +110,7 @@ impl Alone {
     async fn knows(&self, peer: &Self) {
         let (signing_key, pins) = (peer.signer.public_key(), Vec::new());
         let peer = NewPeer { id: peer.name, address: None, signing_key, pins };
-        self.store.add_peer(peer, "operator").await.unwrap();
+        self.store.peers().add(peer, "operator").await.unwrap();
     }
 
     async fn init(&self, members: &[&str]) -> Result<RosterView, Error> {
@@ -127,7 +127,7 @@ async fn members_of_a_consortium_know_each_others_keys_and_are_no_peers_by_it() 
     let (clinic, lab) = (Alone::open(folder.path(), "clinic").await, Alone::open(folder.path(), "lab").await);
     let key = signer.public_key();
     let known = NewPeer { id: id("bank"), address: None, signing_key: key, pins: Vec::new() };
-    clinic.store.add_peer(known, "operator").await.unwrap();
+    clinic.store.peers().add(known, "operator").await.unwrap();
     clinic.knows(&lab).await;
     let founded = clinic.init(&["lab", "bank", "clinic", "lab"]).await.unwrap();
     let names: Vec<String> = founded.members.iter().map(|member| member.party.to_string()).collect();
@@ -191,7 +191,7 @@ async fn only_the_roster_that_was_compared_and_names_us_by_our_key_is_joined() {
     bank.knows(&old).await;
     let other_key = bank.init(&["lab", "shop"]).await.unwrap();
     bank.rosters.leave("east", "operator").await.unwrap();
-    bank.store.remove_peer(id("shop"), "operator").await.unwrap();
+    bank.store.peers().remove(id("shop"), "operator").await.unwrap();
     bank.knows(&shop).await;
     let right = bank.init(&["lab", "shop"]).await.unwrap();
     let mut changed = right.roster.clone().into_bytes();
@@ -211,5 +211,5 @@ async fn only_the_roster_that_was_compared_and_names_us_by_our_key_is_joined() {
     }
     let typed = right.fingerprint.to_lowercase().replace('-', " ");
     shop.rosters.join(right.roster.as_bytes(), &typed, "operator").await.unwrap();
-    assert_eq!(shop.store.key_of(id("lab")).await.unwrap(), lab.signer.public_key());
+    assert_eq!(shop.store.parties().key_of(id("lab")).await.unwrap(), lab.signer.public_key());
 }

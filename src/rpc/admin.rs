@@ -102,7 +102,7 @@ impl Admin {
     /// # Errors
     /// An error of the store.
     pub async fn figures(&self) -> Result<Figures, Error> {
-        let counts = self.store.job_counts().await?;
+        let counts = self.store.jobs().counts().await?;
         let count = |state: State| {
             let found = counts.iter().find(|(name, _)| name == state.name());
             (state.name(), found.map_or(0, |(_, jobs)| *jobs))
@@ -124,7 +124,7 @@ impl Admin {
     pub async fn note_call(&self, actor: &str, role: &str, call: &str) -> Result<(), Error> {
         let detail = json!({ "role": role, "call": call });
         let event = NewEvent { job: None, actor: actor.to_owned(), kind: "control-call".to_owned(), detail };
-        Ok(self.store.append_event(event).await?)
+        Ok(self.store.events().append(event).await?)
     }
 
     /// Writes a copy of the store, which stays in use, to a new private file on this machine; returns its size.
@@ -140,7 +140,7 @@ impl Admin {
         self.store.backup(path).await?;
         let detail = json!({ "to": to });
         let event = NewEvent { job: None, actor: "operator".to_owned(), kind: "store-backup".to_owned(), detail };
-        self.store.append_event(event).await?;
+        self.store.events().append(event).await?;
         Ok(tokio::fs::metadata(path).await.map_or(0, |found| found.len()))
     }
 }

@@ -15,29 +15,21 @@ use sqlx::{ConnectOptions, Connection};
 use super::database::{MIGRATIONS, Schema, check_schema, migration_fault, options, settled};
 use super::lock::{Lock, beside};
 use super::record::moment;
-use super::{Store, StoreError, files};
+use super::{StoreError, files};
 
-impl Store {
-    /// Writes a copy of the store to a new file (mode 0600), durably: it is there whole, or not at all. The store
-    /// stays in use meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError::AlreadyExists`] rather than to replace a file; [`StoreError::DiskFull`], [`StoreError::Io`] naming
-    /// the new file; [`StoreError::Corrupt`] if the store is damaged.
-    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let to = settled(to)?;
-        refuse_existing(&to)?;
-        let copy = files::unplaced(&to)?;
-        let name =
-            copy.path().to_str().ok_or_else(|| StoreError::invalid("the path of a backup", "it is not UTF-8"))?;
-        // What is damaged is the store; what cannot be written is the backup.
-        let fault = |error| blame(StoreError::database(&to, error), self.path());
-        let mut connection = options(self.path()).connect().await.map_err(fault)?;
-        let copied = sqlx::query("VACUUM INTO $1").bind(name.to_owned()).execute(&mut connection).await;
-        connection.close().await.map_err(fault)?;
-        copied.map_err(fault)?;
-        files::place(copy, &to)
-    }
+/// Writes a copy of the open store at `from` to a new file. See [`Store::backup`](super::Store::backup).
+pub(crate) async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let to = settled(to)?;
+    refuse_existing(&to)?;
+    let copy = files::unplaced(&to)?;
+    let name = copy.path().to_str().ok_or_else(|| StoreError::invalid("the path of a backup", "it is not UTF-8"))?;
+    // What is damaged is the store; what cannot be written is the backup.
+    let fault = |error| blame(StoreError::database(&to, error), from);
+    let mut connection = options(from).connect().await.map_err(fault)?;
+    let copied = sqlx::query("VACUUM INTO $1").bind(name.to_owned()).execute(&mut connection).await;
+    connection.close().await.map_err(fault)?;
+    copied.map_err(fault)?;
+    files::place(copy, &to)
 }
 
 /// Puts a backup where a store shall be, after checking that it is whole and of a version that this software knows.

@@ -1,10 +1,11 @@
 //! What came together goes into the ledger together: one transaction, one synchronisation, and each entry in it has its
 //! place in the log.
 
-use super::database::Write;
-use super::queries::{NewAnswer, NewQuery, NewServe, Put};
+use super::database::{Database, Transaction};
+use super::entries::place_waiting;
+use super::queries::{NewAnswer, NewQuery, NewServe, Put, put_answer, put_query, put_serve};
 use super::record::{count, statement};
-use super::{NewEntry, Sealer, Store, StoreError, StoredEntry};
+use super::{NewEntry, Sealer, StoreError, StoredEntry};
 
 /// Something that goes into the ledger together with others.
 pub enum Change {
@@ -29,65 +30,54 @@ pub enum Changed {
     OverQuota(String),
 }
 
-impl Store {
-    /// Makes all these changes, and gives their entries their places in a log of `size` entries, in this order: behind what
-    /// stands there, and behind all that had a place or waited for one. Either all are made or none; each tells what became
-    /// of it.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] for a size beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
-    /// [`StoreError::Io`].
-    pub async fn commit_together(
-        &self,
-        log: &str,
-        size: u64,
-        changes: Vec<Change>,
-    ) -> Result<Vec<Changed>, StoreError> {
-        let sealer = self.sealer.read().await;
-        let mut write = self.begin().await?;
-        write.place_entries(log, size).await?;
-        let mut next = write.end_of(log).await?.max(size);
-        let mut done = Vec::with_capacity(changes.len());
-        for change in changes {
-            let changed = write.make(&sealer, change, next).await?;
-            next += u64::from(matches!(changed, Changed::Done(Some(_))));
-            done.push(changed);
+/// Makes all changes. See [`Store::commit_together`](super::Store::commit_together).
+pub(super) async fn commit_together(
+    database: &Database,
+    log: &str,
+    size: u64,
+    changes: Vec<Change>,
+) -> Result<Vec<Changed>, StoreError> {
+    let sealer = database.sealer.read().await;
+    let mut write = database.begin().await?;
+    place_waiting(&mut write, log, size).await?;
+    let mut next = end_of(&mut write, log).await?.max(size);
+    let mut done = Vec::with_capacity(changes.len());
+    for change in changes {
+        let changed = make(&mut write, &sealer, change, next).await?;
+        next += u64::from(matches!(changed, Changed::Done(Some(_))));
+        done.push(changed);
+    }
+    write.commit().await?;
+    Ok(done)
+}
+
+/// Makes a change, whose entry gets this place.
+async fn make(write: &mut Transaction, sealer: &Sealer, change: Change, place: u64) -> Result<Changed, StoreError> {
+    match change {
+        Change::Entry(new) => Ok(Changed::Done(Some(put_entry_at(write, new, place).await?))),
+        Change::Query(new) => Ok(put_query(write, sealer, *new, place).await?.into()),
+        Change::Answer(new) => {
+            put_answer(write, sealer, new).await?;
+            Ok(Changed::Done(None))
         }
-        write.commit().await?;
-        Ok(done)
+        Change::Serve(new) => Ok(put_serve(write, sealer, *new, place).await?.into()),
     }
 }
 
-impl Write {
-    /// Makes a change, whose entry gets this place.
-    async fn make(&mut self, sealer: &Sealer, change: Change, place: u64) -> Result<Changed, StoreError> {
-        match change {
-            Change::Entry(new) => Ok(Changed::Done(Some(self.put_entry_at(new, place).await?))),
-            Change::Query(new) => Ok(self.put_query(sealer, *new, place).await?.into()),
-            Change::Answer(new) => {
-                self.put_answer(sealer, new).await?;
-                Ok(Changed::Done(None))
-            }
-            Change::Serve(new) => Ok(self.put_serve(sealer, *new, place).await?.into()),
-        }
-    }
+/// How many entries a log has if all places are taken that were given.
+async fn end_of(write: &mut Transaction, log: &str) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(log_index) + 1, 0) AS size FROM entries WHERE log = $1";
+    let row = write.row(statement(sql).bind(log.to_owned())).await?;
+    row.map_or(Ok(0), |row| row.count("size"))
+}
 
-    /// How many entries a log has if all places are taken that were given.
-    async fn end_of(&mut self, log: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT coalesce(max(log_index) + 1, 0) AS size FROM entries WHERE log = $1";
-        let row = self.row(statement(sql).bind(log.to_owned())).await?;
-        row.map_or(Ok(0), |row| row.count("size"))
-    }
-
-    async fn put_entry_at(&mut self, new: NewEntry, place: u64) -> Result<StoredEntry, StoreError> {
-        let sql = "INSERT INTO entries (log, subject, kind, note, log_index) VALUES ($1, $2, $3, $4, $5)
-                   RETURNING number";
-        let NewEntry { log, subject, kind, note } = new;
-        let place_here = count("the index of an entry", place)?;
-        let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone()).bind(place_here);
-        let number = self.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
-        Ok(StoredEntry { number, note, log_index: Some(place) })
-    }
+async fn put_entry_at(write: &mut Transaction, new: NewEntry, place: u64) -> Result<StoredEntry, StoreError> {
+    let sql = "INSERT INTO entries (log, subject, kind, note, log_index) VALUES ($1, $2, $3, $4, $5) RETURNING number";
+    let NewEntry { log, subject, kind, note } = new;
+    let index = count("the index of an entry", place)?;
+    let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone()).bind(index);
+    let number = write.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
+    Ok(StoredEntry { number, note, log_index: Some(place) })
 }
 
 impl From<Put> for Changed {

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::database::Write;
+use super::StoreError;
+use super::database::{Database, Transaction};
 use super::record::{count, statement};
-use super::{Store, StoreError};
 
 /// What one answer uses of one budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,55 +23,57 @@ pub struct Charge {
     pub window: Option<u64>,
 }
 
-impl Store {
+/// What is used of budgets.
+#[derive(Clone, Copy)]
+pub struct ChargeTable<'s>(pub(super) &'s Database);
+
+impl ChargeTable<'_> {
     /// How much is used of a budget, in its present window.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn used(&self, charge: &Charge) -> Result<u64, StoreError> {
+    pub async fn used(self, charge: &Charge) -> Result<u64, StoreError> {
         let sql = "SELECT units FROM charges WHERE limit_name = $1 AND key_digest = $2 AND window_start = $3";
-        let start = window_start(charge, self.now())?;
+        let start = window_start(charge, self.0.now())?;
         let query = statement(sql).bind(charge.limit.clone()).bind(charge.key.to_vec()).bind(start);
-        self.row(query).await?.map_or(Ok(0), |row| row.count("units"))
+        self.0.row(query).await?.map_or(Ok(0), |row| row.count("units"))
     }
 }
 
-impl Write {
-    /// Charges all of these or none. Returns the limit that has no room for it, if there is one.
-    pub(super) async fn charge(&mut self, charges: &[Charge]) -> Result<Option<String>, StoreError> {
-        for (at, charge) in charges.iter().enumerate() {
-            let sql = "INSERT INTO charges (limit_name, key_digest, window_start, units)
-                SELECT $1, $2, $3, $4 WHERE $4 <= $5
-                ON CONFLICT (limit_name, key_digest, window_start) DO UPDATE
-                SET units = charges.units + excluded.units WHERE charges.units + excluded.units <= $5";
-            let query = statement(sql)
-                .bind(charge.limit.clone())
-                .bind(charge.key.to_vec())
-                .bind(window_start(charge, self.now)?)
-                .bind(charge.units)
-                .bind(charge.most);
-            if self.run(query).await? == 0 {
-                self.take_back(&charges[..at]).await?;
-                return Ok(Some(charge.limit.clone()));
-            }
+/// Charges all of these or none. Returns the limit that has no room for it, if there is one.
+pub(super) async fn charge(write: &mut Transaction, charges: &[Charge]) -> Result<Option<String>, StoreError> {
+    for (at, charge) in charges.iter().enumerate() {
+        let sql = "INSERT INTO charges (limit_name, key_digest, window_start, units)
+            SELECT $1, $2, $3, $4 WHERE $4 <= $5
+            ON CONFLICT (limit_name, key_digest, window_start) DO UPDATE
+            SET units = charges.units + excluded.units WHERE charges.units + excluded.units <= $5";
+        let query = statement(sql)
+            .bind(charge.limit.clone())
+            .bind(charge.key.to_vec())
+            .bind(window_start(charge, write.now)?)
+            .bind(charge.units)
+            .bind(charge.most);
+        if write.run(query).await? == 0 {
+            take_back(write, &charges[..at]).await?;
+            return Ok(Some(charge.limit.clone()));
         }
-        Ok(None)
     }
+    Ok(None)
+}
 
-    /// Takes back what was charged in this transaction.
-    pub(super) async fn take_back(&mut self, charges: &[Charge]) -> Result<(), StoreError> {
-        for charge in charges {
-            let sql = "UPDATE charges SET units = units - $4
-                       WHERE limit_name = $1 AND key_digest = $2 AND window_start = $3";
-            let query = statement(sql)
-                .bind(charge.limit.clone())
-                .bind(charge.key.to_vec())
-                .bind(window_start(charge, self.now)?)
-                .bind(charge.units);
-            self.run(query).await?;
-        }
-        Ok(())
+/// Takes back what was charged in this transaction.
+pub(super) async fn take_back(write: &mut Transaction, charges: &[Charge]) -> Result<(), StoreError> {
+    for charge in charges {
+        let sql = "UPDATE charges SET units = units - $4
+                   WHERE limit_name = $1 AND key_digest = $2 AND window_start = $3";
+        let query = statement(sql)
+            .bind(charge.limit.clone())
+            .bind(charge.key.to_vec())
+            .bind(window_start(charge, write.now)?)
+            .bind(charge.units);
+        write.run(query).await?;
     }
+    Ok(())
 }
 
 /// When the window of a budget began that `now` is in.

@@ -6,7 +6,8 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::database::{KEY_CHECK, Schema, check_schema, options, settled};
+use super::database::{Schema, check_schema, options, settled};
+use super::key_check::KEY_CHECK;
 use super::lock::beside;
 use super::{SealFault, Sealer, StoreError, files};
 

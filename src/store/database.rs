@@ -1,4 +1,4 @@
-//! The store itself: opening and closing the file, reading, and writing in transactions.
+//! The database file: its schema, its connections, reading, and writing in transactions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
 use tokio::sync::RwLock;
 
 use super::lock::{Lock, beside};
-use super::record::{Row, Statement, rounded, statement};
+use super::record::{Row, Statement, rounded};
 use super::{Sealer, StoreError, files};
 
 /// The schema, and every change of it since. The compiler does not see a new file there by itself: touch this one when you add it.
@@ -19,8 +19,6 @@ pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sq
 
 /// "tacl", as the first migration writes it.
 const APPLICATION: i64 = 1_952_539_500;
-/// The name of the value that shows which key a store is sealed with.
-pub(crate) const KEY_CHECK: &str = "key-check";
 /// How long a write waits for another program that has the file open.
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
@@ -28,38 +26,24 @@ const READERS: u32 = 4;
 /// Where the store reads the time: the system's clock, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// An open store. Share it in an `Arc`; it is closed by [`Store::close`], or when dropped.
+/// An open database file.
 ///
 /// There is one connection that writes, so transactions queue instead of failing, and a few that read; a reader sees
 /// the last committed state and never waits for a writer.
-pub struct Store {
+pub(super) struct Database {
     path: Arc<Path>,
     writer: SqlitePool,
     readers: SqlitePool,
     /// Whoever reads or writes sealed values holds this for reading until done, so that a rekey waits for them and
     /// they for it. Always taken before a transaction begins.
-    pub(crate) sealer: RwLock<Sealer>,
+    pub(super) sealer: RwLock<Sealer>,
     clock: Clock,
     _lock: Lock,
 }
 
-impl Store {
-    /// Opens the store at `path`, or makes a new one there (mode 0600) if there is no file.
-    ///
-    /// # Errors
-    /// [`StoreError::Locked`] if a process has it open; [`StoreError::Permissions`] if others may reach its files;
-    /// [`StoreError::WrongKey`] if it is sealed with another key; [`StoreError::SchemaNewer`],
-    /// [`StoreError::SchemaOlder`], [`StoreError::NotAStore`], [`StoreError::Corrupt`], [`StoreError::Unsupported`] for a file that cannot be used;
-    /// [`StoreError::DiskFull`], [`StoreError::Io`].
-    pub async fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreError> {
-        Self::open_with_clock(path, sealer, Arc::new(Timestamp::now)).await
-    }
-
-    /// [`Store::open`], with the time from elsewhere.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub async fn open_with_clock(path: &Path, sealer: Sealer, clock: Clock) -> Result<Self, StoreError> {
+impl Database {
+    /// Opens the file, or makes a new one (mode 0600) if there is none.
+    pub(super) async fn open(path: &Path, sealer: Sealer, clock: Clock) -> Result<Self, StoreError> {
         let path: Arc<Path> = settled(path)?.into();
         let lock = Lock::take(&path)?;
         // From here to the end no code of ours opens the database file directly: closing it would drop the locks that
@@ -102,58 +86,44 @@ impl Store {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(self::options(&path).pragma("query_only", "ON"));
-        let store = Self { path, writer, readers, sealer: RwLock::new(sealer), clock, _lock: lock };
-        store.check_key().await?;
-        Ok(store)
+        Ok(Self { path, writer, readers, sealer: RwLock::new(sealer), clock, _lock: lock })
     }
 
-    /// Closes the file and lets the lock go. Dropping the store does the same, but does not wait for it.
-    pub async fn close(self) {
+    /// Closes the file and lets the lock go.
+    pub(super) async fn close(self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 
     /// The database file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The time, to the millisecond.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         rounded((self.clock)())
     }
 
-    /// Writes and commits without changing anything, to see whether the store takes writes.
-    ///
-    /// # Errors
-    /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn probe(&self) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        write.run(statement("PRAGMA user_version = 0")).await?;
-        write.commit().await
-    }
-
-    /// Begins a transaction that writes. Dropped without [`Write::commit`], it changes nothing.
-    pub(crate) async fn begin(&self) -> Result<Write, StoreError> {
+    /// Begins a transaction that writes. Dropped without [`Transaction::commit`], it changes nothing.
+    pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         // IMMEDIATE: what the transaction reads stays true until it commits.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.fault(error))?;
-        Ok(Write { transaction, path: self.path.clone(), now: self.now() })
+        Ok(Transaction { transaction, path: self.path.clone(), now: self.now() })
     }
 
-    pub(crate) async fn row(&self, statement: Statement) -> Result<Option<Row>, StoreError> {
+    pub(super) async fn row(&self, statement: Statement) -> Result<Option<Row>, StoreError> {
         let row = statement.fetch_optional(&self.readers).await.map_err(|error| self.fault(error))?;
         Ok(row.map(|row| Row { row, path: self.path.clone() }))
     }
 
-    pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         let rows = statement.fetch_all(&self.readers).await.map_err(|error| self.fault(error))?;
         Ok(rows.into_iter().map(|row| Row { row, path: self.path.clone() }).collect())
     }
 
     /// Moves what the write-ahead log holds into the database and cuts it, so that it keeps no overwritten secret.
-    pub(crate) async fn cut_log(&self) {
+    pub(super) async fn cut_log(&self) {
         // A reader or a full disk may stand in the way; the log is then cut the next time, or when the store closes.
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
             tracing::warn!(%error, "the write-ahead log of the store could not be cut yet");
@@ -166,14 +136,14 @@ impl Store {
 }
 
 /// A transaction that writes.
-pub(crate) struct Write {
-    transaction: Transaction<'static, Sqlite>,
+pub(crate) struct Transaction {
+    transaction: sqlx::Transaction<'static, Sqlite>,
     path: Arc<Path>,
     /// The time of everything in this transaction.
     pub(crate) now: Timestamp,
 }
 
-impl Write {
+impl Transaction {
     /// Runs a statement; returns how many rows it changed.
     pub(crate) async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
         let done = statement.execute(&mut *self.transaction).await;
@@ -277,35 +247,5 @@ pub(crate) fn migration_fault(path: &Path, error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => StoreError::database(path, error),
         other => StoreError::corrupt(path, other),
-    }
-}
-
-impl Store {
-    /// Refuses any key but the one the store is sealed with; a new store takes the key it is given.
-    async fn check_key(&self) -> Result<(), StoreError> {
-        let sealer = self.sealer.read().await;
-        if let Some(row) = self.row(statement("SELECT value FROM meta WHERE name = $1").bind(KEY_CHECK)).await? {
-            let blob: Vec<u8> = row.get("value")?;
-            return match sealer.open(KEY_CHECK, &[], &blob) {
-                Ok(_) => Ok(()),
-                Err(super::SealFault::OtherKey(sealed_with)) => {
-                    Err(StoreError::WrongKey { sealed_with, given: sealer.key_id() })
-                }
-                Err(fault) => Err(StoreError::SealBroken { what: KEY_CHECK.to_owned(), fault }),
-            };
-        }
-        let mut write = self.begin().await?;
-        write.put_key_check(&sealer).await?;
-        write.commit().await
-    }
-}
-
-impl Write {
-    /// Notes which key the store is sealed with.
-    pub(crate) async fn put_key_check(&mut self, sealer: &Sealer) -> Result<(), StoreError> {
-        let sql = "INSERT INTO meta (name, value) VALUES ('key-check', $1)
-                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        self.run(statement(sql).bind(sealer.seal("key-check", &[], &[])?)).await?;
-        Ok(())
     }
 }

@@ -4,15 +4,23 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::database::Write;
+use super::database::{Database, Transaction};
+use super::entries::put_entries;
+use super::events::note;
+use super::fingerprints::put_fingerprint;
+use super::in_use::refuse_in_use;
 use super::record::{Row, count, moment, statement};
-use super::{Dataset, NewDataset, NewEntry, NewFingerprint, Store, StoreError, StoredEntry};
+use super::{Dataset, NewDataset, NewEntry, NewFingerprint, StoreError, StoredEntry};
 
 const SELECT: &str =
     "SELECT name, path, format, columns, keys, settings, row_count, size, digest, added_at, replaced_at
     FROM datasets WHERE ($1 IS NULL OR name = $1) ORDER BY name";
 
-impl Store {
+/// Datasets.
+#[derive(Clone, Copy)]
+pub struct DatasetTable<'s>(pub(super) &'s Database);
+
+impl DatasetTable<'_> {
     /// Adds a dataset with its fingerprint, or gives an existing name new content if `replace` is set. Rules for the
     /// name stay, and so do the fingerprints of its earlier versions.
     ///
@@ -20,8 +28,8 @@ impl Store {
     /// [`StoreError::AlreadyExists`] if the name is taken and `replace` is not set; [`StoreError::InUse`] if it is
     /// and unfinished jobs compute on it; [`StoreError::Invalid`] for a name, path, count or digest that cannot be
     /// one; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn add_dataset(
-        &self,
+    pub async fn add(
+        self,
         dataset: NewDataset,
         fingerprint: &NewFingerprint,
         replace: bool,
@@ -31,15 +39,15 @@ impl Store {
         let path = dataset.path.to_str().ok_or_else(|| {
             StoreError::invalid("the path of a dataset", "it is not UTF-8; rename the file or its folders")
         })?;
-        let sealer = self.sealer.read().await;
-        let mut write = self.begin().await?;
+        let sealer = self.0.sealer.read().await;
+        let mut write = self.0.begin().await?;
         let found = write.row(statement(SELECT).bind(dataset.name.clone())).await?;
         let old = found.as_ref().map(read).transpose()?;
         if old.is_some() {
             if !replace {
                 return Err(StoreError::already_exists("dataset", dataset.name));
             }
-            write.refuse_in_use("dataset", &dataset.name).await?;
+            refuse_in_use(&mut write, "dataset", &dataset.name).await?;
         }
         let replaced_at = old.as_ref().map(|_| write.now);
         let added_at = old.as_ref().map_or(write.now, |old| old.added_at);
@@ -63,14 +71,14 @@ impl Store {
             .bind(moment(added_at))
             .bind(replaced_at.map(moment));
         write.run(query).await?;
-        write.put_fingerprint(&sealer, &dataset, fingerprint).await?;
+        put_fingerprint(&mut write, &sealer, &dataset, fingerprint).await?;
         let kind = if old.is_some() { "dataset-replaced" } else { "dataset-added" };
         let old_digest = old.map(|old| old.digest);
         let detail = json!({
             "dataset": dataset.name, "rows": dataset.rows, "digest": dataset.digest, "old_digest": old_digest,
             "fingerprint": fingerprint.fingerprint,
         });
-        write.note(by, kind, detail).await?;
+        note(&mut write, by, kind, detail).await?;
         write.commit().await?;
         let NewDataset { name, path, format, columns, keys, settings, rows, size, digest } = dataset;
         Ok(Dataset { name, path, format, columns, keys, settings, rows, size, digest, added_at, replaced_at })
@@ -80,8 +88,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn dataset(&self, name: &str) -> Result<Dataset, StoreError> {
-        let row = self.row(statement(SELECT).bind(name.to_owned())).await?;
+    pub async fn get(self, name: &str) -> Result<Dataset, StoreError> {
+        let row = self.0.row(statement(SELECT).bind(name.to_owned())).await?;
         read(&row.ok_or_else(|| StoreError::not_found("dataset", name))?)
     }
 
@@ -89,8 +97,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn datasets(&self) -> Result<Vec<Dataset>, StoreError> {
-        self.rows(statement(SELECT).bind(None::<String>)).await?.iter().map(read).collect()
+    pub async fn all(self) -> Result<Vec<Dataset>, StoreError> {
+        self.0.rows(statement(SELECT).bind(None::<String>)).await?.iter().map(read).collect()
     }
 
     /// Forgets a dataset with every rule about it, and puts down the entries that say so. The file itself is not touched.
@@ -98,32 +106,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::InUse`] while unfinished jobs compute on it;
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn remove_dataset(
-        &self,
-        name: &str,
-        by: &str,
-        entries: Vec<NewEntry>,
-    ) -> Result<Vec<StoredEntry>, StoreError> {
-        let mut write = self.begin().await?;
-        write.refuse_in_use("dataset", name).await?;
+    pub async fn remove(self, name: &str, by: &str, entries: Vec<NewEntry>) -> Result<Vec<StoredEntry>, StoreError> {
+        let mut write = self.0.begin().await?;
+        refuse_in_use(&mut write, "dataset", name).await?;
         if write.run(statement("DELETE FROM datasets WHERE name = $1").bind(name.to_owned())).await? == 0 {
             return Err(StoreError::not_found("dataset", name));
         }
-        write.note(by, "dataset-removed", json!({ "dataset": name })).await?;
-        let stored = write.put_entries(entries).await?;
+        note(&mut write, by, "dataset-removed", json!({ "dataset": name })).await?;
+        let stored = put_entries(&mut write, entries).await?;
         write.commit().await?;
         // The seeds and salts that went are in no file of the store any more.
-        self.cut_log().await;
+        self.0.cut_log().await;
         Ok(stored)
     }
 }
 
-impl Write {
-    /// Refuses a name that no dataset has.
-    pub(crate) async fn require_dataset(&mut self, name: &str) -> Result<(), StoreError> {
-        let found = self.row(statement("SELECT name FROM datasets WHERE name = $1").bind(name.to_owned())).await?;
-        found.map(drop).ok_or_else(|| StoreError::not_found("dataset", name))
-    }
+/// Refuses a name that no dataset has.
+pub(crate) async fn require_dataset(write: &mut Transaction, name: &str) -> Result<(), StoreError> {
+    let found = write.row(statement("SELECT name FROM datasets WHERE name = $1").bind(name.to_owned())).await?;
+    found.map(drop).ok_or_else(|| StoreError::not_found("dataset", name))
 }
 
 /// Whether a dataset may have this name.

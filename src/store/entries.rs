@@ -1,8 +1,8 @@
 //! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
 
-use super::database::Write;
+use super::database::{Database, Transaction};
 use super::record::{Row, Statement, count, statement};
-use super::{JobId, Store, StoreError};
+use super::{JobId, StoreError};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +28,18 @@ pub struct NewEntry {
     pub note: Vec<u8>,
 }
 
-impl Store {
+/// Entries of the attestation log.
+#[derive(Clone, Copy)]
+pub struct EntryTable<'s>(pub(super) &'s Database);
+
+impl EntryTable<'_> {
     /// Notes an entry that waits for its place in the log. What it is about may have several; the last one counts.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn put_entry(&self, new: NewEntry) -> Result<StoredEntry, StoreError> {
-        let mut write = self.begin().await?;
-        let stored = write.put_entry(new).await?;
+    pub async fn put(self, new: NewEntry) -> Result<StoredEntry, StoreError> {
+        let mut write = self.0.begin().await?;
+        let stored = put_entry(&mut write, new).await?;
         write.commit().await?;
         Ok(stored)
     }
@@ -46,9 +50,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] for a size beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn place_entries(&self, log: &str, size: u64) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        write.place_entries(log, size).await?;
+    pub async fn place(self, log: &str, size: u64) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
+        place_waiting(&mut write, log, size).await?;
         write.commit().await
     }
 
@@ -57,8 +61,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::AlreadyExists`] if another entry has the place; [`StoreError::Invalid`] for an index beyond reason;
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn note_places(&self, places: &[(u64, u64)]) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
+    pub async fn record_places(self, places: &[(u64, u64)]) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
         for (number, index) in places {
             let sql = "UPDATE entries SET log_index = $2 WHERE number = $1 AND log_index IS NULL";
             let query = statement(sql)
@@ -76,8 +80,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn take_places_back(&self, log: &str, index: u64) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
+    pub async fn take_places_back(self, log: &str, index: u64) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
         let sql = "UPDATE entries SET log_index = NULL WHERE log = $1 AND log_index >= $2";
         write.run(statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?)).await?;
         write.commit().await
@@ -87,9 +91,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn place_of(&self, number: u64) -> Result<Option<u64>, StoreError> {
+    pub async fn place_of(self, number: u64) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT log_index FROM entries WHERE number = $1";
-        let row = self.row(statement(sql).bind(count("the number of an entry", number)?)).await?;
+        let row = self.0.row(statement(sql).bind(count("the number of an entry", number)?)).await?;
         row.ok_or_else(|| StoreError::not_found("entry", number))?.count_optional("log_index")
     }
 
@@ -97,32 +101,32 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn waiting_entries(&self, log: &str, after: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+    pub async fn waiting(self, log: &str, after: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
         let sql = "SELECT number, note, log_index FROM entries
                    WHERE log = $1 AND log_index IS NULL AND number > $2 ORDER BY number LIMIT $3";
         let query = statement(sql).bind(log.to_owned()).bind(count("the number of an entry", after)?).bind(limit);
-        self.rows(query).await?.iter().map(read).collect()
+        self.0.rows(query).await?.iter().map(read).collect()
     }
 
     /// At most `limit` entries with places in a log from `index` on, in order.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn placed_entries(&self, log: &str, index: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+    pub async fn placed(self, log: &str, index: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
         let sql = "SELECT number, note, log_index FROM entries
                    WHERE log = $1 AND log_index >= $2 ORDER BY log_index LIMIT $3";
         let query = statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?).bind(limit);
-        self.rows(query).await?.iter().map(read).collect()
+        self.0.rows(query).await?.iter().map(read).collect()
     }
 
     /// How many places in a log were given from `index` on, and how many entries it has if all are taken.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn places_from(&self, log: &str, index: u64) -> Result<(u64, u64), StoreError> {
+    pub async fn places_from(self, log: &str, index: u64) -> Result<(u64, u64), StoreError> {
         let sql = "SELECT count(*) AS given, coalesce(max(log_index) + 1, 0) AS size FROM entries
                    WHERE log = $1 AND log_index >= $2";
-        let row = self.row(statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?)).await?;
+        let row = self.0.row(statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?)).await?;
         row.map_or(Ok((0, 0)), |row| Ok((row.count("given")?, row.count("size")?)))
     }
 
@@ -130,22 +134,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for an index beyond reason; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn last_placed_below(&self, log: &str, index: u64) -> Result<Option<StoredEntry>, StoreError> {
+    pub async fn last_placed_below(self, log: &str, index: u64) -> Result<Option<StoredEntry>, StoreError> {
         let sql = "SELECT number, note, log_index FROM entries
                    WHERE log = $1 AND log_index < $2 ORDER BY log_index DESC LIMIT 1";
         let query = statement(sql).bind(log.to_owned()).bind(count("the index of an entry", index)?);
-        self.row(query).await?.as_ref().map(read).transpose()
+        self.0.row(query).await?.as_ref().map(read).transpose()
     }
 
     /// What has an entry of one kind for a log and none of the other.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries_without(&self, log: &str, kind: &str, other: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn without(self, log: &str, kind: &str, other: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT subject FROM entries WHERE log = $1 AND kind = $2
                    AND subject NOT IN (SELECT subject FROM entries WHERE log = $1 AND kind = $3)";
         let query = statement(sql).bind(log.to_owned()).bind(kind.to_owned()).bind(other.to_owned());
-        self.rows(query).await?.iter().map(|row| row.get("subject")).collect()
+        self.0.rows(query).await?.iter().map(|row| row.get("subject")).collect()
     }
 
     /// The jobs in a state whose last entry of a kind for a log does not hold these bytes; those without one are not among
@@ -154,7 +158,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn jobs_whose_last_entry_lacks(
-        &self,
+        self,
         log: &str,
         state: &str,
         kind: &str,
@@ -165,55 +169,53 @@ impl Store {
                    ORDER BY id";
         let query =
             statement(sql).bind(state.to_owned()).bind(kind.to_owned()).bind(bytes.to_vec()).bind(log.to_owned());
-        self.rows(query).await?.iter().map(|row| row.parse("id")).collect()
+        self.0.rows(query).await?.iter().map(|row| row.parse("id")).collect()
     }
 
     /// Every entry of a kind about something in this log, the last one first.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entries(&self, subject: &str, kind: &str, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
-        self.rows(about(subject, kind, log)).await?.iter().map(read).collect()
+    pub async fn all(self, subject: &str, kind: &str, log: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        self.0.rows(about(subject, kind, log)).await?.iter().map(read).collect()
     }
 
     /// The last entry of a kind about something in this log.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn entry(&self, subject: &str, kind: &str, log: &str) -> Result<Option<StoredEntry>, StoreError> {
-        self.row(about(subject, kind, log)).await?.as_ref().map(read).transpose()
+    pub async fn last(self, subject: &str, kind: &str, log: &str) -> Result<Option<StoredEntry>, StoreError> {
+        self.0.row(about(subject, kind, log)).await?.as_ref().map(read).transpose()
     }
 }
 
-impl Write {
-    /// Notes an entry together with what it is about.
-    pub(crate) async fn put_entry(&mut self, new: NewEntry) -> Result<StoredEntry, StoreError> {
-        let NewEntry { log, subject, kind, note } = new;
-        let sql = "INSERT INTO entries (log, subject, kind, note) VALUES ($1, $2, $3, $4) RETURNING number";
-        let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone());
-        let number = self.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
-        Ok(StoredEntry { number, note, log_index: None })
-    }
+/// Notes an entry together with what it is about.
+pub(crate) async fn put_entry(write: &mut Transaction, new: NewEntry) -> Result<StoredEntry, StoreError> {
+    let NewEntry { log, subject, kind, note } = new;
+    let sql = "INSERT INTO entries (log, subject, kind, note) VALUES ($1, $2, $3, $4) RETURNING number";
+    let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone());
+    let number = write.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
+    Ok(StoredEntry { number, note, log_index: None })
+}
 
-    /// Gives every entry that waits its place in a log of `size` entries.
-    pub(crate) async fn place_entries(&mut self, log: &str, size: u64) -> Result<(), StoreError> {
-        let sql = "UPDATE entries SET log_index = placed.place FROM (
-                SELECT number, row_number() OVER (ORDER BY number) - 1
-                    + max($2, coalesce((SELECT max(log_index) + 1 FROM entries WHERE log = $1), 0)) AS place
-                FROM entries WHERE log = $1 AND log_index IS NULL
-            ) AS placed WHERE entries.number = placed.number";
-        self.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
-        Ok(())
-    }
+/// Gives every entry that waits its place in a log of `size` entries.
+pub(super) async fn place_waiting(write: &mut Transaction, log: &str, size: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE entries SET log_index = placed.place FROM (
+            SELECT number, row_number() OVER (ORDER BY number) - 1
+                + max($2, coalesce((SELECT max(log_index) + 1 FROM entries WHERE log = $1), 0)) AS place
+            FROM entries WHERE log = $1 AND log_index IS NULL
+        ) AS placed WHERE entries.number = placed.number";
+    write.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
+    Ok(())
+}
 
-    /// Notes several of them.
-    pub(crate) async fn put_entries(&mut self, new: Vec<NewEntry>) -> Result<Vec<StoredEntry>, StoreError> {
-        let mut stored = Vec::new();
-        for new in new {
-            stored.push(self.put_entry(new).await?);
-        }
-        Ok(stored)
+/// Notes several of them.
+pub(crate) async fn put_entries(write: &mut Transaction, new: Vec<NewEntry>) -> Result<Vec<StoredEntry>, StoreError> {
+    let mut stored = Vec::new();
+    for new in new {
+        stored.push(put_entry(write, new).await?);
     }
+    Ok(stored)
 }
 
 /// The entries of a kind about something for a log, the last one first.

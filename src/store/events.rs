@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::database::Write;
+use super::database::{Database, Transaction};
 use super::record::{Row, moment, statement, text_optional};
-use super::{JobId, Store, StoreError};
+use super::{JobId, StoreError};
 
 /// One line of the audit trail.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,14 +51,18 @@ pub struct EventFilter {
     pub limit: Option<u32>,
 }
 
-impl Store {
+/// The audit trail.
+#[derive(Clone, Copy)]
+pub struct EventTable<'s>(pub(super) &'s Database);
+
+impl EventTable<'_> {
     /// Adds a line about something that changes nothing here, such as a decision of the policy.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn append_event(&self, event: NewEvent) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        write.append(event).await?;
+    pub async fn append(self, event: NewEvent) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
+        append(&mut write, event).await?;
         write.commit().await
     }
 
@@ -66,16 +70,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn last_restore(&self) -> Result<Option<u64>, StoreError> {
+    pub async fn last_restore(self) -> Result<Option<u64>, StoreError> {
         let query = statement("SELECT max(seq) AS seq FROM events WHERE kind = 'store-restored'");
-        Ok(self.row(query).await?.map(|row| row.count_optional("seq")).transpose()?.flatten())
+        Ok(self.0.row(query).await?.map(|row| row.count_optional("seq")).transpose()?.flatten())
     }
 
     /// Lists lines, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
+    pub async fn list(self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
         let after = i64::try_from(filter.after.unwrap_or(0)).unwrap_or(i64::MAX);
         let limit = i64::from(filter.limit.unwrap_or(PAGE));
         let query = match filter.job {
@@ -92,26 +96,24 @@ impl Store {
                     .bind(limit)
             }
         };
-        self.rows(query).await?.iter().map(event).collect()
+        self.0.rows(query).await?.iter().map(event).collect()
     }
 }
 
-impl Write {
-    pub(crate) async fn append(&mut self, event: NewEvent) -> Result<(), StoreError> {
-        let query = statement("INSERT INTO events (at, job, actor, kind, detail) VALUES ($1, $2, $3, $4, $5)")
-            .bind(moment(self.now))
-            .bind(text_optional(event.job))
-            .bind(event.actor)
-            .bind(event.kind)
-            .bind(event.detail.to_string());
-        self.run(query).await?;
-        Ok(())
-    }
+pub(crate) async fn append(write: &mut Transaction, event: NewEvent) -> Result<(), StoreError> {
+    let query = statement("INSERT INTO events (at, job, actor, kind, detail) VALUES ($1, $2, $3, $4, $5)")
+        .bind(moment(write.now))
+        .bind(text_optional(event.job))
+        .bind(event.actor)
+        .bind(event.kind)
+        .bind(event.detail.to_string());
+    write.run(query).await?;
+    Ok(())
+}
 
-    /// Adds a line that is about no job.
-    pub(crate) async fn note(&mut self, actor: &str, kind: &str, detail: Value) -> Result<(), StoreError> {
-        self.append(NewEvent { job: None, actor: actor.to_owned(), kind: kind.to_owned(), detail }).await
-    }
+/// Adds a line that is about no job.
+pub(crate) async fn note(write: &mut Transaction, actor: &str, kind: &str, detail: Value) -> Result<(), StoreError> {
+    append(write, NewEvent { job: None, actor: actor.to_owned(), kind: kind.to_owned(), detail }).await
 }
 
 fn event(row: &Row) -> Result<Event, StoreError> {

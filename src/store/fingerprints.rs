@@ -4,9 +4,9 @@
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::database::Write;
+use super::database::{Database, Transaction};
 use super::record::{Row, count, statement};
-use super::{NewDataset, SealFault, Sealer, Store, StoreError};
+use super::{NewDataset, SealFault, Sealer, StoreError};
 
 /// What a seed and a salt are sealed as.
 const SEED: &str = "dataset-seed";
@@ -64,37 +64,37 @@ pub struct NewBasis {
 const SELECT: &str = "SELECT number, id, fingerprint, schema, row_count, size, digest, format, period, basis
     FROM fingerprints WHERE dataset = $1 AND ($2 IS NULL OR fingerprint = $2) ORDER BY number DESC";
 
-impl Store {
+/// What each version of a dataset is on record as.
+#[derive(Clone, Copy)]
+pub struct FingerprintTable<'s>(pub(super) &'s Database);
+
+impl FingerprintTable<'_> {
     /// A fingerprint of a dataset: the present one, or with `which` that one, which may be of an earlier version. None
     /// if there is no such fingerprint, or the dataset was added by a version that made none.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such dataset; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn fingerprint(
-        &self,
-        dataset: &str,
-        which: Option<&str>,
-    ) -> Result<Option<StoredFingerprint>, StoreError> {
-        self.dataset(dataset).await?;
+    pub async fn get(self, dataset: &str, which: Option<&str>) -> Result<Option<StoredFingerprint>, StoreError> {
+        self.require_dataset(dataset).await?;
         let query = statement(SELECT).bind(dataset.to_owned()).bind(which.map(str::to_owned));
-        self.row(query).await?.as_ref().map(read).transpose()
+        self.0.row(query).await?.as_ref().map(read).transpose()
     }
 
     /// The fingerprints of all versions of a dataset, the present one first.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such dataset; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn fingerprints(&self, dataset: &str) -> Result<Vec<StoredFingerprint>, StoreError> {
-        self.dataset(dataset).await?;
+    pub async fn all(self, dataset: &str) -> Result<Vec<StoredFingerprint>, StoreError> {
+        self.require_dataset(dataset).await?;
         let query = statement(SELECT).bind(dataset.to_owned()).bind(None::<String>);
-        self.rows(query).await?.iter().map(read).collect()
+        self.0.rows(query).await?.iter().map(read).collect()
     }
 
     /// The seed of a fingerprint.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::SealBroken`], [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn dataset_seed(&self, dataset: &str, fingerprint: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    pub async fn seed(self, dataset: &str, fingerprint: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
         let sql = "SELECT seed AS secret FROM fingerprints WHERE dataset = $1 AND fingerprint = $2
                    ORDER BY number DESC LIMIT 1";
         self.secret(SEED, sql, dataset, fingerprint).await
@@ -105,21 +105,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], also if none was given; [`StoreError::SealBroken`], [`StoreError::Corrupt`],
     /// [`StoreError::Io`].
-    pub async fn basis_salt(&self, dataset: &str, fingerprint: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    pub async fn basis_salt(self, dataset: &str, fingerprint: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
         let sql = "SELECT basis_salt AS secret FROM fingerprints WHERE dataset = $1 AND fingerprint = $2
                    AND basis_salt IS NOT NULL ORDER BY number DESC LIMIT 1";
         self.secret(BASIS_SALT, sql, dataset, fingerprint).await
     }
 
+    async fn require_dataset(self, name: &str) -> Result<(), StoreError> {
+        let found = self.0.row(statement("SELECT name FROM datasets WHERE name = $1").bind(name.to_owned())).await?;
+        found.map(drop).ok_or_else(|| StoreError::not_found("dataset", name))
+    }
+
     async fn secret(
-        &self,
+        self,
         purpose: &'static str,
         sql: &'static str,
         dataset: &str,
         fingerprint: &str,
     ) -> Result<Zeroizing<[u8; 32]>, StoreError> {
-        let sealer = self.sealer.read().await;
-        let row = self.row(statement(sql).bind(dataset.to_owned()).bind(fingerprint.to_owned())).await?;
+        let sealer = self.0.sealer.read().await;
+        let row = self.0.row(statement(sql).bind(dataset.to_owned()).bind(fingerprint.to_owned())).await?;
         let row = row.ok_or_else(|| StoreError::not_found("fingerprint", dataset))?;
         let secret = open(&sealer, purpose, dataset, fingerprint, row.get("secret")?)?;
         let whole = <[u8; 32]>::try_from(secret.as_slice());
@@ -127,63 +132,64 @@ impl Store {
     }
 }
 
-impl Write {
-    /// Stores the fingerprint of a dataset's new version. The name for entries stays that of its first version.
-    pub(crate) async fn put_fingerprint(
-        &mut self,
-        sealer: &Sealer,
-        dataset: &NewDataset,
-        new: &NewFingerprint,
-    ) -> Result<(), StoreError> {
-        let query = statement(SELECT).bind(dataset.name.clone()).bind(None::<String>);
-        let id = match self.row(query).await? {
-            Some(row) => row.get("id")?,
-            None => new.id.clone(),
-        };
-        let bound = [dataset.name.as_str(), &new.fingerprint];
-        let seed = sealer.seal(SEED, &bound, &new.seed[..])?;
-        let salt = new.basis.as_ref().map(|basis| sealer.seal(BASIS_SALT, &bound, &basis.salt[..])).transpose()?;
-        let sql = "INSERT INTO fingerprints
-                (dataset, id, fingerprint, schema, row_count, size, digest, format, seed, period, basis, basis_salt)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-        let query = statement(sql)
-            .bind(dataset.name.clone())
-            .bind(id)
-            .bind(new.fingerprint.clone())
-            .bind(new.schema.clone())
-            .bind(count("the rows of a dataset", dataset.rows)?)
-            .bind(count("the size of a dataset", dataset.size)?)
-            .bind(dataset.digest.clone())
-            .bind(dataset.format.to_string())
-            .bind(seed)
-            .bind(new.period.clone())
-            .bind(new.basis.as_ref().map(|basis| basis.commitment.clone()))
-            .bind(salt);
-        self.run(query).await?;
-        Ok(())
-    }
+/// Stores the fingerprint of a dataset's new version. The name for entries stays that of its first version.
+pub(crate) async fn put_fingerprint(
+    write: &mut Transaction,
+    sealer: &Sealer,
+    dataset: &NewDataset,
+    new: &NewFingerprint,
+) -> Result<(), StoreError> {
+    let query = statement(SELECT).bind(dataset.name.clone()).bind(None::<String>);
+    let id = match write.row(query).await? {
+        Some(row) => row.get("id")?,
+        None => new.id.clone(),
+    };
+    let bound = [dataset.name.as_str(), &new.fingerprint];
+    let seed = sealer.seal(SEED, &bound, &new.seed[..])?;
+    let salt = new.basis.as_ref().map(|basis| sealer.seal(BASIS_SALT, &bound, &basis.salt[..])).transpose()?;
+    let sql = "INSERT INTO fingerprints
+            (dataset, id, fingerprint, schema, row_count, size, digest, format, seed, period, basis, basis_salt)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let query = statement(sql)
+        .bind(dataset.name.clone())
+        .bind(id)
+        .bind(new.fingerprint.clone())
+        .bind(new.schema.clone())
+        .bind(count("the rows of a dataset", dataset.rows)?)
+        .bind(count("the size of a dataset", dataset.size)?)
+        .bind(dataset.digest.clone())
+        .bind(dataset.format.to_string())
+        .bind(seed)
+        .bind(new.period.clone())
+        .bind(new.basis.as_ref().map(|basis| basis.commitment.clone()))
+        .bind(salt);
+    write.run(query).await?;
+    Ok(())
+}
 
-    /// Opens every seed and every salt with one key and seals it with another. Returns how many there are.
-    pub(crate) async fn reseal_fingerprints(&mut self, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
-        let rows =
-            self.rows(statement("SELECT number, dataset, fingerprint, seed, basis_salt FROM fingerprints")).await?;
-        let mut resealed = 0;
-        for row in &rows {
-            let (dataset, fingerprint): (String, String) = (row.get("dataset")?, row.get("fingerprint")?);
-            let anew = |purpose, blob: &[u8]| {
-                let secret = open(old, purpose, &dataset, &fingerprint, blob)?;
-                new.seal(purpose, &[&dataset, &fingerprint], &secret)
-            };
-            let seed = anew(SEED, row.get("seed")?)?;
-            let salt: Option<&[u8]> = row.get("basis_salt")?;
-            let salt = salt.map(|salt| anew(BASIS_SALT, salt)).transpose()?;
-            resealed += 1 + u64::from(salt.is_some());
-            let number: i64 = row.get("number")?;
-            let sql = "UPDATE fingerprints SET seed = $2, basis_salt = $3 WHERE number = $1";
-            self.run(statement(sql).bind(number).bind(seed).bind(salt)).await?;
-        }
-        Ok(resealed)
+/// Opens every seed and every salt with one key and seals it with another. Returns how many there are.
+pub(crate) async fn reseal_fingerprints(
+    write: &mut Transaction,
+    old: &Sealer,
+    new: &Sealer,
+) -> Result<u64, StoreError> {
+    let rows = write.rows(statement("SELECT number, dataset, fingerprint, seed, basis_salt FROM fingerprints")).await?;
+    let mut resealed = 0;
+    for row in &rows {
+        let (dataset, fingerprint): (String, String) = (row.get("dataset")?, row.get("fingerprint")?);
+        let anew = |purpose, blob: &[u8]| {
+            let secret = open(old, purpose, &dataset, &fingerprint, blob)?;
+            new.seal(purpose, &[&dataset, &fingerprint], &secret)
+        };
+        let seed = anew(SEED, row.get("seed")?)?;
+        let salt: Option<&[u8]> = row.get("basis_salt")?;
+        let salt = salt.map(|salt| anew(BASIS_SALT, salt)).transpose()?;
+        resealed += 1 + u64::from(salt.is_some());
+        let number: i64 = row.get("number")?;
+        let sql = "UPDATE fingerprints SET seed = $2, basis_salt = $3 WHERE number = $1";
+        write.run(statement(sql).bind(number).bind(seed).bind(salt)).await?;
     }
+    Ok(resealed)
 }
 
 fn open(

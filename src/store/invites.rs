@@ -7,10 +7,12 @@ use sha2::{Digest, Sha256};
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::database::Write;
+use super::database::{Database, Transaction};
+use super::events::note;
+use super::peers::add_peer;
 use super::record::{Row, moment, rounded, statement};
 use super::seal::fill_random;
-use super::{InviteRefusal, NewPeer, Peer, Store, StoreError};
+use super::{InviteRefusal, NewPeer, Peer, StoreError};
 
 /// The 16 random bytes of an invitation. The store keeps only their hash.
 ///
@@ -57,14 +59,18 @@ impl InviteToken {
     }
 }
 
-impl Store {
+/// Invitations.
+#[derive(Clone, Copy)]
+pub struct InviteTable<'s>(pub(super) &'s Database);
+
+impl InviteTable<'_> {
     /// Notes an invitation; the caller hands the token over.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] for a token that was noted before; [`StoreError::DiskFull`],
     /// [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn create_invite(&self, token: &InviteToken, expires: Timestamp, by: &str) -> Result<Invite, StoreError> {
-        let mut write = self.begin().await?;
+    pub async fn create(self, token: &InviteToken, expires: Timestamp, by: &str) -> Result<Invite, StoreError> {
+        let mut write = self.0.begin().await?;
         let query = statement("INSERT INTO invites (token_hash, created_at, expires_at) VALUES ($1, $2, $3)")
             .bind(token.hash())
             .bind(moment(write.now))
@@ -72,7 +78,7 @@ impl Store {
         if !write.insert(query).await? {
             return Err(StoreError::already_exists("invitation", token.hash()));
         }
-        write.note(by, "invite-created", json!({ "expires": moment(expires) })).await?;
+        note(&mut write, by, "invite-created", json!({ "expires": moment(expires) })).await?;
         let created_at = write.now;
         write.commit().await?;
         Ok(Invite { created_at, expires_at: rounded(expires), used: None })
@@ -83,21 +89,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invite`] if it is unknown, expired or used; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn consume_invite(&self, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        write.consume_invite(token, by).await?;
+    pub async fn consume(self, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
+        consume_invite(&mut write, token, by).await?;
         write.commit().await
     }
 
     /// Uses an invitation up and adds the peer that brought it, both or neither.
     ///
     /// # Errors
-    /// As [`Store::consume_invite`] and [`Store::add_peer`].
-    pub async fn admit_by_invite(&self, token: &InviteToken, peer: NewPeer) -> Result<Peer, StoreError> {
-        let mut write = self.begin().await?;
-        write.consume_invite(token, peer.id).await?;
+    /// As [`InviteTable::consume`] and [`PeerTable::add`].
+    pub async fn admit(self, token: &InviteToken, peer: NewPeer) -> Result<Peer, StoreError> {
+        let mut write = self.0.begin().await?;
+        consume_invite(&mut write, token, peer.id).await?;
         let by = peer.id;
-        let peer = write.add_peer(peer, by.as_str()).await?;
+        let peer = add_peer(&mut write, peer, by.as_str()).await?;
         write.commit().await?;
         Ok(peer)
     }
@@ -106,33 +112,30 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn invites(&self) -> Result<Vec<Invite>, StoreError> {
+    pub async fn all(self) -> Result<Vec<Invite>, StoreError> {
         let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites ORDER BY created_at DESC, token_hash";
-        self.rows(statement(sql)).await?.iter().map(invite).collect()
+        self.0.rows(statement(sql)).await?.iter().map(invite).collect()
     }
 }
 
-impl Write {
-    async fn consume_invite(&mut self, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
-        let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites WHERE token_hash = $1";
-        let row = self.row(statement(sql).bind(token.hash())).await?.ok_or(InviteRefusal::Unknown)?;
-        let found = invite(&row)?;
-        if found.used.is_some() {
-            return Err(InviteRefusal::Used.into());
-        }
-        if found.expires_at <= self.now {
-            return Err(InviteRefusal::Expired.into());
-        }
-        let query =
-            statement("UPDATE invites SET used_by = $2, used_at = $3 WHERE token_hash = $1 AND used_by IS NULL")
-                .bind(token.hash())
-                .bind(by.to_string())
-                .bind(moment(self.now));
-        if self.run(query).await? == 0 {
-            return Err(InviteRefusal::Used.into());
-        }
-        self.note(by.as_str(), "invite-used", json!({ "peer": by })).await
+async fn consume_invite(write: &mut Transaction, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
+    let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites WHERE token_hash = $1";
+    let row = write.row(statement(sql).bind(token.hash())).await?.ok_or(InviteRefusal::Unknown)?;
+    let found = invite(&row)?;
+    if found.used.is_some() {
+        return Err(InviteRefusal::Used.into());
     }
+    if found.expires_at <= write.now {
+        return Err(InviteRefusal::Expired.into());
+    }
+    let query = statement("UPDATE invites SET used_by = $2, used_at = $3 WHERE token_hash = $1 AND used_by IS NULL")
+        .bind(token.hash())
+        .bind(by.to_string())
+        .bind(moment(write.now));
+    if write.run(query).await? == 0 {
+        return Err(InviteRefusal::Used.into());
+    }
+    note(write, by.as_str(), "invite-used", json!({ "peer": by })).await
 }
 
 fn invite(row: &Row) -> Result<Invite, StoreError> {

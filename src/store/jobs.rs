@@ -4,19 +4,26 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tacitly_core::{PartyId, Terms, TermsHash};
 
-use super::database::Write;
+use super::database::{Database, Transaction};
+use super::datasets::require_dataset;
+use super::entries::put_entries;
+use super::events::append;
 use super::material::wipe_material;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
-use super::secrets::Purpose;
+use super::sealed::{Purpose, put_checkpoint, put_seed, release_parts, release_whole, wipe};
 use super::{
     Consent, Created, Decision, Failure, Job, JobChange, JobFilter, JobId, JobParty, JobResult, NewEntry, NewEvent,
-    NewJob, Sealer, Store, StoreError, StoredEntry,
+    NewJob, Sealer, StoreError, StoredEntry,
 };
 
 /// The most jobs listed at once when the caller names no limit.
 const PAGE: u32 = 1000;
 
-impl Store {
+/// The job ledger.
+#[derive(Clone, Copy)]
+pub struct JobTable<'s>(pub(super) &'s Database);
+
+impl JobTable<'_> {
     /// Notes a job. The same request come again (same request key or same id, with the same terms and leader) is
     /// answered with the job it made the first time.
     ///
@@ -24,12 +31,12 @@ impl Store {
     /// [`StoreError::RequestKeyReused`] for a known request key with other terms, [`StoreError::AlreadyExists`] for a
     /// known id with others; [`StoreError::NotFound`] if there is no such peer or dataset; [`StoreError::Invalid`] for
     /// counts beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
-        let mut write = self.begin().await?;
+    pub async fn create(self, job: NewJob) -> Result<Created, StoreError> {
+        let mut write = self.0.begin().await?;
         let same = |found: &Job| (found.terms_hash, found.leader) == (job.terms.hash(), job.leader);
         if let Some(key) = &job.request_key {
             let query = statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.clone());
-            if let Some(found) = write.job_of(query).await? {
+            if let Some(found) = job_of(&mut write, query).await? {
                 return if same(&found) {
                     Ok(Created::Existing(found))
                 } else {
@@ -37,12 +44,12 @@ impl Store {
                 };
             }
         }
-        if let Some(found) = write.job_of(by_id(job.id)).await? {
+        if let Some(found) = job_of(&mut write, by_id(job.id)).await? {
             let again = same(&found) && found.request_key == job.request_key;
             return if again { Ok(Created::Existing(found)) } else { Err(StoreError::already_exists("job", job.id)) };
         }
         if let Some(dataset) = &job.dataset {
-            write.require_dataset(dataset).await?;
+            require_dataset(&mut write, dataset).await?;
         }
         let by = job.by.clone();
         let job = noted(job, &write);
@@ -61,16 +68,16 @@ impl Store {
         .bind(job.request_key.clone())
         .bind(moment(job.created_at));
         write.run(query).await?;
-        write.update_job(&job, "").await?;
+        update_job(&mut write, &job, "").await?;
         for party in &job.parties {
-            write.put_party(job.id, party).await?;
+            put_party(&mut write, job.id, party).await?;
         }
         let parties: Vec<PartyId> = job.parties.iter().map(|party| party.party).collect();
         let detail = json!({
             "kind": job.kind, "leader": job.leader, "parties": parties, "dataset": job.dataset,
             "state": job.state, "terms": hash_text(job.terms_hash),
         });
-        write.append(NewEvent { job: Some(job.id), actor: by, kind: "job-created".to_owned(), detail }).await?;
+        append(&mut write, NewEvent { job: Some(job.id), actor: by, kind: "job-created".to_owned(), detail }).await?;
         write.commit().await?;
         Ok(Created::New(job))
     }
@@ -79,20 +86,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn job(&self, id: JobId) -> Result<Job, StoreError> {
-        let row = self.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
+    pub async fn get(self, id: JobId) -> Result<Job, StoreError> {
+        let row = self.0.row(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
         self.with_parties(&row).await
     }
 
-    async fn with_parties(&self, row: &Row) -> Result<Job, StoreError> {
+    async fn with_parties(self, row: &Row) -> Result<Job, StoreError> {
         let mut job = read(row)?;
-        job.parties = self.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;
+        job.parties = self.0.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;
         Ok(job)
     }
 
-    async fn all_with_parties(&self, query: Statement) -> Result<Vec<Job>, StoreError> {
+    async fn all_with_parties(self, query: Statement) -> Result<Vec<Job>, StoreError> {
         let mut jobs = Vec::new();
-        for row in self.rows(query).await? {
+        for row in self.0.rows(query).await? {
             jobs.push(self.with_parties(&row).await?);
         }
         Ok(jobs)
@@ -102,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn job_by_request_key(&self, key: &str) -> Result<Option<Job>, StoreError> {
+    pub async fn by_request_key(self, key: &str) -> Result<Option<Job>, StoreError> {
         let query = statement("SELECT * FROM jobs WHERE request_key = $1").bind(key.to_owned());
         Ok(self.all_with_parties(query).await?.pop())
     }
@@ -111,7 +118,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+    pub async fn list(self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
         let sql = "SELECT * FROM jobs WHERE ($1 IS NULL OR state = $1)
             AND ($2 IS NULL OR id IN (SELECT job FROM job_parties WHERE party = $2)) AND ($3 IS NULL OR dataset = $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
         let query = statement(sql)
@@ -127,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn unfinished(&self) -> Result<Vec<Job>, StoreError> {
+    pub async fn unfinished(self) -> Result<Vec<Job>, StoreError> {
         let sql = "SELECT * FROM jobs WHERE finished_at IS NULL ORDER BY id";
         self.all_with_parties(statement(sql)).await
     }
@@ -136,8 +143,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn job_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows = self.rows(statement("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")).await?;
+    pub async fn counts(self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = self.0.rows(statement("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")).await?;
         rows.iter().map(|row| Ok((row.get("state")?, row.count("jobs")?))).collect()
     }
 
@@ -145,8 +152,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn jobs_since(
-        &self,
+    pub async fn count_since(
+        self,
         since: Timestamp,
         party: PartyId,
         dataset: Option<&str>,
@@ -157,7 +164,7 @@ impl Store {
             AND ($3 IS NULL OR dataset = $3) AND (NOT $4 OR leader = $1)";
         let query =
             statement(sql).bind(party.to_string()).bind(moment(since)).bind(dataset.map(str::to_owned)).bind(led);
-        match self.rows(query).await?.first() {
+        match self.0.rows(query).await?.first() {
             Some(row) => row.count("jobs"),
             None => Ok(0),
         }
@@ -170,34 +177,34 @@ impl Store {
     /// [`StoreError::Conflict`] if the job is in another state, or has ended; [`StoreError::NotFound`] for an unknown job;
     /// [`StoreError::SeedExists`] for a second seed; [`StoreError::Invalid`] for a checkpoint label or
     /// count beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn advance(&self, id: JobId, from: &[&str], to: &str, change: JobChange) -> Result<Job, StoreError> {
-        let sealer = self.sealer.read().await;
-        let mut write = self.begin().await?;
-        let mut job = write.require_state(id, from).await?;
+    pub async fn advance(self, id: JobId, from: &[&str], to: &str, change: JobChange) -> Result<Job, StoreError> {
+        let sealer = self.0.sealer.read().await;
+        let mut write = self.0.begin().await?;
+        let mut job = require_state(&mut write, id, from).await?;
         let found = job.state.clone();
         let wipes = change.wipes_secrets;
-        write.change_job(&sealer, &mut job, to, change).await?;
+        change_job(&mut write, &sealer, &mut job, to, change).await?;
         if wipes {
-            write.wipe(id, Purpose::Seed).await?;
-            write.wipe(id, Purpose::Checkpoint).await?;
+            wipe(&mut write, id, Purpose::Seed).await?;
+            wipe(&mut write, id, Purpose::Checkpoint).await?;
         }
-        write.update_job(&job, &found).await?;
+        update_job(&mut write, &job, &found).await?;
         write.commit().await?;
         if wipes {
             drop(sealer);
-            self.cut_log().await;
+            self.0.cut_log().await;
         }
         Ok(job)
     }
 
-    /// Ends a job: [`Store::advance`] to a last state, and in the same transaction its result is sealed and its seed
-    /// and checkpoints are wiped (so `change` brings neither). Nothing but [`Store::purge`] changes it after that.
+    /// Ends a job: [`JobTable::advance`] to a last state, and in the same transaction its result is sealed and its seed
+    /// and checkpoints are wiped (so `change` brings neither). Nothing but [`JobTable::purge`] changes it after that.
     ///
     /// # Errors
-    /// As [`Store::advance`]; [`StoreError::Invalid`] also if `change` brings a seed or a checkpoint, or if the parts
+    /// As [`JobTable::advance`]; [`StoreError::Invalid`] also if `change` brings a seed or a checkpoint, or if the parts
     /// of the result are not those announced.
     pub async fn finish(
-        &self,
+        self,
         id: JobId,
         from: &[&str],
         to: &str,
@@ -207,33 +214,33 @@ impl Store {
         if change.seed.is_some() || change.checkpoint.is_some() {
             return Err(StoreError::invalid("the end of a job", "it takes no seed and no checkpoint"));
         }
-        let sealer = self.sealer.read().await;
-        let mut write = self.begin().await?;
-        let mut job = write.require_state(id, from).await?;
+        let sealer = self.0.sealer.read().await;
+        let mut write = self.0.begin().await?;
+        let mut job = require_state(&mut write, id, from).await?;
         let found = job.state.clone();
-        write.change_job(&sealer, &mut job, to, change).await?;
+        change_job(&mut write, &sealer, &mut job, to, change).await?;
         job.finished_at = Some(write.now);
         job.result_items = match result {
             JobResult::Nothing => {
-                write.wipe(id, Purpose::ResultPart).await?;
+                wipe(&mut write, id, Purpose::ResultPart).await?;
                 None
             }
             JobResult::Whole { bytes, items } => {
-                write.release_whole(&sealer, id, bytes).await?;
+                release_whole(&mut write, &sealer, id, bytes).await?;
                 Some(items)
             }
             JobResult::Parts { parts, items } => {
-                write.release_parts(&sealer, id, parts).await?;
+                release_parts(&mut write, &sealer, id, parts).await?;
                 Some(items)
             }
         };
-        write.wipe(id, Purpose::Seed).await?;
-        write.wipe(id, Purpose::Checkpoint).await?;
+        wipe(&mut write, id, Purpose::Seed).await?;
+        wipe(&mut write, id, Purpose::Checkpoint).await?;
         wipe_material(&mut write, id).await?;
-        write.update_job(&job, &found).await?;
+        update_job(&mut write, &job, &found).await?;
         write.commit().await?;
         drop(sealer);
-        self.cut_log().await;
+        self.0.cut_log().await;
         Ok(job)
     }
 
@@ -244,160 +251,149 @@ impl Store {
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the job has not ended; [`StoreError::DiskFull`],
     /// [`StoreError::Busy`], [`StoreError::Io`].
     pub async fn purge(
-        &self,
+        self,
         id: JobId,
         by: &str,
         entries: Vec<NewEntry>,
     ) -> Result<(Job, Vec<StoredEntry>), StoreError> {
-        let mut write = self.begin().await?;
-        let mut job = write.job_of(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
+        let mut write = self.0.begin().await?;
+        let mut job = job_of(&mut write, by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
         if job.finished_at.is_none() {
             return Err(StoreError::Conflict { job: id, found: job.state });
         }
         for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt, Purpose::Artefact] {
-            write.wipe(id, purpose).await?;
+            wipe(&mut write, id, purpose).await?;
         }
         job.purged_at = Some(write.now);
         job.updated_at = write.now;
-        write.update_job(&job, &job.state).await?;
+        update_job(&mut write, &job, &job.state).await?;
         let event =
             NewEvent { job: Some(id), actor: by.to_owned(), kind: "job-purged".to_owned(), detail: Value::Null };
-        write.append(event).await?;
-        let stored = write.put_entries(entries).await?;
+        append(&mut write, event).await?;
+        let stored = put_entries(&mut write, entries).await?;
         write.commit().await?;
-        self.cut_log().await;
+        self.0.cut_log().await;
         Ok((job, stored))
     }
 }
 
-impl Write {
-    /// The job that a query finds.
-    async fn job_of(&mut self, query: Statement) -> Result<Option<Job>, StoreError> {
-        let Some(row) = self.row(query).await? else { return Ok(None) };
-        let mut job = read(&row)?;
-        job.parties = self.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;
-        Ok(Some(job))
-    }
+/// The job that a query finds.
+async fn job_of(write: &mut Transaction, query: Statement) -> Result<Option<Job>, StoreError> {
+    let Some(row) = write.row(query).await? else { return Ok(None) };
+    let mut job = read(&row)?;
+    job.parties = write.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;
+    Ok(Some(job))
+}
 
-    /// Writes a party of a job, in place of what was there of it.
-    async fn put_party(&mut self, job: JobId, party: &JobParty) -> Result<(), StoreError> {
-        let sql = "INSERT INTO job_parties (job, party, dataset, receives, decision, contribution, signature, left_out,
-                receipt, entry)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            ON CONFLICT (job, party) DO UPDATE SET decision = excluded.decision, contribution = excluded.contribution,
-                signature = excluded.signature, left_out = excluded.left_out, receipt = excluded.receipt,
-                entry = excluded.entry";
-        let consent = match &party.decision {
-            Decision::Signed(consent) => Some(consent),
-            Decision::Open | Decision::Refused => None,
-        };
-        let query = statement(sql)
-            .bind(job.to_string())
-            .bind(party.party.to_string())
-            .bind(party.dataset.clone())
-            .bind(party.receives)
-            .bind(party.decision.name())
-            .bind(consent.map(|consent| consent.contribution.clone()))
-            .bind(consent.map(|consent| consent.signature.to_string()))
-            .bind(party.left_out)
-            .bind(text_optional(party.receipt))
-            .bind(party.entry.clone());
-        self.run(query).await?;
-        Ok(())
-    }
+/// Writes a party of a job, in place of what was there of it.
+async fn put_party(write: &mut Transaction, job: JobId, party: &JobParty) -> Result<(), StoreError> {
+    let sql = "INSERT INTO job_parties (job, party, dataset, receives, decision, contribution, signature, left_out,
+            receipt, entry)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        ON CONFLICT (job, party) DO UPDATE SET decision = excluded.decision, contribution = excluded.contribution,
+            signature = excluded.signature, left_out = excluded.left_out, receipt = excluded.receipt,
+            entry = excluded.entry";
+    let consent = match &party.decision {
+        Decision::Signed(consent) => Some(consent),
+        Decision::Open | Decision::Refused => None,
+    };
+    let query = statement(sql)
+        .bind(job.to_string())
+        .bind(party.party.to_string())
+        .bind(party.dataset.clone())
+        .bind(party.receives)
+        .bind(party.decision.name())
+        .bind(consent.map(|consent| consent.contribution.clone()))
+        .bind(consent.map(|consent| consent.signature.to_string()))
+        .bind(party.left_out)
+        .bind(text_optional(party.receipt))
+        .bind(party.entry.clone());
+    write.run(query).await?;
+    Ok(())
+}
 
-    /// The job, if it has not ended.
-    pub(crate) async fn require_open(&mut self, id: JobId) -> Result<Job, StoreError> {
-        let job = self.job_of(by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
-        if job.finished_at.is_some() { Err(StoreError::Conflict { job: id, found: job.state }) } else { Ok(job) }
-    }
+/// The job, if it has not ended.
+pub(crate) async fn require_open(write: &mut Transaction, id: JobId) -> Result<Job, StoreError> {
+    let job = job_of(write, by_id(id)).await?.ok_or_else(|| StoreError::not_found("job", id))?;
+    if job.finished_at.is_some() { Err(StoreError::Conflict { job: id, found: job.state }) } else { Ok(job) }
+}
 
-    /// The job, if it has not ended and is in one of these states.
-    async fn require_state(&mut self, id: JobId, from: &[&str]) -> Result<Job, StoreError> {
-        let job = self.require_open(id).await?;
-        let expected = from.contains(&job.state.as_str());
-        if expected { Ok(job) } else { Err(StoreError::Conflict { job: id, found: job.state }) }
-    }
+/// The job, if it has not ended and is in one of these states.
+async fn require_state(write: &mut Transaction, id: JobId, from: &[&str]) -> Result<Job, StoreError> {
+    let job = require_open(write, id).await?;
+    let expected = from.contains(&job.state.as_str());
+    if expected { Ok(job) } else { Err(StoreError::Conflict { job: id, found: job.state }) }
+}
 
-    /// Refuses while jobs that have not ended use a peer or a dataset of ours.
-    pub(crate) async fn refuse_in_use(&mut self, what: &'static str, name: &str) -> Result<(), StoreError> {
-        let sql = "SELECT id FROM jobs WHERE finished_at IS NULL
-            AND (($1 IN ('peer', 'member') AND id IN (SELECT job FROM job_parties WHERE party = $2)) OR ($1 = 'dataset' AND dataset = $2)) ORDER BY id LIMIT 5";
-        let rows = self.rows(statement(sql).bind(what).bind(name.to_owned())).await?;
-        let jobs = rows.iter().map(|row| row.parse("id")).collect::<Result<Vec<_>, _>>()?;
-        if jobs.is_empty() { Ok(()) } else { Err(StoreError::InUse { what, name: name.to_owned(), jobs }) }
+/// Puts a change into `job`, its secrets into their table and the line into the audit trail.
+async fn change_job(
+    write: &mut Transaction,
+    sealer: &Sealer,
+    job: &mut Job,
+    to: &str,
+    change: JobChange,
+) -> Result<(), StoreError> {
+    let mut detail = json!({ "from": job.state, "to": to });
+    if !change.note.is_null() {
+        detail["note"] = change.note;
     }
+    if let Some(failure) = &change.failure {
+        detail["failure"] = json!(failure);
+    }
+    let event = NewEvent { job: Some(job.id), actor: change.by, kind: "job-state".to_owned(), detail };
+    append(write, event).await?;
+    if let Some(seed) = change.seed {
+        put_seed(write, sealer, job.id, &seed).await?;
+    }
+    if let Some((label, bytes)) = change.checkpoint {
+        put_checkpoint(write, sealer, job.id, &label, &bytes).await?;
+    }
+    job.state = to.to_owned();
+    job.updated_at = write.now;
+    job.failure = change.failure;
+    job.attempt = change.attempt.unwrap_or(job.attempt);
+    for changed in change.parties {
+        let id = job.id;
+        let party = job.parties.iter_mut().find(|party| party.party == changed.party);
+        let party = party.ok_or_else(|| StoreError::not_found("party of a job", changed.party))?;
+        party.decision = changed.decision.unwrap_or(party.decision.clone());
+        party.left_out |= changed.left_out;
+        party.receipt = changed.receipt.or(party.receipt);
+        party.entry = changed.entry.or(party.entry.take());
+        let party = party.clone();
+        put_party(write, id, &party).await?;
+    }
+    job.summary = change.summary.or(job.summary.take());
+    job.traffic = change.traffic.or(job.traffic.take());
+    Ok(())
+}
 
-    /// Puts a change into `job`, its secrets into their table and the line into the audit trail.
-    async fn change_job(
-        &mut self,
-        sealer: &Sealer,
-        job: &mut Job,
-        to: &str,
-        change: JobChange,
-    ) -> Result<(), StoreError> {
-        let mut detail = json!({ "from": job.state, "to": to });
-        if !change.note.is_null() {
-            detail["note"] = change.note;
-        }
-        if let Some(failure) = &change.failure {
-            detail["failure"] = json!(failure);
-        }
-        let event = NewEvent { job: Some(job.id), actor: change.by, kind: "job-state".to_owned(), detail };
-        self.append(event).await?;
-        if let Some(seed) = change.seed {
-            self.put_seed(sealer, job.id, &seed).await?;
-        }
-        if let Some((label, bytes)) = change.checkpoint {
-            self.put_checkpoint(sealer, job.id, &label, &bytes).await?;
-        }
-        job.state = to.to_owned();
-        job.updated_at = self.now;
-        job.failure = change.failure;
-        job.attempt = change.attempt.unwrap_or(job.attempt);
-        for changed in change.parties {
-            let id = job.id;
-            let party = job.parties.iter_mut().find(|party| party.party == changed.party);
-            let party = party.ok_or_else(|| StoreError::not_found("party of a job", changed.party))?;
-            party.decision = changed.decision.unwrap_or(party.decision.clone());
-            party.left_out |= changed.left_out;
-            party.receipt = changed.receipt.or(party.receipt);
-            party.entry = changed.entry.or(party.entry.take());
-            let party = party.clone();
-            self.put_party(id, &party).await?;
-        }
-        job.summary = change.summary.or(job.summary.take());
-        job.traffic = change.traffic.or(job.traffic.take());
-        Ok(())
+/// Writes everything that may change in a job, if it is still in the state `found`.
+async fn update_job(write: &mut Transaction, job: &Job, found: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE jobs SET state = $3, result_items = $4, attempt = $5, summary = $6, traffic = $7,
+            failure_code = $8, failure_who = $9, failure_stage = $10, failure_text = $11,
+            updated_at = $12, finished_at = $13, purged_at = $14
+        WHERE id = $1 AND state = $2";
+    let failure = job.failure.as_ref();
+    let query = statement(sql)
+        .bind(job.id.to_string())
+        .bind(found.to_owned())
+        .bind(job.state.clone())
+        .bind(count_optional("the items of the result", job.result_items)?)
+        .bind(i64::from(job.attempt))
+        .bind(text_optional(job.summary.as_ref()))
+        .bind(text_optional(job.traffic.as_ref()))
+        .bind(failure.map(|failure| failure.code.clone()))
+        .bind(failure.and_then(|failure| text_optional(failure.who)))
+        .bind(failure.map(|failure| failure.stage.clone()))
+        .bind(failure.map(|failure| failure.text.clone()))
+        .bind(moment(job.updated_at))
+        .bind(job.finished_at.map(moment))
+        .bind(job.purged_at.map(moment));
+    if write.run(query).await? == 1 {
+        return Ok(());
     }
-
-    /// Writes everything that may change in a job, if it is still in the state `found`.
-    async fn update_job(&mut self, job: &Job, found: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE jobs SET state = $3, result_items = $4, attempt = $5, summary = $6, traffic = $7,
-                failure_code = $8, failure_who = $9, failure_stage = $10, failure_text = $11,
-                updated_at = $12, finished_at = $13, purged_at = $14
-            WHERE id = $1 AND state = $2";
-        let failure = job.failure.as_ref();
-        let query = statement(sql)
-            .bind(job.id.to_string())
-            .bind(found.to_owned())
-            .bind(job.state.clone())
-            .bind(count_optional("the items of the result", job.result_items)?)
-            .bind(i64::from(job.attempt))
-            .bind(text_optional(job.summary.as_ref()))
-            .bind(text_optional(job.traffic.as_ref()))
-            .bind(failure.map(|failure| failure.code.clone()))
-            .bind(failure.and_then(|failure| text_optional(failure.who)))
-            .bind(failure.map(|failure| failure.stage.clone()))
-            .bind(failure.map(|failure| failure.text.clone()))
-            .bind(moment(job.updated_at))
-            .bind(job.finished_at.map(moment))
-            .bind(job.purged_at.map(moment));
-        if self.run(query).await? == 1 {
-            return Ok(());
-        }
-        Err(StoreError::Conflict { job: job.id, found: "in another state by now".to_owned() })
-    }
+    Err(StoreError::Conflict { job: job.id, found: "in another state by now".to_owned() })
 }
 
 fn by_id(id: JobId) -> Statement {
@@ -412,7 +408,7 @@ fn hash_text(hash: TermsHash) -> String {
     format!("sha256:{hash}")
 }
 
-fn noted(job: NewJob, write: &Write) -> Job {
+fn noted(job: NewJob, write: &Transaction) -> Job {
     let terms_hash = job.terms.hash();
     // A job that is refused as it comes is over.
     let finished_at = job.failure.as_ref().map(|_| write.now);

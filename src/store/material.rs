@@ -4,9 +4,9 @@
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::database::Write;
+use super::database::{Database, Transaction};
 use super::record::{count, count_optional, statement};
-use super::{JobId, Sealer, Store, StoreError};
+use super::{JobId, Sealer, StoreError};
 
 /// What the sealed blocks are bound to beside their place.
 const PURPOSE: &str = "material";
@@ -55,7 +55,8 @@ pub struct MaterialStand {
 }
 
 /// The material of one party.
-pub struct Material<'a>(pub &'a Store);
+#[derive(Clone, Copy)]
+pub struct MaterialTable<'s>(pub(super) &'s Database);
 
 impl MaterialStream {
     fn key(&self) -> (String, String) {
@@ -77,12 +78,12 @@ impl MaterialBlock {
     }
 }
 
-impl Material<'_> {
+impl MaterialTable<'_> {
     /// How a stream stands; a stream of which nothing was put is empty.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn stand(&self, stream: &MaterialStream) -> Result<MaterialStand, StoreError> {
+    pub async fn stand(self, stream: &MaterialStream) -> Result<MaterialStand, StoreError> {
         let (scope, name) = stream.key();
         let query = statement("SELECT next, stored FROM material WHERE scope = $1 AND stream = $2");
         let Some(row) = self.0.row(query.bind(scope).bind(name)).await? else { return Ok(MaterialStand::default()) };
@@ -94,7 +95,7 @@ impl Material<'_> {
     /// # Errors
     /// [`StoreError::Invalid`] for a block that begins before the end of the stream, is empty or too large, or whose units
     /// have no common length; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn put(&self, stream: &MaterialStream, block: &MaterialBlock) -> Result<(), StoreError> {
+    pub async fn put(self, stream: &MaterialStream, block: &MaterialBlock) -> Result<(), StoreError> {
         let invalid = |why: &'static str| StoreError::invalid("a block of material", why);
         let units = block.units as usize;
         if units == 0 || block.bytes.is_empty() || !block.bytes.len().is_multiple_of(units) {
@@ -126,7 +127,7 @@ impl Material<'_> {
     ///
     /// # Errors
     /// [`StoreError::SealBroken`]; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn take(&self, stream: &MaterialStream, until: Option<u64>) -> Result<Vec<MaterialBlock>, StoreError> {
+    pub async fn take(self, stream: &MaterialStream, until: Option<u64>) -> Result<Vec<MaterialBlock>, StoreError> {
         let sealer = self.0.sealer.read().await;
         let (scope, name) = stream.key();
         let until = count_optional("the number of a unit", until)?;
@@ -151,7 +152,7 @@ impl Material<'_> {
 }
 
 /// Wipes the material of a job.
-pub(crate) async fn wipe_material(write: &mut Write, job: JobId) -> Result<(), StoreError> {
+pub(crate) async fn wipe_material(write: &mut Transaction, job: JobId) -> Result<(), StoreError> {
     for sql in ["DELETE FROM material_blocks WHERE scope = $1", "DELETE FROM material WHERE scope = $1"] {
         write.run(statement(sql).bind(scope_of(job))).await?;
     }
@@ -159,7 +160,7 @@ pub(crate) async fn wipe_material(write: &mut Write, job: JobId) -> Result<(), S
 }
 
 /// Opens every block with one key and seals it with another. Returns how many there are.
-pub(crate) async fn reseal_material(write: &mut Write, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
+pub(crate) async fn reseal_material(write: &mut Transaction, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
     let rows = write.rows(statement("SELECT rowid, scope, stream, first FROM material_blocks")).await?;
     for row in &rows {
         let (scope, name, first): (String, String, u64) = (row.get("scope")?, row.get("stream")?, row.count("first")?);
@@ -217,14 +218,14 @@ mod tests {
         let one = stream("one");
         let opened = store(folder.path(), 1).await;
         for first in [0, 10, 20, 40] {
-            Material(&opened).put(&one, &block(first, 10)).await.unwrap();
+            opened.material().put(&one, &block(first, 10)).await.unwrap();
         }
-        assert_eq!(numbers(Material(&opened).take(&one, Some(1)).await.unwrap()), (0..10).collect::<Vec<_>>());
+        assert_eq!(numbers(opened.material().take(&one, Some(1)).await.unwrap()), (0..10).collect::<Vec<_>>());
         // Whoever took them has crashed. Another key changes nothing.
         opened.rekey(Sealer::new(SealingKey::from_bytes([2; 32])), "test").await.unwrap();
         opened.close().await;
         let opened = store(folder.path(), 2).await;
-        let material = Material(&opened);
+        let material = opened.material();
         assert_eq!(material.stand(&one).await.unwrap(), MaterialStand { next: 10, end: 50 });
         assert_eq!(numbers(material.take(&one, Some(5)).await.unwrap()), Vec::<u64>::new());
         assert_eq!(numbers(material.take(&one, Some(25)).await.unwrap()), (10..30).collect::<Vec<_>>());
@@ -237,7 +238,7 @@ mod tests {
     async fn nothing_is_put_where_something_was_or_was_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let opened = store(folder.path(), 1).await;
-        let (material, one) = (Material(&opened), stream("one"));
+        let (material, one) = (opened.material(), stream("one"));
         material.put(&one, &block(0, 10)).await.unwrap();
         for wrong in [block(0, 10), block(9, 1), MaterialBlock { units: 3, ..block(10, 4) }, block(10, 0)] {
             assert!(matches!(material.put(&one, &wrong).await, Err(StoreError::Invalid { .. })));

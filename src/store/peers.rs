@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use tacitly_core::PartyId;
 
-use super::database::Write;
+use super::database::{Database, Transaction};
+use super::events::note;
+use super::in_use::refuse_in_use;
+use super::parties::{forget_rules_of_strangers, refuse_other_key};
 use super::record::{Row, moment, statement};
-use super::{PublicKey, Store, StoreError};
+use super::{PublicKey, StoreError};
 
 /// A peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +61,19 @@ impl Peer {
 const SELECT: &str = "SELECT id, address, signing_key, added_at, pin, since_at, until_at
     FROM peers LEFT JOIN peer_pins ON peer = id WHERE ($1 IS NULL OR id = $1) ORDER BY id, since_at, pin";
 
-impl Store {
+/// The institutions that we know.
+#[derive(Clone, Copy)]
+pub struct PeerTable<'s>(pub(super) &'s Database);
+
+impl PeerTable<'_> {
     /// Adds a peer.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] if the name is taken, [`StoreError::Roster`] if a roster names it by another key or
     /// its key is another party's, [`StoreError::Invalid`] for an address or pin that is empty or very long; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn add_peer(&self, peer: NewPeer, by: &str) -> Result<Peer, StoreError> {
-        let mut write = self.begin().await?;
-        let added = write.add_peer(peer, by).await?;
+    pub async fn add(self, peer: NewPeer, by: &str) -> Result<Peer, StoreError> {
+        let mut write = self.0.begin().await?;
+        let added = add_peer(&mut write, peer, by).await?;
         write.commit().await?;
         Ok(added)
     }
@@ -75,8 +82,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn peer(&self, id: PartyId) -> Result<Peer, StoreError> {
-        let rows = self.rows(statement(SELECT).bind(id.to_string())).await?;
+    pub async fn get(self, id: PartyId) -> Result<Peer, StoreError> {
+        let rows = self.0.rows(statement(SELECT).bind(id.to_string())).await?;
         peers(&rows)?.pop().ok_or_else(|| StoreError::not_found("peer", id))
     }
 
@@ -84,8 +91,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
-        peers(&self.rows(statement(SELECT).bind(None::<String>)).await?)
+    pub async fn all(self) -> Result<Vec<Peer>, StoreError> {
+        peers(&self.0.rows(statement(SELECT).bind(None::<String>)).await?)
     }
 
     /// Removes a peer with its pins, and every rule for it unless it is a member of a consortium. Its lines in the ledger
@@ -94,15 +101,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::InUse`] while jobs with it are unfinished; [`StoreError::DiskFull`],
     /// [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn remove_peer(&self, id: PartyId, by: &str) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        write.refuse_in_use("peer", id.as_str()).await?;
+    pub async fn remove(self, id: PartyId, by: &str) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
+        refuse_in_use(&mut write, "peer", id.as_str()).await?;
         let removed = write.run(statement("DELETE FROM peers WHERE id = $1").bind(id.to_string())).await?;
         if removed == 0 {
             return Err(StoreError::not_found("peer", id));
         }
-        let detail = json!({ "peer": id, "rules_removed": write.forget_rules_of_strangers().await? });
-        write.note(by, "peer-removed", detail).await?;
+        let detail = json!({ "peer": id, "rules_removed": forget_rules_of_strangers(&mut write).await? });
+        note(&mut write, by, "peer-removed", detail).await?;
         write.commit().await
     }
 
@@ -111,16 +118,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Invalid`]; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn set_peer_address(&self, id: PartyId, address: Option<&str>, by: &str) -> Result<(), StoreError> {
+    pub async fn set_address(self, id: PartyId, address: Option<&str>, by: &str) -> Result<(), StoreError> {
         address.map_or(Ok(()), |address| check_text("the address of a peer", address))?;
         let query = statement("UPDATE peers SET address = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(address.map(str::to_owned));
-        let mut write = self.begin().await?;
+        let mut write = self.0.begin().await?;
         if write.run(query).await? == 0 {
             return Err(StoreError::not_found("peer", id));
         }
-        write.note(by, "peer-address-changed", json!({ "peer": id, "address": address })).await?;
+        note(&mut write, by, "peer-address-changed", json!({ "peer": id, "address": address })).await?;
         write.commit().await
     }
 
@@ -129,11 +136,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::AlreadyExists`] if it has that pin; [`StoreError::Invalid`];
     /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn add_pin(&self, id: PartyId, pin: &str, by: &str) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
-        write.require_peer(id).await?;
-        write.add_pin(id, pin).await?;
-        write.note(by, "peer-pin-added", json!({ "peer": id, "pin": pin })).await?;
+    pub async fn add_pin(self, id: PartyId, pin: &str, by: &str) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
+        require_peer(&mut write, id).await?;
+        add_pin(&mut write, id, pin).await?;
+        note(&mut write, by, "peer-pin-added", json!({ "peer": id, "pin": pin })).await?;
         write.commit().await
     }
 
@@ -142,8 +149,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] if the peer has no such pin; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn end_pin(&self, id: PartyId, pin: &str, until: Timestamp, by: &str) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
+    pub async fn end_pin(self, id: PartyId, pin: &str, until: Timestamp, by: &str) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
         let query = statement("UPDATE peer_pins SET until_at = $3 WHERE peer = $1 AND pin = $2")
             .bind(id.to_string())
             .bind(pin.to_owned())
@@ -151,47 +158,45 @@ impl Store {
         if write.run(query).await? == 0 {
             return Err(StoreError::not_found("pin of that peer", pin));
         }
-        write.note(by, "peer-pin-ended", json!({ "peer": id, "pin": pin, "until": moment(until) })).await?;
+        note(&mut write, by, "peer-pin-ended", json!({ "peer": id, "pin": pin, "until": moment(until) })).await?;
         write.commit().await
     }
 }
 
-impl Write {
-    /// Refuses a name that no peer has.
-    pub(crate) async fn require_peer(&mut self, id: PartyId) -> Result<(), StoreError> {
-        let found = self.row(statement("SELECT id FROM peers WHERE id = $1").bind(id.to_string())).await?;
-        found.map(drop).ok_or_else(|| StoreError::not_found("peer", id))
-    }
+/// Refuses a name that no peer has.
+pub(crate) async fn require_peer(write: &mut Transaction, id: PartyId) -> Result<(), StoreError> {
+    let found = write.row(statement("SELECT id FROM peers WHERE id = $1").bind(id.to_string())).await?;
+    found.map(drop).ok_or_else(|| StoreError::not_found("peer", id))
+}
 
-    pub(crate) async fn add_peer(&mut self, peer: NewPeer, by: &str) -> Result<Peer, StoreError> {
-        let NewPeer { id, address, signing_key, pins } = peer;
-        address.as_deref().map_or(Ok(()), |address| check_text("the address of a peer", address))?;
-        let query = statement("INSERT INTO peers (id, address, signing_key, added_at) VALUES ($1, $2, $3, $4)")
-            .bind(id.to_string())
-            .bind(address.clone())
-            .bind(signing_key.to_string())
-            .bind(moment(self.now));
-        if !self.insert(query).await? {
-            return Err(StoreError::already_exists("peer", id));
-        }
-        self.refuse_other_key(id, &signing_key).await?;
-        for pin in &pins {
-            self.add_pin(id, pin).await?;
-        }
-        let detail = json!({ "peer": id, "address": address, "key": signing_key.to_string(), "pins": pins });
-        self.note(by, "peer-added", detail).await?;
-        let pins = pins.into_iter().map(|pin| Pin { pin, since: self.now, until: None }).collect();
-        Ok(Peer { id, address, signing_key, pins, added_at: self.now })
+pub(crate) async fn add_peer(write: &mut Transaction, peer: NewPeer, by: &str) -> Result<Peer, StoreError> {
+    let NewPeer { id, address, signing_key, pins } = peer;
+    address.as_deref().map_or(Ok(()), |address| check_text("the address of a peer", address))?;
+    let query = statement("INSERT INTO peers (id, address, signing_key, added_at) VALUES ($1, $2, $3, $4)")
+        .bind(id.to_string())
+        .bind(address.clone())
+        .bind(signing_key.to_string())
+        .bind(moment(write.now));
+    if !write.insert(query).await? {
+        return Err(StoreError::already_exists("peer", id));
     }
+    refuse_other_key(write, id, &signing_key).await?;
+    for pin in &pins {
+        add_pin(write, id, pin).await?;
+    }
+    let detail = json!({ "peer": id, "address": address, "key": signing_key.to_string(), "pins": pins });
+    note(write, by, "peer-added", detail).await?;
+    let pins = pins.into_iter().map(|pin| Pin { pin, since: write.now, until: None }).collect();
+    Ok(Peer { id, address, signing_key, pins, added_at: write.now })
+}
 
-    async fn add_pin(&mut self, id: PartyId, pin: &str) -> Result<(), StoreError> {
-        check_text("a pin", pin)?;
-        let query = statement("INSERT INTO peer_pins (peer, pin, since_at) VALUES ($1, $2, $3)")
-            .bind(id.to_string())
-            .bind(pin.to_owned())
-            .bind(moment(self.now));
-        if self.insert(query).await? { Ok(()) } else { Err(StoreError::already_exists("pin of that peer", pin)) }
-    }
+async fn add_pin(write: &mut Transaction, id: PartyId, pin: &str) -> Result<(), StoreError> {
+    check_text("a pin", pin)?;
+    let query = statement("INSERT INTO peer_pins (peer, pin, since_at) VALUES ($1, $2, $3)")
+        .bind(id.to_string())
+        .bind(pin.to_owned())
+        .bind(moment(write.now));
+    if write.insert(query).await? { Ok(()) } else { Err(StoreError::already_exists("pin of that peer", pin)) }
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), StoreError> {

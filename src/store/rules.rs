@@ -5,8 +5,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tacitly_core::PartyId;
 
+use super::StoreError;
+use super::database::Database;
+use super::datasets::require_dataset;
+use super::events::note;
+use super::parties::require_known;
 use super::record::{Row, moment, rounded, statement};
-use super::{Store, StoreError};
 
 /// A rule for one dataset and one party.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,30 +23,34 @@ pub struct Rule {
     pub rule: Value,
     /// When it was set.
     pub created_at: Timestamp,
-    /// From when it allows nothing; [`Store::rule`] returns it all the same.
+    /// From when it allows nothing; [`RuleTable::get`] returns it all the same.
     pub expires_at: Option<Timestamp>,
 }
 
 const SELECT: &str = "SELECT dataset, peer, rule, created_at, expires_at FROM rules
     WHERE ($1 IS NULL OR dataset = $1) AND ($2 IS NULL OR peer = $2) ORDER BY dataset, peer";
 
-impl Store {
+/// What others may do with our datasets.
+#[derive(Clone, Copy)]
+pub struct RuleTable<'s>(pub(super) &'s Database);
+
+impl RuleTable<'_> {
     /// Sets the rule for a dataset and a peer, in place of the one there was.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such dataset, or neither peer nor member of that name; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
-    pub async fn set_rule(
-        &self,
+    pub async fn set(
+        self,
         dataset: &str,
         peer: PartyId,
         rule: Value,
         expires: Option<Timestamp>,
         by: &str,
     ) -> Result<Rule, StoreError> {
-        let mut write = self.begin().await?;
-        write.require_known(peer).await?;
-        write.require_dataset(dataset).await?;
+        let mut write = self.0.begin().await?;
+        require_known(&mut write, peer).await?;
+        require_dataset(&mut write, dataset).await?;
         let sql = "INSERT INTO rules (dataset, peer, rule, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (dataset, peer) DO UPDATE SET rule = excluded.rule, created_at = excluded.created_at,
                 expires_at = excluded.expires_at";
@@ -54,7 +62,7 @@ impl Store {
             .bind(expires.map(moment));
         write.run(query).await?;
         let detail = json!({ "dataset": dataset, "peer": peer, "rule": rule, "expires": expires.map(moment) });
-        write.note(by, "rule-set", detail).await?;
+        note(&mut write, by, "rule-set", detail).await?;
         let created_at = write.now;
         write.commit().await?;
         Ok(Rule { dataset: dataset.to_owned(), peer, rule, created_at, expires_at: expires.map(rounded) })
@@ -64,8 +72,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, StoreError> {
-        let row = self.row(statement(SELECT).bind(dataset.to_owned()).bind(peer.to_string())).await?;
+    pub async fn get(self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, StoreError> {
+        let row = self.0.row(statement(SELECT).bind(dataset.to_owned()).bind(peer.to_string())).await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -73,22 +81,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
-    pub async fn rules(&self, dataset: Option<&str>) -> Result<Vec<Rule>, StoreError> {
+    pub async fn all(self, dataset: Option<&str>) -> Result<Vec<Rule>, StoreError> {
         let query = statement(SELECT).bind(dataset.map(str::to_owned)).bind(None::<String>);
-        self.rows(query).await?.iter().map(read).collect()
+        self.0.rows(query).await?.iter().map(read).collect()
     }
 
     /// Takes a rule back.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn remove_rule(&self, dataset: &str, peer: PartyId, by: &str) -> Result<(), StoreError> {
-        let mut write = self.begin().await?;
+    pub async fn remove(self, dataset: &str, peer: PartyId, by: &str) -> Result<(), StoreError> {
+        let mut write = self.0.begin().await?;
         let query = statement("DELETE FROM rules WHERE dataset = $1 AND peer = $2");
         if write.run(query.bind(dataset.to_owned()).bind(peer.to_string())).await? == 0 {
             return Err(StoreError::not_found("rule for", format_args!("{dataset} and {peer}")));
         }
-        write.note(by, "rule-removed", json!({ "dataset": dataset, "peer": peer })).await?;
+        note(&mut write, by, "rule-removed", json!({ "dataset": dataset, "peer": peer })).await?;
         write.commit().await
     }
 }

@@ -357,6 +357,7 @@ fn each_side_reads_in_its_list_whose_turn_it_is_who_has_the_result_and_that_it_w
     Pair::await_state(&pair.bank, &["done"]);
     let there = Pair::await_state(&pair.shop, &["done"]);
     assert_eq!(there["result_items"], serde_json::Value::Null, "the shop received nothing: {there}");
+    let there = pair.shop.tacitly(&["job", "show", id]).unwrap();
     assert_eq!(there["terms"]["purpose"], "pilot", "the terms are no text in a text: {there}");
     let (_, list, _) = said(&pair.shop, &["job", "list"]);
     assert!(list.contains("result went to bank") && !list.contains("shared"), "{list}");

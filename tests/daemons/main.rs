@@ -13,6 +13,7 @@ mod flows;
 mod frames;
 mod hostile;
 mod kills;
+mod ledger;
 mod limits;
 mod openings;
 mod operations;

@@ -15,24 +15,24 @@ async fn a_backup_of_a_store_in_use_restores_to_the_same_store() {
     let store = world.furnished().await;
     let job = a_job(&store).await.id;
     let change = JobChange { seed: Some(Seed::from_bytes([7; 32])), ..JobChange::by("daemon") };
-    let running = store.advance(job, &["proposed"], "running", change).await.unwrap();
+    let running = store.jobs().advance(job, &["proposed"], "running", change).await.unwrap();
     let copy = world.path("backup.db");
     store.backup(&copy).await.unwrap();
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
-    store.advance(job, &["running"], "suspended", JobChange::by("daemon")).await.unwrap();
-    let before = store.events(&EventFilter::default()).await.unwrap();
+    store.jobs().advance(job, &["running"], "suspended", JobChange::by("daemon")).await.unwrap();
+    let before = store.events().list(&EventFilter::default()).await.unwrap();
 
     let place = world.path("restored.db");
     restore(&copy, &place, "operator").await.unwrap();
     let restored = Store::open(&place, sealer(1)).await.unwrap();
-    assert_eq!(restored.job(job).await.unwrap(), running, "as it was when the backup was made");
-    assert_eq!(restored.seed(job).await.unwrap().unwrap().expose(), &[7; 32]);
-    assert_eq!(restored.peers().await.unwrap(), store.peers().await.unwrap());
-    let events = restored.events(&EventFilter::default()).await.unwrap();
+    assert_eq!(restored.jobs().get(job).await.unwrap(), running, "as it was when the backup was made");
+    assert_eq!(restored.secrets().seed(job).await.unwrap().unwrap().expose(), &[7; 32]);
+    assert_eq!(restored.peers().all().await.unwrap(), store.peers().all().await.unwrap());
+    let events = restored.events().list(&EventFilter::default()).await.unwrap();
     let (last, rest) = events.split_last().unwrap();
     assert_eq!(rest, &before[..before.len() - 1]);
     assert_eq!((last.kind.as_str(), last.actor.as_str()), ("store-restored", "operator"));
-    restored.advance(job, &["running"], "suspended", JobChange::by("daemon")).await.unwrap();
+    restored.jobs().advance(job, &["running"], "suspended", JobChange::by("daemon")).await.unwrap();
 }
 
 #[tokio::test]

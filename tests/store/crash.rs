@@ -42,13 +42,13 @@ async fn writes_until_killed() {
         let job = a_job(&store).await.id;
         println!("stored:{job} proposed");
         let change = JobChange { seed: Some(Seed::from_bytes([9; 32])), ..JobChange::by("child") };
-        store.advance(job, &["proposed"], "running", change).await.unwrap();
+        store.jobs().advance(job, &["proposed"], "running", change).await.unwrap();
         println!("stored:{job} running");
-        store.put_checkpoint(job, "bucket-0", &[3; 5000]).await.unwrap();
+        store.secrets().put_checkpoint(job, "bucket-0", &[3; 5000]).await.unwrap();
         println!("stored:{job} checkpoint");
         let bytes = job.to_string();
         let result = JobResult::Whole { bytes: bytes.as_bytes(), items: 1 };
-        store.finish(job, &["running"], "done", JobChange::by("child"), result).await.unwrap();
+        store.jobs().finish(job, &["running"], "done", JobChange::by("child"), result).await.unwrap();
         println!("stored:{job} done");
     }
 }
@@ -89,10 +89,10 @@ async fn a_store_killed_at_any_moment_keeps_every_acknowledged_write() {
 
         let store = world.open().await;
         for (job, told) in &acknowledged {
-            let found = store.job(*job).await.unwrap().state;
+            let found = store.jobs().get(*job).await.unwrap().state;
             match told.as_str() {
                 "checkpoint" if found == "running" => {
-                    assert_eq!(**store.get_checkpoint(*job, "bucket-0").await.unwrap().unwrap(), [3; 5000]);
+                    assert_eq!(**store.secrets().checkpoint(*job, "bucket-0").await.unwrap().unwrap(), [3; 5000]);
                 }
                 "checkpoint" => assert_eq!(found, "done"),
                 "proposed" | "running" | "done" => {
@@ -102,12 +102,12 @@ async fn a_store_killed_at_any_moment_keeps_every_acknowledged_write() {
             }
         }
         // Whatever was under way is there wholly or not at all.
-        for job in store.jobs(&Default::default()).await.unwrap() {
-            let events = store.events(&EventFilter { job: Some(job.id), ..Default::default() }).await.unwrap();
+        for job in store.jobs().list(&Default::default()).await.unwrap() {
+            let events = store.events().list(&EventFilter { job: Some(job.id), ..Default::default() }).await.unwrap();
             let last = events.last().unwrap();
             assert_eq!(last.detail.get("to").or(last.detail.get("state")).unwrap(), job.state.as_str());
-            assert_eq!(store.seed(job.id).await.unwrap().is_some(), job.state == "running");
-            let result = store.result(job.id).await.unwrap().map(|bytes| bytes.to_vec());
+            assert_eq!(store.secrets().seed(job.id).await.unwrap().is_some(), job.state == "running");
+            let result = store.secrets().result(job.id).await.unwrap().map(|bytes| bytes.to_vec());
             assert_eq!(result, (job.state == "done").then(|| job.id.to_string().into_bytes()));
         }
         store.close().await;

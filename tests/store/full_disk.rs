@@ -12,7 +12,7 @@ use crate::world::{World, a_job, fingerprint, new_dataset, sealer};
 async fn fill(store: &Store, job: JobId) -> StoreError {
     for at in 0..500 {
         let label = format!("filling-{at}");
-        match store.put_checkpoint(job, &label, &[at as u8; 100_000]).await {
+        match store.secrets().put_checkpoint(job, &label, &[at as u8; 100_000]).await {
             Ok(()) => println!("stored:{label}"),
             Err(error) => return error,
         }
@@ -22,12 +22,12 @@ async fn fill(store: &Store, job: JobId) -> StoreError {
 
 /// That the store has what it acknowledged, nothing else, and goes on.
 async fn check(store: &Store, job: JobId) {
-    let labels = store.checkpoint_labels(job).await.unwrap();
+    let labels = store.secrets().checkpoint_labels(job).await.unwrap();
     assert!(labels.len() > 5, "{labels:?}");
     for label in &labels {
         let at: usize = label.strip_prefix("filling-").unwrap().parse().unwrap();
         assert!(at < labels.len(), "the one that failed is not there");
-        assert_eq!(**store.get_checkpoint(job, label).await.unwrap().unwrap(), [at as u8; 100_000]);
+        assert_eq!(**store.secrets().checkpoint(job, label).await.unwrap().unwrap(), [at as u8; 100_000]);
     }
 }
 
@@ -45,10 +45,10 @@ async fn fills_up_to_a_limit() {
     let unlimited = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: Some(3 << 20), maximum: unlimited.maximum }).unwrap();
     full(&fill(&store, job).await);
-    full(&store.put_checkpoint(job, "again", &[0; 4 << 20]).await.unwrap_err());
+    full(&store.secrets().put_checkpoint(job, "again", &[0; 4 << 20]).await.unwrap_err());
     setrlimit(Resource::Fsize, unlimited).unwrap();
     check(&store, job).await;
-    store.put_checkpoint(job, "filling-0", &[0; 100_000]).await.unwrap();
+    store.secrets().put_checkpoint(job, "filling-0", &[0; 100_000]).await.unwrap();
     println!("job:{job}");
 }
 
@@ -71,7 +71,7 @@ async fn a_file_size_limit_is_a_full_disk_and_the_store_outlives_it() {
     let acknowledged = output.lines().filter(|line| line.contains("stored:")).count();
     let store = world.open().await;
     check(&store, job).await;
-    assert_eq!(store.checkpoint_labels(job).await.unwrap().len(), acknowledged);
+    assert_eq!(store.secrets().checkpoint_labels(job).await.unwrap().len(), acknowledged);
 }
 
 #[tokio::test]
@@ -82,8 +82,8 @@ async fn fills_a_small_disk() {
     std::fs::write(&ballast, vec![0; 2 << 20]).unwrap();
     let world = World::new();
     let store = Store::open(&database, sealer(1)).await.unwrap();
-    store.add_peer(world.new_peer("shop"), "operator").await.unwrap();
-    store.add_dataset(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
+    store.peers().add(world.new_peer("shop"), "operator").await.unwrap();
+    store.datasets().add(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
     let job = a_job(&store).await.id;
     full(&fill(&store, job).await);
     full(&store.backup(&database.with_file_name("backup.db")).await.unwrap_err());
@@ -93,7 +93,7 @@ async fn fills_a_small_disk() {
     check(&store, job).await;
     full(&fill(&store, job).await);
     std::fs::remove_file(&ballast).unwrap();
-    store.put_checkpoint(job, "filling-0", &[0; 100_000]).await.unwrap();
+    store.secrets().put_checkpoint(job, "filling-0", &[0; 100_000]).await.unwrap();
     check(&store, job).await;
     println!("held");
 }

@@ -29,8 +29,8 @@ async fn what_was_stored_is_there_when_the_store_opens_again() {
     let job = a_job(&store).await;
     store.close().await;
     let store = world.open().await;
-    assert_eq!(store.job(job.id).await.unwrap(), job);
-    assert_eq!(store.peers().await.unwrap().len(), 1);
+    assert_eq!(store.jobs().get(job.id).await.unwrap(), job);
+    assert_eq!(store.peers().all().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_damaged_file_is_called_damaged() {
     let whole = fs::read(world.database()).unwrap();
     fs::write(world.database(), &whole[..whole.len() / 3]).unwrap();
     let failed = match world.try_open(1).await {
-        Ok(store) => store.peers().await.map(drop).and(store.events(&Default::default()).await.map(drop)),
+        Ok(store) => store.peers().all().await.map(drop).and(store.events().list(&Default::default()).await.map(drop)),
         Err(error) => Err(error),
     };
     assert!(matches!(failed, Err(StoreError::Corrupt { .. })), "{failed:?}");

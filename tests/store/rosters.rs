@@ -32,7 +32,7 @@ fn with_keys(world: &World, name: &str, founder: &str, version: u64, members: &[
 }
 
 async fn pin(store: &Store, roster: &SignedRoster) -> Result<(), StoreError> {
-    store.pin_roster(roster, party("bank"), "operator").await.map(drop)
+    store.rosters().pin(roster, party("bank"), "operator").await.map(drop)
 }
 
 fn refusal(outcome: Result<(), StoreError>) -> RosterRefusal {
@@ -43,7 +43,7 @@ fn refusal(outcome: Result<(), StoreError>) -> RosterRefusal {
 }
 
 async fn events(store: &Store, kind: &str) -> Vec<serde_json::Value> {
-    let events = store.events(&EventFilter::default()).await.unwrap();
+    let events = store.events().list(&EventFilter::default()).await.unwrap();
     events.into_iter().filter(|event| event.kind == kind).map(|event| event.detail).collect()
 }
 
@@ -52,15 +52,15 @@ async fn a_pinned_roster_makes_its_members_keys_known_and_tells_the_audit_trail(
     let world = World::new();
     let store = world.furnished().await;
     let first = roster(&world, "east", "clinic", 1, &["bank", "clinic", "shop"]);
-    let pinned = store.pin_roster(&first, party("bank"), "operator").await.unwrap();
-    assert_eq!(store.roster("east").await.unwrap(), Some(pinned.clone()));
-    assert_eq!((store.rosters().await.unwrap(), &pinned.signed), (vec![pinned.clone()], &first));
+    let pinned = store.rosters().pin(&first, party("bank"), "operator").await.unwrap();
+    assert_eq!(store.rosters().get("east").await.unwrap(), Some(pinned.clone()));
+    assert_eq!((store.rosters().all().await.unwrap(), &pinned.signed), (vec![pinned.clone()], &first));
     for name in ["clinic", "shop"] {
-        assert_eq!(store.key_of(party(name)).await.unwrap(), world.signer(name).public_key());
+        assert_eq!(store.parties().key_of(party(name)).await.unwrap(), world.signer(name).public_key());
     }
-    assert_eq!(store.known_parties().await.unwrap().keys().copied().collect::<Vec<_>>(), ["clinic", "shop"].map(party));
+    assert_eq!(store.parties().all().await.unwrap().keys().copied().collect::<Vec<_>>(), ["clinic", "shop"].map(party));
     for nobody in ["bank", "nobody"] {
-        let unknown = store.key_of(party(nobody)).await.unwrap_err();
+        let unknown = store.parties().key_of(party(nobody)).await.unwrap_err();
         assert!(matches!(unknown, StoreError::NotFound { .. }), "{nobody} is no other party: {unknown}");
     }
     let told = events(&store, "roster-pinned").await;
@@ -68,13 +68,13 @@ async fn a_pinned_roster_makes_its_members_keys_known_and_tells_the_audit_trail(
     assert_eq!(told[0]["members"]["clinic"], world.signer("clinic").public_key().to_string());
 
     // Pinned again it is the same, and nothing happened.
-    assert_eq!(store.pin_roster(&first, party("bank"), "operator").await.unwrap(), pinned);
+    assert_eq!(store.rosters().pin(&first, party("bank"), "operator").await.unwrap(), pinned);
     assert_eq!(events(&store, "roster-pinned").await.len(), 1);
     // What is read back is verified: a byte that changes on disk is damage.
     let mut raw = world.raw().await;
     let changed = "UPDATE rosters SET note = CAST(replace(CAST(note AS TEXT), 'clinic', 'clinix') AS BLOB)";
     sqlx::query(changed).execute(&mut raw).await.unwrap();
-    assert!(matches!(store.roster("east").await, Err(StoreError::Corrupt { .. })));
+    assert!(matches!(store.rosters().get("east").await, Err(StoreError::Corrupt { .. })));
 }
 
 #[tokio::test]
@@ -92,17 +92,23 @@ async fn only_a_newer_roster_by_the_same_founder_takes_a_rosters_place() {
     for (other, says) in cases {
         let refused = refusal(pin(&store, &other).await).to_string();
         assert!(refused.contains(says), "{refused}");
-        assert_eq!(store.roster("east").await.unwrap().unwrap().signed, second, "a refused roster changes nothing");
-        assert!(store.key_of(party("lab")).await.is_ok());
+        assert_eq!(
+            store.rosters().get("east").await.unwrap().unwrap().signed,
+            second,
+            "a refused roster changes nothing"
+        );
+        assert!(store.parties().key_of(party("lab")).await.is_ok());
     }
     let third = roster(&world, "east", "clinic", 3, &["bank", "clinic", "notary"]);
     pin(&store, &third).await.unwrap();
-    assert!(store.key_of(party("lab")).await.is_err() && store.key_of(party("notary")).await.is_ok());
+    assert!(
+        store.parties().key_of(party("lab")).await.is_err() && store.parties().key_of(party("notary")).await.is_ok()
+    );
     assert_eq!(events(&store, "roster-pinned").await[1]["replaced"], 2);
     // Whoever is left may be founded anew by anybody.
-    store.remove_roster("east", "operator").await.unwrap();
+    store.rosters().remove("east", "operator").await.unwrap();
     pin(&store, &roster(&world, "east", "shop", 1, &["bank", "shop"])).await.unwrap();
-    assert!(matches!(store.remove_roster("west", "x").await, Err(StoreError::NotFound { what: "consortium", .. })));
+    assert!(matches!(store.rosters().remove("west", "x").await, Err(StoreError::NotFound { what: "consortium", .. })));
 }
 
 #[tokio::test]
@@ -121,23 +127,23 @@ async fn a_party_has_one_key_and_a_key_one_party_wherever_they_come_from() {
     for (members, expected) in cases {
         let west = with_keys(&world, "west", "notary", 1, &members);
         assert_eq!(refusal(pin(&store, &west).await), expected);
-        assert_eq!(store.roster("west").await.unwrap(), None, "a refused roster leaves nothing behind");
+        assert_eq!(store.rosters().get("west").await.unwrap(), None, "a refused roster leaves nothing behind");
     }
     // The same holds when a member becomes a peer.
     let thief = NewPeer { signing_key: world.signer("thief").public_key(), ..world.new_peer("lab") };
-    assert_eq!(refusal(store.add_peer(thief, "x").await.map(drop)), other_key("lab"));
+    assert_eq!(refusal(store.peers().add(thief, "x").await.map(drop)), other_key("lab"));
     let namesake = NewPeer { signing_key: world.signer("lab").public_key(), ..world.new_peer("thief") };
-    assert_eq!(refusal(store.add_peer(namesake, "x").await.map(drop)), key_of("thief", "lab"));
-    store.add_peer(world.new_peer("lab"), "operator").await.unwrap();
+    assert_eq!(refusal(store.peers().add(namesake, "x").await.map(drop)), key_of("thief", "lab"));
+    store.peers().add(world.new_peer("lab"), "operator").await.unwrap();
     // A founder may give a member a new key, or two members each other's, but not one that is a peer of ours, too.
     let swapped = [("bank", "bank"), ("clinic", "lab"), ("lab", "clinic")];
     let refused = refusal(pin(&store, &with_keys(&world, "east", "notary", 2, &swapped)).await);
     assert!(matches!(refused, RosterRefusal::OtherFounder { .. }), "{refused}");
     let renewed = with_keys(&world, "east", "clinic", 2, &[("bank", "bank"), ("lab", "new"), ("shop", "shop")]);
     assert_eq!(refusal(pin(&store, &renewed).await), other_key("lab"));
-    store.remove_peer(party("lab"), "operator").await.unwrap();
+    store.peers().remove(party("lab"), "operator").await.unwrap();
     pin(&store, &renewed).await.unwrap();
-    assert_eq!(store.key_of(party("lab")).await.unwrap(), world.signer("new").public_key());
+    assert_eq!(store.parties().key_of(party("lab")).await.unwrap(), world.signer("new").public_key());
 }
 
 #[tokio::test]
@@ -148,24 +154,24 @@ async fn rules_stay_while_their_party_is_known_one_way_or_the_other() {
     pin(&store, &roster(&world, "east", "clinic", 1, &members)).await.unwrap();
     pin(&store, &roster(&world, "west", "clinic", 1, &["bank", "lab"])).await.unwrap();
     for member in ["clinic", "lab", "shop"] {
-        store.set_rule("customers", party(member), json!({ "minimum": 100 }), None, "operator").await.unwrap();
+        store.rules().set("customers", party(member), json!({ "minimum": 100 }), None, "operator").await.unwrap();
     }
-    let stranger = store.set_rule("customers", party("notary"), json!({}), None, "x").await.unwrap_err();
+    let stranger = store.rules().set("customers", party("notary"), json!({}), None, "x").await.unwrap_err();
     assert!(matches!(stranger, StoreError::NotFound { .. }), "{stranger}");
-    let ruled = async || store.rules(None).await.unwrap().iter().map(|rule| rule.peer).collect::<Vec<_>>();
+    let ruled = async || store.rules().all(None).await.unwrap().iter().map(|rule| rule.peer).collect::<Vec<_>>();
     let expect = |names: &[&str]| names.iter().map(|name| party(name)).collect::<Vec<_>>();
     // A peer that is a member as well loses nothing when it is no peer any more.
-    store.remove_peer(party("shop"), "operator").await.unwrap();
+    store.peers().remove(party("shop"), "operator").await.unwrap();
     assert_eq!(ruled().await, expect(&["clinic", "lab", "shop"]));
-    store.add_peer(world.new_peer("shop"), "operator").await.unwrap();
-    store.remove_roster("east", "operator").await.unwrap();
+    store.peers().add(world.new_peer("shop"), "operator").await.unwrap();
+    store.rosters().remove("east", "operator").await.unwrap();
     assert_eq!(ruled().await, expect(&["lab", "shop"]));
     let told = events(&store, "roster-removed").await;
     assert_eq!(told[0]["rules_removed"], json!([{ "dataset": "customers", "party": "clinic" }]));
     // A member that the next version leaves out is a stranger, too.
     pin(&store, &roster(&world, "west", "clinic", 2, &["bank", "clinic"])).await.unwrap();
     assert_eq!(ruled().await, expect(&["shop"]));
-    store.remove_peer(party("shop"), "operator").await.unwrap();
+    store.peers().remove(party("shop"), "operator").await.unwrap();
     assert!(ruled().await.is_empty());
     let told = events(&store, "peer-removed").await;
     assert_eq!(told[1]["rules_removed"], json!([{ "dataset": "customers", "party": "shop" }]));
@@ -175,22 +181,22 @@ async fn rules_stay_while_their_party_is_known_one_way_or_the_other() {
 async fn a_consortium_is_not_left_while_a_job_with_a_member_is_unfinished() {
     let world = World::new();
     let store = world.furnished().await;
-    store.remove_peer(party("shop"), "operator").await.unwrap();
+    store.peers().remove(party("shop"), "operator").await.unwrap();
     pin(&store, &roster(&world, "east", "clinic", 1, &["bank", "clinic", "shop"])).await.unwrap();
     let job = a_job(&store).await.id;
     let without = roster(&world, "east", "clinic", 2, &["bank", "clinic"]);
     let renewed = with_keys(&world, "east", "clinic", 2, &[("bank", "bank"), ("shop", "new")]);
     let refused =
-        [store.remove_roster("east", "operator").await, pin(&store, &without).await, pin(&store, &renewed).await];
+        [store.rosters().remove("east", "operator").await, pin(&store, &without).await, pin(&store, &renewed).await];
     for refused in refused {
         let refused = refused.unwrap_err();
         assert!(matches!(&refused, StoreError::InUse { jobs, .. } if *jobs == [job]), "{refused}");
     }
     // What keeps the member and its key is no harm to the job.
     pin(&store, &roster(&world, "east", "clinic", 2, &["bank", "shop"])).await.unwrap();
-    store.finish(job, &["proposed"], "refused", JobChange::by("policy"), JobResult::Nothing).await.unwrap();
-    store.remove_roster("east", "operator").await.unwrap();
-    assert!(store.known_parties().await.unwrap().is_empty());
+    store.jobs().finish(job, &["proposed"], "refused", JobChange::by("policy"), JobResult::Nothing).await.unwrap();
+    store.rosters().remove("east", "operator").await.unwrap();
+    assert!(store.parties().all().await.unwrap().is_empty());
 }
 
 #[tokio::test]

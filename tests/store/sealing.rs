@@ -20,15 +20,15 @@ async fn running(store: &Store) -> JobId {
         checkpoint: Some(("bucket-17".to_owned(), Zeroizing::new(CHECKPOINT.to_vec()))),
         ..JobChange::by("daemon")
     };
-    store.advance(job, &["proposed"], "running", change).await.unwrap();
-    store.put_checkpoint(job, "bucket-18", b"more").await.unwrap();
+    store.jobs().advance(job, &["proposed"], "running", change).await.unwrap();
+    store.secrets().put_checkpoint(job, "bucket-18", b"more").await.unwrap();
     job
 }
 
 async fn finished(store: &Store) -> JobId {
     let job = running(store).await;
     let result = JobResult::Whole { bytes: RESULT, items: 3 };
-    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
     job
 }
 
@@ -44,13 +44,13 @@ async fn checkpoints_come_back_by_their_labels() {
     let world = World::new();
     let store = world.furnished().await;
     let job = running(&store).await;
-    assert_eq!(store.checkpoint_labels(job).await.unwrap(), ["bucket-17", "bucket-18"]);
-    assert_eq!(**store.get_checkpoint(job, "bucket-17").await.unwrap().unwrap(), *CHECKPOINT);
-    assert!(store.get_checkpoint(job, "bucket-19").await.unwrap().is_none());
-    store.put_checkpoint(job, "bucket-17", b"further").await.unwrap();
-    assert_eq!(**store.get_checkpoint(job, "bucket-17").await.unwrap().unwrap(), *b"further");
-    store.put_checkpoint(job, "empty", b"").await.unwrap();
-    assert_eq!(**store.get_checkpoint(job, "empty").await.unwrap().unwrap(), *b"");
+    assert_eq!(store.secrets().checkpoint_labels(job).await.unwrap(), ["bucket-17", "bucket-18"]);
+    assert_eq!(**store.secrets().checkpoint(job, "bucket-17").await.unwrap().unwrap(), *CHECKPOINT);
+    assert!(store.secrets().checkpoint(job, "bucket-19").await.unwrap().is_none());
+    store.secrets().put_checkpoint(job, "bucket-17", b"further").await.unwrap();
+    assert_eq!(**store.secrets().checkpoint(job, "bucket-17").await.unwrap().unwrap(), *b"further");
+    store.secrets().put_checkpoint(job, "empty", b"").await.unwrap();
+    assert_eq!(**store.secrets().checkpoint(job, "empty").await.unwrap().unwrap(), *b"");
 }
 
 #[tokio::test]
@@ -59,13 +59,13 @@ async fn values_larger_than_one_piece_come_back_whole() {
     let store = world.furnished().await;
     let job = running(&store).await;
     let large: Vec<u8> = (0..(3 << 20) + 5_u32).map(|at| (at % 251) as u8).collect();
-    store.put_checkpoint(job, "large", &large).await.unwrap();
-    assert_eq!(**store.get_checkpoint(job, "large").await.unwrap().unwrap(), large);
-    store.put_checkpoint(job, "large", &large[..1 << 20]).await.unwrap();
-    assert_eq!(**store.get_checkpoint(job, "large").await.unwrap().unwrap(), large[..1 << 20]);
+    store.secrets().put_checkpoint(job, "large", &large).await.unwrap();
+    assert_eq!(**store.secrets().checkpoint(job, "large").await.unwrap().unwrap(), large);
+    store.secrets().put_checkpoint(job, "large", &large[..1 << 20]).await.unwrap();
+    assert_eq!(**store.secrets().checkpoint(job, "large").await.unwrap().unwrap(), large[..1 << 20]);
     let result = JobResult::Whole { bytes: &large, items: 3 };
-    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
-    assert_eq!(**store.result(job).await.unwrap().unwrap(), large);
+    store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    assert_eq!(**store.secrets().result(job).await.unwrap().unwrap(), large);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn secrets_are_never_in_the_files_in_the_clear() {
     let job = running(&store).await;
     let while_running = world.bytes();
     let result = JobResult::Whole { bytes: RESULT, items: 3 };
-    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
     let after = world.bytes();
     store.close().await;
     for (when, bytes) in [("running", while_running), ("after", after), ("closed", world.bytes())] {
@@ -94,8 +94,8 @@ async fn sealed_seeds_and_checkpoints_are_gone_from_the_files_when_the_job_ends(
     let blobs = sealed_blobs(&world).await;
     assert_eq!(blobs.len(), 3);
     assert!(blobs.iter().all(|blob| contains(&world.bytes(), blob)));
-    store.finish(job, &["running"], "failed", JobChange::by("daemon"), JobResult::Nothing).await.unwrap();
-    assert!(store.checkpoint_labels(job).await.unwrap().is_empty());
+    store.jobs().finish(job, &["running"], "failed", JobChange::by("daemon"), JobResult::Nothing).await.unwrap();
+    assert!(store.secrets().checkpoint_labels(job).await.unwrap().is_empty());
     let bytes = world.bytes();
     assert!(blobs.iter().all(|blob| !contains(&bytes, blob)));
 }
@@ -107,7 +107,7 @@ async fn a_purged_result_is_gone_from_the_files() {
     let job = finished(&store).await;
     let blobs = sealed_blobs(&world).await;
     assert!(blobs.iter().all(|blob| contains(&world.bytes(), blob)));
-    store.purge(job, "operator", Vec::new()).await.unwrap();
+    store.jobs().purge(job, "operator", Vec::new()).await.unwrap();
     let bytes = world.bytes();
     assert!(blobs.iter().all(|blob| !contains(&bytes, blob)));
 }
@@ -117,9 +117,9 @@ async fn parts_of_a_result_go_when_the_job_ends_without_one() {
     let world = World::new();
     let store = world.furnished().await;
     let job = running(&store).await;
-    store.put_result_part(job, 0, RESULT).await.unwrap();
-    store.finish(job, &["running"], "cancelled", JobChange::by("operator"), JobResult::Nothing).await.unwrap();
-    assert!(store.result(job).await.unwrap().is_none());
+    store.secrets().put_result_part(job, 0, RESULT).await.unwrap();
+    store.jobs().finish(job, &["running"], "cancelled", JobChange::by("operator"), JobResult::Nothing).await.unwrap();
+    assert!(store.secrets().result(job).await.unwrap().is_none());
     assert!(sealed_blobs(&world).await.is_empty());
 }
 
@@ -146,7 +146,7 @@ async fn a_tampered_moved_or_shortened_secret_is_called_broken() {
         let store = world.furnished().await;
         let job = running(&store).await;
         world.raw().await.execute(damage).await.unwrap();
-        let error = store.seed(job).await.err().unwrap();
+        let error = store.secrets().seed(job).await.err().unwrap();
         let StoreError::SealBroken { what, fault } = &error else { panic!("{damage}: {error}") };
         assert_eq!(*fault, expected, "{damage}");
         assert_eq!(*what, format!("seed of job {job}"));
@@ -164,11 +164,13 @@ async fn a_secret_of_one_job_or_label_does_not_open_in_another() {
     };
     raw.execute(other(second)).await.unwrap();
     raw.execute("UPDATE sealed SET label = 'bucket-0' WHERE label = 'bucket-18'").await.unwrap();
-    for error in [store.seed(second).await.err().unwrap(), store.get_checkpoint(first, "bucket-0").await.err().unwrap()]
-    {
+    for error in [
+        store.secrets().seed(second).await.err().unwrap(),
+        store.secrets().checkpoint(first, "bucket-0").await.err().unwrap(),
+    ] {
         assert!(matches!(error, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{error}");
     }
-    assert!(store.seed(first).await.unwrap().is_some());
+    assert!(store.secrets().seed(first).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -177,16 +179,16 @@ async fn a_result_that_lost_a_piece_or_a_part_is_called_broken() {
     let store = world.furnished().await;
     let job = running(&store).await;
     for part in 0..3 {
-        store.put_result_part(job, part, &vec![part as u8; (1 << 20) + 1]).await.unwrap();
+        store.secrets().put_result_part(job, part, &vec![part as u8; (1 << 20) + 1]).await.unwrap();
     }
     let result = JobResult::Parts { parts: 3, items: 3 };
-    store.finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
     for damage in [
         "DELETE FROM sealed WHERE purpose = 'result-part' AND label = '0000000001' AND piece = 1",
         "DELETE FROM sealed WHERE purpose = 'result-part' AND label = '0000000001'",
     ] {
         world.raw().await.execute(damage).await.unwrap();
-        let error = store.result(job).await.err().unwrap();
+        let error = store.secrets().result(job).await.err().unwrap();
         assert!(matches!(error, StoreError::SealBroken { fault: SealFault::Truncated, .. }), "{error}");
     }
 }
@@ -199,34 +201,34 @@ async fn after_a_rekey_everything_opens_with_the_new_key_only() {
     let old_blobs = sealed_blobs(&world).await;
     store.rekey(sealer(2), "operator").await.unwrap();
     let check = async |store: &Store| {
-        assert_eq!(store.seed(open).await.unwrap().unwrap().expose(), &SEED);
-        assert_eq!(**store.get_checkpoint(open, "bucket-17").await.unwrap().unwrap(), *CHECKPOINT);
-        assert_eq!(**store.result(done).await.unwrap().unwrap(), *RESULT);
+        assert_eq!(store.secrets().seed(open).await.unwrap().unwrap().expose(), &SEED);
+        assert_eq!(**store.secrets().checkpoint(open, "bucket-17").await.unwrap().unwrap(), *CHECKPOINT);
+        assert_eq!(**store.secrets().result(done).await.unwrap().unwrap(), *RESULT);
     };
     check(&store).await;
     assert!(old_blobs.iter().all(|blob| !contains(&world.bytes(), blob)));
-    store.put_checkpoint(open, "bucket-20", b"after").await.unwrap();
+    store.secrets().put_checkpoint(open, "bucket-20", b"after").await.unwrap();
     store.close().await;
     assert!(matches!(world.try_open(1).await, Err(StoreError::WrongKey { .. })));
     let store = world.try_open(2).await.unwrap();
     check(&store).await;
-    assert_eq!(**store.get_checkpoint(open, "bucket-20").await.unwrap().unwrap(), *b"after");
+    assert_eq!(**store.secrets().checkpoint(open, "bucket-20").await.unwrap().unwrap(), *b"after");
 }
 
 #[tokio::test]
 async fn a_dataset_keeps_the_seed_of_every_version_sealed_and_bound_until_it_is_removed() {
     let world = World::new();
     let store = world.furnished().await;
-    let first = store.fingerprint("customers", None).await.unwrap().unwrap();
+    let first = store.fingerprints().get("customers", None).await.unwrap().unwrap();
     let basis = NewBasis { commitment: "salted-sha256:00".to_owned(), salt: Zeroizing::new(SALT) };
     let period = Some("2026-01-01/2026-03-31".to_owned());
     let new = NewFingerprint { seed: Zeroizing::new(SEED), basis: Some(basis), period, ..fingerprint() };
-    store.add_dataset(new_dataset("customers"), &new, true, "operator").await.unwrap();
-    let second = store.fingerprint("customers", None).await.unwrap().unwrap();
+    store.datasets().add(new_dataset("customers"), &new, true, "operator").await.unwrap();
+    let second = store.fingerprints().get("customers", None).await.unwrap().unwrap();
     assert_eq!((&second.fingerprint, &second.id), (&new.fingerprint, &first.id), "the name for entries stays");
-    assert_eq!(store.fingerprint("customers", Some(&first.fingerprint)).await.unwrap().unwrap(), first);
-    assert!(store.fingerprint("customers", Some("another")).await.unwrap().is_none());
-    assert_eq!(store.fingerprints("customers").await.unwrap(), [second.clone(), first.clone()]);
+    assert_eq!(store.fingerprints().get("customers", Some(&first.fingerprint)).await.unwrap().unwrap(), first);
+    assert!(store.fingerprints().get("customers", Some("another")).await.unwrap().is_none());
+    assert_eq!(store.fingerprints().all("customers").await.unwrap(), [second.clone(), first.clone()]);
     assert_eq!((&second.period, second.basis.as_deref()), (&new.period, Some("salted-sha256:00")));
     assert_eq!((&first.period, &first.basis), (&None, &None));
     for secret in [SEED, SALT] {
@@ -234,22 +236,22 @@ async fn a_dataset_keeps_the_seed_of_every_version_sealed_and_bound_until_it_is_
     }
 
     store.rekey(sealer(2), "operator").await.unwrap();
-    assert_eq!(*store.dataset_seed("customers", &second.fingerprint).await.unwrap(), SEED);
-    assert_ne!(*store.dataset_seed("customers", &first.fingerprint).await.unwrap(), SEED);
-    assert_eq!(*store.basis_salt("customers", &second.fingerprint).await.unwrap(), SALT);
-    let none = store.basis_salt("customers", &first.fingerprint).await.unwrap_err();
+    assert_eq!(*store.fingerprints().seed("customers", &second.fingerprint).await.unwrap(), SEED);
+    assert_ne!(*store.fingerprints().seed("customers", &first.fingerprint).await.unwrap(), SEED);
+    assert_eq!(*store.fingerprints().basis_salt("customers", &second.fingerprint).await.unwrap(), SALT);
+    let none = store.fingerprints().basis_salt("customers", &first.fingerprint).await.unwrap_err();
     assert!(matches!(none, StoreError::NotFound { .. }), "{none}");
 
     let moved = "UPDATE fingerprints SET seed = (SELECT seed FROM fingerprints WHERE fingerprint = $1)";
     world.raw().await.execute(sqlx::query(moved).bind(second.fingerprint.clone())).await.unwrap();
-    let refused = store.dataset_seed("customers", &first.fingerprint).await.unwrap_err();
+    let refused = store.fingerprints().seed("customers", &first.fingerprint).await.unwrap_err();
     assert!(matches!(refused, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{refused}");
     // What seals a seed does not open as a salt.
     world.raw().await.execute("UPDATE fingerprints SET basis_salt = seed").await.unwrap();
-    let refused = store.basis_salt("customers", &second.fingerprint).await.unwrap_err();
+    let refused = store.fingerprints().basis_salt("customers", &second.fingerprint).await.unwrap_err();
     assert!(matches!(refused, StoreError::SealBroken { fault: SealFault::NotAuthentic, .. }), "{refused}");
 
-    store.remove_dataset("customers", "operator", Vec::new()).await.unwrap();
+    store.datasets().remove("customers", "operator", Vec::new()).await.unwrap();
     let rows = world.raw().await.fetch_all("SELECT number FROM fingerprints").await.unwrap();
     assert!(rows.is_empty(), "a forgotten dataset keeps no seed");
 }
@@ -263,10 +265,10 @@ async fn a_rekey_that_meets_a_broken_secret_changes_nothing() {
     world.raw().await.execute(sqlx::query(damage).bind(second.to_string())).await.unwrap();
     let refused = store.rekey(sealer(2), "operator").await.unwrap_err();
     assert!(matches!(refused, StoreError::SealBroken { .. }), "{refused}");
-    assert_eq!(store.seed(first).await.unwrap().unwrap().expose(), &SEED);
+    assert_eq!(store.secrets().seed(first).await.unwrap().unwrap().expose(), &SEED);
     store.close().await;
     let store = world.open().await;
-    assert_eq!(store.seed(first).await.unwrap().unwrap().expose(), &SEED);
+    assert_eq!(store.secrets().seed(first).await.unwrap().unwrap().expose(), &SEED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,10 +280,10 @@ async fn readers_and_writers_of_secrets_never_meet_a_half_done_rekey() {
         let store = store.clone();
         async move {
             for round in 0..60_u32 {
-                store.put_checkpoint(job, "round", &round.to_be_bytes()).await.unwrap();
-                let found = store.get_checkpoint(job, "round").await.unwrap().unwrap();
+                store.secrets().put_checkpoint(job, "round", &round.to_be_bytes()).await.unwrap();
+                let found = store.secrets().checkpoint(job, "round").await.unwrap().unwrap();
                 assert_eq!(**found, round.to_be_bytes());
-                assert_eq!(store.seed(job).await.unwrap().unwrap().expose(), &SEED);
+                assert_eq!(store.secrets().seed(job).await.unwrap().unwrap().expose(), &SEED);
             }
         }
     });

@@ -72,8 +72,8 @@ impl World {
     /// A store with the peer `shop` and the dataset `customers`.
     pub(crate) async fn furnished(&self) -> Store {
         let store = self.open().await;
-        store.add_peer(self.new_peer("shop"), "operator").await.unwrap();
-        store.add_dataset(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
+        store.peers().add(self.new_peer("shop"), "operator").await.unwrap();
+        store.datasets().add(new_dataset("customers"), &fingerprint(), false, "operator").await.unwrap();
         store
     }
 
@@ -157,7 +157,7 @@ pub(crate) fn new_job() -> NewJob {
 
 /// Notes the usual job.
 pub(crate) async fn a_job(store: &Store) -> Job {
-    store.create_job(new_job()).await.unwrap().into_job()
+    store.jobs().create(new_job()).await.unwrap().into_job()
 }
 
 pub(crate) fn contains(haystack: &[u8], needle: &[u8]) -> bool {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::super::message::{self, Answers, Asked, MAX_QUESTIONS, Questions, Served};
 use super::super::outbox::Entering;
 use super::super::recorder::{Recorder, entry_key, malformed, random};
-use super::question::{Answer, Outcome, Question, Under, commits, committed};
+use super::question::{Answer, Outcome, Question, Under, commits, committed, subject};
 use crate::codes::{self, Error};
 use crate::store::{Change, Changed, JobId, NewAnswer, NewQuery, PublicKey, Store, StoredAnswer, StoredQuery};
 
@@ -54,6 +54,12 @@ impl Begun {
     #[must_use]
     pub fn request(&self) -> Bytes {
         self.request.clone()
+    }
+
+    /// The key that its caller chose.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Who is asked.
@@ -158,7 +164,7 @@ impl Asker {
     /// An error of the store or the log.
     pub async fn unanswered(&self, under: &Under, after: &str) -> Result<Vec<Begun>, Error> {
         let mut open = Vec::new();
-        for key in self.store.unanswered(under.job, after, AT_ONCE).await? {
+        for key in self.store.queries().unanswered(under.job, after, AT_ONCE).await? {
             if let Begin::Ask(begun) = self.known(under, &key, |_| true).await? {
                 open.push(*begun);
             }
@@ -214,7 +220,7 @@ impl Asker {
 
     /// The question that was asked under a key before, if it is the one that is `meant`.
     async fn known(&self, under: &Under, key: &str, meant: impl FnOnce(&Known) -> bool) -> Result<Begin, Error> {
-        let stored = self.store.query(under.job, key).await?;
+        let stored = self.store.queries().get(under.job, key).await?;
         let stored = stored.ok_or_else(|| Error::internal("a question that was put down is not there"))?;
         let StoredQuery { responder, entry: stored_entry, asked, answer, .. } = stored;
         let entry = SignedEntry::parse(&stored_entry.note).map_err(malformed)?;
@@ -224,7 +230,7 @@ impl Asker {
             return Err(Error::new(codes::REQUEST_KEY, "another question was asked under this key"));
         }
         let Known { entry, asked, .. } = known;
-        let entering = self.recorder.entering(stored_entry.number);
+        let entering = self.recorder.entering(&stored_entry);
         let Some(StoredAnswer { serve, answer }) = answer else {
             let begun = begun(under.job, key.to_owned(), responder, entry, asked, entering);
             return Ok(Begin::Ask(Box::new(begun)));
@@ -272,11 +278,6 @@ fn outcome(serve: &ServeEntry, answers: Option<&Answers>) -> Result<Outcome, Err
         ServeStatus::Refused => Outcome::Refused(reason()?),
         ServeStatus::Failed => Outcome::Failed(reason()?),
     })
-}
-
-/// What entries about questions under a job stand under.
-pub(super) fn subject(job: JobId) -> String {
-    format!("job:{job}")
 }
 
 fn unreadable() -> Error {

@@ -131,7 +131,11 @@ async fn agrees(folder: &Path, questions: usize, told: &BTreeMap<usize, String>)
     assert_eq!((asked.len(), serves.len()), (questions, questions), "one entry on either side for each question");
     assert_eq!(asked, served);
     assert_eq!(pair.bank.log.head().size + pair.shop.log.head().size, 2 * questions as u64);
-    assert_eq!(pair.shop.store.used(&budget(0)).await.unwrap(), questions as u64, "nothing was charged twice");
+    assert_eq!(
+        pair.shop.store.charges().used(&budget(0)).await.unwrap(),
+        questions as u64,
+        "nothing was charged twice"
+    );
 }
 
 /// The logs' folders are lost: they come back as they were.

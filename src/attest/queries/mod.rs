@@ -70,10 +70,10 @@ impl Queries {
     /// [`codes::EVIDENCE_NONE`] if there is no such question; an error of the store or the log.
     pub(crate) async fn on_record(&self, id: &str) -> Result<(Recorded, Vec<SignedEntry>), Error> {
         let parse = |note: &[u8]| SignedEntry::parse(note).map_err(malformed);
-        let (main, mut related) = if let Some(query) = self.store.query_numbered(id).await? {
+        let (main, mut related) = if let Some(query) = self.store.queries().numbered(id).await? {
             let serve = query.answer.map(|answer| parse(&answer.serve)).transpose()?;
             (self.recorder.logged(query.entry).await?, Vec::from_iter(serve))
-        } else if let Some(serve) = self.store.serve_numbered(id).await? {
+        } else if let Some(serve) = self.store.serves().numbered(id).await? {
             (self.recorder.logged(serve.entry).await?, vec![parse(&serve.note)?])
         } else {
             let text = "there is no question of this number, asked or answered here";

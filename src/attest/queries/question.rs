@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tacitly_attestation::commitment::{SaltSeed, Subject, commit_all};
 use tacitly_attestation::entry::{Code, Commitment, Id, LeafHash};
 use tacitly_core::PartyId;
 
@@ -12,7 +13,6 @@ use super::super::message::Answers;
 use super::super::recorder::unfit;
 use crate::codes::Error;
 use crate::store::{Charge, JobId};
-use tacitly_attestation::commitment::{SaltSeed, Subject, commit_all};
 
 /// How far the times of two parties' clocks may lie apart: a question that is older or younger than this is answered from
 /// the record or not at all.
@@ -129,4 +129,9 @@ pub(super) fn commits(commitment: &Commitment, answers: &Answers) -> bool {
 /// A code of ours.
 pub(super) fn code(text: &str) -> Result<Code, Error> {
     Code::parse(text).map_err(unfit)
+}
+
+/// What entries about questions under a job stand under.
+pub(super) fn subject(job: JobId) -> String {
+    format!("job:{job}")
 }

@@ -12,8 +12,7 @@ use zeroize::Zeroizing;
 
 use super::super::message::{self, Answers, Questions, Served};
 use super::super::recorder::{Recorder, entry_key, random, unfit};
-use super::asker::subject;
-use super::question::{Decision, OVER_QUOTA, SKEW, STALE, Under, code, committed};
+use super::question::{Decision, OVER_QUOTA, SKEW, STALE, Under, code, committed, subject};
 use crate::codes::Error;
 use crate::store::{Change, Changed, NewServe, PublicKey, Store, StoredServe};
 
@@ -93,7 +92,7 @@ impl Responder {
             return Err(lie("its question is not the one that its entry commits to"));
         }
         let leaf = entry.leaf();
-        if let Some(stored) = self.store.serve(&leaf.0.0).await? {
+        if let Some(stored) = self.store.serves().get(&leaf.0.0).await? {
             return Ok(Checked::Decided(self.repeat(stored).await?));
         }
         let (asked, query) = (header.t.get(), query.clone());
@@ -169,7 +168,7 @@ impl Responder {
                 Ok(Some(message::encode_served(&Served { entry: entry.encode().into(), answers })))
             }
             Changed::Before => {
-                let stored = self.store.serve(&leaf.0.0).await?;
+                let stored = self.store.serves().get(&leaf.0.0).await?;
                 let stored = stored.ok_or_else(|| Error::internal("an answer that was put down is not there"))?;
                 Ok(Some(self.repeat(stored).await?))
             }

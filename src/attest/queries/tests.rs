@@ -170,7 +170,7 @@ async fn a_question_and_its_answer_are_on_record_on_both_sides_when_the_answer_i
     assert_eq!((queries.len(), serves.len()), (1, 1));
     let Body::Serve(serve) = serves[0].entry().body() else { panic!() };
     assert_eq!((serve.query, serve.status, serve.units.get()), (queries[0].leaf(), ServeStatus::Served, 1));
-    assert_eq!((said.leaf, pair.shop.store.used(&budget(9)).await.unwrap()), (queries[0].leaf(), 1));
+    assert_eq!((said.leaf, pair.shop.store.charges().used(&budget(9)).await.unwrap()), (queries[0].leaf(), 1));
     // Either side has what a certificate of it holds.
     let (main, related) = pair.bank.queries.on_record(&said.query.to_string()).await.unwrap();
     assert_eq!((main.entry.leaf(), related[0].leaf()), (queries[0].leaf(), serves[0].leaf()));
@@ -207,7 +207,7 @@ async fn a_key_is_one_question_with_one_entry_and_one_answer_for_ever() {
     assert_eq!(pair.decide(first.request(), answer(&["you"], vec![budget(9)])).await, served);
     assert_eq!(pair.finish(*first, served).await.unwrap(), said);
     assert_eq!((pair.bank.logged(Kind::Query).len(), pair.shop.logged(Kind::Serve).len()), (1, 1));
-    assert_eq!(pair.shop.store.used(&budget(9)).await.unwrap(), 1);
+    assert_eq!(pair.shop.store.charges().used(&budget(9)).await.unwrap(), 1);
     assert!(pair.bank.queries.asker.unanswered(&under(), "").await.unwrap().is_empty());
 }
 
@@ -223,7 +223,10 @@ async fn of_two_who_decide_one_question_at_once_the_first_has_decided_it() {
         responder.serve(*b, answer(&["b"], vec![budget(9)]))
     );
     assert_eq!(a.unwrap(), b.unwrap());
-    assert_eq!((pair.shop.logged(Kind::Serve).len(), pair.shop.store.used(&budget(9)).await.unwrap()), (1, 1));
+    assert_eq!(
+        (pair.shop.logged(Kind::Serve).len(), pair.shop.store.charges().used(&budget(9)).await.unwrap()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -251,7 +254,7 @@ async fn over_its_budget_a_question_is_refused_on_record_and_nothing_is_charged(
     let begun = pair.ask(question("none", &["who?"])).await;
     let served = pair.decide(begun.request(), answer(&["me"], vec![budget(9), other(2)])).await;
     assert_eq!(pair.finish(*begun, served.clone()).await.unwrap().outcome, refused);
-    assert_eq!(pair.shop.store.used(&budget(9)).await.unwrap(), 0, "all charges or none");
+    assert_eq!(pair.shop.store.charges().used(&budget(9)).await.unwrap(), 0, "all charges or none");
     let begun = pair.ask(question("some", &["who?"])).await;
     assert_ne!(pair.decide(begun.request(), answer(&["me"], vec![other(5)])).await, served);
     // Many at once share what is left.
@@ -264,11 +267,8 @@ async fn over_its_budget_a_question_is_refused_on_record_and_nothing_is_charged(
     let outcomes = at_once(asked.collect()).await;
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == answered(&["me"])).count(), 5);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == refused).count(), 15);
-    assert_eq!(pair.shop.store.used(&budget(5)).await.unwrap(), 5);
+    assert_eq!(pair.shop.store.charges().used(&budget(5)).await.unwrap(), 5);
     assert_eq!(pair.shop.logged(Kind::Serve).len(), 22, "what was refused is on record, too");
-    // A budget of windows is whole again in the next one.
-    let daily = Charge { window: Some(1), ..budget(5) };
-    assert_eq!(pair.shop.store.used(&daily).await.unwrap(), 0);
 }
 
 /// All of these, at once.
@@ -287,6 +287,25 @@ async fn at_once<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     })
     .await;
     results
+}
+
+#[tokio::test]
+async fn a_budget_of_a_window_is_whole_again_in_the_next_one() {
+    let shift = Shift::default();
+    let pair = Pair::new_at(shift.clone()).await;
+    let window = 60_000;
+    let once = || Charge { window: Some(window), ..budget(1) };
+    let mut outcomes = Vec::new();
+    for (key, shifted) in [("a", 0), ("b", 60_000), ("c", 60_000), ("d", 120_000)] {
+        // From the beginning of a window on, so that no other one begins meanwhile.
+        let into = Timestamp::now().as_millisecond() % i64::try_from(window).unwrap();
+        shift.store(shifted - into, Ordering::SeqCst);
+        let begun = pair.ask(question(key, &["who?"])).await;
+        let served = pair.decide(begun.request(), answer(&["me"], vec![once()])).await;
+        outcomes.push(matches!(pair.finish(*begun, served).await.unwrap().outcome, Outcome::Answered { .. }));
+    }
+    assert_eq!(outcomes, [true, true, false, true]);
+    assert_eq!(pair.shop.store.charges().used(&once()).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -435,7 +454,7 @@ async fn what_was_asked_and_answered_is_sealed_and_a_new_key_seals_it_anew() {
 
 /// What was sent for the question under the key `k`, from the ledger.
 async fn request_of(pair: &Pair, secret: &str) -> Bytes {
-    let stored = pair.bank.store.query(under().job, "k").await.unwrap().unwrap();
+    let stored = pair.bank.store.queries().get(under().job, "k").await.unwrap().unwrap();
     let asked = message::decode_asked(&stored.asked).unwrap();
     assert_eq!(asked.questions, [Bytes::copy_from_slice(secret.as_bytes())]);
     let entry = stored.entry.note.into();

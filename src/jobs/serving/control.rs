@@ -139,7 +139,7 @@ impl ServiceControl {
     pub async fn view(&self, id: &str) -> Result<Option<ServiceView>, Error> {
         let job = self.core.find(id).await?;
         let filter = EventFilter { job: Some(job.id), ..EventFilter::default() };
-        let since = self.core.store.events(&filter).await?.into_iter();
+        let since = self.core.store.events().list(&filter).await?.into_iter();
         let begins = |event: &crate::store::Event| event.detail["to"] == State::Serving.name();
         let Some(since) = since.filter(begins).map(|event| event.at.to_string()).next() else { return Ok(None) };
         let Some(service) = self.shell.services.find(job.id) else {

@@ -17,7 +17,7 @@ use super::sessions;
 use crate::codes::{self, Error};
 use crate::datasets::Datasets;
 use crate::policy::Rule;
-use crate::store::{Charge, Job, Material, MaterialBlock, MaterialScope, MaterialStand, MaterialStream};
+use crate::store::{Charge, Job, MaterialBlock, MaterialScope, MaterialStand, MaterialStream};
 use crate::transport::Pending;
 
 /// A service that runs.
@@ -167,7 +167,7 @@ impl ServiceRun {
     /// # Errors
     /// An error of the store.
     pub async fn artefact(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        Ok(self.0.core.store.artefact(self.0.job.id, name).await?)
+        Ok(self.0.core.store.secrets().artefact(self.0.job.id, name).await?)
     }
 
     /// Leaves something under a name, sealed, in place of what was there. It is there until the job is purged.
@@ -175,7 +175,7 @@ impl ServiceRun {
     /// # Errors
     /// An error of the store.
     pub async fn put_artefact(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        Ok(self.0.core.store.put_artefact(self.0.job.id, name, bytes).await?)
+        Ok(self.0.core.store.secrets().put_artefact(self.0.job.id, name, bytes).await?)
     }
 
     /// A stream of material of this job.
@@ -197,7 +197,7 @@ impl ServiceRun {
     /// # Errors
     /// An error of the store.
     pub async fn put_material(&self, stream: &MaterialStream, block: &MaterialBlock) -> Result<(), Error> {
-        Ok(Material(&self.0.core.store).put(stream, block).await?)
+        Ok(self.0.core.store.material().put(stream, block).await?)
     }
 
     /// Takes units that nobody has used or will use: from `at` on if it is said, otherwise the next that lie side by side.

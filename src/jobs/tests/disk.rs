@@ -35,13 +35,13 @@ async fn fills_up_between_a_result_and_its_receipt() {
     }
     // Nothing has changed, here and in the ledger.
     assert_eq!(bank.state(job).await, State::Running);
-    assert_eq!(bank.core.store.result(job).await.unwrap(), None);
+    assert_eq!(bank.core.store.secrets().result(job).await.unwrap(), None);
     assert_eq!(bank.core.places.held(), 1);
     bank.core.happen_at_last(job, finished);
     setrlimit(Resource::Fsize, unlimited).unwrap();
 
     bank.reaches(job, State::Done).await;
-    assert_eq!(bank.core.store.result(job).await.unwrap().unwrap()[..], b"the result"[..]);
+    assert_eq!(bank.core.store.secrets().result(job).await.unwrap().unwrap()[..], b"the result"[..]);
     assert_eq!(bank.core.places.held(), 0);
     let known = bank.core.recorder.all_known(&about_job(job), "result").await.unwrap();
     assert_eq!(known.len(), 1, "the result is on record once");

@@ -84,7 +84,7 @@ impl Town {
         let store = Store::open(&path, Sealer::new(SealingKey::from_bytes([1; 32]))).await.unwrap();
         for (party, key) in self.keys.iter().filter(|(party, _)| **party != me) {
             let peer = NewPeer { id: *party, address: None, signing_key: key.public_key(), pins: Vec::new() };
-            match store.add_peer(peer, "operator").await {
+            match store.peers().add(peer, "operator").await {
                 Ok(_) | Err(StoreError::AlreadyExists { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -200,7 +200,7 @@ impl Office {
             request_key: None,
             by: "test".to_owned(),
         };
-        self.core.store.create_job(new).await.unwrap().into_job()
+        self.core.store.jobs().create(new).await.unwrap().into_job()
     }
 
     /// Puts the agreement on record, as an attempt does before it computes.
@@ -261,20 +261,20 @@ impl Office {
 
     /// Our result is stored, as a kind and its attempt leave it.
     pub(super) async fn keep(&self, job: JobId, result: &[u8]) {
-        self.core.store.put_result_part(job, 0, result).await.unwrap();
+        self.core.store.secrets().put_result_part(job, 0, result).await.unwrap();
         let summary = Summary { parts: 1, items: 1, ..Summary::default() };
-        self.core.store.put_checkpoint(job, "summary", &serde_json::to_vec(&summary).unwrap()).await.unwrap();
+        self.core.store.secrets().put_checkpoint(job, "summary", &serde_json::to_vec(&summary).unwrap()).await.unwrap();
     }
 
     /// Our attempt has come to its end.
     pub(super) async fn finished(&self, job: JobId) -> Event {
-        let hash = self.core.store.job(job).await.unwrap().terms_hash;
+        let hash = self.core.store.jobs().get(job).await.unwrap().terms_hash;
         let receipt = Signatures(&self.core).receipt(hash).unwrap();
         Event::Finished { attempt: 1, how: Finish::Computed(Some(receipt)), quick: false }
     }
 
     pub(super) async fn state(&self, job: JobId) -> State {
-        self.core.store.job(job).await.unwrap().state.parse().unwrap()
+        self.core.store.jobs().get(job).await.unwrap().state.parse().unwrap()
     }
 
     /// Waits until the job is in this state.

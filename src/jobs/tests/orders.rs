@@ -77,12 +77,12 @@ impl Rows for Stores {
             }
             let receives = ledger.parties[&ledger.me].receives;
             if receives {
-                core.store.put_result_part(self.terms.job, 0, &result).await.unwrap();
+                core.store.secrets().put_result_part(self.terms.job, 0, &result).await.unwrap();
             }
             if whole {
                 let summary = Summary { parts: u32::from(receives), items: 1, ..Default::default() };
                 let bytes = serde_json::to_vec(&summary).unwrap();
-                core.store.put_checkpoint(self.terms.job, "summary", &bytes).await.unwrap();
+                core.store.secrets().put_checkpoint(self.terms.job, "summary", &bytes).await.unwrap();
                 Ends(&core).record_done(&self.machines[&ledger.me].row).await.unwrap();
             }
         });
@@ -95,7 +95,7 @@ impl Rows for Stores {
             office.crash().await;
             self.town.open(party, Toy::reading()).await
         });
-        let row = self.runtime.block_on(office.core.store.job(self.terms.job)).ok();
+        let row = self.runtime.block_on(office.core.store.jobs().get(self.terms.job)).ok();
         let kept = row.as_ref().map(|row| ledger(row, party, (self.quorum, self.serves)).unwrap());
         if let (Some(row), Some(kept)) = (row, &kept) {
             self.machines.insert(party, Machine::of(row, Job::of(kept.clone())));
@@ -107,17 +107,20 @@ impl Rows for Stores {
     fn judge(&self, party: PartyId) {
         self.runtime.block_on(async {
             let core = &self.offices[&party].core;
-            let row = core.store.job(self.terms.job).await.unwrap();
+            let row = core.store.jobs().get(self.terms.job).await.unwrap();
             let state: State = row.state.parse().unwrap();
             assert!(state.is_over(), "{party} is {state}");
             let received = state == State::Done && row.party(party).unwrap().receives;
-            let result = core.store.result(row.id).await.unwrap();
+            let result = core.store.secrets().result(row.id).await.unwrap();
             assert_eq!(result.map(|bytes| bytes.to_vec()), received.then(|| self.result(party)), "{party} is {state}");
             assert_eq!(row.failure.is_none(), state == State::Done, "{party} does not say why it is {state}");
             // The secrets of the job are gone, and it was ended once.
-            assert!(core.store.checkpoint_labels(row.id).await.unwrap().is_empty(), "{party} keeps checkpoints");
+            assert!(
+                core.store.secrets().checkpoint_labels(row.id).await.unwrap().is_empty(),
+                "{party} keeps checkpoints"
+            );
             let filter = EventFilter { job: Some(row.id), ..EventFilter::default() };
-            let events = core.store.events(&filter).await.unwrap();
+            let events = core.store.events().list(&filter).await.unwrap();
             let ends = events
                 .iter()
                 .filter(|event| event.detail["to"] == state.name() && event.detail["from"] != state.name());

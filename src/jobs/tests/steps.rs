@@ -54,15 +54,15 @@ async fn an_end_that_can_never_be_noted_ends_the_job_and_gives_its_place_back() 
     bank.begin(job, id("shop")).await;
     assert_eq!(bank.core.places.held(), 1);
     // What the result is made of cannot be read, today or ever.
-    bank.core.store.put_checkpoint(job, "summary", b"no summary").await.unwrap();
+    bank.core.store.secrets().put_checkpoint(job, "summary", b"no summary").await.unwrap();
     bank.core.happen_at_last(job, bank.finished(job).await);
     bank.reaches(job, State::Failed).await;
-    let failure = bank.core.store.job(job).await.unwrap().failure.unwrap();
+    let failure = bank.core.store.jobs().get(job).await.unwrap().failure.unwrap();
     assert_eq!(failure.code, codes::INTERNAL.name);
     assert!(failure.text.contains("summary"), "{}", failure.text);
     assert_eq!(bank.core.places.held(), 0);
     assert!(bank.core.running.find(job).is_none(), "the attempt still computes");
-    assert_eq!(bank.core.store.result(job).await.unwrap(), None);
+    assert_eq!(bank.core.store.secrets().result(job).await.unwrap(), None);
 }
 
 #[tokio::test]

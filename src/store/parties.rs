@@ -1,0 +1,73 @@
+//! Every party whose key is pinned here, as a peer, as a member of a consortium, or as both.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tacitly_core::PartyId;
+
+use super::database::{Database, Transaction};
+use super::record::{Row, statement};
+use super::{PublicKey, RosterRefusal, StoreError};
+
+/// The parties that are known here.
+#[derive(Clone, Copy)]
+pub struct PartyTable<'s>(pub(super) &'s Database);
+
+impl PartyTable<'_> {
+    /// The key of a party that is pinned here as a peer, as a member of a consortium, or as both.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn key_of(self, party: PartyId) -> Result<PublicKey, StoreError> {
+        let query = statement("SELECT signing_key FROM known_parties WHERE party = $1").bind(party.to_string());
+        let row = self.0.row(query).await?;
+        row.ok_or_else(|| unknown(party))?.parse("signing_key")
+    }
+
+    /// Every party that is pinned here, as a peer or as a member of a consortium, with its key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn all(self) -> Result<BTreeMap<PartyId, PublicKey>, StoreError> {
+        keys(&self.0.rows(statement("SELECT party, signing_key FROM known_parties")).await?)
+    }
+}
+
+/// Refuses a party that is neither a peer nor a member of a consortium.
+pub(crate) async fn require_known(write: &mut Transaction, party: PartyId) -> Result<(), StoreError> {
+    let query = statement("SELECT party FROM known_parties WHERE party = $1").bind(party.to_string());
+    write.row(query).await?.map(drop).ok_or_else(|| unknown(party))
+}
+
+/// Refuses a party that is known by another key, and a key that is known as another party's.
+pub(crate) async fn refuse_other_key(
+    write: &mut Transaction,
+    party: PartyId,
+    key: &PublicKey,
+) -> Result<(), StoreError> {
+    let sql = "SELECT party FROM known_parties WHERE (party = $1) <> (signing_key = $2) ORDER BY party LIMIT 1";
+    let query = statement(sql).bind(party.to_string()).bind(key.to_string());
+    let Some(row) = write.row(query).await? else { return Ok(()) };
+    let found: PartyId = row.parse("party")?;
+    Err(if found == party { RosterRefusal::OtherKey(party) } else { RosterRefusal::KeyOf { party, owner: found } }
+        .into())
+}
+
+/// Takes away all rules for parties that are known no more; returns of which dataset for whom.
+pub(crate) async fn forget_rules_of_strangers(write: &mut Transaction) -> Result<Vec<Value>, StoreError> {
+    let sql = "DELETE FROM rules WHERE peer NOT IN (SELECT party FROM known_parties) RETURNING dataset, peer";
+    let read = |row: &Row| {
+        let (dataset, party): (String, String) = (row.get("dataset")?, row.get("peer")?);
+        Ok(json!({ "dataset": dataset, "party": party }))
+    };
+    write.rows(statement(sql)).await?.iter().map(read).collect()
+}
+
+/// Parties with their keys.
+pub(crate) fn keys(rows: &[Row]) -> Result<BTreeMap<PartyId, PublicKey>, StoreError> {
+    rows.iter().map(|row| Ok((row.parse("party")?, row.parse("signing_key")?))).collect()
+}
+
+fn unknown(party: PartyId) -> StoreError {
+    StoreError::not_found("peer or member", party)
+}
