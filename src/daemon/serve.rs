@@ -310,6 +310,7 @@ async fn run(
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
+        idle: Duration::from_secs_f64(config.limits.idle_minutes * 60.0),
     };
     let below = Below {
         store: store.clone(),

@@ -115,8 +115,15 @@ impl Collector<'_> {
             let peers = self.core.peers.clone();
             losses.spawn(async move { (party, peers.link_given_up(party).await) });
         }
+        let waiting = self.work.meter.wait_for(BTreeSet::new());
         loop {
-            let enough = |words: &Words| awaited.iter().all(|party| words.contains_key(party));
+            let enough = |words: &Words| {
+                let missing: BTreeSet<PartyId> =
+                    awaited.iter().copied().filter(|party| !words.contains_key(party)).collect();
+                let enough = missing.is_empty();
+                waiting.is_for(missing);
+                enough
+            };
             tokio::select! {
                 words = self.work.board.gathered(label, enough) => {
                     return Ok(words.into_iter().filter(|(party, _)| awaited.contains(party)).collect());
@@ -136,6 +143,7 @@ impl Collector<'_> {
     async fn ask(&self, label: &str, own: Word) -> Result<Words, Stop> {
         let (me, leader) = (self.core.me(), self.job.leader);
         let lie = |text: &str| Error::lie(leader, text);
+        let _waiting = self.work.meter.wait_for(BTreeSet::from([leader]));
         loop {
             let ask = Ask::Collect(pb::Collect {
                 job: self.job.id.to_string(),

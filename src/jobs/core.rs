@@ -34,6 +34,8 @@ pub struct Settings {
     pub running_jobs: usize,
     /// How long a job may run without a pause.
     pub deadline: Duration,
+    /// How long nothing may move in an attempt while it waits for others.
+    pub idle: Duration,
 }
 
 /// The rooms below, and what the engine's parts share. It decides nothing.

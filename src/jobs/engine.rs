@@ -204,7 +204,7 @@ impl Jobs {
     /// How many jobs compute in this process.
     #[must_use]
     pub fn at_work(&self) -> u64 {
-        self.core.places.held() as u64
+        self.core.places.computing() as u64
     }
 
     /// Proposes a job; `by` asks, here and below, for the audit trail. The same request key with the same request gives the

@@ -170,13 +170,18 @@ impl JobsHandler {
         }
     }
 
-    /// Another party asks whether we are at its attempt.
+    /// Another party asks whether we are at its attempt, and since when nothing has moved in it.
     async fn present(&self, from: PartyId, asked: &pb::Present) -> Result<Answer, Error> {
         let job = self.core.find_with(&asked.job, from).await?;
         if let Some(over) = self.over_here(&job)? {
             return Ok(over);
         }
-        let at_it = self.core.running.find(job.id).is_some_and(|work| work.attempt == asked.attempt);
-        Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
+        Ok(match self.core.running.find(job.id) {
+            Some(work) if work.attempt == asked.attempt => {
+                let still_ms = u64::try_from(work.meter.silent().as_millis()).unwrap_or(u64::MAX);
+                Answer::AtWork(pb::AtWork { still_ms })
+            }
+            _ => Answer::Pending(pb::Pending {}),
+        })
     }
 }

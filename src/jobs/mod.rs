@@ -9,6 +9,7 @@
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
 //! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
+//! | `meter.rs`, `silence.rs` | whether an attempt waits or computes: who waits holds no place, and no phase stands still for long |
 //! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
 //! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
 //! | `handler.rs`, `asking.rs` | what other parties say about jobs, and what they are asked |
@@ -37,6 +38,7 @@ mod kind;
 mod machine;
 mod meetings;
 mod message;
+mod meter;
 mod part;
 mod parts;
 mod places;
@@ -48,6 +50,7 @@ mod run;
 mod running;
 mod scope;
 mod shell;
+mod silence;
 mod state;
 mod terms;
 #[cfg(test)]

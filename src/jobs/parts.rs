@@ -13,6 +13,7 @@ use super::asking;
 use super::collect;
 use super::core::Core;
 use super::message::{Answer, Ask, generated as pb};
+use super::meter::Metered;
 use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
 use super::running::{Course, Work};
 use super::scope::Scope;
@@ -101,6 +102,7 @@ impl Parts<'_> {
     /// Makes the party of a part, where its checkpoints stand.
     async fn prepare(&self, task: &Task) -> Result<PartParty, Stop> {
         let (core, job, label) = (&self.scope.core, &self.scope.job, task.label());
+        let _computes = self.scope.work.meter.compute();
         let mut kept = Vec::new();
         for stored in core.store.checkpoint_labels(job.id).await? {
             let Some(slot) = stored.strip_prefix("part ").and_then(|name| name.strip_prefix(&label)) else { continue };
@@ -158,7 +160,10 @@ impl Parts<'_> {
             ..Options::default()
         };
         let _counted_however_it_ends = Counted(&self.scope.work);
-        let driven = session::drive(Box::new(Retagged::new(party, inside, outside)), links, options);
+        let meter = &self.scope.work.meter;
+        let _waiting = meter.wait_for(links.iter().map(SessionLink::peer).collect());
+        let party = Retagged::new(Metered::new(party, meter.clone()), inside, outside);
+        let driven = session::drive(Box::new(party), links, options);
         let ended = tokio::select! {
             biased;
             ended = driven => ended,

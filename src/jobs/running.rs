@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::board::Board;
 use super::machine::{self, Slot};
+use super::meter::Meter;
 use super::part::Shown;
 use super::places::Place;
 use crate::session::{Status, Traffic};
@@ -57,6 +58,8 @@ pub(super) struct Work {
     course: Arc<Mutex<Option<Course>>>,
     /// What all parties have said, as far as the leader has heard.
     pub(super) board: Arc<Board>,
+    /// Whether it waits or computes.
+    pub(super) meter: Arc<Meter>,
     /// Ends the attempt that runs, without a word about why: whoever stops it says why in the ledger.
     pub(super) stop: CancellationToken,
     /// The attempt that runs.
@@ -89,6 +92,8 @@ pub(super) struct Machine {
     pub(super) job: machine::Job,
     /// The place that it holds.
     pub(super) place: Option<Place>,
+    /// Frees it for others while everybody is told to begin.
+    pub(super) starting: Option<DropGuard>,
     /// Its turn in the queue for one.
     pub(super) queue: Option<DropGuard>,
     /// What is being said, to whom.
@@ -218,6 +223,7 @@ impl Machine {
             row,
             job,
             place: None,
+            starting: None,
             queue: None,
             telling: BTreeMap::new(),
             words: 0,
@@ -252,6 +258,7 @@ impl Work {
             stage: Arc::new(Mutex::new(Stage::Words("starting"))),
             course: Arc::default(),
             board: Arc::default(),
+            meter: Arc::default(),
             stop: CancellationToken::new(),
             attempt,
             until,

@@ -20,6 +20,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::part::Stop;
 use super::places::Place;
 use super::running::{IN_VAIN, Machine, Running};
+use super::silence::{RESTS_AFTER, silence};
 use super::state::State;
 use crate::codes::{self, Error};
 use crate::store::{Decision, Failure, Job, JobChange, JobId, JobResult, PartyChange};
@@ -143,6 +144,7 @@ impl Shell {
                 self.take_effect(&running, machine, effect).await;
             }
         }
+        self.rest_while_starting(id, machine);
         self.watch_links(id, machine);
         running.wait_for(words(&machine.job, waits_for_a_person));
         if machine.job.ledger.state != State::Running {
@@ -281,8 +283,14 @@ impl Shell {
             // On a task of its own, so that a panic in it ends this job and no other.
             let mut task =
                 tokio::spawn(async move { attempt(&inner, &kinds, &inner_row, (number, with), &inner_work).await });
+            core.places.wake(id);
             let ended = tokio::select! {
                 ended = &mut task => ended,
+                lost = silence(&core, &row, &work) => {
+                    task.abort();
+                    let _ended = task.await;
+                    Ok(Err(Stop::Lost(lost)))
+                }
                 () = work.stop.cancelled() => {
                     task.abort();
                     let _ended = task.await;
@@ -307,6 +315,19 @@ impl Shell {
             };
             core.happen_at_last(id, Event::Finished { attempt: number, how, quick: began.elapsed() < IN_VAIN });
         });
+    }
+
+    /// While everybody is told to begin the job computes nothing: whoever does not answer holds up no other job.
+    fn rest_while_starting(&self, id: JobId, machine: &mut Machine) {
+        if !matches!(machine.job.work.activity, Activity::Starting { .. }) {
+            machine.starting = None;
+        } else if machine.starting.is_none() {
+            let core = self.core.clone();
+            machine.starting = Some(self.core.spawn_until_dropped(async move {
+                sleep(RESTS_AFTER).await;
+                core.places.rest(id);
+            }));
+        }
     }
 
     /// Says something about a job until it is answered.

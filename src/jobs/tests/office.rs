@@ -102,6 +102,7 @@ impl Town {
                 proposals_per_hour: 100,
                 running_jobs: PLACES,
                 deadline: Duration::from_secs(600),
+                idle: Duration::from_secs(600),
             },
             store: store.clone(),
             signer: signer.clone(),

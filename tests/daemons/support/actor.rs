@@ -187,6 +187,9 @@ impl Actor {
             Ask::Present(present) if !self.is_at_work || present.attempt != self.attempt => {
                 return Answer::Pending(pb::Pending {});
             }
+            Ask::Present(_) if !self.script.dawdles || self.script.says_it_works => {
+                return Answer::AtWork(pb::AtWork { still_ms: 0 });
+            }
             Ask::Standing(standing) if standing.state == "suspended" => {
                 let state = standing.state;
                 return Answer::Standing(pb::Standing { state, ..self.standing(pb::Task::None) });
@@ -202,7 +205,7 @@ impl Actor {
             }
             _ => {}
         }
-        Answer::Ack(pb::Ack {})
+        Answer::Busy(pb::Busy {})
     }
 
     fn answer_about_logs(&self, asked: Bytes) -> Bytes {

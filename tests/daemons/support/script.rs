@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) stays_away: bool,
     /// It says yes to everything and never that it has read its data.
     pub(crate) dawdles: bool,
+    /// It says so, whenever it is asked.
+    pub(crate) says_it_works: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
     /// When it should sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
@@ -69,6 +71,7 @@ impl Script {
             hangs_up: false,
             stays_away: false,
             dawdles: false,
+            says_it_works: false,
             abandons: false,
             forgets: false,
             never_ends: false,

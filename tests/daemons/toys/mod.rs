@@ -33,7 +33,16 @@ fn this_program_serves_a_party_that_knows_the_toys() {
 
 /// Daemons that know the toys; the others have met the first one only.
 pub(crate) fn introduced_by_the_first<const N: usize>(folder: &Path, names: [&str; N]) -> [Party; N] {
-    let setup = Setup { executable: program(folder), ..setup() };
+    set_up_and_introduced_by_the_first(folder, names, setup())
+}
+
+/// The same, set up in some way.
+pub(crate) fn set_up_and_introduced_by_the_first<const N: usize>(
+    folder: &Path,
+    names: [&str; N],
+    setup: Setup,
+) -> [Party; N] {
+    let setup = Setup { executable: program(folder), ..setup };
     let parties = names.map(|name| Party::start(folder, name, setup.clone()).unwrap());
     parties[1..].iter().for_each(|other| introduce(&parties[0], other).unwrap());
     parties
