@@ -253,7 +253,8 @@ impl Client {
         purpose: String,
         request_key: String,
     ) -> PyResult<String> {
-        let request = control::SubmitJobRequest { kind, parties: asked(parties), params, purpose, request_key };
+        let (parties, expires) = (asked(parties), String::new());
+        let request = control::SubmitJobRequest { kind, parties, params, purpose, request_key, expires };
         call!(self, py, submit_job(request), reply => text(&reply))
     }
 

@@ -10,7 +10,7 @@ use tacitly_core::{PartyId, Seed};
 use zeroize::Zeroizing;
 
 use super::agreement;
-use super::collect::Lasting;
+use super::collect::{Lasting, Need};
 use super::core::{Core, terms_of};
 use super::ends::Ends;
 use super::kind::Kinds;
@@ -42,7 +42,7 @@ pub(super) async fn attempt(
     let kind = kinds.find(&terms.kind)?.clone();
     Rules(core).standing(&terms).await?;
     let seed = seed(core, job).await?;
-    let run = Run::new(core.clone(), job.clone(), kind.quorum(&terms), attempt, work.clone(), seed)?;
+    let run = Run::new(core.clone(), job.clone(), kind.clone(), attempt, work.clone(), seed)?;
     let prepared = kind.clone().prepare(run.clone()).await?;
     // Reading may have taken long; the rules of this moment count.
     Rules(core).standing(&terms).await?;
@@ -83,7 +83,7 @@ async fn ready(run: &Run) -> Result<BTreeMap<PartyId, PartsOver>, Stop> {
     }
     let phases = ours.into_iter().map(|(name, parts)| pb::Phase { name, over: bits(&parts).into() }).collect();
     let word = pb::ReadyWord { phases }.encode_to_vec();
-    let words = run.collector().all(&format!("ready {}", run.attempt()), word, Lasting::OfAttempt).await?;
+    let words = run.collector().all(&format!("ready {}", run.attempt()), word, Lasting::OfAttempt, Need::ALL).await?;
     let mut there = BTreeMap::new();
     for (party, word) in words.into_iter().filter(|(party, _)| *party != run.me()) {
         let said = pb::ReadyWord::decode(word.bytes).map_err(|_| Error::lie(party, "its word cannot be read"))?;

@@ -22,6 +22,7 @@ use super::part::{Exchanged, together};
 use super::parts::over;
 use super::run::Run;
 use super::state::State;
+use super::statements::stated;
 use crate::attest::{Reader, Recorded, random, unfit};
 use crate::codes::{self, Error};
 use crate::store::{Job, JobResult, NewEvent};
@@ -125,7 +126,9 @@ impl Ends<'_> {
             peers,
             metric: None,
         };
-        let entry = core.recorder.sign_entry(core.recorder.header(Vec::new())?, body)?;
+        // Whoever shows the result shows with it what was stated on the way.
+        let stated = stated(core, job.id).await?.iter().map(SignedEntry::leaf).collect();
+        let entry = core.recorder.sign_entry(core.recorder.header(stated)?, body)?;
         core.recorder.record(&subject, entry).await?;
         Ok(())
     }
@@ -146,6 +149,9 @@ impl Ends<'_> {
         let main = match result {
             Some(result) => {
                 related.push(agreement.entry.clone());
+                for leaf in &result.entry.entry().header().rel {
+                    related.extend(recorder.entry_of(*leaf).await?);
+                }
                 result
             }
             None => agreement.clone(),

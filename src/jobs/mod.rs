@@ -11,7 +11,8 @@
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
 //! | `meter.rs`, `silence.rs` | whether an attempt waits or computes: who waits holds no place, and no phase stands still for long |
 //! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
-//! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
+//! | `ends.rs`, `statements.rs` | what came of a job: on record, opened, purged; what its kind states in its own words |
+//! | `rows.rs`, `earlier.rs` | a result that consists of rows, and such a result as input of a later job |
 //! | `handler.rs`, `asking.rs` | what other parties say about jobs, and what they are asked |
 //! | `message.rs`, `consent.rs`, `word.rs` | bytes ↔ messages; signatures; words |
 //! | `core.rs` | what all of these work with |
@@ -28,6 +29,7 @@ mod board;
 mod collect;
 mod consent;
 mod core;
+mod earlier;
 mod ends;
 mod engine;
 mod explain;
@@ -52,6 +54,7 @@ mod scope;
 mod shell;
 mod silence;
 mod state;
+mod statements;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -66,12 +69,12 @@ pub use engine::{Below, Jobs, NewFrame, Page};
 pub use kind::{Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape};
 pub use machine::Quorum;
 pub use message::generated as wire;
-pub use part::{PartOutput, Shown, Stop, Summary, Task};
-pub use parts::{attempt_label, of_fault};
+pub use part::{Input, Inputs, PartOutput, PartParty, Shown, Stop, Summary, Task, TaskSeed};
+pub use parts::attempt_label;
 pub use proposals::Submission;
 pub use rendezvous::Meeting;
 pub use rows::{MalformedRows, Rows};
-pub use run::{MakeParty, Run};
+pub use run::{ChosenRows, Run};
 pub use running::Live;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, SessionTag};
+use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
 use tokio::task::spawn_blocking;
 
 use super::asking;
@@ -14,7 +14,7 @@ use super::collect;
 use super::core::Core;
 use super::message::{Answer, Ask, generated as pb};
 use super::meter::Metered;
-use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
+use super::part::{Inputs, Over, PartOutput, PartParty, PartsOver, Shown, Stop, Task, TaskSeed};
 use super::running::{Course, Work};
 use super::scope::Scope;
 use crate::codes::{self, Error};
@@ -27,6 +27,8 @@ use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
 const OVER: &str = "over ";
+/// How the labels of a part's own checkpoints begin.
+const PART: &str = "part ";
 /// The pause before a party that was busy a moment ago is asked again.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -40,18 +42,16 @@ pub fn attempt_label(part: &str, attempt: u32) -> String {
 pub(super) struct Parts<'a> {
     pub(super) scope: &'a Scope,
     pub(super) shown: Shown,
-    pub(super) make: Make,
+    pub(super) inputs: Inputs,
 }
 
-type PartParty = Box<dyn Party<Output = PartOutput>>;
-
-/// Makes the party of one part, where its checkpoints stand.
-pub(super) type Make = Arc<dyn Fn(&Task, Vec<Checkpoint>) -> Result<PartParty, Stop> + Send + Sync>;
+/// What is kept of each part that is not over, by its label.
+type KeptParts = BTreeMap<String, Vec<Checkpoint>>;
 
 impl Parts<'_> {
     pub(super) async fn run(&self, tasks: Vec<Task>) -> Result<Vec<u64>, Stop> {
         let (core, job) = (&self.scope.core, &self.scope.job);
-        let over = over(core, job).await?;
+        let (over, mut kept) = (over(core, job).await?, kept(core, job).await?);
         let mut items: Vec<Option<u64>> =
             tasks.iter().map(|task| over.get(&(task.phase.clone(), task.part)).map(|over| over.items)).collect();
         // A part that is over here and not there is run again, for those who lack it.
@@ -72,11 +72,14 @@ impl Parts<'_> {
             self.scope.work.show_course(course.clone());
             let party = match prepared.take() {
                 Some(party) => party,
-                None => self.prepare(task).await?,
+                None => self.prepare(task, kept.remove(&task.label())).await?,
             };
             let next = async {
                 match due.get(turn + 1) {
-                    Some(following) => self.prepare(&tasks[*following]).await.map(Some),
+                    Some(following) => {
+                        let task = &tasks[*following];
+                        self.prepare(task, kept.remove(&task.label())).await.map(Some)
+                    }
                     None => Ok(None),
                 }
             };
@@ -100,36 +103,37 @@ impl Parts<'_> {
     }
 
     /// Makes the party of a part, where its checkpoints stand.
-    async fn prepare(&self, task: &Task) -> Result<PartParty, Stop> {
-        let (core, job, label) = (&self.scope.core, &self.scope.job, task.label());
+    async fn prepare(&self, task: &Task, kept: Option<Vec<Checkpoint>>) -> Result<PartParty, Stop> {
         let _computes = self.scope.work.meter.compute();
-        let mut kept = Vec::new();
-        for stored in core.store.checkpoint_labels(job.id).await? {
-            let Some(slot) = stored.strip_prefix("part ").and_then(|name| name.strip_prefix(&label)) else { continue };
-            let Some(slot) = slot.strip_prefix(", ") else { continue };
-            if let Some(bytes) = core.store.get_checkpoint(job.id, &stored).await? {
-                kept.push(Checkpoint::new(slot, bytes.to_vec()));
-            }
+        let (inputs, kind, task, seed) = (self.inputs.clone(), self.scope.kind.clone(), task.clone(), self.seed(task));
+        let made = spawn_blocking(move || {
+            let party = kind.party(&task, inputs(&task)?, seed, kept.unwrap_or_default());
+            party.map_err(|fault| Stop::Failed(of_fault(&fault, "preparing a part")))
+        });
+        made.await.map_err(|_| Error::internal("preparing a part ended unexpectedly"))?
+    }
+
+    fn seed(&self, task: &Task) -> Seed {
+        match task.seed {
+            TaskSeed::Same => self.scope.seed.same(&task.label()),
+            TaskSeed::Fresh => self.scope.seed_fresh(&task.label()),
         }
-        let (make, task) = (self.make.clone(), task.clone());
-        let made = spawn_blocking(move || make(&task, kept)).await;
-        made.map_err(|_| Error::internal("preparing a part ended unexpectedly"))?
     }
 
     /// Runs one part to its end.
     async fn drive(&self, task: &Task, party: PartParty) -> Result<Over, Stop> {
         let (core, id, label) = (&self.scope.core, self.scope.job.id, task.label());
-        let inside = SessionTag::of(&task.terms(), &label);
+        let inside = SessionTag::of(&task.terms_hash(), &label);
         // On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for one of
         // this.
-        let outside = SessionTag::of(&task.terms(), &attempt_label(&label, self.scope.attempt));
+        let outside = SessionTag::of(&task.terms_hash(), &attempt_label(&label, self.scope.attempt));
         let mut links = Vec::new();
         for peer in task.peers.iter().filter(|peer| self.scope.with.contains(peer)) {
             links.push(self.link(*peer, outside)?);
         }
         let store = core.store.clone();
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
-            let (store, label) = (store.clone(), format!("part {label}, {}", checkpoint.slot));
+            let (store, label) = (store.clone(), format!("{PART}{label}, {}", checkpoint.slot));
             Box::pin(async move { store.put_checkpoint(id, &label, &checkpoint.bytes).await.map_err(local) })
         });
         // The result is durable before the frame that completed it is acknowledged, and so is what went over by then: a
@@ -251,6 +255,18 @@ pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32
         let over = serde_json::from_slice(&bytes);
         let over = over.map_err(|error| Error::internal(format!("a checkpoint cannot be read: {error}")))?;
         all.insert((phase.to_owned(), part), over);
+    }
+    Ok(all)
+}
+
+/// The checkpoints of the parts that an earlier attempt has begun here.
+async fn kept(core: &Core, job: &Job) -> Result<KeptParts, Error> {
+    let mut all = KeptParts::new();
+    for stored in core.store.checkpoint_labels(job.id).await? {
+        let Some((label, slot)) = stored.strip_prefix(PART).and_then(|name| name.split_once(", ")) else { continue };
+        if let Some(bytes) = core.store.get_checkpoint(job.id, &stored).await? {
+            all.entry(label.to_owned()).or_default().push(Checkpoint::new(slot, bytes.to_vec()));
+        }
     }
     Ok(all)
 }

@@ -179,7 +179,7 @@ impl Rendezvous {
                 let dataset = brought.get(party).map(|offer| offer.dataset.clone());
                 asked.dataset = dataset.filter(|dataset| !dataset.is_empty());
             }
-            let submission = Submission { kind: meeting.kind, asked, purpose, request_key: String::new() };
+            let submission = Submission { kind: meeting.kind, asked, purpose, ..Submission::default() };
             let submitted = self.proposals.submit(submission, "operator").await;
             for party in &others {
                 let word = match &submitted {

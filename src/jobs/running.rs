@@ -103,6 +103,8 @@ pub(super) struct Machine {
     /// Whose links are watched, because the job waits for them.
     pub(super) watched: BTreeSet<PartyId>,
     pub(super) watching: Vec<DropGuard>,
+    /// Looks at the job when its terms are over.
+    pub(super) expiry: Option<DropGuard>,
     /// Ends the job when its time is over: since when it runs without a pause.
     pub(super) deadline: Option<(Instant, DropGuard)>,
     /// When the leader last had us begin an attempt, and how many in a row were over soon after.
@@ -229,6 +231,7 @@ impl Machine {
             words: 0,
             watched: BTreeSet::new(),
             watching: Vec::new(),
+            expiry: None,
             deadline: None,
             begun: None,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tacitly_core::{PartyId, Seed};
 
 use super::core::Core;
+use super::kind::JobKind;
 use super::machine::Quorum;
 use super::part::PartsOver;
 use super::running::Work;
@@ -13,11 +14,15 @@ use super::terms::JobTerms;
 use crate::relay::Seat;
 use crate::store::Job;
 
+/// The number of a member's try within an attempt: there is no second one.
+const ONLY_TRY: u32 = 0;
+
 /// One attempt. It decides nothing.
 pub(super) struct Scope {
     pub(super) core: Arc<Core>,
     pub(super) job: Job,
     pub(super) terms: JobTerms,
+    pub(super) kind: Arc<dyn JobKind>,
     pub(super) quorum: Quorum,
     pub(super) attempt: u32,
     /// The parties of the attempt, we among them.
@@ -30,4 +35,12 @@ pub(super) struct Scope {
     pub(super) over_there: BTreeMap<PartyId, PartsOver>,
     /// What each party added to the terms.
     pub(super) contributions: BTreeMap<PartyId, Vec<u8>>,
+}
+
+impl Scope {
+    /// Randomness of this attempt. A member begins every attempt once: its number is in the ledger before anything is
+    /// drawn, and whoever comes back takes part in the next one.
+    pub(super) fn seed_fresh(&self, label: &str) -> Seed {
+        self.seed.fresh(label, self.attempt, ONLY_TRY)
+    }
 }

@@ -27,6 +27,8 @@ use crate::store::{Decision, Failure, Job, JobChange, JobId, JobResult, PartyCha
 
 /// The pause before a party is asked again that is just starting or stopping.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// A turn that no activity has: its timer changes nothing but what time itself does.
+const NO_TURN: u64 = u64::MAX;
 /// The pause before something is tried again that the store refused.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// What a protocol session gets beyond the deadline, to end by itself and say where it stood.
@@ -113,11 +115,16 @@ impl Shell {
                 }
             };
             let job = machine::Job::of(ledger(&row, core.me(), self.quorum(&row)?)?);
-            *held = Some(Machine::of(row, job));
+            let mut machine = Machine::of(row, job);
+            self.watch_expiry(id, &mut machine)?;
+            *held = Some(machine);
         }
         let Some(machine) = held.as_mut() else {
             return Err(Error::internal("a job that was just taken up is there"));
         };
+        if machine.job.awaits_an_attempt() && terms_of(&machine.row)?.is_over(core.store.now()) {
+            event = over(event);
+        }
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
             // A leader that asks for no room is held to the same pace.
@@ -156,6 +163,21 @@ impl Shell {
         }
         core.running.bump();
         Ok(standing)
+    }
+
+    /// A job whose terms are over ends: no attempt begins any more. One that computes comes to its end first.
+    fn watch_expiry(&self, id: JobId, machine: &mut Machine) -> Result<(), Error> {
+        let Some(moment) = terms_of(&machine.row)?.expiry() else { return Ok(()) };
+        if machine.job.ledger.state.is_over() {
+            return Ok(());
+        }
+        let core = self.core.clone();
+        machine.expiry = Some(self.core.spawn_until_dropped(async move {
+            let left = moment.duration_since(core.store.now());
+            sleep(left.try_into().unwrap_or_default()).await;
+            core.happen_at_last(id, Event::Woke { turn: NO_TURN });
+        }));
+        Ok(())
     }
 
     /// The rows of a step, in one transaction. What is to be on record before a result is released goes there first.
@@ -432,6 +454,24 @@ impl Shell {
         };
         machine.watching = awaited.iter().map(watch).collect();
         machine.watched = awaited;
+    }
+}
+
+/// What becomes of an event of a job whose terms are over: whatever would begin an attempt ends the job. What others say of
+/// an attempt that has come to its end still counts.
+fn over(event: Event) -> Event {
+    match event {
+        Event::Standing { .. }
+        | Event::Decided { decision: Decided::Refused(_), .. }
+        | Event::Ended { .. }
+        | Event::Finished { .. }
+        | Event::Stop { .. }
+        | Event::Unknown { .. }
+        | Event::Draining => event,
+        _ => {
+            let why = Error::new(codes::TERMS_EXPIRED, codes::TERMS_EXPIRED.cause);
+            Event::Ended { state: State::Failed, why, by: "daemon".to_owned() }
+        }
     }
 }
 

@@ -303,8 +303,14 @@ impl Control for Service {
         let by = actor(&request);
         let asked = request.into_inner();
         let parties = self::asked(asked.parties, &asked.params).map_err(|error| status::of(&error))?;
-        let (kind, purpose, request_key) = (asked.kind, asked.purpose, asked.request_key);
-        answer(self.jobs.submit(Submission { kind, asked: parties, purpose, request_key }, &by).await)
+        let submission = Submission {
+            kind: asked.kind,
+            asked: parties,
+            purpose: asked.purpose,
+            expires: asked.expires,
+            request_key: asked.request_key,
+        };
+        answer(self.jobs.submit(submission, &by).await)
     }
 
     async fn add_frame(

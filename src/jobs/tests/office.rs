@@ -135,6 +135,7 @@ impl Town {
             params: tacitly_core::Terms::new(),
             purpose: String::new(),
             nonce: [7; 16],
+            expires: None,
         }
     }
 

@@ -13,19 +13,16 @@ use tokio::task::spawn_blocking;
 
 use super::limits;
 use super::offer::Offer;
-use super::part::{Keeps, part};
+use super::part::{MAIN, PartInput, SIZE};
 use super::plan::{self, Way};
 use super::sets::{self, Laid, RowsOf, Set};
 use super::settings::{Psi, key_of, peer_of};
 use crate::codes::{self, Error};
 use crate::datasets::{Input, Progress};
 use crate::intake::{self, Keys};
-use crate::jobs::{MakeParty, Offers, Pending, Prepared, Run, Shown, Stop, Summary, Task, of_fault};
+use crate::jobs::{self, Inputs, Offers, Pending, Prepared, Quorum, Run, Shown, Stop, Summary, Task, TaskSeed};
 use crate::policy::{Limits, Receivers, Rule};
 
-/// The phases: learning the size before anything else is released, and the job itself.
-const SIZE: &str = "size";
-const MAIN: &str = "main";
 /// Where our offer is kept.
 const OFFER: &str = "offer";
 
@@ -184,7 +181,7 @@ async fn lay(
         let (laid, fitting) = first_fit(psi, run, input, set, each, ours.max(theirs), draw).await?;
         let word = serde_json::to_vec(&fitting.draw()).map_err(|error| Error::internal(error.to_string()))?;
         let mut said = BTreeSet::new();
-        for (party, word) in run.collect(&format!("draw {round}"), word).await? {
+        for (party, word) in run.collect(&format!("draw {round}"), word, Quorum::All, None).await? {
             let fits: Option<u32> = serde_json::from_slice(&word).ok().filter(|said| (draw..=MAX_DRAW).contains(said));
             let lie = || Error::lie(party, "it sorts its set in a way that there is not");
             said.insert(fits.ok_or_else(lie)?);
@@ -286,9 +283,12 @@ impl Session<'_> {
             None => Ok(terms),
         });
         let terms = terms.map_err(|error| Error::new(codes::BAD_REQUEST, error.to_string()))?;
-        let session = terms.to_terms().hash().0;
+        let terms = terms.to_terms();
         let count = buckets.map_or(1, |buckets| buckets.count());
-        let task = |part| Task { phase: phase.to_owned(), part, peers: BTreeSet::from([self.peer]), session };
+        let task = |part| {
+            let (phase, peers, terms) = (phase.to_owned(), BTreeSet::from([self.peer]), terms.clone());
+            Task { phase, part, me, peers, terms, seed: TaskSeed::Same }
+        };
         let shown = match buckets {
             None => Shown::default(),
             Some(buckets) => {
@@ -299,17 +299,12 @@ impl Session<'_> {
                 Shown { part, units, stage: PsiParty::BLINDING, before, total }
             }
         };
-        let keeps = Keeps { rows: phase == MAIN, sole_receiver: receivers == [me] };
         let set = self.set.clone();
-        let make: MakeParty = Arc::new(move |task: &Task, run: &Run, mut kept| {
+        let inputs: Inputs = Arc::new(move |task: &Task| {
             let (items, rows) = set.part(buckets.as_ref(), task.part)?;
-            let label = task.label();
-            let seed = run.seed_same(&label);
-            let party = PsiParty::new(terms.clone(), run.me(), &label, items, seed, kept.pop());
-            let party = party.map_err(|fault| of_fault(&fault, "preparing the set"))?;
-            Ok(Box::new(part(party, rows, keeps)))
+            Ok(jobs::Input::of(PartInput { items, rows }))
         });
-        let items = run.parts((0..count).map(task).collect(), shown, make).await?;
+        let items = run.parts((0..count).map(task).collect(), shown, inputs).await?;
         Ok(items.into_iter().sum())
     }
 }

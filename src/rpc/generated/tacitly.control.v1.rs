@@ -461,6 +461,9 @@ pub struct SubmitJobRequest {
     /// the same key submits once
     #[prost(string, tag = "5")]
     pub request_key: ::prost::alloc::string::String,
+    /// no attempt begins from this moment on, such as 2027-01-01T00:00:00Z; empty: no end
+    #[prost(string, tag = "6")]
+    pub expires: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AskedParty {
