@@ -74,7 +74,7 @@ impl Ends<'_> {
     }
 
     /// With what a job ends well: what `record_done` has put on record, released.
-    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult<'static>, Option<Value>, Value), Error> {
+    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult, Option<Value>, Value), Error> {
         let summary = Run::summary(self.0, job).await?;
         let traffic = together(over(self.0, job).await?.values());
         let traffic = traffic.iter().map(|(peer, exchanged)| (peer.to_string(), json!(exchanged))).collect();

@@ -230,12 +230,14 @@ pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Over>) -> BTreeMap<Pa
 
 #[cfg(test)]
 mod tests {
+    use tacitly_core::Dyadic;
+
     use super::*;
 
     #[test]
     fn a_task_is_read_as_it_was_written_and_other_bytes_are_none() {
         let peers = ["bank", "shop"].map(|name| name.parse().unwrap());
-        let map = Value::from(BTreeMap::from([("x".to_owned(), Value::from(Dyadic::from(-3)))]));
+        let map = BTreeMap::from([("x".to_owned(), tacitly_core::Value::from(Dyadic::from(-3)))]);
         let terms = Terms::new().with("rows", 7).with("list", vec!["a", "b"]).with("inner", map);
         let me = "lender".parse().unwrap();
         let task = Task { phase: "main".into(), part: 7, me, peers: peers.into(), terms, seed: TaskSeed::Fresh };

@@ -307,8 +307,7 @@ fn of_ended(ended: Ended) -> Stop {
 }
 
 /// A protocol's fault as an error of the job.
-#[must_use]
-pub fn of_fault(fault: &Fault, stage: &str) -> Error {
+pub(super) fn of_fault(fault: &Fault, stage: &str) -> Error {
     let error = match fault {
         Fault::Peer { who, .. } => Error::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
         Fault::Dispute { .. } => Error::new(codes::PROTOCOL_DISPUTE, fault.to_string()),

@@ -192,7 +192,7 @@ impl Store {
         from: &[&str],
         to: &str,
         change: JobChange,
-        result: JobResult<'_>,
+        result: JobResult,
     ) -> Result<Job, StoreError> {
         if change.seed.is_some() || change.checkpoint.is_some() {
             return Err(StoreError::invalid("the end of a job", "it takes no seed and no checkpoint"));
@@ -207,10 +207,6 @@ impl Store {
             JobResult::Nothing => {
                 write.wipe(id, Purpose::ResultPart).await?;
                 None
-            }
-            JobResult::Whole { bytes, items } => {
-                write.release_whole(&sealer, id, bytes).await?;
-                Some(items)
             }
             JobResult::Parts { parts, items } => {
                 write.release_parts(&sealer, id, parts).await?;

@@ -229,13 +229,6 @@ impl Write {
         self.put_sealed(sealer, job, Purpose::ResultParts, "", &parts.to_be_bytes()).await
     }
 
-    /// Seals the result of a job in one part, in place of any parts there are.
-    pub(crate) async fn release_whole(&mut self, sealer: &Sealer, job: JobId, bytes: &[u8]) -> Result<(), StoreError> {
-        self.wipe(job, Purpose::ResultPart).await?;
-        self.put_sealed(sealer, job, Purpose::ResultPart, &part_label(0), bytes).await?;
-        self.release_parts(sealer, job, 1).await
-    }
-
     /// Overwrites everything of this purpose that a job has.
     pub(crate) async fn wipe(&mut self, job: JobId, purpose: Purpose) -> Result<(), StoreError> {
         let query = statement("DELETE FROM sealed WHERE job = $1 AND purpose = $2");

@@ -3,5 +3,6 @@
 mod disk;
 mod office;
 mod orders;
+mod runs;
 mod said;
 mod steps;

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use tacitly_attestation::entry::{AgreementEntry, Attendance, Code, Count, Digest, Id, Participant};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::KeyUse;
-use tacitly_core::PartyId;
+use tacitly_core::{PartyId, Seed};
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -198,10 +199,14 @@ impl Office {
             return;
         }
         let code = |text: &str| Code::parse(text).unwrap();
+        let ours = match terms.dataset_of(self.core.me()) {
+            Some(name) => self.core.datasets.attest(name).await.unwrap().map(|recorded| recorded.entry.leaf()),
+            None => None,
+        };
         let participant = |party: &PartyId| Participant {
             party: *party,
             role: code("party"),
-            dataset: None,
+            dataset: ours.filter(|_| *party == self.core.me()),
             contribution: None,
             offer: None,
             learns: vec![code("nothing")],
@@ -244,6 +249,14 @@ impl Office {
         self.reaches(job, State::Running).await;
         let begun = says(State::Running, 1, Side::Computing, false, Message::Start { attempt: 1, with });
         assert_eq!(self.shell.happen(job, begun).await.unwrap().task, Side::Computing);
+    }
+
+    /// An attempt as its kind sees it.
+    pub(super) fn run(&self, job: &Job, attempt: u32) -> Run {
+        let work = self.core.running.of(job.id).begin(attempt, Instant::now() + Duration::from_secs(600));
+        let with = job.parties.iter().map(|party| party.party).collect();
+        let seed = Seed::from_bytes([7; 32]);
+        Run::new(self.core.clone(), job.clone(), Toy::reading(), (attempt, with), work, seed).unwrap()
     }
 
     /// Our result is stored, as a kind and its attempt leave it.

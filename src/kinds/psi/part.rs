@@ -118,7 +118,7 @@ mod tests {
             for (party, answer) in report.answers() {
                 let result = answer.result.as_ref().unwrap();
                 let Rows::InOrder(found) = Rows::decode(result).unwrap() else { panic!("rows in their order") };
-                rows[usize::from(*party == shop)].extend(found);
+                rows[usize::from(party == shop)].extend(found);
             }
         }
         let named: Vec<(&String, &String)> = rows[0]

@@ -12,9 +12,10 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tacitly::attestation::certificate::verify;
-use tacitly::attestation::entry::{Kind, LeafHash};
+use tacitly::attestation::entry::{Body, Code, Count, Kind, LeafHash, StatementValue};
 use tacitly::core::simulate::Network;
 use tacitly::core::{PartyId, Seed, SessionTag, Terms};
+use tacitly::jobs::{Input, JobKind as _, Task, TaskSeed};
 use tacitly::trial::{Party, Setup, TrialError, introduce, until, until_within};
 use tempfile::TempDir;
 
@@ -167,6 +168,30 @@ fn two_three_seven_and_forty_parties_add_their_numbers_in_memory() {
 }
 
 #[test]
+fn parts_of_a_sum_are_made_from_their_serialised_tasks_by_another_object_out_of_order() {
+    let ids: Vec<PartyId> = ["bank", "lender", "shop"].map(|name| name.parse().unwrap()).into();
+    let terms = Terms::new().with("protocol", "sum").with("receivers", vec!["bank", "lender", "shop"]);
+    let task = |me: PartyId, part: u32| {
+        let peers = ids.iter().copied().filter(|id| *id != me).collect();
+        Task { phase: "sum".into(), part, me, peers, terms: terms.clone(), seed: TaskSeed::Fresh }.to_bytes().unwrap()
+    };
+    let tasks: BTreeMap<u32, Vec<Vec<u8>>> =
+        (0..4).map(|part| (part, ids.iter().map(|me| task(*me, part)).collect())).collect();
+    let number = |me: PartyId, part: u32| i64::from(part) * 1_000 - me.as_str().len() as i64;
+    for part in [2, 0, 3, 1] {
+        let party = |task: &Vec<u8>| {
+            let task = Task::of_bytes(task).unwrap();
+            let seed = Seed::from_bytes([task.me.as_str().len() as u8; 32]).fresh(&task.label(), 1, 0);
+            let input = Input::of(number(task.me, task.part));
+            (task.me, kinds::Add.party(&task, input, seed, Vec::new()).unwrap())
+        };
+        let report = Network::new(tasks[&part].iter().map(party).collect()).run(Seed::from_bytes([9; 32]));
+        let sums: Vec<i64> = report.answers().map(|(_, output)| output.items.cast_signed()).collect();
+        assert_eq!(sums, [ids.iter().map(|me| number(*me, part)).sum::<i64>(); 3]);
+    }
+}
+
+#[test]
 fn three_daemons_add_a_column_from_proposal_to_evidence() {
     let consortium = Consortium::of(3, &brisk());
     let id = consortium.submit("add", "/amounts", &json!({ "parts": 4 })).unwrap();
@@ -192,6 +217,13 @@ fn three_daemons_add_a_column_from_proposal_to_evidence() {
         assert_eq!((agreed.signed.len(), verdict.gaps().len()), (3, 0));
         let data = verdict.entries.iter().filter(|entry| entry.entry.kind() == Kind::Dataset);
         assert_eq!(data.count(), 3);
+        // And what this kind of job states in words of its own.
+        let stated = verdict.entries.iter().find(|entry| entry.entry.kind() == Kind::Statement).unwrap();
+        let Body::Statement(stated) = stated.entry.body() else { panic!("{stated:?}") };
+        let said = |name: &str| stated.fields.get(&Code::parse(name).unwrap());
+        let sign = Code::parse(if sum < 0 { "negative" } else { "positive" }).unwrap();
+        assert_eq!(said("sign"), Some(&StatementValue::Code(sign)));
+        assert_eq!(said("magnitude"), Some(&StatementValue::Count(Count::new(sum.unsigned_abs()).unwrap())));
         notes.insert(agreed.leaf);
     }
     assert_eq!(notes.len(), 1, "the same note for all");
