@@ -15,7 +15,7 @@ use super::core::{Core, terms_of};
 use super::ends::Ends;
 use super::kind::Kinds;
 use super::message::generated as pb;
-use super::part::{PartsOver, Stop, bits, of_bits};
+use super::part::{MakeParty, PartsOver, Stop, bits, of_bits};
 use super::parts::over;
 use super::rules::Rules;
 use super::run::Run;
@@ -42,7 +42,10 @@ pub(super) async fn attempt(
     let kind = kinds.find(&terms.kind)?.clone();
     Rules(core).standing(&terms).await?;
     let seed = seed(core, job).await?;
-    let run = Run::new(core.clone(), job.clone(), kind.clone(), attempt, work.clone(), seed)?;
+    let maker = kind.clone();
+    let make_party: MakeParty = Arc::new(move |task, input, seed, kept| maker.party(task, input, seed, kept));
+    let quorum = kind.quorum(&terms);
+    let run = Run::new(core.clone(), job.clone(), quorum, attempt, work.clone(), (seed, make_party))?;
     let prepared = kind.clone().prepare(run.clone()).await?;
     // Reading may have taken long; the rules of this moment count.
     Rules(core).standing(&terms).await?;

@@ -2,8 +2,7 @@
 
 use tacitly_attestation::entry::{Body, LeafHash};
 
-use super::core::{Core, about_job, terms_of};
-use super::ends::Ends;
+use super::core::{Core, about_job, terms_of, without_result};
 use super::rows::StoredRows;
 use crate::codes::{self, Error};
 use crate::store::Dataset;
@@ -15,7 +14,7 @@ use crate::store::Dataset;
 /// [`codes::DATASET_CHANGED`] if the dataset is another one than that job was about.
 pub(super) async fn rows_of(core: &Core, job: &str, dataset: &Dataset) -> Result<StoredRows, Error> {
     let earlier = core.find(job).await?;
-    let parts = core.store.result_parts(earlier.id).await?.ok_or_else(|| Ends(core).without_result(&earlier))?;
+    let parts = core.store.result_parts(earlier.id).await?.ok_or_else(|| without_result(&earlier))?;
     if terms_of(&earlier)?.dataset_of(core.me()) != Some(&*dataset.name) {
         let text = format!("the result of {} is about other data than {}", earlier.id, dataset.name);
         return Err(Error::new(codes::RESULT_NONE, text));

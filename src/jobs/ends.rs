@@ -17,7 +17,7 @@ use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::core::{Core, about_job, state_of};
+use super::core::{Core, about_job, state_of, without_result};
 use super::part::{Exchanged, together};
 use super::parts::over;
 use super::run::Run;
@@ -217,20 +217,6 @@ impl Ends<'_> {
         Ok(job)
     }
 
-    /// Why a job has no result here.
-    pub(super) fn without_result(&self, job: &Job) -> Error {
-        let text = match (&job.purged_at, State::Done.name() == job.state) {
-            (Some(at), _) => format!("the result was purged here at {at}"),
-            (None, false) => format!("the job is {}, so it has no result", job.state),
-            (None, true) => {
-                let receivers = job.parties.iter().filter(|party| party.receives);
-                let names: Vec<String> = receivers.map(|party| party.party.to_string()).collect();
-                format!("the result went to {}, we are no receiver", names.join(" and "))
-            }
-        };
-        Error::new(codes::RESULT_NONE, text)
-    }
-
     /// Gives out what opens the commitment to our output of a job: its salt and the digest of the output, once it is on
     /// record that they are given out.
     pub(super) async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Error> {
@@ -245,9 +231,9 @@ impl Ends<'_> {
         let said = recorded.as_ref().map(|recorded| (recorded.entry.leaf(), recorded.entry.entry().body()));
         let (Some(salt), Some((target, Body::Result(ResultEntry { output: Some(commitment), .. })))) = (salt, said)
         else {
-            return Err(self.without_result(&job));
+            return Err(without_result(&job));
         };
-        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| self.without_result(&job))?;
+        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| without_result(&job))?;
         let mut digest = OutputDigest::new(parts);
         for part in 0..parts {
             digest.add(&core.store.result_part(job.id, part).await?);

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::core::{Core, Settings, others, parse_id, terms_of};
+use super::core::{Core, Settings, others, parse_id, terms_of, without_result};
 use super::ends::{Ends, OpenOutput, OpenedOutput};
 use super::explain::explain;
 use super::handler::JobsHandler;
@@ -423,7 +423,7 @@ impl Jobs {
     ) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>, Error> {
         let core = &self.core;
         let job = core.find(id).await?;
-        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
+        let parts = core.store.result_parts(job.id).await?.ok_or_else(|| without_result(&job))?;
         let terms = terms_of(&job)?;
         match self.kinds.find(&terms.kind)?.shape() {
             Shape::Number => {
@@ -431,7 +431,7 @@ impl Jobs {
                 Err(Error::new(codes::RESULT_NONE, text))
             }
             Shape::Rows => {
-                let name = terms.dataset_of(core.me()).ok_or_else(|| Ends(core).without_result(&job))?;
+                let name = terms.dataset_of(core.me()).ok_or_else(|| without_result(&job))?;
                 let dataset = core.store.dataset(name).await?;
                 let others: Vec<_> = others(&job, core.me()).into_iter().collect();
                 let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
@@ -450,7 +450,7 @@ impl Jobs {
     pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Error> {
         let job = self.core.find(id).await?;
         let parts = self.core.store.result_parts(job.id).await?;
-        let parts = parts.ok_or_else(|| Ends(&self.core).without_result(&job))?;
+        let parts = parts.ok_or_else(|| without_result(&job))?;
         if self.kinds.find(&job.kind)?.shape() != Shape::Rows {
             return Err(Error::new(codes::RESULT_NONE, "the job's result is no rows"));
         }

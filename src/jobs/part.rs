@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use tacitly_core::{Fault, Misuse, Party, PartyId, Terms, TermsHash};
+use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, Seed, Terms, TermsHash};
 use zeroize::Zeroizing;
 
 use crate::codes::Error;
@@ -69,6 +69,9 @@ pub type Inputs = Arc<dyn Fn(&Task) -> Result<Input, Stop> + Send + Sync>;
 
 /// The party of one part.
 pub type PartParty = Box<dyn Party<Output = PartOutput>>;
+
+/// How a kind of job makes the parties of its parts.
+pub(super) type MakeParty = Arc<dyn Fn(&Task, Input, Seed, Vec<Checkpoint>) -> Result<PartParty, Fault> + Send + Sync>;
 
 /// How the parts of a phase are shown while they run.
 #[derive(Clone, Copy, Debug, Default)]

@@ -105,9 +105,10 @@ impl Parts<'_> {
     /// Makes the party of a part, where its checkpoints stand.
     async fn prepare(&self, task: &Task, kept: Option<Vec<Checkpoint>>) -> Result<PartParty, Stop> {
         let _computes = self.scope.work.meter.compute();
-        let (inputs, kind, task, seed) = (self.inputs.clone(), self.scope.kind.clone(), task.clone(), self.seed(task));
+        let (inputs, make, task) = (self.inputs.clone(), self.scope.make_party.clone(), task.clone());
+        let seed = self.seed(&task);
         let made = spawn_blocking(move || {
-            let party = kind.party(&task, inputs(&task)?, seed, kept.unwrap_or_default());
+            let party = make(&task, inputs(&task)?, seed, kept.unwrap_or_default());
             party.map_err(|fault| Stop::Failed(of_fault(&fault, "preparing a part")))
         });
         made.await.map_err(|_| Error::internal("preparing a part ended unexpectedly"))?

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tacitly_attestation::entry::{Code, LeafHash, StatementFields, StatementSubject};
 use tacitly_core::{PartyId, Seed, TermsHash};
 use tokio::sync::watch;
@@ -13,9 +14,8 @@ use zeroize::Zeroizing;
 use super::collect::{Collector, Lasting, Need};
 use super::core::{Core, terms_of};
 use super::earlier;
-use super::kind::{JobKind, Offers};
 use super::machine::Quorum;
-use super::part::{Inputs, PartsOver, Shown, Stop, Summary, Task};
+use super::part::{Inputs, MakeParty, PartsOver, Shown, Stop, Summary, Task};
 use super::parts::Parts;
 use super::rules::Rules;
 use super::running::Work;
@@ -51,13 +51,12 @@ impl Run {
     pub(super) fn new(
         core: Arc<Core>,
         job: Job,
-        kind: Arc<dyn JobKind>,
+        quorum: Quorum,
         attempt: (u32, BTreeSet<PartyId>),
         work: Work,
-        seed: Seed,
+        (seed, make_party): (Seed, MakeParty),
     ) -> Result<Self, Error> {
         let terms = terms_of(&job)?;
-        let quorum = kind.quorum(&terms);
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
         let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
         let keys = keys.map(|(party, said)| (*party, said.key)).collect();
@@ -67,12 +66,12 @@ impl Run {
             core,
             job,
             terms,
-            kind,
             quorum,
             attempt,
             with,
             work,
             seed,
+            make_party,
             seat,
             over_there,
             contributions,
@@ -85,17 +84,17 @@ impl Run {
         over_there: BTreeMap<PartyId, PartsOver>,
         contributions: BTreeMap<PartyId, Vec<u8>>,
     ) -> Self {
-        let Scope { core, job, terms, kind, quorum, attempt, with, work, seed, seat, .. } = &*self.0;
+        let Scope { core, job, terms, quorum, attempt, with, work, seed, make_party, seat, .. } = &*self.0;
         Self(Arc::new(Scope {
             core: core.clone(),
             job: job.clone(),
             terms: terms.clone(),
-            kind: kind.clone(),
             quorum: *quorum,
             attempt: *attempt,
             with: with.clone(),
             work: work.clone(),
             seed: seed.clone(),
+            make_party: make_party.clone(),
             seat: seat.clone(),
             over_there,
             contributions,
@@ -269,7 +268,7 @@ impl Run {
         word: Vec<u8>,
         need: Quorum,
         until: Option<Duration>,
-    ) -> Result<Offers, Stop> {
+    ) -> Result<BTreeMap<PartyId, Bytes>, Stop> {
         let need = Need { words: need, until: until.map(|until| Instant::now() + until) };
         let words = self.collector().all(&format!("of kind {label}"), word, Lasting::Kept, need).await?;
         Ok(words.into_iter().map(|(party, word)| (party, word.bytes)).collect())

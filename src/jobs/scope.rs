@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tacitly_core::{PartyId, Seed};
 
 use super::core::Core;
-use super::kind::JobKind;
 use super::machine::Quorum;
-use super::part::PartsOver;
+use super::part::{MakeParty, PartsOver};
 use super::running::Work;
 use super::terms::JobTerms;
 use crate::relay::Seat;
@@ -22,13 +21,13 @@ pub(super) struct Scope {
     pub(super) core: Arc<Core>,
     pub(super) job: Job,
     pub(super) terms: JobTerms,
-    pub(super) kind: Arc<dyn JobKind>,
     pub(super) quorum: Quorum,
     pub(super) attempt: u32,
     /// The parties of the attempt, we among them.
     pub(super) with: BTreeSet<PartyId>,
     pub(super) work: Work,
     pub(super) seed: Arc<Seed>,
+    pub(super) make_party: MakeParty,
     /// Where members reach each other through the leader.
     pub(super) seat: Arc<Seat>,
     /// Which parts are over at the other parties.

@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use super::super::consent::{CONSENT_CONTEXT, Signatures, consented};
 use super::super::core::{Core, Settings, about_job};
 use super::super::kind::{JobKind, Kinds, Learned, Offers, Prepared, Protocol, Shape};
-use super::super::machine::{Event, Finish, Message, Standing, Task as Side};
-use super::super::part::{Stop, Summary};
+use super::super::machine::{Event, Finish, Message, Quorum, Standing, Task as Side};
+use super::super::part::{MakeParty, Stop, Summary};
 use super::super::places::Places;
 use super::super::run::Run;
 use super::super::running::RunningJobs;
@@ -256,7 +256,9 @@ impl Office {
         let work = self.core.running.of(job.id).begin(attempt, Instant::now() + Duration::from_secs(600));
         let with = job.parties.iter().map(|party| party.party).collect();
         let seed = Seed::from_bytes([7; 32]);
-        Run::new(self.core.clone(), job.clone(), Toy::reading(), (attempt, with), work, seed).unwrap()
+        let make_party: MakeParty = Arc::new(|task, input, seed, kept| Toy::reading().party(task, input, seed, kept));
+        let attempt = (attempt, with);
+        Run::new(self.core.clone(), job.clone(), Quorum::All, attempt, work, (seed, make_party)).unwrap()
     }
 
     /// Our result is stored, as a kind and its attempt leave it.
