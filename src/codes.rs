@@ -11,12 +11,12 @@ pub struct Code {
     /// What has happened.
     pub cause: &'static str,
     /// What to do about it.
-    pub mend: &'static str,
+    pub hint: &'static str,
 }
 
 macro_rules! codes {
-    ($($constant:ident $name:literal $cause:literal $mend:literal;)*) => {
-        $(#[doc = $cause] pub const $constant: &Code = &Code { name: $name, cause: $cause, mend: $mend };)*
+    ($($constant:ident $name:literal $cause:literal $hint:literal;)*) => {
+        $(#[doc = $cause] pub const $constant: &Code = &Code { name: $name, cause: $cause, hint: $hint };)*
 
         /// Every code there is.
         pub const ALL: &[&Code] = &[$($constant),*];
@@ -169,6 +169,6 @@ mod tests {
     fn every_code_is_named_once_and_says_what_to_do() {
         let names: std::collections::BTreeSet<&str> = ALL.iter().map(|code| code.name).collect();
         assert_eq!(names.len(), ALL.len());
-        assert!(ALL.iter().all(|code| code.cause.ends_with('.') && code.mend.ends_with('.')));
+        assert!(ALL.iter().all(|code| code.cause.ends_with('.') && code.hint.ends_with('.')));
     }
 }

@@ -32,6 +32,10 @@
 //! | [`kernel`] | the curve kernel as operators see it |
 //! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
 
+// Kinds of job that tests define say `tacitly` wherever they are compiled.
+#[cfg(test)]
+extern crate self as tacitly;
+
 pub mod attest;
 pub mod chain;
 pub mod cli;

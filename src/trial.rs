@@ -167,6 +167,11 @@ impl Party {
         Err(TrialError::Late(format!("the daemon of {} did not come up:\n{}", self.name, self.log())))
     }
 
+    /// Gives the daemon one more setting, in the form of its environment, which counts from its next start on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        self.setup.environment.push((key.to_owned(), value.to_string()));
+    }
+
     /// Runs a `tacitly` command for this party, as its own process, and returns what it printed as JSON.
     ///
     /// # Errors

@@ -9,5 +9,6 @@ pub mod jobs;
 pub mod peers;
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;
+pub mod relay;
 pub mod store;
 pub mod transport;

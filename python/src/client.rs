@@ -209,16 +209,20 @@ impl Client {
         call!(self, py, add_dataset(request), reply => registered(reply))
     }
 
-    fn list_datasets(&self, py: Python<'_>) -> PyResult<String> {
-        call!(self, py, list_datasets(control::ListDatasetsRequest {}), reply => text(&reply.datasets))
+    /// A page of datasets, by name, and after which name the next begins: nothing if there is none.
+    fn list_datasets(&self, py: Python<'_>, after: String) -> PyResult<(String, String)> {
+        let request = control::ListDatasetsRequest { after };
+        call!(self, py, list_datasets(request), reply => (text(&reply.datasets), reply.next))
     }
 
     fn remove_dataset(&self, py: Python<'_>, name: String) -> PyResult<()> {
         call!(self, py, remove_dataset(control::RemoveDatasetRequest { name }), _reply => ())
     }
 
-    fn set_rule(&self, py: Python<'_>, dataset: String, peer: String, json: String) -> PyResult<String> {
-        call!(self, py, set_rule(control::SetRuleRequest { dataset, peer, json }), reply => reply.json)
+    /// Sets a rule, or takes it away with an empty text. Returns the rule in full and what has changed in it.
+    fn set_rule(&self, py: Python<'_>, dataset: String, peer: String, json: String) -> PyResult<(String, Vec<String>)> {
+        let request = control::SetRuleRequest { dataset, peer, json };
+        call!(self, py, set_rule(request), reply => (reply.json, reply.difference))
     }
 
     /// Hands a frame over as a dataset for one job. Returns the dataset and a report of counts.
@@ -277,8 +281,10 @@ impl Client {
     }
 
     /// A page of jobs, oldest first: the newest, or those before the job `before`; `limit` 0 gives as many as one page has.
-    fn list_jobs(&self, py: Python<'_>, state: String, before: String, limit: u32) -> PyResult<String> {
-        call!(self, py, list_jobs(control::ListJobsRequest { state, before, limit }), reply => text(&reply.jobs))
+    /// With it the job before which the next page ends: nothing if there are no older ones.
+    fn list_jobs(&self, py: Python<'_>, state: String, before: String, limit: u32) -> PyResult<(String, String)> {
+        let request = control::ListJobsRequest { state, before, limit };
+        call!(self, py, list_jobs(request), reply => (text(&reply.jobs), reply.older))
     }
 
     fn get_job(&self, py: Python<'_>, id: String) -> PyResult<String> {
@@ -404,8 +410,10 @@ impl Client {
         call!(self, py, open_output(request), reply => PyBytes::new(py, &[&reply.salt[..], &reply.digest[..]].concat()))
     }
 
-    fn list_events(&self, py: Python<'_>, since: u64, job: String) -> PyResult<String> {
-        call!(self, py, list_events(control::ListEventsRequest { since, job }), reply => text(&reply.events))
+    /// A page of the audit trail, and after which line the next begins: 0 if there is none.
+    fn list_events(&self, py: Python<'_>, since: u64, job: String) -> PyResult<(String, u64)> {
+        let request = control::ListEventsRequest { since, job, limit: 0 };
+        call!(self, py, list_events(request), reply => (text(&reply.events), reply.next))
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure that has no code of its own, with its mend.
+    /// A failure that has no code of its own, with its hint.
     pub(crate) fn plain(text: impl ToString, hint: impl ToString) -> Self {
         Self { text: text.to_string(), hint: hint.to_string(), ..Self::default() }
     }
@@ -32,7 +32,7 @@ impl From<&Error> for Failure {
             text: error.text.clone(),
             stage: error.stage.clone(),
             peer: error.who.map(|who| who.to_string()).unwrap_or_default(),
-            hint: error.code.mend.to_owned(),
+            hint: error.code.hint.to_owned(),
         }
     }
 }
@@ -44,7 +44,7 @@ impl From<Status> for Failure {
             Some(_) => told.message().to_owned(),
             None => format!("{}: {}", told.code().description(), told.message()),
         };
-        Self { code, text, hint: code.map(|code| code.mend.to_owned()).unwrap_or_default(), ..Self::default() }
+        Self { code, text, hint: code.map(|code| code.hint.to_owned()).unwrap_or_default(), ..Self::default() }
     }
 }
 

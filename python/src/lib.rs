@@ -33,10 +33,10 @@ mod _core {
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 
-    /// Every error code with its cause and its mend.
+    /// Every error code with its cause and its hint.
     #[pyfunction]
     fn codes() -> Vec<(&'static str, &'static str, &'static str)> {
-        tacitly::codes::ALL.iter().map(|code| (code.name, code.cause, code.mend)).collect()
+        tacitly::codes::ALL.iter().map(|code| (code.name, code.cause, code.hint)).collect()
     }
 
     /// The names of the key profiles.

@@ -13,7 +13,7 @@ In production every side runs the same script on its own machine, with ``Party.f
 
 from . import errors, kinds
 from ._core import __version__, profiles
-from ._records import Consortium, Dataset, Event, FailureRecord, JobRecord, Member, PartyRecord, Peer, Status
+from ._records import Consortium, Dataset, Event, FailureRecord, JobRecord, Member, PartyRecord, Peer, Rule, Status
 from .errors import PeerLost, TacitlyError, TermsDiffer
 from .evidence import Evidence
 from .job import Job, JobList
@@ -41,6 +41,7 @@ __all__ = [
     "Result",
     "Rows",
     "RowsResult",
+    "Rule",
     "Session",
     "Simulation",
     "Size",

@@ -216,5 +216,5 @@ def _too_old(value: object) -> str:
             "duckdb), a mapping of columns, a list or a numpy array"
         )
     version: Optional[str] = getattr(sys.modules.get(library), "__version__", None)
-    needed, mend = _NEEDED[library]
-    return f"frames of {library} need {library} {needed} or newer (here is {version}): {mend}"
+    needed, hint = _NEEDED[library]
+    return f"frames of {library} need {library} {needed} or newer (here is {version}): {hint}"

@@ -25,7 +25,7 @@ class FailureRecord:
     who: str
     stage: str
     text: str
-    mend: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class JobRecord:
     finished: str
     attempt: int
     terms: str
+    """Canonical JSON; empty in a list, until :meth:`~tacitly.Job.refresh`."""
     settled: bool
     purged: str = ""
     """When the result was wiped, if it was."""
@@ -138,7 +139,7 @@ class JobRecord:
             stage=failure.stage,
             peer=failure.who or only_peer,
             job=self.id,
-            hint=failure.mend,
+            hint=failure.hint,
         )
 
 
@@ -200,6 +201,21 @@ class Dataset:
     """The days that the data describe, if they were stated."""
     basis: str = ""
     """The commitment to the lawful basis, if one was given."""
+
+
+class Rule(dict[str, Any]):
+    """A rule for a peer and a dataset in full, field by field, and what its last change has changed."""
+
+    def __init__(self, fields: dict[str, Any], difference: list[str]) -> None:
+        super().__init__(fields)
+        self.difference = difference
+        """A line for each field that differs from before, such as ``per_day: 5 → 10 (wider)``; none for a first rule."""
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"<Rule {dict(self)}>", *self.difference])
+
+    def _repr_html_(self) -> str:
+        return _html.table(("field", "value"), self.items(), "; ".join(self.difference))
 
 
 @dataclass(frozen=True)

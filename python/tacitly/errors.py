@@ -36,7 +36,7 @@ class TacitlyError(Exception):
         if self.job:
             parts.append(f"  job: {self.job}")
         if self.hint:
-            parts.append(f"  mend: {self.hint}")
+            parts.append(f"  hint: {self.hint}")
         return "\n".join(parts)
 
 

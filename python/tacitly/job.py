@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from . import _core, _html, errors
@@ -85,7 +86,7 @@ class Job:
 
     def events(self) -> list[Event]:
         """The job's lines in the audit trail."""
-        return [read(Event, event) for event in json.loads(self._client.list_events(0, self.id))]
+        return list(events_of(self._client, 0, self.id))
 
     def wait(self, progress: Progress = False, frame: Optional[Any] = None) -> Result:
         """Waits for the end and returns the result. ``frame`` is the one that was given to the job, if there was one.
@@ -121,6 +122,15 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id}: {self.record.title}, {self.state}>"
+
+
+def events_of(client: _core.Client, since: int, job: str) -> Iterator[Event]:
+    """The audit trail after a line, page by page: of one job, or of everything."""
+    more = True
+    while more:
+        told, since = client.list_events(since, job)
+        yield from (read(Event, event) for event in json.loads(told))
+        more = since > 0
 
 
 class JobList(list[Job]):

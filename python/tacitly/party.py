@@ -13,9 +13,9 @@ from typing import Any, Optional, Union
 
 from . import _core
 from ._params import canonical
-from ._records import Consortium, Dataset, Event, JobRecord, Peer, Status, read
+from ._records import Consortium, Dataset, Event, JobRecord, Peer, Rule, Status, read
 from ._runner import Receivers, asked_parties
-from .job import Job, JobList
+from .job import Job, JobList, events_of
 from .session import Session
 
 AnyPath = Union[str, PathLike[str]]
@@ -86,13 +86,12 @@ class Party:
         if limit is not None and limit < 1:
             raise ValueError("limit= is the most jobs to give, from 1 on")
         found: list[Job] = []
+        older = before.id if isinstance(before, Job) else before or ""
         while limit is None or len(found) < limit:
-            first = found[0] if found else before
             asked = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            told = self._client.list_jobs(state, first.id if isinstance(first, Job) else first or "", asked)
-            page = [Job(self._client, JobRecord.from_dict(job, self.name)) for job in json.loads(told)]
-            found = page + found
-            if len(page) < asked:
+            told, older = self._client.list_jobs(state, older, asked)
+            found = [Job(self._client, JobRecord.from_dict(job, self.name)) for job in json.loads(told)] + found
+            if not older:
                 break
         return JobList(found)
 
@@ -128,7 +127,7 @@ class Party:
 
     def events(self, since: int = 0) -> list[Event]:
         """The audit trail, oldest first."""
-        return [read(Event, event) for event in json.loads(self._client.list_events(since, ""))]
+        return list(events_of(self._client, since, ""))
 
     def reconcile(self, peer: str, *, grace_seconds: int = 60) -> dict[str, Any]:
         """Holds our attestation log against the peer's, as ``tacitly log reconcile`` does; lists every mismatch."""
@@ -197,7 +196,12 @@ class Party:
 
     def datasets(self) -> list[Dataset]:
         """Registered files, and frames of jobs that are not over."""
-        return [read(Dataset, dataset) for dataset in json.loads(self._client.list_datasets())]
+        told, after = self._client.list_datasets("")
+        found = json.loads(told)
+        while after:
+            told, after = self._client.list_datasets(after)
+            found += json.loads(told)
+        return [read(Dataset, dataset) for dataset in found]
 
     def add_dataset(
         self,
@@ -241,11 +245,12 @@ class Party:
         """Forgets a dataset; its file stays."""
         self._client.remove_dataset(name)
 
-    def allow(self, dataset: str, peer: str, **fields: Any) -> dict[str, Any]:
+    def allow(self, dataset: str, peer: str, **fields: Any) -> Rule:
         """Gives a peer a rule for a dataset, or changes the one it has: fields as in docs/datasets.md, such as
-        ``per_day=3`` or ``limits={"min_intersection": 1000}``. What is not named stays. Returns the rule in full."""
-        rule: dict[str, Any] = json.loads(self._client.set_rule(dataset, peer, json.dumps(fields)))
-        return rule
+        ``per_day=3`` or ``limits={"min_intersection": 1000}``. What is not named stays. Returns the rule in full, which
+        shows what has changed."""
+        rule, difference = self._client.set_rule(dataset, peer, json.dumps(fields))
+        return Rule(json.loads(rule), difference)
 
     def disallow(self, dataset: str, peer: str) -> None:
         """Takes a peer's rule for a dataset away."""

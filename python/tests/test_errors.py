@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_code_has_one_exception_that_says_its_cause():
-    codes = {name: cause for name, cause, _mend in _core.codes()}
+    codes = {name: cause for name, cause, _hint in _core.codes()}
     assert set(tt.errors.BY_CODE) == set(codes)
     page = (ROOT / "docs/errors.md").read_text()
     for name, kind in tt.errors.BY_CODE.items():
@@ -30,11 +30,11 @@ def test_an_exception_carries_what_a_program_needs():
     assert tt.TacitlyError.code == ""
 
 
-def test_a_code_of_the_daemon_becomes_its_exception_with_the_mend(sim):
-    mends = {name: mend for name, _cause, mend in _core.codes()}
+def test_a_code_of_the_daemon_becomes_its_exception_with_the_hint(sim):
+    hints = {name: hint for name, _cause, hint in _core.codes()}
     with pytest.raises(tt.errors.JobUnknown) as unknown:
         sim["bank"].job("nothing")
-    assert unknown.value.hint == mends["job-unknown"]
+    assert unknown.value.hint == hints["job-unknown"]
     with pytest.raises(tt.errors.PeerUnknown):
         sim["bank"].session("mill", job="x").intersect(["a"], normalise="raw")
     with pytest.raises(tt.errors.Invitation):

@@ -149,6 +149,22 @@ def test_a_registered_dataset_and_a_frame_and_the_peers_rule(sim, tmp_path):
     shop.remove_dataset("members")
 
 
+def test_a_changed_rule_shows_what_has_changed_in_it(sim, tmp_path):
+    path, shop = tmp_path / "ruled.csv", sim["shop"]
+    path.write_text("id\na\n")
+    shop.add_dataset("ruled", path, {"id": "raw"})
+    first = shop.allow("ruled", "bank", per_day=5, limits={"min_intersection": 100})
+    assert (first["per_day"], first["limits"], first.difference) == (5, {"min_intersection": 100}, [])
+    changed = shop.allow("ruled", "bank", per_day=10, approval="manual")
+    assert changed["limits"] == {"min_intersection": 100}, "what is not named stays"
+    assert changed.difference == ["per_day: 5 → 10 (wider)", "approval: automatic → manual"]
+    for shown in (repr(changed), changed._repr_html_()):
+        assert all(line in shown for line in changed.difference) and "min_intersection" in shown
+    assert shop.allow("ruled", "bank", per_day=10).difference == []
+    assert isinstance(changed, tt.Rule) and dict(changed) == json.loads(json.dumps(changed))
+    shop.remove_dataset("ruled")
+
+
 def test_a_person_approves_a_job_from_python(sim, tmp_path):
     for party, peer in ((sim["bank"], "shop"), (sim["shop"], "bank")):
         path = tmp_path / f"{party.name}.csv"

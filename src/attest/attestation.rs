@@ -79,10 +79,10 @@ impl Attestation {
     /// [`Error`] of the store or the log; nothing else may go on record then. A log that is known to be an old copy is
     /// none: it takes no entries, and says why whenever it is asked.
     pub async fn begin(&self) -> Result<(), Error> {
-        match self.recorder.mend().await {
+        match self.recorder.repair().await {
             Err(error) if error.code == codes::LOG_OLD => {}
             // Another entry would take the place of one that is missing.
-            mended => mended?,
+            repaired => repaired?,
         }
         // The log is held: nothing else is entered before it is known not to be an old copy.
         self.witnesses.keep();

@@ -73,7 +73,7 @@ impl Outbox {
     /// # Errors
     /// [`codes::LOG_OLD`] for a log that is another one, or that lacks what the ledger does not have either; it takes no
     /// entries then. [`Error`] of the store or the log.
-    pub(super) async fn mend(&self) -> Result<(), Error> {
+    pub(super) async fn repair(&self) -> Result<(), Error> {
         let this = self.clone();
         self.to_the_end(async move {
             let (origin, size) = (this.log.origin(), this.log.head().size);
@@ -314,7 +314,7 @@ mod tests {
         // One that waits meanwhile comes behind them, whatever the order in which they are asked for.
         let next = world.put(6).await;
         let (outbox, log) = world.open();
-        outbox.mend().await.unwrap();
+        outbox.repair().await.unwrap();
         assert_eq!(contents(&log), [0, 1, 2, 3, 4, 5]);
         assert_eq!(outbox.enter(&next).await.unwrap(), 6);
         // A kill behind the append, before anybody heard of it.
@@ -323,7 +323,7 @@ mod tests {
         log.append_all(7, vec![told.note.clone()]).await.unwrap();
         drop((outbox, log));
         let (outbox, log) = world.open();
-        outbox.mend().await.unwrap();
+        outbox.repair().await.unwrap();
         assert_eq!(outbox.enter(&told).await.unwrap(), 7);
         assert_eq!(contents(&log), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
@@ -342,7 +342,7 @@ mod tests {
             for number in 0..kept {
                 log.append(vec![number; 40]).await.unwrap();
             }
-            outbox.mend().await.unwrap();
+            outbox.repair().await.unwrap();
             assert_eq!((log.head().size, root(&log)), (9, known), "{kept} were left");
             drop((outbox, log));
         }
@@ -358,7 +358,7 @@ mod tests {
             world.store.place_entries(LOG, 0).await.unwrap();
             world.store.take_places_back(LOG, u64::from(forgotten)).await.unwrap();
             world.store.place_entries(LOG, u64::from(forgotten) + 1).await.unwrap();
-            let refused = outbox.mend().await.unwrap_err();
+            let refused = outbox.repair().await.unwrap_err();
             assert!(refused.code == codes::LOG_OLD && refused.text.contains("10 entries"), "{refused}");
             let waits = world.put(9).await;
             assert_eq!(outbox.enter(&waits).await.unwrap_err().code, codes::LOG_OLD);
@@ -375,7 +375,7 @@ mod tests {
         for number in [0, 1, 99, 3] {
             log.append(vec![number; 40]).await.unwrap();
         }
-        let refused = outbox.mend().await.unwrap_err();
+        let refused = outbox.repair().await.unwrap_err();
         assert!(refused.code == codes::LOG_OLD && refused.text.contains("entry 2 "), "{refused}");
         assert_eq!(outbox.enter_waiting().await.unwrap_err().code, codes::LOG_OLD);
     }
@@ -409,7 +409,7 @@ mod tests {
         for number in [7, 1, 0] {
             log.append(vec![number; 40]).await.unwrap();
         }
-        outbox.mend().await.unwrap();
+        outbox.repair().await.unwrap();
         assert_eq!(world.places().await, [Some(2), Some(1), None]);
         outbox.enter_waiting().await.unwrap();
         assert_eq!(contents(&log), [7, 1, 0, 2]);

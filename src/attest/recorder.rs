@@ -235,8 +235,8 @@ impl Recorder {
     /// # Errors
     /// [`codes::LOG_OLD`](crate::codes::LOG_OLD) for a log that cannot be made whole, which takes no more entries;
     /// [`Error`] of the store or the log, and then nothing else may be entered either.
-    pub(crate) async fn mend(&self) -> Result<(), Error> {
-        self.outbox.mend().await
+    pub(crate) async fn repair(&self) -> Result<(), Error> {
+        self.outbox.repair().await
     }
 }
 

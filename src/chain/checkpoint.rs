@@ -45,6 +45,6 @@ pub(super) fn sign(key: &NoteKey, size: u64, root: Hash) -> Result<SignedCheckpo
 }
 
 fn damaged(path: PathBuf, what: String) -> ChainError {
-    let mend = "take it back from a copy, or from a witness, which holds the newest that it cosigned";
-    ChainError::DamagedFile { path, what, mend }
+    let hint = "take it back from a copy, or from a witness, which holds the newest that it cosigned";
+    ChainError::DamagedFile { path, what, hint }
 }

@@ -154,6 +154,6 @@ pub(super) fn file(size: u64) -> PathBuf {
 }
 
 fn damaged(path: &Path, what: &str) -> ChainError {
-    let mend = "remove it: witnesses cosign again";
-    ChainError::DamagedFile { path: path.to_owned(), what: what.to_owned(), mend }
+    let hint = "remove it: witnesses cosign again";
+    ChainError::DamagedFile { path: path.to_owned(), what: what.to_owned(), hint }
 }

@@ -64,14 +64,14 @@ pub enum ChainError {
         what: &'static str,
     },
     /// A file that is not an entry's is not what it was.
-    #[error("{} is damaged ({what}); {mend}", path.display())]
+    #[error("{} is damaged ({what}); {hint}", path.display())]
     DamagedFile {
         /// The file.
         path: PathBuf,
         /// What was found.
         what: String,
         /// What to do.
-        mend: &'static str,
+        hint: &'static str,
     },
     /// The entries are sound by themselves and are not those that were signed.
     #[error(

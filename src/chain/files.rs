@@ -29,8 +29,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ChainErro
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit {
-        let mend = "it was not written by this software; move it away";
-        return Err(ChainError::DamagedFile { path: path.to_owned(), what: "it is too long".to_owned(), mend });
+        let hint = "it was not written by this software; move it away";
+        return Err(ChainError::DamagedFile { path: path.to_owned(), what: "it is too long".to_owned(), hint });
     }
     Ok(Some(bytes))
 }

@@ -61,7 +61,7 @@ impl Kept {
             let line = parse(&bytes).ok_or_else(|| ChainError::DamagedFile {
                 path,
                 what: "it does not hold a checkpoint with a mirror's signature".to_owned(),
-                mend: "remove it: the mirror says it again",
+                hint: "remove it: the mirror says it again",
             })?;
             kept.0.insert(line.key.name().to_owned(), line);
         }

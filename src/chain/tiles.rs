@@ -207,6 +207,6 @@ impl HashSource for Hashes {
 
 /// A tile is not what the entries say.
 pub(super) fn damaged(path: PathBuf, what: &str) -> ChainError {
-    let mend = "stop the daemon, remove the folder tile/ and the file index, and start it: they are made anew";
-    ChainError::DamagedFile { path, what: what.to_owned(), mend }
+    let hint = "stop the daemon, remove the folder tile/ and the file index, and start it: they are made anew";
+    ChainError::DamagedFile { path, what: what.to_owned(), hint }
 }

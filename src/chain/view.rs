@@ -47,7 +47,7 @@ impl View {
         let origin = origin.ok_or_else(|| ChainError::DamagedFile {
             path: path.clone(),
             what: "its first line is not that of a log".to_owned(),
-            mend: "take it back from a copy",
+            hint: "take it back from a copy",
         })?;
         let first = line.len() as u64;
         Ok(Self { folder: folder.to_owned(), path, segment, length, first, origin, checkpoint })

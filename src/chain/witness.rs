@@ -264,7 +264,7 @@ fn read(path: &Path) -> Result<Option<Witnessed>, ChainError> {
     let witnessed = parse(&bytes).ok_or_else(|| ChainError::DamagedFile {
         path: path.to_owned(),
         what: "it does not hold a checkpoint that was cosigned".to_owned(),
-        mend: "take it back from a copy that is not older, or let this witness begin anew with another key",
+        hint: "take it back from a copy that is not older, or let this witness begin anew with another key",
     })?;
     Ok(Some(witnessed))
 }

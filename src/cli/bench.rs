@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::figures::round;
 use super::replay::Alone;
 use super::{Failure, Output};
 use crate::kernel;
@@ -293,11 +294,6 @@ trait EqByValue<T>: Iterator<Item = std::io::Result<T>> + Sized {
 }
 
 impl<T, I: Iterator<Item = std::io::Result<T>>> EqByValue<T> for I {}
-
-pub(crate) fn round(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (value * scale).round() / scale
-}
 
 impl Figures {
     fn words(&self) -> String {

@@ -24,7 +24,7 @@ use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 use tacitly_core::PartyId;
 use tokio::runtime::Runtime;
 
-use super::bench::round;
+use super::figures::round;
 use super::{Failure, Output};
 use crate::chain::{self, Log, NoteKey};
 

@@ -1,6 +1,6 @@
 //! `tacitly complete`: completions for the shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::Failure;
@@ -13,9 +13,10 @@ pub(crate) struct Complete {
 }
 
 impl Complete {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// Prints how the words of `command` are completed.
+    pub(crate) fn run(self, command: &mut Command) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "tacitly", &mut script);
+        clap_complete::generate(self.shell, command, "tacitly", &mut script);
         print(&script)
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::doctor::report;
+use super::run::block_on;
 use super::{Failure, Output};
 use crate::daemon::{Config, doctor};
 
@@ -20,7 +21,7 @@ pub(crate) enum ConfigCommand {
 impl ConfigCommand {
     pub(crate) fn run(self, home: &Path, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Check => super::block_on(async { report(&doctor::check_config(home).await.1, output) }),
+            Self::Check => block_on(async { report(&doctor::check_config(home).await.1, output) }),
             Self::Print => {
                 let config = Config::read(home).map_err(Failure::plain)?;
                 let toml = config.to_toml().map_err(Failure::plain)?;

@@ -72,9 +72,9 @@ async fn open(way: &Way) -> Result<Connection, Failure> {
 
 async fn connect_home(home: &Path) -> Result<Connection, Failure> {
     let config = Config::load(home).map_err(Failure::plain)?;
-    let mend = || format!("start it with `tacitly serve --home {}`", home.display());
+    let hint = || format!("start it with `tacitly serve --home {}`", home.display());
     let socket = home.join(&config.control.socket);
-    Connection::through_socket(&socket).await.map_err(|error| Failure::hinted(error.to_string(), mend()))
+    Connection::through_socket(&socket).await.map_err(|error| Failure::hinted(error.to_string(), hint()))
 }
 
 /// Connects to a control socket.

@@ -115,8 +115,8 @@ async fn join(way: &Way, output: Output, file: &Path, compared: Option<RosterFin
             confirm(&signed, &mut std::io::stdin().lock())?
         }
         None => {
-            let mend = "give the fingerprint that the founder has read out: --fingerprint F";
-            return Err(Failure::hinted("nobody is here to compare the fingerprint of the roster", mend));
+            let hint = "give the fingerprint that the founder has read out: --fingerprint F";
+            return Err(Failure::hinted("nobody is here to compare the fingerprint of the roster", hint));
         }
     };
     let mut daemon = connect::connect(way).await?;
@@ -137,8 +137,8 @@ fn read(path: &Path) -> Result<SignedRoster, Failure> {
     let found = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     found.map_err(|error| Failure::plain(format!("{shown} cannot be read: {error}")))?;
     SignedRoster::parse(&bytes).map_err(|error| {
-        let mend = "ask the founder for the file that `tacitly consortium init` has written";
-        Failure::hinted(format!("{shown} is no roster: {error}"), mend)
+        let hint = "ask the founder for the file that `tacitly consortium init` has written";
+        Failure::hinted(format!("{shown} is no roster: {error}"), hint)
     })
 }
 
@@ -164,9 +164,9 @@ fn confirm(signed: &SignedRoster, answers: &mut impl BufRead) -> Result<RosterFi
     if answer.trim().eq_ignore_ascii_case("yes") {
         return Ok(signed.fingerprint());
     }
-    let mend =
+    let hint =
         "if the founder has read out another one, the file is not the founder's: ask for it again, by another way";
-    Err(Failure::hinted("nothing is pinned: the fingerprint was not confirmed with \"yes\"", mend))
+    Err(Failure::hinted("nothing is pinned: the fingerprint was not confirmed with \"yes\"", hint))
 }
 
 fn name(text: &str) -> Result<Code, &'static str> {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::connect::{Daemon, Way};
 use super::opening::{Reader, begin_private, finish};
 use super::output::{table, unfolded};
-use super::{Failure, Output, connect};
+use super::{Failure, Output, connect, pages};
 use crate::policy::Rule;
 use crate::rpc::control;
 
@@ -70,7 +70,8 @@ pub(crate) struct Add {
     /// Replace the dataset of this name. Its rules stay; the report lists the peers that have one.
     #[arg(long)]
     replace: bool,
-    /// A peer that may run every kind of job there is now with this dataset; for narrower rules use `dataset allow`.
+    /// A peer that may run every kind of job there is now with this dataset. One that has a rule keeps it: `dataset allow`
+    /// gives narrower rules and changes them.
     #[arg(long, value_name = "PEER")]
     allow: Vec<String>,
     /// The days that the data describe, first and last: 2026-01-01/2026-03-31. They go on record with the fingerprint.
@@ -182,7 +183,7 @@ impl Dataset {
                 )?;
             }
             Self::List => {
-                let datasets = daemon.list_datasets(control::ListDatasetsRequest {}).await?.into_inner().datasets;
+                let datasets = pages::datasets(&mut daemon).await?;
                 output.say(|| datasets.iter().map(json).collect::<Vec<_>>(), || listing(&datasets))?;
             }
             Self::Remove { name } => {

@@ -1,4 +1,4 @@
-//! `tacitly doctor`: everything that can be checked, each with its mend.
+//! `tacitly doctor`: everything that can be checked, each with its hint.
 
 use std::path::Path;
 
@@ -54,9 +54,9 @@ fn swapped_certificate(home: &Path, status: &control::StatusReply) -> Option<Fin
     let pin = home::identity(home).ok()?.pin().to_string();
     (pin != status.pin).then(|| {
         let text = format!("the one in {} is not the one the daemon uses", home.display());
-        let mend = "put the files back, or let `tacitly identity rotate` change them: peers refuse a key they were not \
+        let hint = "put the files back, or let `tacitly identity rotate` change them: peers refuse a key they were not \
                     told of";
-        Finding::warn("certificate", text, mend)
+        Finding::warn("certificate", text, hint)
     })
 }
 
@@ -112,8 +112,8 @@ fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
             return Finding::ok("link", format!("{}: up", peer.party));
         }
         let place = if peer.address.is_empty() { "it dials us" } else { peer.address.as_str() };
-        let mend = format!("follow the reason; else check the daemon of {} and the way between ({place})", peer.party);
-        Finding::fail("link", format!("{}: {}", peer.party, peer.link_detail), mend)
+        let hint = format!("follow the reason; else check the daemon of {} and the way between ({place})", peer.party);
+        Finding::fail("link", format!("{}: {}", peer.party, peer.link_detail), hint)
     }));
     findings
 }
@@ -131,8 +131,8 @@ pub(crate) fn report(findings: &[Finding], output: Output) -> Result<(), Failure
                 Level::Warn => "warn",
                 Level::Fail => "fail",
             };
-            let mend = if finding.mend.is_empty() { String::new() } else { format!("\n      mend: {}", finding.mend) };
-            format!("{level}  {}: {}{mend}", finding.what, finding.text)
+            let hint = if finding.hint.is_empty() { String::new() } else { format!("\n      hint: {}", finding.hint) };
+            format!("{level}  {}: {}{hint}", finding.what, finding.text)
         };
         findings.iter().map(line).collect::<Vec<_>>().join("\n")
     };

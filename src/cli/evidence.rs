@@ -347,7 +347,7 @@ fn refuse(file: &Path, refused: &Refused, output: Output) -> Failure {
             return unsaid;
         }
     }
-    Failure::coded(codes::EVIDENCE.name, format!("{}: {refused}", file.display()), codes::EVIDENCE.mend)
+    Failure::coded(codes::EVIDENCE.name, format!("{}: {refused}", file.display()), codes::EVIDENCE.hint)
 }
 
 fn words(file: &Path, verdict: &Verdict) -> String {
@@ -361,6 +361,11 @@ fn words(file: &Path, verdict: &Verdict) -> String {
         let (kind, at) = (proven.entry.kind(), i64::try_from(proven.entry.header().t.get()).unwrap_or(i64::MAX));
         let at = Timestamp::from_millisecond(at).map(|at| at.strftime("%F %T UTC").to_string()).unwrap_or_default();
         lines.push(format!("  {kind} of {at} signed by {} · {}", signed.join(", "), proven.leaf));
+    }
+    let absent: Vec<String> =
+        verdict.agreement().map(|agreed| agreed.absent().map(|party| party.to_string()).collect()).unwrap_or_default();
+    if !absent.is_empty() {
+        lines.push(format!("  absent, did not sign: {}", absent.join(", ")));
     }
     let gaps = verdict.gaps();
     if !gaps.is_empty() {

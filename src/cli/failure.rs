@@ -12,7 +12,7 @@ use crate::codes;
 pub(crate) struct Failure {
     code: Option<String>,
     text: String,
-    mend: Option<String>,
+    hint: Option<String>,
     /// The signal that ended the command, of which there is nothing to tell.
     signal: Option<Signal>,
 }
@@ -20,18 +20,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure in the words of an error.
     pub(crate) fn plain(error: impl fmt::Display) -> Self {
-        Self { code: None, text: error.to_string(), mend: None, signal: None }
+        Self { code: None, text: error.to_string(), hint: None, signal: None }
     }
 
     /// A failure with a hint how to mend it.
-    pub(crate) fn hinted(text: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::plain(text.into()) }
+    pub(crate) fn hinted(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..Self::plain(text.into()) }
     }
 
     /// A failure with a stable code from the table of [`crate::codes`].
-    pub(crate) fn coded(code: &str, text: impl Into<String>, mend: &str) -> Self {
-        let mend = if mend.is_empty() { None } else { Some(mend.to_owned()) };
-        Self { code: Some(code.to_owned()), mend, ..Self::plain(text.into()) }
+    pub(crate) fn coded(code: &str, text: impl Into<String>, hint: &str) -> Self {
+        let hint = if hint.is_empty() { None } else { Some(hint.to_owned()) };
+        Self { code: Some(code.to_owned()), hint, ..Self::plain(text.into()) }
     }
 
     /// The ending by this signal.
@@ -44,15 +44,15 @@ impl Failure {
         Self::ended_by(Signal::PIPE)
     }
 
-    /// The same failure with a better mend.
-    pub(crate) fn mended(self, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..self }
+    /// The same failure with a better hint.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// The same failure with one more thing to do about it.
-    pub(crate) fn with_mend(self, mend: String) -> Self {
-        let mend = self.mend.as_ref().map_or(mend.clone(), |first| format!("{first}\n  {mend}"));
-        self.mended(mend)
+    pub(crate) fn with_second_hint(self, hint: String) -> Self {
+        let hint = self.hint.as_ref().map_or(hint.clone(), |first| format!("{first}\n  {hint}"));
+        self.with_hint(hint)
     }
 
     /// Whether there is nothing to say.
@@ -74,7 +74,7 @@ impl Failure {
 
     /// The same as one JSON object, for `--json`.
     pub(crate) fn to_json(&self) -> String {
-        serde_json::json!({ "error": { "code": self.code, "text": self.text, "mend": self.mend } }).to_string()
+        serde_json::json!({ "error": { "code": self.code, "text": self.text, "hint": self.hint } }).to_string()
     }
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Failure {
             Some(code) => write!(f, "error[{code}]: {}", self.text)?,
             None => write!(f, "error: {}", self.text)?,
         }
-        self.mend.as_ref().map_or(Ok(()), |mend| write!(f, "\n  mend: {mend}"))
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
 }
 
@@ -93,12 +93,12 @@ impl From<tonic::Status> for Failure {
         let code = crate::rpc::status::code_of(&status);
         match code {
             Some(code) if code == codes::DAEMON_GONE => {
-                Self::coded(code.name, format!("the connection to the daemon broke: {}", status.message()), code.mend)
+                Self::coded(code.name, format!("the connection to the daemon broke: {}", status.message()), code.hint)
             }
-            Some(code) => Self::coded(code.name, status.message(), code.mend),
+            Some(code) => Self::coded(code.name, status.message(), code.hint),
             None if status.code() == tonic::Code::Unimplemented => {
-                let mend = "restart the daemon with the program that is installed now; `tacitly doctor` compares both";
-                Self::hinted("what answers there does not know this call", mend)
+                let hint = "restart the daemon with the program that is installed now; `tacitly doctor` compares both";
+                Self::hinted("what answers there does not know this call", hint)
             }
             None => Self::plain(format!("{}: {}", status.code().description(), status.message())),
         }

@@ -16,7 +16,7 @@ use super::opening::{Reader, begin_private, finish};
 use super::output::{table, unfolded};
 use super::submit::Submit;
 use super::watch::watch;
-use super::{Failure, Output, connect};
+use super::{Failure, Output, connect, pages};
 use crate::rpc::{control, job_states};
 
 /// Jobs: submit, list, show, watch, explain, result, open, cancel, resume, purge.
@@ -28,11 +28,11 @@ pub(crate) enum Job {
         /// Only jobs in this state.
         #[arg(long, value_parser = job_states())]
         state: Option<String>,
-        /// Only jobs older than this one: the first number of a page asks for the page before it.
+        /// Only jobs older than this one: the first number of a list asks for what came before it.
         #[arg(long, value_name = "JOB", default_value = "", hide_default_value = true)]
         before: String,
-        /// At most so many jobs, and never more than 1000.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000), default_value_t = 1000)]
+        /// At most so many jobs.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..), default_value_t = 1000)]
         limit: u32,
     },
     /// Show all that is known of one job: its parties, who receives what, why, its figures, times, attempts, traffic.
@@ -146,8 +146,7 @@ impl Job {
         let me = connect::own_name(&mut daemon).await?;
         let job = match self {
             Self::List { state, before, limit } => {
-                let request = control::ListJobsRequest { state: state.unwrap_or_default(), before, limit };
-                let jobs = daemon.list_jobs(request).await?.into_inner().jobs;
+                let jobs = pages::jobs(&mut daemon, &state.unwrap_or_default(), before, limit).await?;
                 return output.say(|| json(&jobs), || listing(&me, &jobs));
             }
             Self::Explain(Which { job }) => {
@@ -208,8 +207,7 @@ impl Refuse {
 impl Events {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         let mut daemon = connect::connect(way).await?;
-        let request = control::ListEventsRequest { since: self.since, job: self.job };
-        let events = daemon.list_events(request).await?.into_inner().events;
+        let events = pages::events(&mut daemon, self.since, &self.job).await?;
         output.say(
             || unfolded(&events, &["detail"]),
             || {

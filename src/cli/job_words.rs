@@ -77,7 +77,7 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let result = if job.state == "done" { result(me, job) } else { String::new() };
     let failure = job.failure.iter().filter(|failure| !failure.code.is_empty());
-    let failure = failure.map(|failure| format!("{}: {}\n  mend: {}", failure.code, failure.text, failure.mend));
+    let failure = failure.map(|failure| format!("{}: {}\n  hint: {}", failure.code, failure.text, failure.hint));
     let begun = match job.attempt {
         0 | 1 => String::new(),
         attempts => format!(", begun {attempts} times"),
@@ -191,7 +191,7 @@ mod tests {
         let failure = Failure {
             code: "peer-lost".to_owned(),
             text: "the link was down".to_owned(),
-            mend: "resume it".to_owned(),
+            hint: "resume it".to_owned(),
             ..Failure::default()
         };
         let shown = details(
@@ -216,7 +216,7 @@ mod tests {
             "hint     look there",
             "bank       proposer  customers  receives  signed\n",
             "shop (us)  approver  members    -         has not decided\n",
-            "peer-lost: the link was down\n  mend: resume it",
+            "peer-lost: the link was down\n  hint: resume it",
             "2026-01-01T00:00:00Z, by bank",
             "ended    2026-01-01T00:01:00Z",
             "purged   2026-01-02",

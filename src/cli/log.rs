@@ -13,6 +13,7 @@ use tacitly_attestation::witness::ForkEvidence;
 
 use super::connect::Way;
 use super::output::table;
+use super::run::block_on;
 use super::{Failure, Output, connect};
 use crate::chain::{self, View};
 use crate::daemon::{Config, attestation, home};
@@ -117,8 +118,8 @@ impl Place {
             if folder.join("segment").exists() {
                 Failure::plain(error)
             } else {
-                let mend = "the daemon begins it at its first start; --home names the party's folder, --folder a log's";
-                Failure::hinted(format!("there is no log in {}", folder.display()), mend)
+                let hint = "the daemon begins it at its first start; --home names the party's folder, --folder a log's";
+                Failure::hinted(format!("there is no log in {}", folder.display()), hint)
             }
         })
     }
@@ -131,7 +132,7 @@ impl LogCommand {
             Self::Tail(command) => command.run(home, output),
             Self::Fsck(command) => command.run(home, output),
             Self::VerifyFork(command) => command.run(home, output),
-            Self::Reconcile(command) => super::block_on(command.run(way, output)),
+            Self::Reconcile(command) => block_on(command.run(way, output)),
             Self::Mirrors(command) => command.run(home, output),
         }
     }
@@ -385,8 +386,8 @@ fn trusted(home: &Path, policy: Option<&Path>) -> Result<(KeyRing, KeyRing), Fai
         policy.signers().iter().for_each(|key| signers.add(key.clone()));
     }
     if logs.iter().next().is_none() {
-        let mend = "name the party's folder with --home, or a policy that has the log's key with --policy";
-        return Err(Failure::hinted("there is no key to verify the checkpoint with", mend));
+        let hint = "name the party's folder with --home, or a policy that has the log's key with --policy";
+        return Err(Failure::hinted("there is no key to verify the checkpoint with", hint));
     }
     Ok((logs, signers))
 }
@@ -496,8 +497,8 @@ impl Reconcile {
         if found.mismatches.is_empty() {
             return Ok(());
         }
-        let mend = "ask the peer; what it recorded is signed by it, and `tacitly log tail` shows ours";
-        Err(Failure::hinted(format!("{} mismatches", found.mismatches.len()), mend))
+        let hint = "ask the peer; what it recorded is signed by it, and `tacitly log tail` shows ours";
+        Err(Failure::hinted(format!("{} mismatches", found.mismatches.len()), hint))
     }
 }
 

@@ -13,6 +13,7 @@ mod destination;
 mod doctor;
 mod evidence;
 mod failure;
+mod figures;
 mod identity;
 mod init;
 mod job;
@@ -22,8 +23,11 @@ mod kinds;
 mod log;
 mod opening;
 mod output;
+mod pages;
 mod peer;
+mod psi;
 mod replay;
+mod run;
 mod serve;
 mod submit;
 mod token;
@@ -34,14 +38,12 @@ mod witness;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use rustix::process::Signal;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::yield_now;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::codes;
 use failure::Failure;
 use output::Output;
+use run::block_on;
 
 /// Institutions compute on each other's data without showing it.
 ///
@@ -88,7 +90,7 @@ enum Command {
     Consortium(consortium::Consortium),
     #[command(subcommand)]
     Dataset(dataset::Dataset),
-    Psi(kinds::psi::Psi),
+    Psi(psi::Psi),
     #[command(subcommand)]
     Job(job::Job),
     Approve(job::Approve),
@@ -142,7 +144,7 @@ impl Cli {
         let home = self.home;
         match self.command {
             Command::Init(command) => command.run(home, output),
-            Command::Complete(command) => command.run(),
+            Command::Complete(command) => command.run(&mut Self::command()),
             Command::Serve(command) => command.run(&home),
             Command::Demo(command) => block_on(command.run(output)),
             Command::Bench(command) => command.run(output),
@@ -168,55 +170,6 @@ impl Cli {
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),
             Command::Evidence(command) => block_on(command.run(&way, output)),
-        }
-    }
-}
-
-/// Runs a command to its end, or until Ctrl-C or SIGTERM: then it is dropped, and with it its unfinished files, its
-/// folders and the daemons that it has started.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        // A terminal sends its signals to the commands that this one runs, too: their end comes after the signal.
-        let work = async {
-            let ended = work.await;
-            if ended.is_err() {
-                yield_now().await;
-            }
-            ended
-        };
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => Err(Failure::ended_by(Signal::INT)),
-            _ = terminate.recv() => Err(Failure::ended_by(Signal::TERM)),
-            ended = work => ended,
-        }
-    });
-    // A thread that waits for the reader of a pipe is not waited for.
-    runtime.shutdown_background();
-    ended
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::destination::Destination;
-
-    #[test]
-    fn a_command_that_is_interrupted_leaves_no_unfinished_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = || std::fs::read_dir(folder.path()).unwrap().count();
-        for signal in [Signal::INT, Signal::TERM] {
-            let ended = block_on(async {
-                let mut begun = Destination::new(&folder.path().join("out.csv"), false).begin().await?;
-                begun.add(b"half a row").await?;
-                assert_eq!(names(), 1, "it is under way");
-                rustix::process::kill_process(rustix::process::getpid(), signal).map_err(Failure::plain)?;
-                std::future::pending().await
-            });
-            assert!(ended.unwrap_err().is_silent());
-            assert_eq!(names(), 0, "{signal:?}");
         }
     }
 }

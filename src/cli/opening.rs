@@ -39,5 +39,5 @@ pub(crate) fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     let failure = destination::unwritable(&path.display().to_string(), error);
     // What was opened to one arbiter never takes the place of anything.
-    if error.kind() == ErrorKind::AlreadyExists { failure.mended("name a new file") } else { failure }
+    if error.kind() == ErrorKind::AlreadyExists { failure.with_hint("name a new file") } else { failure }
 }

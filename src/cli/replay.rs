@@ -11,7 +11,7 @@ use serde::Serialize;
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag};
 use tacitly_psi::{Flow, Items, Member, PsiAnswer, PsiOutcome, PsiParty, PsiTerms};
 
-use super::bench::round;
+use super::figures::round;
 use super::{Failure, Output};
 use crate::intake::{
     self, Budget, Delimiter, Duplicates, Format, Invalid, KeyColumn, KeySpec, Keys, OutputFormat, Profile, Source,

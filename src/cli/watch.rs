@@ -6,7 +6,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tonic::Status;
 
 use super::connect::Daemon;
-use super::kinds::gets_rows;
 use super::{Failure, Output};
 use crate::codes;
 use crate::rpc::control::{Job, JobRequest};
@@ -15,7 +14,7 @@ use crate::rpc::status;
 /// Follows a job to its end, as party `me`, and returns how it stands then.
 ///
 /// # Errors
-/// The job's own failure with its mend, if it did not end in `done`; [`codes::DAEMON_GONE`] if the daemon stopped before.
+/// The job's own failure with its hint, if it did not end in `done`; [`codes::DAEMON_GONE`] if the daemon stopped before.
 pub(crate) async fn watch(daemon: &mut Daemon, me: &str, id: &str, output: Output) -> Result<Job, Failure> {
     let lost = |error: Status, last: Option<&Job>| match status::code_of(&error) {
         Some(codes::DAEMON_GONE) => daemon_gone(id, me, last),
@@ -49,12 +48,14 @@ pub(crate) async fn watch(daemon: &mut Daemon, me: &str, id: &str, output: Outpu
 
 /// The daemon stopped while the job was watched, which is no end of the job.
 fn daemon_gone(id: &str, me: &str, last: Option<&Job>) -> Failure {
-    let gets_rows = last.is_none_or(|job| gets_rows(job, me));
-    let then = if gets_rows { format!(", and then `tacitly job result {id} --out FILE`") } else { String::new() };
-    let mend = format!(
+    let receives = |job: &Job| job.parties.iter().any(|party| party.party == me && party.receives);
+    // What is a number is shown with the job, and there is no file to write.
+    let has_file = last.is_none_or(|job| job.shape != "number" && receives(job));
+    let then = if has_file { format!(", and then `tacitly job result {id} --out FILE`") } else { String::new() };
+    let hint = format!(
         "start it again with `tacitly serve`: the job goes on by itself; follow it with `tacitly job watch {id}`{then}"
     );
-    Failure::coded(codes::DAEMON_GONE.name, format!("our daemon went away while job {id} was watched"), &mend)
+    Failure::coded(codes::DAEMON_GONE.name, format!("our daemon went away while job {id} was watched"), &hint)
 }
 
 /// A job's ending that is not `done`, as the person sees it.
@@ -67,7 +68,7 @@ pub(crate) fn failure_of(job: &Job) -> Failure {
             text.push_str(part);
         }
     }
-    Failure::coded(&failure.code, text, &failure.mend)
+    Failure::coded(&failure.code, text, &failure.hint)
 }
 
 struct ProgressLine(Option<ProgressBar>);
@@ -99,6 +100,26 @@ impl ProgressLine {
     fn clear(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::control::JobParty;
+
+    #[test]
+    fn who_loses_the_daemon_is_told_of_a_file_only_where_there_will_be_one() {
+        let party = |name: &str| JobParty { party: name.to_owned(), receives: name == "bank", ..JobParty::default() };
+        let parties: Vec<JobParty> = ["bank", "shop"].map(party).into();
+        for (shape, me, told) in
+            [("rows", "bank", true), ("document", "bank", true), ("number", "bank", false), ("rows", "shop", false)]
+        {
+            let job = Job { parties: parties.clone(), shape: shape.to_owned(), ..Job::default() };
+            let said = daemon_gone("01J", me, Some(&job)).to_string();
+            assert_eq!(said.contains("job result 01J --out"), told, "{shape} for {me}: {said}");
+            assert!(said.contains("tacitly job watch 01J"), "{said}");
         }
     }
 }

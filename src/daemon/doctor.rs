@@ -63,7 +63,7 @@ pub fn check_world(home: &Path, config: &Config, daemon_runs: bool) -> Vec<Findi
 
 fn config_fault(error: &ConfigError) -> Finding {
     match error {
-        // The error itself has the mend in it.
+        // The error itself has the hint in it.
         ConfigError::Missing(home) => Finding::fail(
             "config",
             format!("there is no party.toml in {}", home.display()),
@@ -75,8 +75,8 @@ fn config_fault(error: &ConfigError) -> Finding {
             "mend the key in party.toml, or the TACITLY_ variable of that name",
         ),
         ConfigError::OutOfRange { .. } => {
-            let mend = "change the value in party.toml, or in the TACITLY_ variable of that name";
-            Finding::fail("config", error.to_string(), mend)
+            let hint = "change the value in party.toml, or in the TACITLY_ variable of that name";
+            Finding::fail("config", error.to_string(), hint)
         }
     }
 }
@@ -138,8 +138,8 @@ fn check_certificate(home: &Path, config: &Config) -> Finding {
     let identity = match home::identity(home) {
         Ok(identity) => identity,
         Err(error) => {
-            let mend = "put tls.key and tls.crt back from your safe; both belong together";
-            return Finding::fail("certificate", error.to_string(), mend);
+            let hint = "put tls.key and tls.crt back from your safe; both belong together";
+            return Finding::fail("certificate", error.to_string(), hint);
         }
     };
     if identity.party() != config.party {
@@ -153,12 +153,12 @@ fn check_certificate(home: &Path, config: &Config) -> Finding {
     let (from, until, now) = (identity.not_before(), identity.not_after(), Timestamp::now());
     let days = (until.as_second() - now.as_second()) / 86_400;
     if now < from {
-        let mend = "set this machine's clock (it may be behind)";
-        return Finding::fail("certificate", format!("it is valid from {from}, and now is {now}"), mend);
+        let hint = "set this machine's clock (it may be behind)";
+        return Finding::fail("certificate", format!("it is valid from {from}, and now is {now}"), hint);
     }
     if now > until {
-        let mend = "make a new one with `tacitly identity rotate --force`; peers join again with an invitation";
-        return Finding::fail("certificate", format!("it expired on {until}"), mend);
+        let hint = "make a new one with `tacitly identity rotate --force`; peers join again with an invitation";
+        return Finding::fail("certificate", format!("it expired on {until}"), hint);
     }
     if days < CERTIFICATE_DAYS {
         return Finding::warn("certificate", format!("it expires in {days} days, on {until}"), ROTATE);
@@ -192,10 +192,10 @@ fn check_disk(home: &Path, config: &Config) -> Finding {
         Ok(found) => {
             let free = found.f_bavail.saturating_mul(found.f_frsize);
             let text = format!("{} MiB are free on the file system of {}", mib(free), folder.display());
-            let mend = "free some space there, or move the store to a larger file system";
+            let hint = "free some space there, or move the store to a larger file system";
             match free {
-                ..DISK_FAIL => Finding::fail("disk", text, mend),
-                DISK_FAIL..DISK_WARN => Finding::warn("disk", text, mend),
+                ..DISK_FAIL => Finding::fail("disk", text, hint),
+                DISK_FAIL..DISK_WARN => Finding::warn("disk", text, hint),
                 _ => Finding::ok("disk", text),
             }
         }

@@ -24,22 +24,22 @@ pub struct Finding {
     /// What was found.
     pub text: String,
     /// How to mend it; empty if there is nothing to mend.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl Finding {
     /// All is well.
     pub fn ok(what: &'static str, text: impl Into<String>) -> Self {
-        Self { level: Level::Ok, what, text: text.into(), mend: String::new() }
+        Self { level: Level::Ok, what, text: text.into(), hint: String::new() }
     }
 
     /// Somebody should look at it.
-    pub fn warn(what: &'static str, text: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { level: Level::Warn, what, text: text.into(), mend: mend.into() }
+    pub fn warn(what: &'static str, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { level: Level::Warn, what, text: text.into(), hint: hint.into() }
     }
 
     /// It is broken.
-    pub fn fail(what: &'static str, text: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { level: Level::Fail, what, text: text.into(), mend: mend.into() }
+    pub fn fail(what: &'static str, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { level: Level::Fail, what, text: text.into(), hint: hint.into() }
     }
 }

@@ -104,7 +104,7 @@ pub fn create_witness(home: &Path, name: PartyId) -> Result<(), HomeError> {
 /// The sealing key's holder, from where the configuration says.
 ///
 /// # Errors
-/// [`HomeError::Store`], naming the file or command and the mend.
+/// [`HomeError::Store`], naming the file or command and the hint.
 pub async fn sealer(home: &Path, config: &Config) -> Result<Sealer, HomeError> {
     let key = match &config.store.key_command {
         Some(command) => SealingKey::from_command(command, KEY_COMMAND).await?,

@@ -137,6 +137,6 @@ fn read_logs(file: &Path) -> Result<Vec<VerifierKey>, ChainError> {
     lines.map(VerifierKey::parse).collect::<Result<_, _>>().map_err(|error| ChainError::DamagedFile {
         path: file.to_owned(),
         what: error.to_string(),
-        mend: "write one key of the form NAME+ID+BASE64 on each line",
+        hint: "write one key of the form NAME+ID+BASE64 on each line",
     })
 }

@@ -1,5 +1,6 @@
 //! Datasets: registered once, read for every job, written out for a receiver; and our rules about them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -149,7 +150,7 @@ impl Datasets {
         let source = Source { format: format_of(&new)?, path: new.path };
         let spec = key_spec(&new.keys, &new.duplicates, &new.invalid)?;
         let period = fingerprint::period(&new.period)?;
-        let peers = new.allow.iter().map(|peer| peer_named(peer)).collect::<Result<Vec<_>, _>>()?;
+        let peers = new.allow.iter().map(|peer| peer_named(peer)).collect::<Result<BTreeSet<_>, _>>()?;
         for peer in &peers {
             self.store.key_of(*peer).await?;
         }
@@ -164,15 +165,19 @@ impl Datasets {
         let format = json(&source.format)?;
         let stored = stored(new.name, source.path, format, &inspected, &spec)?;
         let dataset = self.store.add_dataset(stored, &fingerprint, new.replace, by).await?;
-        let changed = self.open_to(&dataset, &peers, by).await?;
+        let opened = self.open_to(&dataset, &peers, by).await?;
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         let mut told = report.to_string();
         if let Some(warning) = nobody(&report) {
             told += &format!("\nwarning: {warning}");
         }
-        told += &changed;
         if let Some(before) = before {
-            told += &self.what_stays(&before, &dataset, &peers).await?;
+            told += &self.what_stays(&before, &dataset, &opened).await?;
+        }
+        for peer in peers.difference(&opened) {
+            if let Some(rule) = self.rule(&dataset.name, *peer).await? {
+                told += &format!("\nnote: {peer} has a rule, and keeps it: {rule}");
+            }
         }
         Ok((self.view(&dataset).await?, told))
     }
@@ -189,7 +194,7 @@ impl Datasets {
     }
 
     /// What the owner should know who replaces a dataset: rules stay, whatever the new file holds.
-    async fn what_stays(&self, before: &Dataset, now: &Dataset, allowed: &[PartyId]) -> Result<String, Error> {
+    async fn what_stays(&self, before: &Dataset, now: &Dataset, opened: &BTreeSet<PartyId>) -> Result<String, Error> {
         let mut told = String::new();
         let key = |dataset: &Dataset| {
             let keys = dataset.keys.iter().map(|key| format!("{}={}", key.column, key.profile));
@@ -199,13 +204,14 @@ impl Datasets {
             told += &format!("\nnote: the key was {} and is now {}", key(before), key(now));
         }
         let rules = self.store.rules(Some(&now.name)).await?;
-        let others = rules.iter().map(|rule| rule.peer).filter(|peer| !allowed.contains(peer));
-        let peers: Vec<String> = others.map(|peer| peer.to_string()).collect();
+        let kept = rules.iter().map(|rule| rule.peer).filter(|peer| !opened.contains(peer));
+        let peers: Vec<String> = kept.map(|peer| peer.to_string()).collect();
         if !peers.is_empty() {
             told += &format!(
-                "\nnote: the rules stay as they were, for {}; `tacitly dataset deny {} PEER` takes one away",
+                "\nnote: the rules stay as they were, for {}; `tacitly dataset allow {name} PEER` changes one, `tacitly \
+                 dataset deny {name} PEER` takes it away",
                 peers.join(", "),
-                now.name
+                name = now.name
             );
         }
         Ok(told)
@@ -228,21 +234,25 @@ impl Datasets {
         Ok(views)
     }
 
-    /// Gives each peer the widest rule of this moment. Returns what that changes of the rules there were.
-    async fn open_to(&self, dataset: &Dataset, peers: &[PartyId], by: &str) -> Result<String, Error> {
+    /// Gives each of these peers that has no rule the widest one of this moment, and returns those. A rule that is there
+    /// says what its owner decided, and is not widened by a word that does not name what it widens.
+    async fn open_to(
+        &self,
+        dataset: &Dataset,
+        peers: &BTreeSet<PartyId>,
+        by: &str,
+    ) -> Result<BTreeSet<PartyId>, Error> {
         let _one_change_at_a_time = self.ruling.lock().await;
         let columns = columns_of(dataset);
         let rule = Rule::open(&self.names.known(&columns));
-        let mut told = String::new();
+        let mut opened = BTreeSet::new();
         for peer in peers {
-            if let Some(old) = self.rule(&dataset.name, *peer).await? {
-                for line in difference(&old, &rule, &self.names.limits) {
-                    told += &format!("\nnote: the rule for {peer} changes: {line}");
-                }
+            if self.rule(&dataset.name, *peer).await?.is_none() {
+                self.store.set_rule(&dataset.name, *peer, json(&rule)?, None, by).await?;
+                opened.insert(*peer);
             }
-            self.store.set_rule(&dataset.name, *peer, json(&rule)?, None, by).await?;
         }
-        Ok(told)
+        Ok(opened)
     }
 
     /// Changes the rule for a peer as JSON says, or takes it away if `json` is empty. What the JSON omits stays as it

@@ -168,6 +168,31 @@ async fn a_rule_names_the_kinds_and_limits_that_the_room_was_told_of_and_no_othe
 }
 
 #[tokio::test]
+async fn to_allow_a_peer_again_widens_no_rule_and_opens_only_where_there_is_none() {
+    let world = World::new().await;
+    let datasets = world.datasets();
+    let opened = |replace| NewDataset {
+        replace,
+        allow: vec!["shop".to_owned(), "shop".to_owned()],
+        ..world.new_dataset("id,amount\n1,5\n")
+    };
+    let (_, report) = datasets.add(opened(false), "operator").await.unwrap();
+    assert!(!report.contains("keeps it"), "{report}");
+    let narrow = r#"{"kinds":["weigh"],"columns":["id"],"limits":{"most":5},"per_day":3,"approval":"manual"}"#;
+    datasets.set_rule("ids", "shop", narrow, "operator").await.unwrap();
+    let before = datasets.rule("ids", shop_id()).await.unwrap();
+    let (_, report) = datasets.add(opened(true), "operator").await.unwrap();
+    assert_eq!(datasets.rule("ids", shop_id()).await.unwrap(), before);
+    assert!(report.contains("shop has a rule, and keeps it: weigh; of our columns only id; most 5; 3 jobs a day"));
+    assert!(report.contains("`tacitly dataset allow ids PEER` changes one"), "{report}");
+
+    datasets.set_rule("ids", "shop", "", "operator").await.unwrap();
+    let (_, report) = datasets.add(opened(true), "operator").await.unwrap();
+    assert!(!report.contains("the rules stay"), "{report}");
+    assert_eq!(datasets.rule("ids", shop_id()).await.unwrap().unwrap().kinds, ["sort", "weigh"]);
+}
+
+#[tokio::test]
 async fn a_frame_is_there_for_its_process_and_is_erased_on_record_by_the_next() {
     let world = World::new().await;
     let datasets = world.datasets();

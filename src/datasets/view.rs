@@ -28,7 +28,7 @@ pub struct NewDataset {
     pub invalid: String,
     /// Whether a dataset of this name is replaced.
     pub replace: bool,
-    /// Peers that get a rule without limits.
+    /// Peers that get a rule without limits, if they have none.
     pub allow: Vec<String>,
     /// The days that its data describe, `2026-01-01/2026-03-31`; empty: nothing is stated.
     pub period: String,

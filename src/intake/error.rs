@@ -9,7 +9,7 @@ use crate::codes::{self, Error};
 
 /// A file that cannot be used as asked, or a result that cannot be written.
 ///
-/// It prints on one line: the file, the line (or row) and the column where they are known, the problem, the mend.
+/// It prints on one line: the file, the line (or row) and the column where they are known, the problem, the hint.
 /// Values of cells are never printed. A header may be a row that was taken for one, so its cells are printed only once they
 /// are known to be names: of a column that was asked for by its name, or of a file that was registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl From<IntakeError> for Error {
     }
 }
 
-/// What is wrong with a file, or with what was asked of it. Each text ends with the mend.
+/// What is wrong with a file, or with what was asked of it. Each text ends with the hint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// There is no such file.
@@ -109,7 +109,7 @@ pub enum Problem {
     #[error("the file is empty; a CSV file needs at least its header line")]
     Empty,
     /// The file begins with the mark of another encoding than declared.
-    #[error("the file is declared as {declared} but begins with the mark of {found}; {}", mark_mend(found))]
+    #[error("the file is declared as {declared} but begins with the mark of {found}; {}", mark_hint(found))]
     OtherEncoding {
         /// As declared.
         declared: Encoding,
@@ -378,7 +378,7 @@ impl Problem {
     }
 }
 
-fn mark_mend(found: &str) -> &'static str {
+fn mark_hint(found: &str) -> &'static str {
     match found {
         "UTF-8" => "declare it as utf-8",
         "GB 18030" => "declare it as gb18030",

@@ -490,13 +490,13 @@ impl Jobs {
         self.profile.certify(&main, &related).await
     }
 
-    /// The audit trail, oldest first.
+    /// The audit trail after a line, oldest first: at most `limit` lines.
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for a malformed job number, or an error of the store.
-    pub async fn events(&self, since: u64, job: &str) -> Result<Vec<EventView>, Error> {
+    pub async fn events(&self, since: u64, job: &str, limit: u32) -> Result<Vec<EventView>, Error> {
         let job = if job.is_empty() { None } else { Some(parse_id(job)?) };
-        let filter = EventFilter { job, after: Some(since), ..EventFilter::default() };
+        let filter = EventFilter { job, after: Some(since), limit: Some(limit) };
         Ok(self.core.store.events(&filter).await?.into_iter().map(Into::into).collect())
     }
 
@@ -512,7 +512,7 @@ impl Jobs {
             }
             live
         });
-        JobView::of(job, live)
+        JobView::of(job, self.kinds.find(&job.kind).ok().map(|kind| kind.shape()), live)
     }
 
     async fn awaiting_decision(&self, id: &str) -> Result<Job, Error> {

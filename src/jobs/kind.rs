@@ -112,6 +112,18 @@ pub enum Shape {
     Document,
 }
 
+impl Shape {
+    /// The name that the API gives it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Number => "number",
+            Self::Document => "document",
+        }
+    }
+}
+
 /// One thing that a party learns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learned {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::core::{state_of, terms_of};
+use super::kind::Shape;
 use super::running::Live;
 use super::state::State;
 use crate::codes::Error;
@@ -41,6 +42,8 @@ pub struct JobView {
     pub terms: String,
     /// When its result was wiped, or nothing.
     pub purged: String,
+    /// What its result is, if we know the kind.
+    pub shape: Option<Shape>,
 }
 
 /// One party of a job, as our operator sees it.
@@ -84,7 +87,7 @@ pub struct EventView {
 }
 
 impl JobView {
-    pub(super) fn of(job: &Job, live: Option<Live>) -> Result<Self, Error> {
+    pub(super) fn of(job: &Job, shape: Option<Shape>, live: Option<Live>) -> Result<Self, Error> {
         let (terms, state) = (terms_of(job)?, state_of(job)?);
         let party = |party: &JobParty| {
             let bytes = |side: &str| {
@@ -127,6 +130,7 @@ impl JobView {
             attempt: job.attempt,
             terms: String::from_utf8_lossy(&job.terms.canonical()).into_owned(),
             purged: job.purged_at.map(|at| at.to_string()).unwrap_or_default(),
+            shape,
         })
     }
 }

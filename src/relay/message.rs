@@ -113,7 +113,7 @@ impl Piece {
 }
 
 /// The bytes under the signature: the place and the digest of the body.
-fn words(place: &Place, body: &[u8]) -> Vec<u8> {
+pub(super) fn words(place: &Place, body: &[u8]) -> Vec<u8> {
     let Place { job, attempt, from, to, line, opens, number } = place;
     let digest = HEXLOWER.encode(&Sha256::digest(body));
     format!("{job}\n{attempt}\n{from}\n{to}\n{line}\n{opens}\n{number}\n{digest}").into_bytes()

@@ -53,6 +53,8 @@
 //! removed the other it is not, and their session stalls until it is mended.
 
 mod circle;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod leader;
 mod line;
 mod member;

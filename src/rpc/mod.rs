@@ -5,6 +5,7 @@ pub mod admin;
 pub mod client;
 mod frames;
 pub mod gate;
+mod pages;
 pub mod reflection;
 pub mod service;
 pub mod status;

@@ -13,11 +13,11 @@ use super::admin::Admin;
 use super::control::control_server::Control;
 use super::gate::Caller;
 use super::tokens::Role;
-use super::{control, frames, status};
+use super::{control, frames, pages, status};
 use crate::attest::Attestation;
 use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
-use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Page, Submission};
+use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Submission};
 use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
 
 /// The control service of one daemon.
@@ -233,9 +233,12 @@ impl Control for Service {
         Ok(Response::new(control::AddDatasetReply { dataset: Some(dataset.into()), report }))
     }
 
-    async fn list_datasets(&self, _: Request<control::ListDatasetsRequest>) -> Answer<control::ListDatasetsReply> {
-        let datasets = self.datasets.list().await.map_err(|error| status::of(&error))?;
-        Ok(Response::new(control::ListDatasetsReply { datasets: datasets.into_iter().map(Into::into).collect() }))
+    async fn list_datasets(
+        &self,
+        request: Request<control::ListDatasetsRequest>,
+    ) -> Answer<control::ListDatasetsReply> {
+        let page = pages::datasets(&self.datasets, request.into_inner()).await;
+        page.map(Response::new).map_err(|error| status::of(&error))
     }
 
     async fn remove_dataset(
@@ -339,9 +342,8 @@ impl Control for Service {
     }
 
     async fn list_jobs(&self, request: Request<control::ListJobsRequest>) -> Answer<control::ListJobsReply> {
-        let control::ListJobsRequest { state, before, limit } = request.into_inner();
-        let jobs = self.jobs.list(Page { state, before, limit }).await.map_err(|error| status::of(&error))?;
-        Ok(Response::new(control::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
+        let page = pages::jobs(&self.jobs, request.into_inner()).await;
+        page.map(Response::new).map_err(|error| status::of(&error))
     }
 
     async fn get_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
@@ -401,16 +403,7 @@ impl Control for Service {
     }
 
     async fn list_events(&self, request: Request<control::ListEventsRequest>) -> Answer<control::ListEventsReply> {
-        let asked = request.into_inner();
-        let events = self.jobs.events(asked.since, &asked.job).await.map_err(|error| status::of(&error))?;
-        let shown = events.into_iter().map(|event| control::Event {
-            sequence: event.sequence,
-            at: event.at,
-            job: event.job,
-            actor: event.actor,
-            kind: event.kind,
-            detail: event.detail,
-        });
-        Ok(Response::new(control::ListEventsReply { events: shown.collect() }))
+        let page = pages::events(&self.jobs, request.into_inner()).await;
+        page.map(Response::new).map_err(|error| status::of(&error))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::chain::Mismatch;
 use crate::datasets::DatasetView;
-use crate::jobs::{JobView, PartyView, State};
+use crate::jobs::{JobView, PartyView, Shape, State};
 use crate::peers::{MemberView, PeerView, RosterView};
 use crate::rpc::control;
 use crate::store::JobId;
@@ -16,7 +16,7 @@ pub fn job_states() -> [&'static str; 8] {
 impl From<JobView> for control::Job {
     fn from(view: JobView) -> Self {
         let failure = view.failure.map(|failure| control::Failure {
-            mend: failure.code.mend.to_owned(),
+            hint: failure.code.hint.to_owned(),
             code: failure.code.name.to_owned(),
             who: failure.who.map(|who| who.to_string()).unwrap_or_default(),
             stage: failure.stage,
@@ -54,6 +54,7 @@ impl From<JobView> for control::Job {
             terms: view.terms,
             settled: view.state.is_settled(),
             purged: view.purged,
+            shape: view.shape.map(Shape::name).unwrap_or_default().to_owned(),
         }
     }
 }

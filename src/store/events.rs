@@ -37,7 +37,10 @@ pub struct NewEvent {
     pub detail: Value,
 }
 
-/// Which lines to list; all of them by default.
+/// The most lines listed at once when the caller names no limit.
+const PAGE: u32 = 1000;
+
+/// Which lines to list; the first thousand by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// Only those about this job.
@@ -74,7 +77,7 @@ impl Store {
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
         let after = i64::try_from(filter.after.unwrap_or(0)).unwrap_or(i64::MAX);
-        let limit = filter.limit.map_or(i64::MAX, i64::from);
+        let limit = i64::from(filter.limit.unwrap_or(PAGE));
         let query = match filter.job {
             Some(job) => statement(
                 "SELECT seq, at, job, actor, kind, detail FROM events WHERE job = $3 AND seq > $1

@@ -19,7 +19,7 @@
 //! | `job.rs` | the ledger's values |
 //! | `backup.rs`, `rekey.rs` | copies of the store; a new sealing key |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
-//! | `signer.rs`, `public_key.rs` | the party's signature; keys and signatures as texts |
+//! | `signing.rs`, `signer.rs`, `public_key.rs` | whoever signs; the key file; keys and signatures as texts |
 //! | `record.rs`, `files.rs`, `lock.rs`, `error.rs` | rows, private files, the lock, what may go wrong |
 //!
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
@@ -50,6 +50,7 @@ mod seal;
 mod sealing_key_id;
 mod secrets;
 mod signer;
+mod signing;
 
 pub use backup::restore;
 pub use check::check_store;
@@ -72,4 +73,5 @@ pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster};
 pub use rules::Rule;
 pub use seal::Sealer;
 pub use sealing_key_id::SealingKeyId;
-pub use signer::{FileSigner, NoteSigner, Signer, SigningFailed};
+pub use signer::FileSigner;
+pub use signing::{NoteSigner, Signer, SigningFailed};

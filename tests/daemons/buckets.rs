@@ -238,6 +238,45 @@ fn kills_at_random_moments_leave_a_job_in_buckets_exact_and_nothing_that_is_over
     assert!(killed_at_work >= KILLS, "only {killed_at_work} kills met a job at work");
 }
 
+#[test]
+fn what_was_settled_stands_whatever_the_settings_say_now() {
+    let mut pair = Pair::with(small(), small());
+    let (ours, theirs) = (mobiles(0..40_000), mobiles(20_000..60_000));
+    pair.datasets(&ours, &theirs);
+    let mut submitted = submit(&pair);
+    let id = job_number(&pair, 1);
+    let shown = |pair: &Pair| pair.bank.tacitly(&["job", "show", &id]).unwrap();
+    let is_at_work = || {
+        let job = shown(&pair);
+        assert_ne!(job["state"], "done", "it was over before anybody was restarted");
+        // Some buckets are over, and most are not.
+        (3..20)
+            .any(|bucket| job["stage"].as_str().unwrap().starts_with(&format!("bucket {bucket} of 40")))
+            .then_some(())
+    };
+    assert!(until(is_at_work).is_some(), "{}", shown(&pair));
+    // All of it would fit into the memory of one now, and the other would take buckets of another size.
+    pair.bank.kill();
+    pair.shop.kill();
+    pair.bank.set("TACITLY_LIMITS__BUCKET_KEYS", 1_000_000);
+    pair.shop.set("TACITLY_LIMITS__BUCKET_KEYS", 7_000);
+    pair.bank.serve().unwrap();
+    pair.shop.serve().unwrap();
+    submitted.wait().unwrap();
+    let job = await_done(&pair, &id);
+    let there = pair.shop.tacitly(&["job", "show", &id]).unwrap();
+    for job in [&job, &there] {
+        assert_eq!(job["summary"]["buckets"], 40, "{job}");
+        assert!(job["attempt"].as_u64() > Some(1), "{job}");
+    }
+    let rows = (result(&pair, &pair.bank, &id), result(&pair, &pair.shop, &id));
+    assert_eq!(rows, (semi_join(&ours, &theirs), semi_join(&theirs, &ours)));
+    // A job that begins now is cut as the settings say now: buckets of 7,000 keys are too small for the bank.
+    let refused = pair.bank.tacitly(&["psi", "--dataset", "ids", "--with", "shop/ids"]).unwrap_err();
+    assert_eq!(refused.code(), "limit");
+    assert!(refused.to_string().contains("shop wants buckets of 7000 keys"), "{refused}");
+}
+
 /// Everything on disk that a party can reach: its folder, and what its daemon holds open without a name.
 fn everything_on_disk(party: &Party) -> Vec<(String, Vec<u8>)> {
     let pid = std::fs::read_to_string(party.home.join("tacitly.db.lock")).unwrap();

@@ -22,7 +22,7 @@ fn of_level<'a>(findings: &'a [Value], level: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn config_check_names_every_wrong_key_and_loose_file_with_its_mend() {
+fn config_check_names_every_wrong_key_and_loose_file_with_its_hint() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());
     let (found, fine) = findings(&home, &["config", "check"]);
@@ -36,10 +36,10 @@ fn config_check_names_every_wrong_key_and_loose_file_with_its_mend() {
     let (found, fine) = findings(&home, &["config", "check"]);
     assert!(!fine);
     let failed = of_level(&found, "fail");
-    for (text, mend) in [("limits.running_jobs", "TACITLY_"), ("log.level", "TACITLY_"), ("identity.key", "chmod 600")]
+    for (text, hint) in [("limits.running_jobs", "TACITLY_"), ("log.level", "TACITLY_"), ("identity.key", "chmod 600")]
     {
         let named = failed.iter().any(|finding| {
-            finding["text"].as_str().unwrap().contains(text) && finding["mend"].as_str().unwrap().contains(mend)
+            finding["text"].as_str().unwrap().contains(text) && finding["hint"].as_str().unwrap().contains(hint)
         });
         assert!(named, "{text}: {found:?}");
     }
@@ -199,19 +199,19 @@ fn doctor_and_config_check_say_what_keeps_serve_from_starting_and_change_nothing
 }
 
 #[test]
-fn a_key_file_that_others_may_read_and_a_folder_that_is_none_are_told_once_with_one_mend() {
+fn a_key_file_that_others_may_read_and_a_folder_that_is_none_are_told_once_with_one_hint() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());
     fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let (found, _) = findings(&home, &["config", "check"]);
     let failed = of_level(&found, "fail");
     assert_eq!(failed.len(), 1, "{failed:?}");
-    assert!(failed[0]["mend"].as_str().unwrap().starts_with("chmod 600"), "{failed:?}");
+    assert!(failed[0]["hint"].as_str().unwrap().starts_with("chmod 600"), "{failed:?}");
 
     let (found, _) = findings(&folder.path().join("nowhere"), &["doctor"]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(!found[0]["text"].as_str().unwrap().contains("tacitly init"), "{found:?}");
-    assert!(found[0]["mend"].as_str().unwrap().contains("tacitly init"), "{found:?}");
+    assert!(found[0]["hint"].as_str().unwrap().contains("tacitly init"), "{found:?}");
 }
 
 #[test]

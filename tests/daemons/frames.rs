@@ -143,7 +143,7 @@ impl Party {
     }
 
     async fn datasets(&mut self) -> usize {
-        self.client.list_datasets(control::ListDatasetsRequest {}).await.unwrap().into_inner().datasets.len()
+        self.client.list_datasets(control::ListDatasetsRequest::default()).await.unwrap().into_inner().datasets.len()
     }
 
     async fn await_no_dataset(&mut self) {

@@ -281,7 +281,7 @@ fn a_peer_whose_clock_is_wrong_is_named_by_doctor_and_the_link_holds() {
         let seconds = text.split(' ').find_map(|word| word.parse::<u64>().ok());
         // The greeting takes a moment.
         assert!(text.contains(NAME) && seconds.is_some_and(|seconds| (7190..=7210).contains(&seconds)), "{found}");
-        assert!(!found["mend"].as_str().unwrap().is_empty());
+        assert!(!found["hint"].as_str().unwrap().is_empty());
         assert_eq!(stage.bank.tacitly(&["peer", "list"]).unwrap()[0]["link_up"], true);
         connected.abort();
     }

@@ -22,3 +22,4 @@ mod stated;
 mod strangers;
 mod support;
 mod toys;
+mod two_faces;

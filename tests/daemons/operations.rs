@@ -418,14 +418,14 @@ fn a_daemon_that_goes_away_under_psi_is_named_with_the_way_back_to_the_job() {
         assert_eq!(ended.status.code(), Some(1), "{error}");
         let error: Value = serde_json::from_str(&error).unwrap();
         assert_eq!(error["error"]["code"], "daemon-gone", "{error}");
-        let mend = error["error"]["mend"].as_str().unwrap();
+        let hint = error["error"]["hint"].as_str().unwrap();
         for way in ["tacitly serve".to_owned(), format!("job watch {id}"), format!("job result {id} --out")] {
-            assert!(mend.contains(&way), "{way} is missing: {mend}");
+            assert!(hint.contains(&way), "{way} is missing: {hint}");
         }
         pair.bank.serve().unwrap();
         await_link(&pair.bank, &pair.shop).unwrap();
         pair.shop.tacitly(&["approve", id]).unwrap();
-        assert_eq!(pair.bank.tacitly(&["job", "watch", id]).unwrap()["result_items"], 25, "the mend holds");
+        assert_eq!(pair.bank.tacitly(&["job", "watch", id]).unwrap()["result_items"], 25, "the hint holds");
     }
 }
 

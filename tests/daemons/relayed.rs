@@ -1,12 +1,21 @@
-//! Real daemons that have never met, in one session through their leader.
+//! Real daemons that have never met, in one session through their leader: an honest one, and one that does as it likes
+//! with what passes through its hands.
 
 use std::fs;
 use std::time::Duration;
 
-use serde_json::json;
-use tacitly::trial::until_within;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tacitly::attestation::entry::{Code, Count};
+use tacitly::attestation::roster::{Roster, SignedRoster};
+use tacitly::relay::wire::{Outcome, Piece};
+use tacitly::store::NoteSigner;
+use tacitly::trial::{Party, Setup, until_within};
 
-use crate::toys::introduced_by_the_first;
+use crate::support::leader::{Face, Leader, Trick};
+use crate::support::liar::NAME;
+use crate::support::setup;
+use crate::toys::{introduced_by_the_first, program};
 
 #[test]
 fn two_daemons_that_have_never_met_add_their_numbers_through_the_leader_of_the_job() {
@@ -51,6 +60,133 @@ fn two_daemons_that_have_never_met_add_their_numbers_through_the_leader_of_the_j
             assert!(done.is_some(), "{:?}\n{}", party.tacitly(&["job", "show", id]), party.log());
             let shown = party.tacitly(&["job", "show", id]).unwrap();
             assert_eq!(shown["summary"], json!({ "sum": -234, "parties": 3 }), "{}", party.name);
+        }
+    }
+}
+
+/// A number for each party, that the others may add up.
+fn brings(party: &Party, file: &str, amounts: &[i64], others: [&str; 2]) {
+    let rows: Vec<String> = (0..).zip(amounts).map(|(row, amount)| format!("id-{row},{amount}\n")).collect();
+    fs::write(file, "id,amount\n".to_owned() + &rows.concat()).unwrap();
+    party.tacitly(&["dataset", "add", "amounts", file, "--key", "id=raw"]).unwrap();
+    for other in others {
+        party.tacitly(&["dataset", "allow", "amounts", other]).unwrap();
+    }
+}
+
+/// Somewhere in the middle of every piece a bit is another one.
+fn changes() -> Trick {
+    Box::new(|pieces| {
+        for piece in pieces {
+            let mut body = piece.body.to_vec();
+            let middle = body.len() / 2;
+            body[middle..].iter_mut().take(1).for_each(|byte| *byte ^= 1);
+            piece.body = body.into();
+        }
+        None
+    })
+}
+
+/// The second piece of every line is gone, or comes after the third, although it is said to be there.
+fn loses_the_second(and_brings_it_later: bool) -> Trick {
+    let mut held: Vec<Piece> = Vec::new();
+    Box::new(move |pieces| {
+        let piece = pieces[0].clone();
+        if piece.number == 1 {
+            held.push(piece);
+            pieces.clear();
+            return Some(Outcome::Taken);
+        }
+        let is_before = |held: &Piece| (&held.line, &held.from) == (&piece.line, &piece.from);
+        if and_brings_it_later && piece.number == 2 {
+            pieces.extend(held.iter().filter(|held| is_before(held)).cloned());
+        }
+        None
+    })
+}
+
+/// Nothing comes through, although it is said to be there.
+fn withholds() -> Trick {
+    Box::new(|pieces| {
+        pieces.clear();
+        Some(Outcome::Taken)
+    })
+}
+
+#[test]
+fn a_leader_that_changes_drops_swaps_or_withholds_what_members_say_is_named_or_ends_the_session_and_nothing_comes_of_it()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let setup = Setup { executable: program(folder.path()), ..setup() }
+        .set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 5)
+        .set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 4);
+    let members = ["bank", "shop"].map(|name| Party::start(folder.path(), name, setup.clone()).unwrap());
+    let leader = Leader::of(&[&members[0], &members[1]], folder.path());
+    // They know each other by its roster only.
+    let roster = Roster {
+        name: Code::parse("east").unwrap(),
+        version: Count::new(1).unwrap(),
+        founder: leader.keys()[&leader.any().me].of_notes(leader.any().me).unwrap(),
+        members: leader.keys().iter().map(|(member, key)| key.of_notes(*member).unwrap()).collect(),
+    };
+    let roster = SignedRoster::sign(&roster, &NoteSigner(leader.any().signer.clone())).unwrap();
+    fs::write(at("east.roster"), roster.encode()).unwrap();
+    for (member, other) in members.iter().zip(["shop", "bank"]) {
+        let fingerprint = roster.fingerprint().to_string();
+        member.tacitly(&["consortium", "join", &at("east.roster"), "--fingerprint", &fingerprint]).unwrap();
+        brings(member, &at(&format!("{}.csv", member.name)), &[1, 20, 300], [other, NAME]);
+        assert_eq!(member.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().len(), 1, "the leader only");
+    }
+
+    let one_part = Bytes::copy_from_slice(&1u64.to_be_bytes());
+    type Case = (&'static str, fn() -> Trick, Option<&'static str>);
+    let cases: [Case; 4] = [
+        ("changes", changes, Some("relay-signature")),
+        ("drops", || loses_the_second(false), Some("relay-order")),
+        ("swaps", || loses_the_second(true), Some("relay-order")),
+        ("withholds", withholds, None),
+    ];
+    for (case, trick, rule) in cases {
+        let terms = leader.terms("add", Some("amounts"));
+        let id = terms.job.to_string();
+        let led = leader.leads(|_| Face::of(&terms, &one_part), trick());
+        assert_eq!(led.propose(), [true, true], "their rules allow it");
+        led.start();
+        let ended: Vec<Value> = members
+            .iter()
+            .map(|member| {
+                let ended = until_within(Duration::from_mins(2), || {
+                    let job = member.tacitly(&["job", "show", &id]).ok()?;
+                    assert_ne!(job["state"], "done", "{case}: {job}");
+                    ["failed", "suspended"].contains(&job["state"].as_str()?).then_some(job)
+                });
+                ended.unwrap_or_else(|| panic!("{case}: {:?}", member.tacitly(&["job", "show", &id])))
+            })
+            .collect();
+        let mut named = 0;
+        for job in &ended {
+            assert!(job["result_items"].is_null() && job["summary"]["sum"].is_null(), "{case}: {job}");
+            let failure = &job["failure"];
+            match failure["code"].as_str().unwrap() {
+                "protocol-violation" => {
+                    assert_eq!((&job["state"], &failure["who"]), (&"failed".into(), &NAME.into()), "{case}: {job}");
+                    assert!(failure["text"].as_str().unwrap().contains(rule.unwrap()), "{case}: {job}");
+                    named += 1;
+                }
+                // Who has found nothing waits in vain for the other member, which has: it says whom it waited for.
+                "peer-lost" => {
+                    assert!(["bank", "shop", NAME].contains(&failure["who"].as_str().unwrap()), "{case}: {job}")
+                }
+                _ => panic!("{case}: {job}"),
+            }
+        }
+        assert_eq!(named > 0, rule.is_some(), "{case}: {ended:?}");
+        drop(led);
+        for member in &members {
+            let _over_already = member.tacitly(&["job", "cancel", &id]);
+            let nothing = member.tacitly(&["job", "result", &id, "--out", &at(&format!("{case}-{}", member.name))]);
+            assert_eq!(nothing.unwrap_err().code(), "result-none", "{case}");
         }
     }
 }

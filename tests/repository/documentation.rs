@@ -6,7 +6,7 @@ use tacitly::{codes, jobs::State};
 fn the_page_of_error_codes_is_the_table_in_the_code() {
     let page = include_str!("../../docs/errors.md");
     let rows: Vec<String> =
-        codes::ALL.iter().map(|code| format!("| `{}` | {} | {} |", code.name, code.cause, code.mend)).collect();
+        codes::ALL.iter().map(|code| format!("| `{}` | {} | {} |", code.name, code.cause, code.hint)).collect();
     let found: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(found, rows);
 }

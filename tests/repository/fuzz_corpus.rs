@@ -8,7 +8,7 @@ use std::path::Path;
 type Target = (&'static str, fn(&[u8]));
 
 /// A new target gets a line here.
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 15] = [
     ("attest_message", tacitly::attest::fuzzing::message),
     ("attestation_certificate", tacitly_attestation::fuzzing::certificate),
     ("attestation_entry", tacitly_attestation::fuzzing::entry),
@@ -21,6 +21,7 @@ const TARGETS: [Target; 14] = [
     ("psi_ops", tacitly_psi::fuzzing::ops),
     ("psi_receive", tacitly_psi::fuzzing::receive),
     ("psi_wire", tacitly_psi::fuzzing::wire),
+    ("relay_message", tacitly::relay::fuzzing::message),
     ("rule", tacitly::policy::fuzzing::rule),
     ("terms", tacitly_core::fuzzing::terms),
 ];

@@ -3,33 +3,17 @@
 //!
 //! | file | kinds |
 //! |---|---|
-//! | `psi.rs` | `intersect`, `align`, `cardinality`, and `tacitly psi` |
+//! | `psi.rs` | `intersect`, `align`, `cardinality` |
 
-pub(crate) mod psi;
+mod face;
+mod psi;
 
 use serde_json::{Map, Value};
 
 use crate::rpc::control::Job;
-
-/// Words and what stands beside them.
-type Lines = Vec<(String, String)>;
-
-/// How jobs of some kinds are told.
-pub(crate) struct Face {
-    /// Their names.
-    kinds: &'static [&'static str],
-    /// The result, of so many items.
-    result: fn(items: u64) -> String,
-    /// Whether a result consists of rows of the receiver's dataset.
-    has_rows: fn(kind: &str) -> bool,
-    /// The summary, a name of at most eight characters and a text each.
-    summary: fn(&Map<String, Value>) -> Lines,
-}
+use face::{Face, Lines, PLAIN};
 
 const FACES: [Face; 1] = [psi::FACE];
-
-/// Of a kind that this program knows nothing of.
-const PLAIN: Face = Face { kinds: &[], result: |items| format!("{items} items"), has_rows: |_| true, summary: plain };
 
 fn face(kind: &str) -> &'static Face {
     FACES.iter().find(|face| face.kinds.contains(&kind)).unwrap_or(&PLAIN)
@@ -45,19 +29,9 @@ pub(crate) fn result(job: &Job, items: u64) -> String {
     (face(&job.kind).result)(items)
 }
 
-/// Whether this party gets rows from a job, as far as can be told.
-pub(crate) fn gets_rows(job: &Job, me: &str) -> bool {
-    (face(&job.kind).has_rows)(&job.kind) && job.parties.iter().any(|party| party.party == me && party.receives)
-}
-
 /// The summary of a job, line by line: a name and a text.
-pub(crate) fn summary(job: &Job) -> Vec<(String, String)> {
+pub(crate) fn summary(job: &Job) -> Lines {
     (face(&job.kind).summary)(&summary_of(job))
-}
-
-fn plain(summary: &Map<String, Value>) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    summary.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! The engine on real stores, logs and keys, without anybody at the other end of a link.
+//! The engine on real stores, logs and keys: without anybody at the other end of a link, and with all parties in this
+//! process.
 
 mod disk;
+mod engines;
 mod office;
 mod orders;
 mod runs;

@@ -77,11 +77,10 @@ impl Town {
         self.folder.path().join(party.as_str())
     }
 
-    /// Starts a party's daemon over what stands in its folder.
-    pub(super) async fn open(&self, me: PartyId, kind: Arc<dyn JobKind>) -> Office {
-        let (home, signer) = (self.home(me), self.keys[&me].clone());
-        let store = Store::open(&home.join("party.db"), Sealer::new(SealingKey::from_bytes([1; 32]))).await.unwrap();
-        let store = Arc::new(store);
+    /// The store in a party's folder, in which all others are its peers.
+    pub(super) async fn store(&self, me: PartyId) -> Arc<Store> {
+        let path = self.home(me).join("party.db");
+        let store = Store::open(&path, Sealer::new(SealingKey::from_bytes([1; 32]))).await.unwrap();
         for (party, key) in self.keys.iter().filter(|(party, _)| **party != me) {
             let peer = NewPeer { id: *party, address: None, signing_key: key.public_key(), pins: Vec::new() };
             match store.add_peer(peer, "operator").await {
@@ -89,10 +88,21 @@ impl Town {
                 Err(error) => panic!("{error}"),
             }
         }
-        let note = NoteSigner(signer.clone());
-        let key = NoteKey::new(&format!("tacitly/{me}"), KeyUse::Text, signer.public_key().as_bytes(), note).unwrap();
-        let log = Log::open(&home.join("log"), key).unwrap();
-        let recorder = Arc::new(Recorder::new(me, signer.clone(), store.clone(), log));
+        Arc::new(store)
+    }
+
+    /// The attestation log in a party's folder.
+    pub(super) fn log(&self, me: PartyId) -> Log {
+        let note = NoteSigner(self.keys[&me].clone());
+        let public = *self.keys[&me].public_key().as_bytes();
+        let key = NoteKey::new(&format!("tacitly/{me}"), KeyUse::Text, &public, note).unwrap();
+        Log::open(&self.home(me).join("log"), key).unwrap()
+    }
+
+    /// Starts a party's daemon over what stands in its folder.
+    pub(super) async fn open(&self, me: PartyId, kind: Arc<dyn JobKind>) -> Office {
+        let (store, signer) = (self.store(me).await, self.keys[&me].clone());
+        let recorder = Arc::new(Recorder::new(me, signer.clone(), store.clone(), self.log(me)));
         let (events, steps) = unbounded_channel();
         let known = Arc::new(peers(me, &store, signer.clone()).await);
         let relay = Relay::new(me, signer.clone(), known.clone(), crate::transport::Settings::default());

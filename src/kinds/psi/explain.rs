@@ -113,3 +113,132 @@ fn duration(seconds: f64) -> String {
         format!("{:.1} hours", seconds / 3600.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::Value;
+    use tacitly_core::Terms;
+
+    use super::super::limits::MIN_INTERSECTION;
+    use super::super::settings::{APPROVER, KEY, PROPOSER, Psi, Settings};
+    use super::*;
+    use crate::jobs::{JobKind as _, PartyTerms};
+    use crate::policy::{Limit, Limits, Rule};
+    use crate::store::{Dataset, JobId, PublicKey};
+
+    const ROWS: u64 = 1 << 20;
+
+    fn terms(flow: Flow) -> JobTerms {
+        let base_point = "ed25519:WGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=".parse::<PublicKey>().unwrap();
+        let party = |role: &str, dataset: &str, receives| PartyTerms {
+            role: role.to_owned(),
+            key: base_point,
+            dataset: Some(dataset.to_owned()),
+            receives,
+        };
+        let [bank, shop] = ["bank", "shop"].map(|name| name.parse().unwrap());
+        let parties = [(bank, party(PROPOSER, "customers", true)), (shop, party(APPROVER, "members", false))];
+        JobTerms {
+            job: JobId::from_bytes([1; 16]),
+            kind: flow.name().to_owned(),
+            leader: bank,
+            parties: parties.into(),
+            params: Terms::new().with(KEY, vec!["cn-mobile"]),
+            purpose: "pilot".to_owned(),
+            nonce: [7; 16],
+        }
+    }
+
+    /// The shop as it reads a job: how many rows the bank has said that it has, and the least that its rule demands.
+    fn shop(bank_rows: Option<u64>, minimum: Option<u64>) -> Local {
+        let [bank, shop]: [PartyId; 2] = ["bank", "shop"].map(|name| name.parse().unwrap());
+        let dataset = Dataset {
+            name: "members".to_owned(),
+            path: "members.csv".into(),
+            format: Value::Null,
+            columns: Value::Null,
+            keys: Vec::new(),
+            settings: Value::Null,
+            rows: ROWS,
+            size: 0,
+            digest: String::new(),
+            added_at: Timestamp::UNIX_EPOCH,
+            replaced_at: None,
+        };
+        let limits = minimum.map(|minimum| Limits::default().with(MIN_INTERSECTION, Limit::Number(minimum)));
+        let rule = Rule { limits: limits.unwrap_or_default(), ..Rule::default() };
+        let contributions: BTreeMap<_, _> =
+            bank_rows.map(|rows| (bank, rows.to_be_bytes().to_vec())).into_iter().collect();
+        Local { dataset: Some(dataset), rules: [(bank, rule)].into(), contributions, ..Local::of(shop) }
+    }
+
+    /// What a person reads of it, a line each.
+    fn explained(flow: Flow, local: &Local, bucket_keys: u64) -> String {
+        let machine = Machine { per_item: Duration::from_micros(60), threads: 2 };
+        let settings = Settings { memory: 1 << 30, bucket_keys, items_per_job: u64::MAX, machine };
+        let psi = Psi { flow, settings };
+        let terms = terms(flow);
+        let learns = terms.parties.keys().flat_map(|party| {
+            psi.learns(&terms, None, *party).into_iter().map(move |learned| format!("{party}: {}", learned.sentence))
+        });
+        let lines = psi.explain(&terms, local).into_iter().map(|(word, sentence)| format!("{word} {sentence}"));
+        learns.chain(lines).collect::<Vec<_>>().join("\n")
+    }
+
+    fn holds(text: &str, words: &[&str]) {
+        words.iter().for_each(|words| assert!(text.contains(words), "{words:?} is missing in:\n{text}"));
+    }
+
+    #[test]
+    fn the_explanation_tells_cost_and_what_each_side_learns() {
+        let text = explained(Flow::Cardinality, &shop(Some(ROWS), Some(100)), 0);
+        holds(
+            &text,
+            &[
+                "our members (1048576 rows), bank's customers (1048576 rows), matched on cn-mobile",
+                // Two phases of 2^20 keys at 60 µs on two threads.
+                "about 63 seconds on this machine, 150.0 MiB over the network",
+                "bank: how many distinct keys shop has\n",
+                "bank: how many keys are shared, not which",
+                "shop: how many distinct keys bank has\n",
+                "demands 100 shared keys: a size phase runs first and we learn the size; below the minimum",
+            ],
+        );
+        assert!(
+            !text.contains("shop: how many keys are shared"),
+            "who receives nothing learns the size of the set only"
+        );
+        assert!(!text.contains("bucket"), "all of it fits into memory:\n{text}");
+    }
+
+    #[test]
+    fn without_a_minimum_it_takes_half_and_an_unknown_number_of_rows_is_said_to_be_unknown() {
+        let text = explained(Flow::Intersect, &shop(None, None), 0);
+        holds(
+            &text,
+            &[
+                "bank's customers (unknown, taken as ours: 1048576 rows)",
+                "about 32 seconds on this machine, 75.0 MiB over the network",
+                "bank: which of its own rows shop also has",
+            ],
+        );
+        assert!(!text.contains("minimum our rule"), "{text}");
+    }
+
+    #[test]
+    fn sets_larger_than_memory_come_with_the_number_of_buckets_and_with_what_their_counts_tell() {
+        let size = explained(Flow::Cardinality, &shop(Some(ROWS), Some(100)), 1 << 16);
+        let counts = "who receives the size learns how many keys are shared in each bucket";
+        holds(
+            &size,
+            &["16 buckets or more", "about 34.0 MiB of them here", counts, "we learn the size of each bucket"],
+        );
+        let rows = explained(Flow::Intersect, &shop(Some(16 * ROWS), None), 1 << 16);
+        holds(&rows, &["256 buckets or more"]);
+        assert!(!rows.contains(counts), "an intersection tells its receiver the rows themselves:\n{rows}");
+    }
+}

@@ -3,7 +3,7 @@
 use crate::codes::{self, Error};
 use crate::policy::{LimitForm, LimitName, Limits};
 
-const MIN_INTERSECTION: &str = "min_intersection";
+pub(super) const MIN_INTERSECTION: &str = "min_intersection";
 const MAX_PEER_ITEMS: &str = "max_peer_items";
 const MAX_RATIO: &str = "max_ratio";
 

@@ -203,7 +203,7 @@ pub struct AddDatasetRequest {
     pub invalid: ::prost::alloc::string::String,
     #[prost(bool, tag = "9")]
     pub replace: bool,
-    /// peers that may run every kind of job on it, decided without a person
+    /// peers without a rule that get the widest one, decided without a person
     #[prost(string, repeated, tag = "10")]
     pub allow: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// the days that the data describe, 2026-01-01/2026-03-31; empty: not stated
@@ -313,12 +313,20 @@ pub struct FrameCells {
     #[prost(uint32, repeated, tag = "2")]
     pub lengths: ::prost::alloc::vec::Vec<u32>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListDatasetsRequest {}
+/// Lists come in pages, of at most 1000 items and no more than fit one message. Each says where the next begins.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDatasetsRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDatasetsReply {
+    /// by name
     #[prost(message, repeated, tag = "1")]
     pub datasets: ::prost::alloc::vec::Vec<Dataset>,
+    /// ask for those after this one; empty: there are no more
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveDatasetRequest {
@@ -524,8 +532,12 @@ pub struct ListJobsRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListJobsReply {
+    /// oldest first, without their terms
     #[prost(message, repeated, tag = "1")]
     pub jobs: ::prost::alloc::vec::Vec<Job>,
+    /// ask for those before this one; empty: there are no older ones
+    #[prost(string, tag = "2")]
+    pub older: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -567,7 +579,7 @@ pub struct Job {
     pub finished: ::prost::alloc::string::String,
     #[prost(uint32, tag = "17")]
     pub attempt: u32,
-    /// canonical JSON
+    /// canonical JSON; empty in a list
     #[prost(string, tag = "18")]
     pub terms: ::prost::alloc::string::String,
     /// nothing happens any more unless somebody acts
@@ -576,6 +588,9 @@ pub struct Job {
     /// when its result was wiped; empty: it was not
     #[prost(string, tag = "20")]
     pub purged: ::prost::alloc::string::String,
+    /// what its result is: rows | number | document; empty: the daemon does not know its kind
+    #[prost(string, tag = "21")]
+    pub shape: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -616,7 +631,7 @@ pub struct Failure {
     #[prost(string, tag = "4")]
     pub text: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
-    pub mend: ::prost::alloc::string::String,
+    pub hint: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainReply {
@@ -653,15 +668,24 @@ pub struct RowNumbers {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEventsRequest {
+    /// only lines after this number
     #[prost(uint64, tag = "1")]
     pub since: u64,
+    /// empty: all
     #[prost(string, tag = "2")]
     pub job: ::prost::alloc::string::String,
+    /// 0: 1000, which is the most
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListEventsReply {
+    /// oldest first
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<Event>,
+    /// ask for those since this one; 0: there are no more
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

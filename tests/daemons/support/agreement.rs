@@ -1,5 +1,5 @@
-//! What a party of a job of two says to all before anything runs, and the note about it that both sign: written by
-//! itself from the terms and from both words, as every party does.
+//! What a party of a job says to all before anything runs, and the note about it that all sign: written by itself from
+//! the terms and from all words, as every party does.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ use tacitly_attestation::entry::{
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
+
+/// The kind of job between two; all others are toys.
+const INTERSECT: &str = "intersect";
 
 /// What a party of an intersection says of its set.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -42,7 +45,7 @@ impl Offer {
     }
 }
 
-/// Both words under the label "offers".
+/// All words under the label "offers".
 pub(crate) struct Offers {
     words: BTreeMap<PartyId, pb::Word>,
     said: BTreeMap<PartyId, pb::OfferWord>,
@@ -61,7 +64,7 @@ impl Offers {
         serde_json::from_slice(&self.said[&party].offer).ok()
     }
 
-    /// The digest over both words.
+    /// The digest over all words.
     fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         for (party, word) in &self.words {
@@ -74,8 +77,10 @@ impl Offers {
     /// What a party shows of what it was shown, over this signature line.
     pub(crate) fn shown(&self, terms: &JobTerms, signature: String) -> pb::AgreementWord {
         let leader = &self.words[&terms.leader];
+        // A bit for each party, and all are there.
+        let present = (1u8 << terms.parties.len()) - 1;
         pb::AgreementWord {
-            present: vec![0b11].into(),
+            present: vec![present].into(),
             leader: Sha256::digest(&leader.bytes).to_vec().into(),
             leader_signature: leader.signature.clone(),
             offers: self.digest().to_vec().into(),
@@ -108,16 +113,26 @@ impl Offers {
 
     pub(crate) fn body(&self, terms: &JobTerms) -> AgreementEntry {
         let digest = |bytes: &[u8]| Digest(Hash(Sha256::digest(bytes).into()));
+        let kind = terms.kind.as_str();
+        let (protocol, version) = match kind {
+            INTERSECT => ("psi-ecdh", 2),
+            "add" => ("toy-add", 1),
+            "gather" => ("toy-gather", 1),
+            kind => panic!("nobody here knows {kind}"),
+        };
         let participant = |(party, asked): (&PartyId, &PartyTerms)| {
             let said = &self.said[party];
             let contribution = said.consent.clone().unwrap().contribution;
             let dataset = Some(&said.dataset).filter(|note| !note.is_empty());
-            let mut learns = vec!["set-sizes"];
-            if self.of(*party).is_some_and(|offer| offer.wants_size) {
-                learns.push("intersection-size");
+            let mut learns = Vec::new();
+            if kind == INTERSECT {
+                learns.push("set-sizes");
+                if self.of(*party).is_some_and(|offer| offer.wants_size) {
+                    learns.push("intersection-size");
+                }
             }
             if asked.receives {
-                learns.push("own-shared-rows");
+                learns.push(if kind == INTERSECT { "own-shared-rows" } else { "sum" });
             }
             Participant {
                 party: *party,
@@ -132,8 +147,8 @@ impl Offers {
         let purpose = if terms.purpose.is_empty() { "unstated" } else { &terms.purpose };
         AgreementEntry {
             job: Id(terms.job.to_bytes()),
-            protocol: Code::parse("psi-ecdh").unwrap(),
-            version: Count::new(2).unwrap(),
+            protocol: Code::parse(protocol).unwrap(),
+            version: Count::new(version).unwrap(),
             terms: Digest(Hash(terms.to_terms().hash().0)),
             purpose: Code::parse(purpose).unwrap(),
             parties: terms.parties.iter().map(participant).collect(),

@@ -50,7 +50,7 @@ pub(crate) struct Liar {
     pub(crate) key: String,
     pub(crate) signer: Arc<FileSigner>,
     /// The daemon's signing key.
-    victims_key: PublicKey,
+    pub(crate) victims_key: PublicKey,
     calls: AtomicU64,
     /// The terms that it signed last, with the daemon's consent to them.
     pub(crate) terms: Mutex<Option<(JobTerms, pb::Consent)>>,
@@ -59,10 +59,18 @@ pub(crate) struct Liar {
 impl Liar {
     /// Joins a daemon by one of its invitations.
     pub(crate) fn join(daemon: &Daemon, folder: &Path) -> Self {
+        let signer = Arc::new(FileSigner::create(&folder.join("mallory.key")).unwrap());
+        Self::enrol(daemon, &fresh_identity(NAME.parse().unwrap()), signer)
+    }
+
+    /// The same party joins another daemon.
+    pub(crate) fn also_joins(&self, daemon: &Daemon) -> Self {
+        Self::enrol(daemon, &self.identity(), self.signer.clone())
+    }
+
+    fn enrol(daemon: &Daemon, identity: &TlsIdentity, signer: Arc<FileSigner>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let me: PartyId = NAME.parse().unwrap();
-        let identity = fresh_identity(me);
-        let signer = Arc::new(FileSigner::create(&folder.join("mallory.key")).unwrap());
         let identity_of_daemon = daemon.tacitly(&["identity", "show"]).unwrap();
         let invitation = daemon.tacitly(&["peer", "invite"]).unwrap();
         let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
@@ -83,7 +91,7 @@ impl Liar {
             terms: Mutex::default(),
         };
         let application = liar.application(me, token, identity.pin());
-        liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap();
+        liar.runtime.block_on(liar.transport(liar.identity()).enrol(&inviter, application)).unwrap();
         liar
     }
 

@@ -19,13 +19,14 @@ pub(crate) mod actor;
 pub(crate) mod agreement;
 pub(crate) mod body;
 pub(crate) mod heard;
+pub(crate) mod leader;
 pub(crate) mod liar;
 pub(crate) mod script;
 pub(crate) mod stage;
 pub(crate) mod words;
 
 /// How long a command of a test may take: nothing that hangs holds up the tests for longer.
-const COMMAND_LIMIT: Duration = Duration::from_mins(5);
+pub(crate) const COMMAND_LIMIT: Duration = Duration::from_mins(5);
 
 /// Proposes an intersection of the two datasets of a pair for the bank, and comes back at once.
 pub const SUBMIT: [&str; 10] =

@@ -8,10 +8,6 @@ use std::collections::{BTreeMap, VecDeque};
 use super::paths::{Crate, Names};
 use super::tree::{Source, made_up, production_sources, root};
 
-/// Rooms and crates that may have circles, each with its reason. The list can only shrink.
-const EXCUSED: [(&str, &str); 2] =
-    [("src/cli", "had circles before this rule"), ("protocols/attestation", "had circles before this rule")];
-
 /// Who uses whom inside a room, with the line that says so.
 type Graph = BTreeMap<String, BTreeMap<String, usize>>;
 
@@ -89,34 +85,12 @@ fn circles_of(folder: &str, files: &[(&str, &str)], room: &str) -> Vec<String> {
 #[test]
 fn neither_a_room_nor_a_protocol_crate_has_a_circle_of_files() {
     let src = Crate::of("src", &production_sources("src"));
-    let mut found: Vec<(String, Vec<String>)> = Vec::new();
-    found.extend(rooms().into_iter().map(|room| (format!("src/{room}"), circles(&graph(&src, &[room])))));
+    let mut found: Vec<String> = rooms().into_iter().flat_map(|room| circles(&graph(&src, &[room]))).collect();
     for name in super::anatomy::present() {
-        let folder = format!("protocols/{name}");
-        let sources = format!("{folder}/src");
-        let circles = circles(&graph(&Crate::of(&sources, &production_sources(&sources)), &[]));
-        found.push((folder, circles));
+        let sources = format!("protocols/{name}/src");
+        found.extend(circles(&graph(&Crate::of(&sources, &production_sources(&sources)), &[])));
     }
-    super::assert_none(&without_excused(&found, &EXCUSED));
-}
-
-/// What is found in places without an excuse, and excuses that nobody needs.
-fn without_excused(found: &[(String, Vec<String>)], excused: &[(&str, &str)]) -> Vec<String> {
-    let is_excused = |place: &str| excused.iter().any(|(name, _)| *name == place);
-    let complaints = found.iter().filter(|(place, _)| !is_excused(place)).flat_map(|(_, circles)| circles.clone());
-    let idle =
-        excused.iter().filter(|(name, _)| !found.iter().any(|(place, circles)| place == name && !circles.is_empty()));
-    complaints.chain(idle.map(|(name, _)| format!("{name} has no circle: take it out of EXCUSED"))).collect()
-}
-
-#[test]
-fn an_excuse_may_not_outlive_its_reason() {
-    let found = [("a".to_owned(), vec!["circle".to_owned()]), ("b".to_owned(), Vec::new())];
-    assert_eq!(without_excused(&found, &[]), ["circle"]);
-    assert_eq!(without_excused(&found, &[("a", "because")]), Vec::<String>::new());
-    for idle in ["b", "gone"] {
-        assert_eq!(without_excused(&found, &[("a", "because"), (idle, "because")]).len(), 1);
-    }
+    super::assert_none(&found);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use tacitly_core::PartyId;
 
-use super::{Manifest, Refusal, SCHEMA, Verdict, verify};
+use super::manifest::SCHEMA;
+use super::{Manifest, Refusal, Verdict, verify};
 use crate::entry::{Id, SignedEntry, Software, Time};
 use crate::note::{MalformedNote, Note, NoteSignature, Signer, VerifierKey};
 use crate::policy::Policy;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::coherence::coherent;
+use super::manifest::SCHEMA;
 use super::refusal::RefusalCode as Code;
 use super::verdict::{Anchoring, Finality, Included, Levels, Proven, Trust, Verdict};
-use super::{MAX_RELATED, Manifest, Refusal, SCHEMA};
+use super::{MAX_RELATED, Manifest, Refusal};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{AnchorEntry, Kind, LeafHash, Origin, SignedEntry};
 use crate::note::Note;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tacitly_core::{MalformedTerms, Terms, Value};
 
-use super::MalformedEntry;
 use super::field::Fields;
+use super::malformed::MalformedEntry;
 use super::refusal::{EntryRefusal, Place};
 
 /// Writes fields as one line with its line feed.

@@ -38,6 +38,11 @@ pub enum Reason {
     Inconsistent(&'static str),
 }
 
+/// Refuses what does not hold.
+pub(crate) fn ensure(holds: bool, why: &'static str) -> Result<(), Reason> {
+    if holds { Ok(()) } else { Err(Reason::Inconsistent(why)) }
+}
+
 /// Where in an entry we are, for the refusal's sake.
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'p> {

@@ -5,7 +5,7 @@ use std::fmt;
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-use super::is_key_name;
+use super::key_name::is_key_name;
 use crate::encoding::{base64, from_base64, from_hex_exact, hex};
 
 /// Signs messages with a private Ed25519 key, wherever that is kept: in a file, in a module, behind a service.

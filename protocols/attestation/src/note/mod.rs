@@ -4,6 +4,7 @@
 //! has been verified; keys come from a [policy](crate::policy) or a [key ring](KeyRing), never from the note.
 
 mod key;
+mod key_name;
 mod key_ring;
 mod signature;
 mod signed;
@@ -12,8 +13,3 @@ pub use key::{KeyUse, MalformedKey, Signer, VerifierKey};
 pub use key_ring::KeyRing;
 pub use signature::{MalformedSignature, NoteSignature};
 pub use signed::{BadSignature, MalformedNote, Note, Verified};
-
-/// Whether a key's name is one: not empty, at most 255 bytes, without white space, plus signs and control characters.
-fn is_key_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 255 && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
-}

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{KeyUse, Signer, VerifierKey, is_key_name};
+use super::key_name::is_key_name;
+use super::{KeyUse, Signer, VerifierKey};
 use crate::encoding::{base64, from_base64};
 
 /// What a signature line holds: who claims to have signed, and the signature, not yet verified.

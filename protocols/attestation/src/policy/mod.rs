@@ -14,6 +14,7 @@
 //! Without its `signer` lines it is a policy that every tlog-policy tool reads.
 
 mod parse;
+mod rule;
 
 use std::collections::BTreeSet;
 
@@ -22,34 +23,15 @@ use crate::entry::Digest;
 use crate::hash::Hash;
 use crate::note::{BadSignature, KeyRing, VerifierKey};
 
+use parse::Parsed;
+use rule::Rule;
+
 pub use parse::{MalformedPolicy, PolicyFault};
+pub use rule::Witness;
 
 /// Trusted logs, witnesses and signers, and the quorum of witnesses that makes a checkpoint valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    canonical: String,
-    signers: KeyRing,
-    logs: KeyRing,
-    witnesses: Vec<Witness>,
-    rules: Vec<Rule>,
-    quorum: Option<usize>,
-}
-
-/// One witness of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witness {
-    /// Its name within the policy.
-    pub name: String,
-    /// The key it cosigns with.
-    pub key: VerifierKey,
-}
-
-/// What a name of the policy stands for; members are places in the list of rules, all of them earlier.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Rule {
-    Witness(usize),
-    Group { needed: usize, members: Vec<usize> },
-}
+pub struct Policy(Parsed);
 
 /// How a checkpoint stands under a policy that knows its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,18 +74,18 @@ pub enum CheckpointFault {
 
 impl Policy {
     /// The longest text that is read, in bytes: of 128 parties each a signer, a log and a witness with the longest names.
-    pub const MAX_BYTES: usize = 128 << 10;
+    pub const MAX_BYTES: usize = parse::MAX_BYTES;
 
     /// The most lines that are read, comments and empty lines not counted. Each of 128 parties may have two keys of every
     /// kind, such as before and after a rotation.
-    pub const MAX_LINES: usize = 1024;
+    pub const MAX_LINES: usize = parse::MAX_LINES;
 
     /// Reads a policy's text.
     ///
     /// # Errors
     /// [`MalformedPolicy`] naming the line.
     pub fn parse(text: &str) -> Result<Self, MalformedPolicy> {
-        parse::policy(text)
+        parse::policy(text).map(Self)
     }
 
     /// The policy of a consortium: any `needed` of the witnesses, or none asked if there are none.
@@ -133,43 +115,43 @@ impl Policy {
     /// covers.
     #[must_use]
     pub fn canonical(&self) -> &str {
-        &self.canonical
+        &self.0.canonical
     }
 
     /// Names this policy in entries.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(Hash::of(self.canonical.as_bytes()))
+        Digest(Hash::of(self.0.canonical.as_bytes()))
     }
 
     /// The keys that may sign entries and certificates.
     #[must_use]
     pub fn signers(&self) -> &KeyRing {
-        &self.signers
+        &self.0.signers
     }
 
     /// The keys of the logs; a log's key bears its origin as name.
     #[must_use]
     pub fn logs(&self) -> &KeyRing {
-        &self.logs
+        &self.0.logs
     }
 
     /// The witnesses, in the order of the text.
     #[must_use]
     pub fn witnesses(&self) -> &[Witness] {
-        &self.witnesses
+        &self.0.witnesses
     }
 
     /// Whether cosignatures of exactly these witnesses, by their names, suffice.
     #[must_use]
     pub fn quorum<'n>(&self, cosigned: impl IntoIterator<Item = &'n str>) -> Quorum {
-        let Some(quorum) = self.quorum else { return Quorum::NotAsked };
+        let Some(quorum) = self.0.quorum else { return Quorum::NotAsked };
         let cosigned: BTreeSet<&str> = cosigned.into_iter().collect();
         // Members come before their groups, so one pass settles every rule.
-        let mut met: Vec<bool> = Vec::with_capacity(self.rules.len());
-        for rule in &self.rules {
+        let mut met: Vec<bool> = Vec::with_capacity(self.0.rules.len());
+        for rule in &self.0.rules {
             met.push(match rule {
-                Rule::Witness(witness) => cosigned.contains(self.witnesses[*witness].name.as_str()),
+                Rule::Witness(witness) => cosigned.contains(self.0.witnesses[*witness].name.as_str()),
                 Rule::Group { needed, members } => members.iter().filter(|member| met[**member]).count() >= *needed,
             });
         }
@@ -182,21 +164,21 @@ impl Policy {
     /// [`CheckpointFault`]. Too few cosignatures are no fault here: the caller decides what [`Quorum::Missed`] means.
     pub fn judge(&self, signed: &SignedCheckpoint) -> Result<Standing, CheckpointFault> {
         let origin = &signed.checkpoint().origin;
-        let of_log: KeyRing = self.logs.iter().filter(|key| key.name() == origin).cloned().collect();
+        let of_log: KeyRing = self.0.logs.iter().filter(|key| key.name() == origin).cloned().collect();
         if of_log.iter().next().is_none() {
             return Err(CheckpointFault::UnknownLog);
         }
         if signed.verify(&of_log).map_err(|_| CheckpointFault::LogSignature)?.is_empty() {
             return Err(CheckpointFault::NotSigned);
         }
-        let of_witnesses: KeyRing = self.witnesses.iter().map(|witness| witness.key.clone()).collect();
+        let of_witnesses: KeyRing = self.0.witnesses.iter().map(|witness| witness.key.clone()).collect();
         let verified = signed.verify(&of_witnesses).map_err(CheckpointFault::Cosignature)?;
         let times = |witness: &Witness| {
             let found = verified.iter().find(|verified| *verified.key == witness.key)?;
             Some((witness.name.clone(), found.time?))
         };
-        let cosigned: Vec<(String, u64)> = self.witnesses.iter().filter_map(times).collect();
+        let cosigned: Vec<(String, u64)> = self.0.witnesses.iter().filter_map(times).collect();
         let quorum = self.quorum(cosigned.iter().map(|(name, _)| name.as_str()));
-        Ok(Standing { cosigned, of: self.witnesses.len(), quorum })
+        Ok(Standing { cosigned, of: self.0.witnesses.len(), quorum })
     }
 }

@@ -4,9 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tacitly_core::PartyId;
 
-use super::{Policy, Rule, Witness};
+use super::rule::{Rule, Witness};
 use crate::encoding::from_decimal;
 use crate::note::{KeyRing, KeyUse, MalformedKey, VerifierKey};
+
+/// The longest text, in bytes.
+pub(super) const MAX_BYTES: usize = 128 << 10;
+/// The most lines.
+pub(super) const MAX_LINES: usize = 1024;
+
+/// What the text of a policy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parsed {
+    /// The text without comments, addresses and spare white space.
+    pub(super) canonical: String,
+    pub(super) signers: KeyRing,
+    pub(super) logs: KeyRing,
+    pub(super) witnesses: Vec<Witness>,
+    pub(super) rules: Vec<Rule>,
+    /// The rule that has to be met, if one is asked.
+    pub(super) quorum: Option<usize>,
+}
 
 /// A policy that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,9 +98,9 @@ struct Draft {
     quorum: Option<Option<usize>>,
 }
 
-pub(super) fn policy(text: &str) -> Result<Policy, MalformedPolicy> {
+pub(super) fn policy(text: &str) -> Result<Parsed, MalformedPolicy> {
     let whole = |fault| MalformedPolicy { line: 0, fault };
-    if text.len() > Policy::MAX_BYTES {
+    if text.len() > MAX_BYTES {
         return Err(whole(PolicyFault::TooLong));
     }
     let mut draft = Draft::default();
@@ -93,7 +111,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, MalformedPolicy> {
         return Err(whole(PolicyFault::Unterminated));
     }
     let quorum = draft.quorum.ok_or(whole(PolicyFault::Quorum))?;
-    Ok(Policy {
+    Ok(Parsed {
         canonical: draft.lines.join("\n") + "\n",
         signers: draft.signers,
         logs: draft.logs,
@@ -113,7 +131,7 @@ impl Draft {
         if keyword.starts_with('#') {
             return Ok(());
         }
-        if self.lines.len() >= Policy::MAX_LINES {
+        if self.lines.len() >= MAX_LINES {
             return Err(PolicyFault::TooLong);
         }
         // What is kept of the line: all but the address behind a key.

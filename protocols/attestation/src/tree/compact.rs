@@ -1,6 +1,6 @@
 //! A tree's root computed while leaves arrive, in logarithmic memory.
 
-use super::{MAX_TREE_SIZE, Node};
+use super::shape::{MAX_TREE_SIZE, Node};
 use crate::hash::{Hash, empty_root, node_hash};
 
 /// The roots of the full subtrees that a tree of `size` leaves consists of, largest first.

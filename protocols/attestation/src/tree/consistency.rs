@@ -1,7 +1,8 @@
 //! Proofs that a tree grew by appending only.
 
+use super::shape::{MAX_TREE_SIZE, split};
 use super::source::stretch;
-use super::{HashSource, MAX_TREE_SIZE, ProofFault, ProveError, split};
+use super::{HashSource, ProofFault, ProveError};
 use crate::hash::{Hash, node_hash};
 
 /// The stretches of leaves whose hashes make up the proof, in the order of RFC 6962.

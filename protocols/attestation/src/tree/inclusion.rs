@@ -1,7 +1,8 @@
 //! Proofs that a leaf stands at an index of a tree.
 
+use super::shape::{MAX_TREE_SIZE, Node, split};
 use super::source::{nodes, stretch};
-use super::{HashSource, MAX_TREE_SIZE, Node, ProofFault, ProveError, split};
+use super::{HashSource, ProofFault, ProveError};
 use crate::hash::{Hash, node_hash};
 
 /// The stretches of leaves whose hashes make up the proof, from the leaf's sibling up to the root's child.

@@ -1,16 +1,8 @@
 //! Where proofs get their hashes from, and how a stretch of leaves falls into full subtrees.
 
 use super::compact::fold;
+use super::shape::Node;
 use crate::hash::{Hash, empty_root};
-
-/// A full subtree: the leaves from `index · 2^level` up to `(index + 1) · 2^level`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Node {
-    /// Its height; a leaf has level 0.
-    pub level: u8,
-    /// Its place among the subtrees of that height.
-    pub index: u64,
-}
 
 /// Hands out the hashes of a tree's full subtrees.
 ///

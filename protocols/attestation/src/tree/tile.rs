@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::MAX_TREE_SIZE;
+use super::shape::MAX_TREE_SIZE;
 use crate::encoding::from_decimal;
 
 /// What a file of the log holds.

@@ -2,11 +2,11 @@
 
 use tacitly_core::PartyId;
 
-use super::{MAX_PARTIES, Meaning, Signers, distinct, ensure};
+use super::meaning::{MAX_PARTIES, Meaning, Signers, distinct};
 use crate::entry::digest::{Commitment, Digest, LeafHash, TranscriptDigest, TreeRoot};
 use crate::entry::field::{choice, record};
 use crate::entry::number::{Amount, ByteCount, Count, LogSize};
-use crate::entry::refusal::Reason;
+use crate::entry::refusal::{Reason, ensure};
 use crate::entry::text::{Code, Currency, Id, Origin, Period};
 
 record! {

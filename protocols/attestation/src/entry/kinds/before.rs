@@ -2,11 +2,11 @@
 
 use tacitly_core::{PartyId, Value};
 
-use super::{Meaning, Signers, distinct, ensure};
+use super::meaning::{Meaning, Signers, distinct};
 use crate::entry::digest::{Commitment, Digest, Fingerprint, LeafHash};
 use crate::entry::field::{Field, record};
 use crate::entry::number::{Amount, Bucket, Count, Time};
-use crate::entry::refusal::{EntryRefusal, Place, Reason};
+use crate::entry::refusal::{EntryRefusal, Place, Reason, ensure};
 use crate::entry::text::{Code, Currency, Id, Period};
 
 record! {

@@ -3,11 +3,11 @@
 
 use tacitly_core::PartyId;
 
-use super::{Meaning, Signers, ensure};
+use super::meaning::{Meaning, Signers};
 use crate::entry::digest::{Commitment, LeafHash};
 use crate::entry::field::{choice, record};
 use crate::entry::number::{Bucket, Count};
-use crate::entry::refusal::Reason;
+use crate::entry::refusal::{Reason, ensure};
 use crate::entry::text::{Code, Id};
 
 /// The smallest batch whose number of hits an entry may tell: below it the number would be a mark on a person.

@@ -3,17 +3,19 @@
 mod after;
 mod before;
 mod during;
+mod meaning;
 mod setup;
 mod statement;
 mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tacitly_core::{PartyId, Value};
 
 use super::digest::LeafHash;
 use super::field::{Fields, Record, choice};
 use super::refusal::{EntryRefusal, Reason};
+use meaning::Meaning;
 
 pub use after::{
     ContributionEntry, DisputeEntry, Erased, ErasureEntry, LogRange, OpeningEntry, Payment, PeerTranscript,
@@ -21,12 +23,10 @@ pub use after::{
 };
 pub use before::{AgreementEntry, Attendance, DatasetEntry, Limit, Participant, PriceRule};
 pub use during::{MIN_BATCH_FOR_HITS, QueryEntry, ServeEntry, ServeStatus};
+pub use meaning::{MAX_PARTIES, Signers};
 pub use setup::{AnchorRule, PartyEntry, PartyKey, PolicyEntry};
 pub use statement::{MAX_STATEMENT_FIELDS, StatementEntry, StatementFields, StatementSubject, StatementValue};
 pub use upkeep::{AnchorEntry, PadEntry, TickEntry, TimeUnit};
-
-/// The most parties of a job, and so the most signatures under an entry.
-pub const MAX_PARTIES: usize = 128;
 
 /// When in the life of a job an entry is made: three of the six questions that a court asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,54 +41,6 @@ pub enum Phase {
     After,
     /// What a log writes for its own sake.
     Upkeep,
-}
-
-/// Whose signatures an entry needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signers {
-    /// All of these.
-    pub all: BTreeSet<PartyId>,
-    /// And at least `needed` of these.
-    pub among: BTreeSet<PartyId>,
-    /// How many of `among`.
-    pub needed: usize,
-}
-
-impl Signers {
-    fn all(parties: impl IntoIterator<Item = PartyId>) -> Self {
-        Self { all: parties.into_iter().collect(), among: BTreeSet::new(), needed: 0 }
-    }
-
-    /// Whether the signatures of `signed` suffice.
-    #[must_use]
-    pub fn satisfied_by(&self, signed: &BTreeSet<PartyId>) -> bool {
-        self.all.is_subset(signed) && self.among.intersection(signed).count() >= self.needed
-    }
-
-    /// The fewest signatures that suffice.
-    #[must_use]
-    pub fn fewest(&self) -> usize {
-        let counted_twice = self.all.intersection(&self.among).count();
-        self.all.len() + self.needed.saturating_sub(counted_twice)
-    }
-}
-
-/// What a kind of entry means, beside its fields.
-trait Meaning: Record {
-    /// What its fields cannot say, given who recorded it.
-    fn check_recorder(&self, _by: PartyId) -> Result<(), Reason> {
-        Ok(())
-    }
-
-    /// Whose signatures it needs, given who recorded it.
-    fn signers(&self, by: PartyId) -> Signers {
-        Signers::all([by])
-    }
-
-    /// The earlier entries that its fields name.
-    fn references(&self) -> Vec<LeafHash> {
-        Vec::new()
-    }
 }
 
 /// Declares the kinds: one line each, so that none can be forgotten anywhere.
@@ -183,15 +135,4 @@ kinds! {
     Tick(TickEntry) = "tick", Upkeep;
     /// Nothing, so that the size of the log says less.
     Pad(PadEntry) = "pad", Upkeep;
-}
-
-/// Whether no item stands twice in a list.
-fn distinct<T: Ord>(items: impl IntoIterator<Item = T>) -> bool {
-    let mut seen = BTreeSet::new();
-    items.into_iter().all(|item| seen.insert(item))
-}
-
-/// Refuses what does not hold.
-pub(crate) fn ensure(holds: bool, why: &'static str) -> Result<(), Reason> {
-    if holds { Ok(()) } else { Err(Reason::Inconsistent(why)) }
 }

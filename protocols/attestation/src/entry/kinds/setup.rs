@@ -2,11 +2,11 @@
 
 use tacitly_core::PartyId;
 
-use super::{Meaning, Signers, distinct, ensure};
+use super::meaning::{Meaning, Signers, distinct};
 use crate::entry::digest::{ChainValue, Digest};
 use crate::entry::field::record;
 use crate::entry::number::{ChainNumber, Count, Milliseconds, Time};
-use crate::entry::refusal::Reason;
+use crate::entry::refusal::{Reason, ensure};
 use crate::entry::text::{LegalName, Region, Registration, Software};
 use crate::note::VerifierKey;
 

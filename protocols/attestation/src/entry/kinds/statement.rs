@@ -5,12 +5,12 @@ use std::fmt;
 
 use tacitly_core::{PartyId, Value};
 
-use super::{Meaning, Signers, ensure};
+use super::meaning::{Meaning, Signers};
 use crate::encoding::from_decimal;
 use crate::entry::digest::{Commitment, Digest, Fingerprint, LeafHash};
 use crate::entry::field::{Field, record, text_field};
 use crate::entry::number::{ByteCount, Count, Time};
-use crate::entry::refusal::{EntryRefusal, Place, Reason};
+use crate::entry::refusal::{EntryRefusal, Place, Reason, ensure};
 use crate::entry::text::{Code, Id};
 
 /// The most fields of one statement.

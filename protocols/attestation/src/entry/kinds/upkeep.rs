@@ -1,6 +1,6 @@
 //! What a log writes for its own sake.
 
-use super::Meaning;
+use super::meaning::Meaning;
 use crate::entry::digest::{ChainValue, TreeRoot};
 use crate::entry::field::{choice, record};
 use crate::entry::number::{ChainNumber, LogSize, Milliseconds};
