@@ -150,6 +150,7 @@ mod tests {
             params: Terms::new().with(KEY, vec!["cn-mobile"]),
             purpose: "pilot".to_owned(),
             nonce: [7; 16],
+            expires: None,
         }
     }
 

@@ -102,6 +102,7 @@ impl Leader {
             params: Terms::new(),
             purpose: String::new(),
             nonce: [5; 16],
+            expires: None,
         }
     }
 
@@ -246,7 +247,7 @@ impl Table {
     }
 
     fn hear(&self, member: PartyId, ask: Ask) -> Answer {
-        let Ask::Collect(pb::Collect { label, word, .. }) = ask else { return Answer::Ack(pb::Ack {}) };
+        let Ask::Collect(pb::Collect { label, word, .. }) = ask else { return Answer::Busy(pb::Busy {}) };
         let mut said = locked(&self.said);
         let words = said.entry(label.clone()).or_default();
         words.insert(member, word.unwrap());
