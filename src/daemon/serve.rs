@@ -324,7 +324,7 @@ async fn run(
     attestation.begin().await?;
     inbox.open(vec![rotation.clone(), attestation.clone(), relay.clone(), jobs.handler()]);
     tokio::spawn(keep_on_record(attestation.clone(), jobs.clone()));
-    jobs.take_up_all().await?;
+    jobs.resume_all().await?;
 
     let admin = Arc::new(Admin::new(store, peers.clone(), attestation.clone(), jobs.clone(), listen));
     let (health, health_service) = tonic_health::server::health_reporter();

@@ -19,7 +19,7 @@ use super::part::{MakeParty, PartsOver, Stop, bits, of_bits};
 use super::parts::over;
 use super::rules::Rules;
 use super::run::Run;
-use super::running::Work;
+use super::running::RunningJob;
 use super::state::State;
 use crate::codes::{self, Error};
 use crate::store::{Job, JobChange};
@@ -30,7 +30,7 @@ pub(super) async fn attempt(
     kinds: &Kinds,
     job: &Job,
     attempt: (u32, BTreeSet<PartyId>),
-    work: &Work,
+    work: &RunningJob,
 ) -> Result<(), Stop> {
     let terms = terms_of(job)?;
     let receivers: Vec<_> = job.parties.iter().filter(|party| party.receives && !party.left_out).collect();

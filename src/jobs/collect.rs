@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::asking;
-use super::board::NotTaken;
 use super::consent::Signatures;
 use super::core::Core;
+use super::gathered_words::NotTaken;
 use super::machine::{Event, Quorum};
 use super::message::{Answer, Ask, generated as pb};
 use super::part::Stop;
-use super::running::Work;
+use super::running::RunningJob;
 use super::word::{Word, Words};
 use crate::codes::{self, Error};
 use crate::store::Job;
@@ -44,7 +44,7 @@ pub(super) struct Collector<'a> {
     /// The parties of the attempt, we among them.
     pub(super) with: &'a BTreeSet<PartyId>,
     pub(super) quorum: Quorum,
-    pub(super) work: &'a Work,
+    pub(super) work: &'a RunningJob,
 }
 
 /// Whether words outlive the attempt.
@@ -118,14 +118,14 @@ impl Collector<'_> {
     /// Shows all words under a label to whoever asks. A party may have said another one in the meantime.
     fn show(&self, label: &str, words: &Words) -> Result<(), Error> {
         let changed = |party| Error::lie(party, TWO_THINGS);
-        self.work.board.complete(label, words.clone()).map_err(changed)
+        self.work.gathered.complete(label, words.clone()).map_err(changed)
     }
 
     /// As leader: waits until everybody has said its word that the job does not go on without.
     async fn gather(&self, label: &str, own: Word, need: Need) -> Result<Words, Stop> {
         let (me, needed) = (self.core.me(), self.quorum.of(self.job.parties.len()));
         let changed = |_| Error::internal("we would say two things under one label");
-        self.work.board.hear(label, me, &own).map_err(changed)?;
+        self.work.gathered.hear(label, me, &own).map_err(changed)?;
         let mut awaited = self.with.clone();
         let mut losses = JoinSet::new();
         for party in awaited.iter().copied().filter(|party| *party != me) {
@@ -144,7 +144,7 @@ impl Collector<'_> {
                 enough
             };
             tokio::select! {
-                words = self.work.board.gathered(label, enough) => {
+                words = self.work.gathered.gathered(label, enough) => {
                     return Ok(words.into_iter().filter(|(party, _)| awaited.contains(party)).collect());
                 }
                 () = reached(need.until), if !is_late => is_late = true,
@@ -223,7 +223,7 @@ async fn reached(moment: Option<Instant>) {
 /// As leader: a member says its word and hears everybody's, or that they are not all there yet.
 pub(super) async fn answer(
     core: &Core,
-    work: &Work,
+    work: &RunningJob,
     job: &Job,
     from: PartyId,
     asked: &pb::Collect,
@@ -240,13 +240,13 @@ pub(super) async fn answer(
     if !Signatures(core).has_said(from, job.id, &asked.label, &word.digest(), &word.signature).await? {
         return Err(lie("its word is not signed by it"));
     }
-    work.board.hear(&asked.label, from, &word).map_err(|why| {
+    work.gathered.hear(&asked.label, from, &word).map_err(|why| {
         lie(match why {
             NotTaken::Changed => TWO_THINGS,
             NotTaken::TooMuch => "it says more than an attempt needs",
         })
     })?;
-    let answer = match tokio::time::timeout(HELD, work.board.completed(&asked.label)).await {
+    let answer = match tokio::time::timeout(HELD, work.gathered.completed(&asked.label)).await {
         Ok(words) => Answer::Words(write(&words)),
         Err(_) => Answer::Pending(pb::Pending {}),
     };

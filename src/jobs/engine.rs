@@ -15,16 +15,16 @@ use super::explain::explain;
 use super::handler::JobsHandler;
 use super::kind::{Kinds, Shape};
 use super::machine::Event;
-use super::meetings::Meetings;
 use super::places::Places;
 use super::proposals::{Proposals, Submission};
-use super::rendezvous::{Meeting, Rendezvous};
+use super::rendezvous::{Rendezvous, RendezvousRequest};
 use super::rows::StoredRows;
 use super::rules::Rules;
 use super::running::RunningJobs;
 use super::shell::Shell;
 use super::state::State;
 use super::view::{EventView, JobView};
+use super::waiters::Waiters;
 use crate::attest::{Attestation, Profile};
 use crate::codes::{self, Error};
 use crate::datasets::{DatasetView, Datasets, RuleChange, key_spec, peer_named};
@@ -115,16 +115,16 @@ impl Jobs {
             closing_entries: tokio::sync::Mutex::default(),
         });
         let shell = Shell::start(core.clone(), kinds.clone(), steps);
-        let meetings = Meetings::default();
-        let proposals = Proposals::new(core.clone(), kinds.clone(), meetings.clone());
+        let waiters = Waiters::default();
+        let proposals = Proposals::new(core.clone(), kinds.clone(), waiters.clone());
         let rendezvous = Rendezvous {
             core: core.clone(),
             kinds: kinds.clone(),
             shell: shell.clone(),
             proposals: proposals.clone(),
-            meetings: meetings.clone(),
+            waiters: waiters.clone(),
         };
-        let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), meetings };
+        let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), waiters };
         Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler), profile }
     }
 
@@ -144,7 +144,7 @@ impl Jobs {
     ///
     /// # Errors
     /// An error of the store.
-    pub async fn take_up_all(&self) -> Result<(), Error> {
+    pub async fn resume_all(&self) -> Result<(), Error> {
         self.end_restored().await?;
         self.core.datasets.frames().sweep().await?;
         for job in self.core.store.unfinished().await? {
@@ -223,8 +223,8 @@ impl Jobs {
     /// # Errors
     /// [`codes::TERMS_DIFFER`], naming the field and both values; [`codes::NOT_MET`] if somebody does not come in time;
     /// those of [`Jobs::submit`], on any side.
-    pub async fn meet(&self, meeting: Meeting) -> Result<JobView, Error> {
-        self.view(&self.rendezvous.meet(meeting).await?)
+    pub async fn rendezvous(&self, meeting: RendezvousRequest) -> Result<JobView, Error> {
+        self.view(&self.rendezvous.join(meeting).await?)
     }
 
     /// Lists jobs, oldest first, in pages from the newest on.
@@ -277,14 +277,14 @@ impl Jobs {
                     Ok(job) => this.view(&job),
                     Err(error) => Err(error.into()),
                 };
-                let settled = view.as_ref().map_or(true, |view| view.state.is_settled());
+                let at_rest = view.as_ref().map_or(true, |view| view.state.is_at_rest());
                 if last.as_ref() != view.as_ref().ok() {
                     last = view.as_ref().ok().cloned();
                     if updates.send(view).await.is_err() {
                         return;
                     }
                 }
-                if settled {
+                if at_rest {
                     return;
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -501,18 +501,18 @@ impl Jobs {
     }
 
     fn view(&self, job: &Job) -> Result<JobView, Error> {
-        let live = self.core.running.live(job.id).map(|(mut live, computes)| {
+        let progress = self.core.running.progress(job.id).map(|(mut progress, computes)| {
             // Whatever an attempt is at, it will need those others to whom there is a link.
             let others = others(job, self.core.me());
             let is_away = |party: &&tacitly_core::PartyId| self.core.peers.link_is_down(**party);
             if let Some(party) = others.iter().filter(|_| computes).find(is_away)
-                && !live.stage.starts_with("link down")
+                && !progress.stage.starts_with("link down")
             {
-                live.stage = format!("link down: waiting for {party}");
+                progress.stage = format!("link down: waiting for {party}");
             }
-            live
+            progress
         });
-        JobView::of(job, self.kinds.find(&job.kind).ok().map(|kind| kind.shape()), live)
+        JobView::of(job, self.kinds.find(&job.kind).ok().map(|kind| kind.shape()), progress)
     }
 
     async fn awaiting_decision(&self, id: &str) -> Result<Job, Error> {

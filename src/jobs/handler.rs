@@ -11,11 +11,11 @@ use super::collect;
 use super::consent::{Signatures, write_standing};
 use super::core::{Core, state_of};
 use super::machine::Event;
-use super::meetings::Meetings;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::proposals::{Proposals, standing_of};
 use super::shell::Shell;
 use super::state::State;
+use super::waiters::Waiters;
 use crate::codes::{self, Error};
 use crate::peers::Handler;
 use crate::store::Job;
@@ -29,7 +29,7 @@ pub(super) struct JobsHandler {
     pub(super) core: Arc<Core>,
     pub(super) shell: Shell,
     pub(super) proposals: Proposals,
-    pub(super) meetings: Meetings,
+    pub(super) waiters: Waiters,
 }
 
 impl Handler for JobsHandler {
@@ -45,7 +45,7 @@ impl Handler for JobsHandler {
     }
 
     fn link_changed(self: Arc<Self>, _: PartyId, _: bool) {
-        self.core.running.bump();
+        self.core.running.notify();
     }
 }
 
@@ -53,7 +53,7 @@ impl JobsHandler {
     async fn hear(&self, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.proposals.answer(from, proposal).await,
-            Ask::Meet(offer) => return self.meetings.answer(from, offer),
+            Ask::Meet(offer) => return self.waiters.answer(from, offer),
             Ask::Decided(decided) => {
                 let answer = self.decided(from, &decided).await;
                 (decided.job, answer)

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::message::{Answer, Ask, generated as pb};
 use super::meter::Metered;
 use super::part::{Inputs, Over, PartOutput, PartParty, PartsOver, Shown, Stop, Task, TaskSeed};
-use super::running::{Course, Work};
+use super::running::{Course, RunningJob};
 use super::scope::Scope;
 use crate::codes::{self, Error};
 use crate::session::{
@@ -236,12 +236,12 @@ impl Parts<'_> {
 }
 
 /// Adds a session's bytes to the tally when it is over, also if its attempt was stopped.
-struct Counted<'a>(&'a Work);
+struct Counted<'a>(&'a RunningJob);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let live = self.0.session();
-        TALLY.bytes(live.bytes_out, live.bytes_in);
+        let progress = self.0.session();
+        TALLY.bytes(progress.bytes_out, progress.bytes_in);
     }
 }
 

@@ -10,11 +10,11 @@ use super::consent::{Signatures, contributed, ledger, write_consent, write_stand
 use super::core::{Core, others, parse_id, state_of, terms_of};
 use super::kind::{Asked, JobKind, Kinds, Local};
 use super::machine::{self, Event, Quorum};
-use super::meetings::Meetings;
 use super::message::{self, Answer, generated as pb};
 use super::rules::{Rules, no_rule};
 use super::state::State;
 use super::terms::{JobTerms, MAX_PARTIES, PartyTerms};
+use super::waiters::Waiters;
 use crate::codes::{self, Error};
 use crate::datasets::Frames;
 use crate::policy::Decision as Verdict;
@@ -40,14 +40,14 @@ pub struct Submission {
 pub(super) struct Proposals {
     core: Arc<Core>,
     kinds: Kinds,
-    meetings: Meetings,
+    waiters: Waiters,
     /// Held from the check of a limit to the line in the ledger that counts against it.
     admitting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Proposals {
-    pub(super) fn new(core: Arc<Core>, kinds: Kinds, meetings: Meetings) -> Self {
-        Self { core, kinds, meetings, admitting: Arc::default() }
+    pub(super) fn new(core: Arc<Core>, kinds: Kinds, waiters: Waiters) -> Self {
+        Self { core, kinds, waiters, admitting: Arc::default() }
     }
 
     /// What we know by ourselves about terms.
@@ -199,7 +199,7 @@ impl Proposals {
         let kind = match Rules(core).admit_proposal(from).await.and_then(|()| self.kinds.find(&terms.kind).cloned()) {
             Ok(kind) => kind,
             Err(why) => {
-                self.meetings.refuse(from, &terms, &why);
+                self.waiters.refuse(from, &terms, &why);
                 return Err(why);
             }
         };
@@ -239,13 +239,13 @@ impl Proposals {
             by: from.to_string(),
         };
         let created = core.store.create_job(new).await.map_err(Error::from);
-        let job = match created.inspect_err(|why| self.meetings.refuse(from, &terms, why))? {
+        let job = match created.inspect_err(|why| self.waiters.refuse(from, &terms, why))? {
             Created::New(job) => job,
             Created::Existing(job) => return self.decision_on(&job),
         };
         tracing::info!(job = %job.id, peer = %from, state = job.state, "proposed to us");
         if state.is_over() {
-            core.running.bump();
+            core.running.notify();
         } else {
             core.happen_at_last(job.id, Event::Noted);
         }
@@ -270,7 +270,7 @@ impl Proposals {
         kind.check(terms)?;
         let contribution = kind.review(terms, &self.local(terms).await?)?;
         if let Some(dataset) = dataset {
-            self.meetings.check_frame(Frames::is_frame(dataset), from, terms)?;
+            self.waiters.check_frame(Frames::is_frame(dataset), from, terms)?;
         }
         Ok((verdict, contribution))
     }

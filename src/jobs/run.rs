@@ -18,7 +18,7 @@ use super::machine::Quorum;
 use super::part::{Inputs, MakeParty, PartsOver, Shown, Stop, Summary, Task};
 use super::parts::Parts;
 use super::rules::Rules;
-use super::running::Work;
+use super::running::RunningJob;
 use super::scope::Scope;
 use super::state::State;
 use super::statements;
@@ -53,7 +53,7 @@ impl Run {
         job: Job,
         quorum: Quorum,
         attempt: (u32, BTreeSet<PartyId>),
-        work: Work,
+        work: RunningJob,
         (seed, make_party): (Seed, MakeParty),
     ) -> Result<Self, Error> {
         let terms = terms_of(&job)?;

@@ -8,7 +8,7 @@ use tacitly_core::{PartyId, Seed};
 use super::core::Core;
 use super::machine::Quorum;
 use super::part::{MakeParty, PartsOver};
-use super::running::Work;
+use super::running::RunningJob;
 use super::terms::JobTerms;
 use crate::relay::Seat;
 use crate::store::Job;
@@ -25,7 +25,7 @@ pub(super) struct Scope {
     pub(super) attempt: u32,
     /// The parties of the attempt, we among them.
     pub(super) with: BTreeSet<PartyId>,
-    pub(super) work: Work,
+    pub(super) work: RunningJob,
     pub(super) seed: Arc<Seed>,
     pub(super) make_party: MakeParty,
     /// Where members reach each other through the leader.

@@ -87,7 +87,7 @@ impl Shell {
                 return;
             }
             core.running.of(id).wait_for("waiting until the store takes writes");
-            core.running.bump();
+            core.running.notify();
             tokio::select! {
                 () = sleep(STORE_PAUSE) => {}
                 () = core.closing.cancelled() => return,
@@ -148,7 +148,7 @@ impl Shell {
             if let Effect::Answer { free: asked } = effect {
                 free = asked && machine.may_begin() && core.places.has_room(&others(&machine.job));
             } else {
-                self.take_effect(&running, machine, effect).await;
+                self.handle_effect(&running, machine, effect).await;
             }
         }
         self.rest_while_starting(id, machine);
@@ -161,7 +161,7 @@ impl Shell {
         if standing.state.is_over() && machine.telling.is_empty() {
             core.running.forget(id);
         }
-        core.running.bump();
+        core.running.notify();
         Ok(standing)
     }
 
@@ -240,7 +240,7 @@ impl Shell {
         Ok(())
     }
 
-    async fn take_effect(&self, running: &Arc<Running>, machine: &mut Machine, effect: Effect) {
+    async fn handle_effect(&self, running: &Arc<Running>, machine: &mut Machine, effect: Effect) {
         let (core, id) = (&self.core, machine.row.id);
         match effect {
             Effect::Write(_) | Effect::Answer { .. } => {}
@@ -249,7 +249,7 @@ impl Shell {
                 let (this, places, peers) = (self.clone(), core.places.clone(), others(&machine.job));
                 machine.queue = Some(core.spawn_until_dropped(async move {
                     let place = places.take(id, peers).await;
-                    this.take_place(id, turn, place);
+                    this.handle_place(id, turn, place);
                 }));
             }
             Effect::LeavePlace => machine.queue = None,
@@ -268,7 +268,7 @@ impl Shell {
     }
 
     /// It is our turn. The queue is left with the step that this begins, and the step does not end with it.
-    fn take_place(&self, id: JobId, turn: u64, place: Place) {
+    fn handle_place(&self, id: JobId, turn: u64, place: Place) {
         let this = self.clone();
         self.core.tasks.spawn(async move {
             if let Err(error) = this.happen_with(id, Event::Place { turn }, Some(place)).await {
@@ -280,7 +280,7 @@ impl Shell {
 
     /// Begins the task of an attempt.
     fn run(&self, running: &Arc<Running>, machine: &mut Machine, number: u32, with: BTreeSet<PartyId>) {
-        machine.note_begun();
+        machine.record_begun();
         let (core, id) = (&self.core, machine.row.id);
         let until = match &machine.deadline {
             Some((until, _)) => *until,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::asking;
 use super::core::Core;
 use super::message::{Answer, Ask, generated as pb};
-use super::running::Work;
+use super::running::RunningJob;
 use crate::codes::{self, Error};
 use crate::store::Job;
 
@@ -27,7 +27,7 @@ pub(super) const RESTS_AFTER: Duration = Duration::from_millis(250);
 const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 
 /// Returns once others have said nothing for as long as may be, with whom we waited for.
-pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &Work) -> Error {
+pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &RunningJob) -> Error {
     // The leader names who is silent; members hear it from the leader, unless it is silent itself.
     let patience = if job.leader == core.me() { core.settings.idle } else { core.settings.idle.mul_f64(1.25) };
     let pause = core.settings.idle / 4;
@@ -54,7 +54,7 @@ pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &Work) -> Error {
             // The reconnect window says how long a link may be down.
             work.meter.has_sign(silent.saturating_sub(LOOK));
         } else if silent >= patience {
-            return lost(&awaited, &answered, silent, &work.live().stage);
+            return lost(&awaited, &answered, silent, &work.progress().stage);
         } else if silent >= pause && asked.elapsed() >= pause {
             asked = Instant::now();
             asks = ask(core, job, work.attempt, &awaited, pause.min(LONGEST_ANSWER));

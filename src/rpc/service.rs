@@ -17,7 +17,7 @@ use super::{control, frames, pages, status};
 use crate::attest::Attestation;
 use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
-use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Submission};
+use crate::jobs::{Asked, AskedParty, Jobs, OpenOutput, RendezvousRequest, Submission};
 use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
 
 /// The control service of one daemon.
@@ -326,14 +326,14 @@ impl Control for Service {
     async fn meet_job(&self, request: Request<control::MeetJobRequest>) -> Answer<control::Job> {
         let asked = request.into_inner();
         let parties = self::asked(asked.parties, &asked.params).map_err(|error| status::of(&error))?;
-        let meeting = Meeting {
+        let meeting = RendezvousRequest {
             name: asked.meeting,
             kind: asked.kind,
             asked: parties,
             purpose: asked.purpose,
             wait: Duration::from_secs(asked.wait_seconds),
         };
-        answer(self.jobs.meet(meeting).await)
+        answer(self.jobs.rendezvous(meeting).await)
     }
 
     async fn job_rows(&self, request: Request<control::JobRequest>) -> Answer<Self::JobRowsStream> {

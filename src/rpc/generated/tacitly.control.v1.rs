@@ -584,7 +584,7 @@ pub struct Job {
     pub terms: ::prost::alloc::string::String,
     /// nothing happens any more unless somebody acts
     #[prost(bool, tag = "19")]
-    pub settled: bool,
+    pub at_rest: bool,
     /// when its result was wiped; empty: it was not
     #[prost(string, tag = "20")]
     pub purged: ::prost::alloc::string::String,
