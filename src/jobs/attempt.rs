@@ -55,7 +55,7 @@ pub(super) async fn attempt(
     let run = run.agreed(over_there, agreed.contributions);
     let summary = tokio::select! {
         biased;
-        broken = run.seat().broken() => {
+        broken = run.membership().broken() => {
             return Err(Error::new(codes::PROTOCOL_VIOLATION, broken.to_string()).with(broken.who).into());
         }
         summary = prepared.run(run.clone(), agreed.offers) => summary?,

@@ -182,7 +182,7 @@ impl Parts<'_> {
     /// Our link with a party of this attempt: the one that we have as its peer, or one through the leader.
     fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Error> {
         if self.is_behind_leader(peer) {
-            return self.scope.seat.open(peer, session);
+            return self.scope.membership.open(peer, session);
         }
         let link = self.scope.core.peers.network().open(peer, session);
         link.map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))

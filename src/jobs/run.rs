@@ -27,7 +27,7 @@ use crate::codes::Error;
 use crate::datasets::{Datasets, Progress};
 use crate::intake::{ColumnSpec, Selection, Spool, TypedColumns};
 use crate::policy::Rule;
-use crate::relay::{Circle, Seat};
+use crate::relay::{Circle, Membership};
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
 
@@ -60,7 +60,7 @@ impl Run {
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
         let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
         let keys = keys.map(|(party, said)| (*party, said.key)).collect();
-        let seat = Arc::new(core.relay.sit(Circle { job: job.id, attempt, leader: job.leader, keys }));
+        let membership = Arc::new(core.relay.join(Circle { job: job.id, attempt, leader: job.leader, keys }));
         let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self(Arc::new(Scope {
             core,
@@ -72,7 +72,7 @@ impl Run {
             work,
             seed,
             make_party,
-            seat,
+            membership,
             over_there,
             contributions,
         })))
@@ -84,7 +84,7 @@ impl Run {
         over_there: BTreeMap<PartyId, PartsOver>,
         contributions: BTreeMap<PartyId, Vec<u8>>,
     ) -> Self {
-        let Scope { core, job, terms, quorum, attempt, with, work, seed, make_party, seat, .. } = &*self.0;
+        let Scope { core, job, terms, quorum, attempt, with, work, seed, make_party, membership, .. } = &*self.0;
         Self(Arc::new(Scope {
             core: core.clone(),
             job: job.clone(),
@@ -95,14 +95,14 @@ impl Run {
             work: work.clone(),
             seed: seed.clone(),
             make_party: make_party.clone(),
-            seat: seat.clone(),
+            membership: membership.clone(),
             over_there,
             contributions,
         }))
     }
 
-    pub(super) fn seat(&self) -> &Seat {
-        &self.0.seat
+    pub(super) fn membership(&self) -> &Membership {
+        &self.0.membership
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {

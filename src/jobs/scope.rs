@@ -10,7 +10,7 @@ use super::machine::Quorum;
 use super::part::{MakeParty, PartsOver};
 use super::running::RunningJob;
 use super::terms::JobTerms;
-use crate::relay::Seat;
+use crate::relay::Membership;
 use crate::store::Job;
 
 /// The number of a member's try within an attempt: there is no second one.
@@ -29,7 +29,7 @@ pub(super) struct Scope {
     pub(super) seed: Arc<Seed>,
     pub(super) make_party: MakeParty,
     /// Where members reach each other through the leader.
-    pub(super) seat: Arc<Seat>,
+    pub(super) membership: Arc<Membership>,
     /// Which parts are over at the other parties.
     pub(super) over_there: BTreeMap<PartyId, PartsOver>,
     /// What each party added to the terms.
