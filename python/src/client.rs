@@ -291,7 +291,7 @@ impl Client {
         call!(self, py, get_job(job(id)), reply => text(&reply))
     }
 
-    /// A job's updates, until it is settled.
+    /// A job's updates, until it is at rest.
     fn watch_job(&self, py: Python<'_>, id: String) -> PyResult<Watch> {
         call!(self, py, watch_job(job(id)), reply => Watch {
             updates: Arc::new(Mutex::new(reply)),

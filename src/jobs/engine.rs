@@ -256,7 +256,7 @@ impl Jobs {
         self.view(&self.core.find(id).await?)
     }
 
-    /// Follows one job: its view now and after every change, at most ten a second, until it is settled.
+    /// Follows one job: its view now and after every change, at most ten a second, until it is at rest.
     ///
     /// # Errors
     /// [`codes::JOB_UNKNOWN`] or an error of the store.
