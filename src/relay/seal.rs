@@ -158,7 +158,7 @@ struct CertificateVerifier {
 }
 
 impl CertificateVerifier {
-    fn verify(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
+    fn verify_certificate(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
         if shown.as_ref() == spki(&self.key).as_ref() { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
     }
 
@@ -187,7 +187,7 @@ impl ClientCertVerifier for CertificateVerifier {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.verify(shown).map(|()| ClientCertVerified::assertion())
+        self.verify_certificate(shown).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -226,7 +226,7 @@ impl ServerCertVerifier for CertificateVerifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verify(shown).map(|()| ServerCertVerified::assertion())
+        self.verify_certificate(shown).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

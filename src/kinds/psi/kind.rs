@@ -118,7 +118,7 @@ impl JobKind for Psi {
     }
 
     fn explain(&self, terms: &JobTerms, local: &Local) -> Vec<(&'static str, String)> {
-        explain::explain(terms, local, self.flow, &self.room(), &self.settings.machine)
+        explain::explain(terms, local, self.flow, &self.budget(), &self.settings.machine)
     }
 
     fn party(&self, task: &Task, input: Input, seed: Seed, kept: Vec<Checkpoint>) -> Result<PartParty, Fault> {

@@ -67,7 +67,7 @@ mod tests {
 
     use tacitly_core::PartyId;
     use tacitly_core::simulate::Network;
-    use tacitly_psi::{Buckets, Flow, Member, Spread};
+    use tacitly_psi::{BucketHash, Buckets, Flow, Member};
 
     use super::*;
     use crate::jobs::{Input, JobKind as _, PartParty, TaskSeed};
@@ -75,8 +75,8 @@ mod tests {
 
     /// Keys of one side, cut into buckets: row n of its file is its n-th key.
     fn bucket(keys: &[String], buckets: &Buckets, hash: &tacitly_core::TermsHash, part: u32) -> PartInput {
-        let spread = Spread::new(hash, buckets.draw());
-        let here = |(_, key): &(u32, &String)| buckets.of(spread.place(key.as_bytes())) == part;
+        let bucket_hash = BucketHash::new(hash, buckets.rehash());
+        let here = |(_, key): &(u32, &String)| buckets.of(bucket_hash.place(key.as_bytes())) == part;
         let found: Vec<(u32, &String)> = (0..).zip(keys).filter(here).collect();
         let mut items = Items::with_capacity(found.len(), 16 * found.len());
         found.iter().for_each(|(_, key)| items.push(key.as_bytes()));
