@@ -15,7 +15,7 @@ pub(super) type Place = (PartyId, String);
 
 /// Where programs wait for each other. A clone is the same.
 #[derive(Clone, Default)]
-pub(super) struct Meetings(Arc<Mutex<BTreeMap<Place, Waiter>>>);
+pub(super) struct Waiters(Arc<Mutex<BTreeMap<Place, Waiter>>>);
 
 /// One program that waits for one other party.
 pub(super) struct Waiter {
@@ -36,7 +36,7 @@ pub(super) enum Heard {
     Refused(Error),
 }
 
-impl Meetings {
+impl Waiters {
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Waiter>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
