@@ -274,7 +274,7 @@ async fn a_purge_erases_the_result_and_keeps_the_line() {
     store.secrets().put_result_part(job, 0, b"rows").await.unwrap();
     let result = JobResult::Parts { parts: 1, items: 4 };
     store.jobs().finish(job, &["proposed"], "done", JobChange::by("daemon"), result).await.unwrap();
-    let (purged, _) = store.purge(job, "operator", Vec::new()).await.unwrap();
+    let (purged, _) = store.jobs().purge(job, "operator", Vec::new()).await.unwrap();
     assert!(purged.purged_at.is_some());
     assert_eq!((purged.state.as_str(), purged.result_items), ("done", Some(4)));
     assert!(store.secrets().result(job).await.unwrap().is_none());

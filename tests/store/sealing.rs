@@ -61,13 +61,13 @@ async fn values_larger_than_one_piece_come_back_whole() {
     let job = running(&store).await;
     let large: Vec<u8> = (0..(3 << 20) + 5_u32).map(|at| (at % 251) as u8).collect();
     store.secrets().put_checkpoint(job, "large", &large).await.unwrap();
-    assert_eq!(**store.get_checkpoint(job, "large").await.unwrap().unwrap(), large);
+    assert_eq!(**store.secrets().checkpoint(job, "large").await.unwrap().unwrap(), large);
     store.secrets().put_checkpoint(job, "large", &large[..1 << 20]).await.unwrap();
-    assert_eq!(**store.get_checkpoint(job, "large").await.unwrap().unwrap(), large[..1 << 20]);
+    assert_eq!(**store.secrets().checkpoint(job, "large").await.unwrap().unwrap(), large[..1 << 20]);
     store.secrets().put_result_part(job, 0, &large).await.unwrap();
     let result = JobResult::Parts { parts: 1, items: 3 };
     store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
-    assert_eq!(**store.result(job).await.unwrap().unwrap(), large);
+    assert_eq!(**store.secrets().result(job).await.unwrap().unwrap(), large);
 }
 
 #[tokio::test]
