@@ -153,6 +153,13 @@ pub struct AskedParty {
     pub receives: bool,
 }
 
+impl AskedParty {
+    /// The role that stands in the terms, where every party has one.
+    pub(super) fn role_in_terms(&self) -> &str {
+        if self.role.is_empty() { "party" } else { &self.role }
+    }
+}
+
 /// What a party knows by itself when it is asked about terms.
 #[derive(Clone, Debug)]
 pub struct Local {

@@ -92,7 +92,7 @@ impl Proposals {
         let mut parties = BTreeMap::new();
         for (party, asked) in completed {
             let key = Signatures(&self.core).key_of(party).await?;
-            let role = if asked.role.is_empty() { "party".to_owned() } else { asked.role };
+            let role = asked.role_in_terms().to_owned();
             parties.insert(party, PartyTerms { role, key, dataset: asked.dataset, receives: asked.receives });
         }
         let nonce = crate::attest::random()?;

@@ -93,7 +93,7 @@ impl Waiters {
 pub(super) fn terms_to_meet(kind: &str, purpose: &str, asked: &Asked) -> Terms {
     let party = |(id, party): (&PartyId, &AskedParty)| {
         let fields = [
-            ("role".to_owned(), Value::from(party.role.as_str())),
+            ("role".to_owned(), Value::from(party.role_in_terms())),
             ("receives".to_owned(), Value::from(u64::from(party.receives))),
         ];
         (id.to_string(), Value::from(BTreeMap::from(fields)))
