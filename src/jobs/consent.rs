@@ -209,7 +209,7 @@ impl Signatures<'_> {
             },
             State::Cancelled => Error::new(codes::CANCELLED, format!("cancelled by {from}")).with(from),
             State::Revoked => Error::new(codes::REVOKED, format!("revoked by {from}")).with(from),
-            State::Expired => Error::new(codes::EXPIRED, codes::EXPIRED.cause),
+            State::Expired => Error::new(codes::TERMS_EXPIRED, codes::TERMS_EXPIRED.cause),
             _ => message::error(from, Some(reason)),
         };
         Ok(Standing {

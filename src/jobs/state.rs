@@ -137,7 +137,7 @@ impl State {
 
     /// Whether nothing happens unless somebody acts: over, suspended, or a service.
     #[must_use]
-    pub fn is_settled(self) -> bool {
+    pub fn is_at_rest(self) -> bool {
         self.is_over() || self == Self::Suspended || self.is_service()
     }
 }

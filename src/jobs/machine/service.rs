@@ -5,15 +5,15 @@ use super::effect::Pause;
 use super::job::Activity;
 use super::step::Step;
 
-/// Takes a service up. Somebody may have ended it while nobody could be told.
-pub(super) fn take_up(step: &mut Step) {
+/// Resumes a service. Somebody may have ended it while nobody could be told.
+pub(super) fn resume(step: &mut Step) {
     step.serve();
     ask(step);
 }
 
 /// Tells the others how the service stands here; how it stands there is the answer.
 fn ask(step: &mut Step) {
-    step.tell_standing();
+    step.notify_standing();
     step.wake(Pause::Rarely);
 }
 

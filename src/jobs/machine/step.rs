@@ -82,7 +82,7 @@ impl Step {
     }
 
     /// Says how the job stands: a member to the leader, the leader to every member.
-    pub(super) fn tell_standing(&mut self) {
+    pub(super) fn notify_standing(&mut self) {
         let ledger = &self.job.ledger;
         let to: Vec<PartyId> = if ledger.leads() {
             // Who has not decided hears the terms first, and then only that there is nothing to decide any more.
@@ -125,13 +125,14 @@ impl Step {
         self.enter(Activity::Idle);
         self.stop_serving();
         let state = match state {
+            _ if !self.is_service() => state,
             State::Expired => state,
-            _ if self.is_service() => State::Revoked,
-            _ => state,
+            _ if why.code == codes::TERMS_EXPIRED => State::Expired,
+            _ => State::Revoked,
         };
         self.write(Write::End { state, failure: Some(why), by: by.to_owned() });
         self.effects.push(Effect::RecordEnd);
-        self.tell_standing();
+        self.notify_standing();
     }
 
     /// Waits for a person or a peer: somebody was lost.
@@ -142,7 +143,7 @@ impl Step {
         self.enter(Activity::Idle);
         self.job.work.computed = false;
         self.state(State::Suspended, Some(why), by);
-        self.tell_standing();
+        self.notify_standing();
     }
 
     /// Ends the job well if it is complete. A task that computes is a moment behind the others: it comes to its own end
@@ -195,7 +196,7 @@ impl Step {
         } else {
             self.write(Write::End { state: State::Done, failure: None, by: by.to_owned() });
         }
-        self.tell_standing();
+        self.notify_standing();
     }
 
     /// Takes receipts over that are new here. Returns whether there were any.

@@ -165,7 +165,7 @@ async fn send(run: &ServiceRun, begun: Begun, to: PartyId) -> Result<queries::An
             let why = message::refusal(to, refused.reason.as_ref());
             let state = match why.code {
                 codes::REVOKED => State::Revoked,
-                codes::EXPIRED => State::Expired,
+                codes::TERMS_EXPIRED => State::Expired,
                 _ => return Err(why),
             };
             core.over_elsewhere(run.job().id, to, state, why.clone());

@@ -28,7 +28,7 @@ const TOLD: [&Code; 9] = [
     codes::REFUSED_BY_RULE,
     codes::REFUSED_NO_RULE,
     codes::REVOKED,
-    codes::EXPIRED,
+    codes::TERMS_EXPIRED,
 ];
 
 pub(in crate::jobs) fn encode_ask(ask: Ask) -> Bytes {

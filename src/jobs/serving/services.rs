@@ -150,7 +150,7 @@ pub(in crate::jobs) async fn serve(core: Arc<Core>, services: Arc<Services>, kin
                 let _found = services.register(id, running.clone());
                 let _settled = AbortOnDropHandle::new(tokio::spawn(settle(running)));
                 tracing::info!(job = %id, "the service runs");
-                core.running.bump();
+                core.running.notify();
                 // On a task of its own, so that a panic in it ends this service and no other.
                 let unexpected = |_| Stop::Failed(Error::internal("the upkeep of the service ended unexpectedly"));
                 AbortOnDropHandle::new(tokio::spawn(upkeep)).await.unwrap_or_else(unexpected)
@@ -206,7 +206,7 @@ async fn settle(service: Arc<RunningService>) {
 pub(in crate::jobs) fn not_serving(job: &Job) -> Error {
     match state_of(job) {
         Ok(State::Revoked) => Error::new(codes::REVOKED, "the service was revoked"),
-        Ok(State::Expired) => Error::new(codes::EXPIRED, "the time of the service is over"),
+        Ok(State::Expired) => Error::new(codes::TERMS_EXPIRED, "the time of the service is over"),
         Ok(State::Serving) => Error::new(codes::NOT_SERVING, "the service is just starting"),
         Ok(state) => Error::new(codes::NOT_SERVING, format!("the job is {state}")),
         Err(error) => error,

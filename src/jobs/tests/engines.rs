@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tacitly_attestation::certificate::verify;
-use tacitly_attestation::entry::{Kind, LeafHash};
+use tacitly_attestation::entry::{Body, Code, Count, Kind, LeafHash, StatementValue};
 use tacitly_attestation::note::KeyUse;
 use tacitly_core::{PartyId, Terms};
 use tokio::time::{sleep, timeout};
@@ -82,6 +82,7 @@ impl Member {
             proposals_per_hour: 100,
             running_jobs: PLACES,
             deadline: Duration::from_mins(10),
+            idle: Duration::from_mins(10),
         };
         let services: Vec<Arc<dyn Handler>> = vec![attestation.clone(), relay.clone()];
         let below = Below { store, signer, attestation, peers, relay, datasets: datasets.clone() };
@@ -179,6 +180,12 @@ impl Consortium {
             assert_eq!((agreed.signed.len(), verdict.gaps().len()), (self.members.len(), 0), "{name}");
             let data = verdict.entries.iter().filter(|entry| entry.entry.kind() == Kind::Dataset);
             assert_eq!(data.count(), self.members.len(), "{name}");
+            // And the sum, as this kind of job states it in words of its own.
+            let stated = verdict.entries.iter().find(|entry| entry.entry.kind() == Kind::Statement).unwrap();
+            let Body::Statement(stated) = stated.entry.body() else { panic!("{stated:?}") };
+            let sum: i64 = sums.iter().sum();
+            let magnitude = StatementValue::Count(Count::new(sum.unsigned_abs()).unwrap());
+            assert_eq!(stated.fields.get(&Code::parse("magnitude").unwrap()), Some(&magnitude), "{name}");
             notes.insert(agreed.leaf);
         }
         assert_eq!(notes.len(), 1, "the same agreement for all");

@@ -102,6 +102,7 @@ impl Leader {
             params: Terms::new(),
             purpose: String::new(),
             nonce: [5; 16],
+            expires: None,
         }
     }
 
@@ -258,7 +259,7 @@ impl Table {
     fn hear(&self, member: PartyId, ask: Ask) -> Answer {
         let (label, word) = match ask {
             Ask::Collect(pb::Collect { label, word, .. }) => (label, word),
-            Ask::Present(_) => return Answer::Ack(pb::Ack {}),
+            Ask::Present(_) => return Answer::AtWork(pb::AtWork { still_ms: 0 }),
             // Whatever a member says of the job, it goes on here.
             _ => return Answer::Standing(self.standing(member)),
         };

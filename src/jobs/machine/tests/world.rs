@@ -453,7 +453,7 @@ impl World {
         let proposed_here = job.ledger.state == State::Proposed && !job.ledger.leads();
         self.ended_by_somebody |= !job.ledger.state.is_over();
         let (state, code) = match self.rng.random_range(0..3) {
-            0 if job.ledger.state.is_service() => (State::Expired, codes::EXPIRED),
+            0 if job.ledger.state.is_service() => (State::Expired, codes::TERMS_EXPIRED),
             1 if job.ledger.state.is_service() => (State::Revoked, codes::REVOKED),
             0 if proposed_here => (State::Refused, codes::REFUSED_BY_PERSON),
             1 => (State::Failed, codes::REFUSED_BY_RULE),
