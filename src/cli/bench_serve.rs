@@ -271,7 +271,7 @@ async fn commit_p50(folder: &Path) -> Result<Duration, Failure> {
             detail: serde_json::json!({ "number": number }),
         };
         let before = Instant::now();
-        store.append_event(event).await.map_err(Failure::plain)?;
+        store.events().append(event).await.map_err(Failure::plain)?;
         times.push(before.elapsed());
     }
     times.sort_unstable();

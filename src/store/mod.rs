@@ -84,9 +84,7 @@ pub use job::{
 pub use job_id::{JobId, MalformedJobId};
 pub use jobs::JobTable;
 pub use key::SealingKey;
-pub use material::{
-    MAX_MATERIAL_BLOCK, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, MaterialTable,
-};
+pub use material::{MAX_MATERIAL_BLOCK, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, MaterialTable};
 pub use parties::PartyTable;
 pub use peers::{NewPeer, Peer, PeerTable, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};

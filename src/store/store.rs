@@ -10,8 +10,8 @@ use super::key_check::check_key;
 use super::record::statement;
 use super::{
     Change, Changed, ChargeTable, DatasetTable, EntryTable, EventTable, FingerprintTable, InviteTable, JobTable,
-    MaterialTable, PartyTable, PeerTable, QueryTable, RosterTable, RuleTable, Sealer, SecretTable, ServeTable, StoreError, backup,
-    batch, rekey,
+    MaterialTable, PartyTable, PeerTable, QueryTable, RosterTable, RuleTable, Sealer, SecretTable, ServeTable,
+    StoreError, backup, batch, rekey,
 };
 
 /// An open store. Share it in an `Arc`; it is closed by [`Store::close`], or when dropped.

@@ -203,6 +203,9 @@ pub struct Asked {
     /// 32 bytes: opens the commitment to the authorisation; empty if there is none
     #[prost(bytes = "bytes", tag = "3")]
     pub authorisation_salt: ::prost::bytes::Bytes,
+    /// what it needs to read the answers
+    #[prost(bytes = "bytes", tag = "4")]
+    pub kept: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unknown {}

@@ -68,12 +68,6 @@ impl Begun {
         self.responder
     }
 
-    /// The key that it is asked under.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
     /// What is kept of it to read the answers.
     #[must_use]
     pub fn kept(&self) -> &Zeroizing<Vec<u8>> {
@@ -151,7 +145,7 @@ impl Asker {
     /// # Errors
     /// An error of the store or the log.
     pub async fn again(&self, under: &Under, key: &str) -> Result<Option<Begin>, Error> {
-        match self.store.query(under.job, key).await? {
+        match self.store.queries().get(under.job, key).await? {
             Some(_) => self.known(under, key, |_| true).await.map(Some),
             None => Ok(None),
         }
