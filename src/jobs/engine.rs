@@ -131,7 +131,7 @@ impl Jobs {
             waiters: waiters.clone(),
         };
         let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), waiters };
-        let services = ServiceControl::new(core.clone(), shell.clone());
+        let services = ServiceControl::new(core.clone(), kinds.clone(), shell.clone());
         let questions = Arc::new(QuestionsHandler::new(core.clone(), shell.clone()));
         Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler), services, questions, profile }
     }

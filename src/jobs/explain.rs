@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::kind::{JobKind, Local};
+use super::serving::QUESTIONS_PER_DAY;
 use super::terms::JobTerms;
 
 /// Explains a job in words, a line each.
@@ -30,6 +31,16 @@ pub(super) fn explain(terms: &JobTerms, kind: &dyn JobKind, local: &Local) -> St
             kind.learns(terms, None, *party).into_iter().map(|learned| learned.sentence).collect();
         let learned = if learned.is_empty() { "nothing".to_owned() } else { learned.join("; ") };
         line("learns", &format!("{name}: {learned}"));
+    }
+    if kind.serves(terms) {
+        let end = terms.expiry().map(|moment| format!(", at the latest until {moment}")).unwrap_or_default();
+        line("serves", &format!("it answers questions once it is set up, until somebody revokes it{end}"));
+        line("record", "every question and its answer, on both sides, by commitments; the purpose in clear");
+        for (party, rule) in &local.rules {
+            if let Some(most) = rule.limits.cap(QUESTIONS_PER_DAY.name) {
+                line("quota", &format!("{party}: at most {most} questions a day for one purpose"));
+            }
+        }
     }
     for (word, sentence) in kind.explain(terms, local) {
         line(word, &sentence);

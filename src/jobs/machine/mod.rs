@@ -97,10 +97,11 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
 
 /// Takes the job up. The process before this one may have ended a moment before it would have ended the job.
 fn resume(step: &mut Step) {
-    step.end_complete("daemon");
     if step.is_service() {
-        service::resume(step);
-    } else if step.job.ledger.leads() {
+        return service::resume(step);
+    }
+    step.end_complete("daemon");
+    if step.job.ledger.leads() {
         leader::resume(step);
     } else {
         member::resume(step);

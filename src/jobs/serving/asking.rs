@@ -14,7 +14,7 @@ use super::super::asking::QUESTIONS;
 use super::super::state::State;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::quota::Side;
-use super::service::ServiceRun;
+use super::run::ServiceRun;
 use super::services::RunningService;
 use crate::attest::queries::{self, Begin, Begun, Code, Outcome};
 use crate::codes::{self, Error};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 
 use super::super::core::{Core, parse_id};
+use super::super::kind::Kinds;
 use super::super::machine::Event;
 use super::super::shell::Shell;
 use super::super::state::State;
@@ -57,12 +58,13 @@ pub struct ServiceView {
 #[derive(Clone)]
 pub struct ServiceControl {
     core: Arc<Core>,
+    kinds: Kinds,
     shell: Shell,
 }
 
 impl ServiceControl {
-    pub(in crate::jobs) fn new(core: Arc<Core>, shell: Shell) -> Self {
-        Self { core, shell }
+    pub(in crate::jobs) fn new(core: Arc<Core>, kinds: Kinds, shell: Shell) -> Self {
+        Self { core, kinds, shell }
     }
 
     /// Has a service answer and ask nothing here until it is let go on. The others go on.
@@ -117,7 +119,8 @@ impl ServiceControl {
         let key = if ask.key.is_empty() { HEXLOWER.encode(&random::<16>()?) } else { ask.key };
         let number = ask.questions.len();
         let questions = Arc::new(Questions::new(service.clone(), ask.questions, purpose, &key));
-        let (kind, run, asked) = (service.kind.clone(), service.run.clone(), questions.clone());
+        let kind = self.kinds.find(&service.run.terms().kind)?.clone();
+        let (run, asked) = (service.run.clone(), questions.clone());
         let unexpected = |_| Error::internal("asking ended unexpectedly");
         let answers = tokio::spawn(async move { kind.ask(run, asked).await }).await.map_err(unexpected)?;
         let answers = answers.inspect_err(|why| {

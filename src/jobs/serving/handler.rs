@@ -7,14 +7,19 @@ use tacitly_core::PartyId;
 
 use super::super::asking::QUESTIONS;
 use super::super::core::{Core, parse_id};
+use super::super::part::Stop;
 use super::super::shell::Shell;
 use super::answering;
 use super::message::{self, Answer, Ask, generated as pb};
+use super::service::Opened;
 use super::services::{RunningService, not_serving};
 use super::sessions;
 use crate::codes::{self, Error};
 use crate::peers::Handler;
 use crate::transport::Pending;
+
+/// The longest word about what a session is for.
+const MOST_OPENING: usize = 1 << 16;
 
 /// Answers under standing jobs.
 pub(in crate::jobs) struct QuestionsHandler {
@@ -53,7 +58,7 @@ impl QuestionsHandler {
 
     async fn open(&self, from: PartyId, asked: pb::Open) -> Result<Answer, Error> {
         let service = self.running(&asked.job, from).await?;
-        sessions::accept(&self.core, &service, from, asked).await?;
+        accept(&self.core, &service, from, asked).await?;
         Ok(Answer::Opened(pb::Opened {}))
     }
 
@@ -77,4 +82,33 @@ impl QuestionsHandler {
             _ => Err(not_serving(&self.core.find_with(job, from).await?)),
         }
     }
+}
+
+/// Another party opens a session: our service says whether, and with what.
+async fn accept(core: &Arc<Core>, service: &Arc<RunningService>, from: PartyId, asked: pb::Open) -> Result<(), Error> {
+    let malformed = |text: &str| Error::new(codes::BAD_REQUEST, text);
+    let nonce: [u8; sessions::NONCE] =
+        asked.nonce[..].try_into().map_err(|_| malformed("a session is told by 16 bytes"))?;
+    if asked.opening.len() > MOST_OPENING {
+        return Err(malformed("what a session is for is said in 64 KiB at most"));
+    }
+    let many = || Error::new(codes::NOT_SERVING, "as many sessions of this service as may be are open");
+    let place = service.session_place(from).ok_or_else(many)?;
+    let tag = sessions::tag(service.run.job(), from, core.me(), &nonce);
+    let session = service.service.session(Opened { from, tag, opening: asked.opening }).await?;
+    let link = sessions::link(core, from, tag)?;
+    let (core, stop, job) = (core.clone(), service.stop.clone(), service.run.job().id);
+    core.tasks.clone().spawn(async move {
+        let _place = place;
+        match stop.run_until_cancelled(sessions::drive(&core, link, session)).await {
+            None | Some(Ok(()) | Err(Stop::Stopped | Stop::Restarted)) => {}
+            Some(Err(Stop::Lost(why))) => tracing::warn!(%job, text = why.text, "a session of the service was lost"),
+            // Whoever breaks the protocol of a service cannot go on in it.
+            Some(Err(Stop::Failed(why))) if why.code == codes::PROTOCOL_VIOLATION => core.blame(job, why),
+            Some(Err(Stop::Failed(why))) => {
+                tracing::warn!(%job, code = why.code.name, text = why.text, "a session of the service failed");
+            }
+        }
+    });
+    Ok(())
 }

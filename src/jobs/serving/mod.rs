@@ -2,8 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `service.rs` | [`Service`]: what a kind that serves tells the engine; [`ServiceRun`]: what it may touch of the world |
-//! | `services.rs` | the services that run in this process |
+//! | `service.rs`, `run.rs` | [`Service`]: what a kind that serves tells the engine; [`ServiceRun`]: what it may touch of the world |
+//! | `services.rs`, `begin.rs` | the services that run in this process; how one begins and ends |
 //! | `asking.rs`, `answering.rs`, `quota.rs` | a question, from the asker to the record of both sides and back; how many there may be |
 //! | `control.rs`, `handler.rs` | what our operators and applications ask of services; what other parties do |
 //! | `sessions.rs` | sessions of a service, which another party opens |
@@ -11,10 +11,12 @@
 
 mod answering;
 mod asking;
+mod begin;
 mod control;
 mod handler;
 mod message;
 mod quota;
+mod run;
 mod service;
 mod services;
 mod sessions;
@@ -22,7 +24,9 @@ mod sessions;
 pub use asking::{AskedEntry, Draft, Questions, Told};
 pub use control::{Ask, Reply, ServiceControl, ServiceView};
 pub use quota::QUESTIONS_PER_DAY;
-pub use service::{Admission, Keep, Opened, Put, Service, ServiceRun, Serving, Session};
+pub use run::ServiceRun;
+pub use service::{Admission, Keep, Opened, Put, Service, Serving, Session};
 
+pub(super) use begin::serve;
 pub(super) use handler::QuestionsHandler;
-pub(super) use services::{Services, serve};
+pub(super) use services::Services;

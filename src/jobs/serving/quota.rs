@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tacitly_core::PartyId;
 use tokio::time::Instant;
 
-use super::service::ServiceRun;
+use super::run::ServiceRun;
 use crate::codes::{self, Error};
 use crate::policy::{LimitForm, LimitName, Rule};
 use crate::store::Charge;

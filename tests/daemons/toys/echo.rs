@@ -165,7 +165,8 @@ impl JobKind for Echo {
         Box::pin(async move {
             let to = run.others().into_iter().next().ok_or_else(|| Error::internal("an echo is between two"))?;
             let mut last = None;
-            for _ in 0..5 {
+            // A side that was killed has burnt a block of pads: the other goes past it one by one.
+            for _ in 0..3 * BLOCK {
                 let draft = async || {
                     let count = questions.all().len() as u32;
                     let pads = run.take_material(&run.stream("pads"), None, count).await?;
@@ -186,11 +187,14 @@ impl JobKind for Echo {
                             })
                             .collect();
                     }
-                    // One of us was killed over the pad, or they are just being made.
-                    Err(why) if why.code == codes::MATERIAL_NONE => last = Some(why),
-                    Err(why) => return Err(why),
+                    Err(why) if why.code != codes::MATERIAL_NONE => return Err(why),
+                    // Burnt there; or none is left here, and more are just being made.
+                    Err(why) if why.who.is_some() => last = Some(why),
+                    Err(why) => {
+                        last = Some(why);
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(last.unwrap_or_else(|| Error::internal("it was asked at least once")))
         })

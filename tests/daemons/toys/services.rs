@@ -217,7 +217,7 @@ async fn whoever_is_killed_no_pad_is_used_twice_nothing_charged_twice_and_no_ans
         party.stop();
     }
     let count = async |party: &Party, sql: &'static str| {
-        let options = SqliteConnectOptions::new().filename(party.home.join("party.db"));
+        let options = SqliteConnectOptions::new().filename(party.home.join("tacitly.db"));
         let mut database = options.connect().await.unwrap();
         let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut database).await.unwrap();
         database.close().await.unwrap();
