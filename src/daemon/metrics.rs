@@ -15,8 +15,8 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncod
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::counters::Counters;
 use crate::rpc::admin::Admin;
-use crate::tally::Tally;
 
 /// Connections served at the same time, and how long each may take.
 const CONNECTIONS: usize = 8;
@@ -86,7 +86,7 @@ async fn render(admin: &Admin) -> prometheus::Result<String> {
         expires.set(figures.certificate_expires);
         register(&registry, expires)?;
     }
-    let tally = Tally::of_process();
+    let tally = Counters::of_process();
     let (sent, received) = tally.traffic();
     let text = "Application bytes of protocol sessions that are over.";
     let bytes = counters(&registry, "tacitly_session_bytes_total", text, "direction")?;

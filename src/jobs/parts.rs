@@ -17,11 +17,11 @@ use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
 use super::running::{Course, Work};
 use super::scope::Scope;
 use crate::codes::{self, Error};
+use crate::counters::COUNTERS;
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
 };
 use crate::store::{Job, StoreError};
-use crate::tally::TALLY;
 use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
@@ -164,7 +164,7 @@ impl Parts<'_> {
             ended = driven => ended,
             () = self.somebody_is_elsewhere(task) => return Err(Stop::Restarted),
         };
-        TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
+        COUNTERS.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
         let Completed { transcripts, .. } = ended.map_err(|ended| self.of_ended(ended))?;
         Ok(Over::of(items.load(Ordering::Relaxed), &transcripts))
     }
@@ -231,7 +231,7 @@ struct Counted<'a>(&'a Work);
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let live = self.0.session();
-        TALLY.bytes(live.bytes_out, live.bytes_in);
+        COUNTERS.bytes(live.bytes_out, live.bytes_in);
     }
 }
 

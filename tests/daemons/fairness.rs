@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tacitly::trial::{PATIENCE, Party, introduce, until, until_within};
+use tacitly::test_bed::{PATIENCE, Party, connect, until, until_within};
 
 use crate::support::{Pair, mobiles, setup};
 
@@ -29,7 +29,7 @@ impl Market {
         let mut pair = Pair::with(two(), two());
         pair.datasets(&mobiles(0..200), &mobiles(100..300));
         let lender = Party::start(pair.folder.path(), "lender", two()).unwrap();
-        introduce(&pair.bank, &lender).unwrap();
+        connect(&pair.bank, &lender).unwrap();
         let add = |party: &Party, name: &str, file: &str, column: &str, peer: &str| {
             let (path, key) = (pair.file(file).display().to_string(), format!("{column}=cn-mobile"));
             party.tacitly(&["dataset", "add", name, &path, "--key", &key, "--allow", peer]).unwrap();

@@ -13,7 +13,7 @@ use rand::RngExt as _;
 use serde_json::json;
 use tacitly::core::simulate::Network;
 use tacitly::core::{PartyId, Seed, SessionTag, Terms};
-use tacitly::trial::{Party, Setup, introduce};
+use tacitly::test_bed::{Party, Setup, connect};
 
 use self::consortium::{Consortium, Done, patient};
 use crate::support::setup;
@@ -37,7 +37,7 @@ fn this_program_serves_a_party_that_knows_the_toys() {
 pub(crate) fn introduced_by_the_first<const N: usize>(folder: &Path, names: [&str; N]) -> [Party; N] {
     let setup = Setup { executable: program(folder), ..setup() };
     let parties = names.map(|name| Party::start(folder, name, setup.clone()).unwrap());
-    parties[1..].iter().for_each(|other| introduce(&parties[0], other).unwrap());
+    parties[1..].iter().for_each(|other| connect(&parties[0], other).unwrap());
     parties
 }
 
