@@ -18,11 +18,11 @@ use super::part::{Inputs, Over, PartOutput, PartParty, PartsOver, Shown, Stop, T
 use super::running::{Course, RunningJob};
 use super::scope::Scope;
 use crate::codes::{self, Error};
+use crate::counters::COUNTERS;
 use crate::session::{
     self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
 };
 use crate::store::{Job, StoreError};
-use crate::tally::TALLY;
 use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
@@ -174,7 +174,7 @@ impl Parts<'_> {
             ended = driven => ended,
             () = self.somebody_is_elsewhere(task) => return Err(Stop::Restarted),
         };
-        TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
+        COUNTERS.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
         let Completed { transcripts, .. } = ended.map_err(|ended| self.of_ended(ended))?;
         Ok(Over::of(items.load(Ordering::Relaxed), &transcripts))
     }
@@ -241,7 +241,7 @@ struct Counted<'a>(&'a RunningJob);
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let progress = self.0.session();
-        TALLY.bytes(progress.bytes_out, progress.bytes_in);
+        COUNTERS.bytes(progress.bytes_out, progress.bytes_in);
     }
 }
 

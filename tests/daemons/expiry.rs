@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer};
-use tacitly::trial::until;
+use tacitly::test_bed::until;
 
 use crate::support::stage::Stage;
 use crate::support::{Pair, SUBMIT, mobiles};

@@ -10,8 +10,8 @@ use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use tacitly::attest::wire as logs;
 use tacitly::jobs::wire as pb;
+use tacitly::test_bed::until;
 use tacitly::transport::Envelope;
-use tacitly::trial::until;
 use tacitly_attestation::entry::{
     AgreementEntry, Body, Code, Digest, Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time,
 };

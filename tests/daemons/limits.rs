@@ -7,8 +7,8 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
+use tacitly::test_bed::{Setup, until};
 use tacitly::transport::{Envelope, Notice};
-use tacitly::trial::{Setup, until};
 use tacitly_core::SessionTag;
 
 use crate::support::liar::NAME;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacitly::session::{LinkError, LinkState, Network};
+use tacitly::test_bed::PATIENCE;
 use tacitly::transport::{Complaint, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
-use tacitly::trial::PATIENCE;
 use tacitly_core::PartyId;
 
 use crate::support::heard::fresh_identity;

@@ -535,7 +535,7 @@ async fn a_peer_behind_a_proxy_is_reached_by_connect_and_a_proxy_that_refuses_is
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_named() {
     let b = Site::named("b");
-    let nowhere = tacitly::trial::free_address().unwrap();
+    let nowhere = tacitly::test_bed::free_address().unwrap();
     b.knows("a", &[identity("a").pin()], Some(nowhere));
     b.is_down("a", |reason| reason.to_string().starts_with(&format!("cannot reach a at {nowhere}: "))).await;
 }

@@ -220,7 +220,7 @@ impl Actor {
                 Answer::Witnessed(logs::Witnessed { status: 409, body })
             }
             Ask::Copy(asked) => Answer::Copied((self.script.copied)(asked)),
-            Ask::Kept(_) => Answer::Noted(logs::Noted {}),
+            Ask::MirrorCosignature(_) => Answer::Noted(logs::Noted {}),
             _ => Answer::Unknown(logs::Unknown {}),
         };
         logs::Reply { what: Some(answer) }.encode_to_vec().into()

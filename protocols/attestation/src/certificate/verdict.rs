@@ -8,7 +8,7 @@ use tacitly_core::PartyId;
 use super::Manifest;
 use crate::entry::{AgreementEntry, AnchorEntry, Body, Entry, LeafHash, Origin, PartyEntry, Phase, Time};
 use crate::hash::Hash;
-use crate::policy::{Policy, Quorum, Standing};
+use crate::policy::{Policy, Quorum, QuorumStatus};
 
 /// A certificate that holds, and what it proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Levels {
     /// Where it stands in its log, if that is shown.
     pub included: Option<Included>,
     /// Which witnesses cosigned the tree. The level is reached if [`Quorum::Met`].
-    pub witnessed: Option<Standing>,
+    pub witnessed: Option<QuorumStatus>,
     /// Whether the tree was anchored on a chain.
     pub anchored: Anchoring,
 }
@@ -204,7 +204,7 @@ impl fmt::Display for Levels {
             None => f.write_str("; not included")?,
         }
         match &self.witnessed {
-            Some(Standing { cosigned, of, quorum }) => {
+            Some(QuorumStatus { cosigned, of, quorum }) => {
                 write!(f, "; witnessed {} of {of}", cosigned.len())?;
                 f.write_str(match quorum {
                     Quorum::Met => "",

@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The counts of this process.
-pub(crate) static TALLY: Tally = Tally::new();
+pub(crate) static COUNTERS: Counters = Counters::new();
 
 /// What has been counted since the process started.
 #[derive(Debug)]
-pub struct Tally {
+pub struct Counters {
     sent: AtomicU64,
     received: AtomicU64,
     endings: Mutex<BTreeMap<String, u64>>,
     store_errors: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-impl Tally {
+impl Counters {
     const fn new() -> Self {
         Self {
             sent: AtomicU64::new(0),
@@ -29,7 +29,7 @@ impl Tally {
     /// The counts of this process.
     #[must_use]
     pub fn of_process() -> &'static Self {
-        &TALLY
+        &COUNTERS
     }
 
     /// Application bytes sent and received by protocol sessions that are over.
