@@ -86,18 +86,18 @@ async fn render(admin: &Admin) -> prometheus::Result<String> {
         expires.set(figures.certificate_expires);
         register(&registry, expires)?;
     }
-    let counters = Counters::of_process();
-    let (sent, received) = counters.traffic();
+    let process = Counters::of_process();
+    let (sent, received) = process.traffic();
     let text = "Application bytes of protocol sessions that are over.";
     let bytes = counters(&registry, "tacitly_session_bytes_total", text, "direction")?;
     bytes.with_label_values(&["out"]).inc_by(sent);
     bytes.with_label_values(&["in"]).inc_by(received);
     let endings = counters(&registry, "tacitly_sessions_total", "Protocol sessions that are over, by ending.", "code")?;
-    for (code, count) in counters.endings() {
+    for (code, count) in process.endings() {
         endings.with_label_values(&[code.as_str()]).inc_by(count);
     }
     let errors = counters(&registry, "tacitly_store_errors_total", "Errors of the store, by code.", "code")?;
-    for (code, count) in counters.store_errors() {
+    for (code, count) in process.store_errors() {
         errors.with_label_values(&[code]).inc_by(count);
     }
     TextEncoder::new().encode_to_string(&registry.gather())
