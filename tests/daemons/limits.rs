@@ -49,14 +49,14 @@ fn a_peer_that_says_yes_and_then_nothing_is_lost_although_its_link_is_up() {
 
 #[test]
 fn a_peer_that_says_that_it_is_at_work_is_waited_for() {
-    // 3 s.
-    let stage = stage(setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.05));
+    // 6 s.
+    let stage = stage(setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.1));
     let script = Script { dawdles: true, says_it_works: true, ..stage.honest() };
     let play = stage.liar.play(script, Arc::default());
     let mut submitted = stage.submit();
     let job = || stage.jobs()[0].clone();
     assert!(until(|| (job()["state"] == "running").then_some(())).is_some());
-    std::thread::sleep(Duration::from_secs(12));
+    std::thread::sleep(Duration::from_secs(18));
     assert_eq!(job()["state"], "running", "{}", job());
     stage.bank.tacitly(&["job", "cancel", job()["id"].as_str().unwrap()]).unwrap();
     submitted.wait().unwrap();
