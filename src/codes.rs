@@ -26,7 +26,7 @@ macro_rules! codes {
 codes! {
     TERMS_DIFFER "terms-differ" "Both sides are honest and mean different things; nothing was exchanged."
         "Agree on one value for the field named, change the dataset or the request on one side and submit again.";
-    PEER_LOST "peer-lost" "The link to the peer stayed down longer than the reconnect window."
+    PEER_LOST "peer-lost" "The link to the peer stayed down longer than the reconnect window, or nothing moved there for too long."
         "Check the peer's daemon and the network, then `tacitly job resume JOB` on either side.";
     PEER_RESTARTED "peer-restarted" "The peer's daemon was restarted during the job."
         "Nothing, usually: the job resumes when the peer is back. Otherwise `tacitly job resume JOB`.";
@@ -38,6 +38,8 @@ codes! {
         "Ask both; the two names and the code of the rule are in the job.";
     DEADLINE "deadline" "The job took longer than it may."
         "Raise limits.job_deadline_hours in party.toml, or find out from `tacitly job list` which stage stood still.";
+    TERMS_EXPIRED "terms-expired" "The terms of the job were over before it came to a result."
+        "Submit it again, with a later end or without one.";
     LEFT_OUT "left-out" "The other parties finished the job without this one, which they could not reach in time."
         "Check this daemon and its links; the others may submit the job again.";
     CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";

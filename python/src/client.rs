@@ -257,7 +257,8 @@ impl Client {
         purpose: String,
         request_key: String,
     ) -> PyResult<String> {
-        let request = control::SubmitJobRequest { kind, parties: asked(parties), params, purpose, request_key };
+        let (parties, expires) = (asked(parties), String::new());
+        let request = control::SubmitJobRequest { kind, parties, params, purpose, request_key, expires };
         call!(self, py, submit_job(request), reply => text(&reply))
     }
 
@@ -290,7 +291,7 @@ impl Client {
         call!(self, py, get_job(job(id)), reply => text(&reply))
     }
 
-    /// A job's updates, until it is settled.
+    /// A job's updates, until it is at rest.
     fn watch_job(&self, py: Python<'_>, id: String) -> PyResult<Watch> {
         call!(self, py, watch_job(job(id)), reply => Watch {
             updates: Arc::new(Mutex::new(reply)),

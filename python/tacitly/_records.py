@@ -78,7 +78,7 @@ class JobRecord:
     attempt: int
     terms: str
     """Canonical JSON; empty in a list, until :meth:`~tacitly.Job.refresh`."""
-    settled: bool
+    at_rest: bool
     purged: str = ""
     """When the result was wiped, if it was."""
 

@@ -157,7 +157,7 @@ class Runner:
             return job.wait(progress, frame)
         except BaseException:
             # Ctrl-C, say, or a failure of the progress function: nobody waits for the job any more.
-            if not job.record.settled:
+            if not job.record.at_rest:
                 with suppress(errors.TacitlyError):
                     job.cancel()
             raise

@@ -112,7 +112,7 @@ class Job:
             self.refresh()
         if self.record.state == "done":
             return result_of(self.record, self._client, frame)
-        if self.record.failure is None and not self.record.settled:
+        if self.record.failure is None and not self.record.at_rest:
             raise errors.of("job-state", f"the job is {self.state}", job=self.id, hint="wait() for its end")
         raise self.record.error()
 

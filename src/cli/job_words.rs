@@ -82,7 +82,7 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
         0 | 1 => String::new(),
         attempts => format!(", begun {attempts} times"),
     };
-    let stage = match (job.settled, job.state.as_str()) {
+    let stage = match (job.at_rest, job.state.as_str()) {
         (false, "proposed") => detail(me, job),
         (false, _) if job.total > 0 => format!("{}, {} of {}", job.stage, job.done, job.total),
         _ => job.stage.clone(),
@@ -204,7 +204,7 @@ mod tests {
                 finished: "2026-01-01T00:01:00Z".to_owned(),
                 purged: "2026-01-02T00:00:00Z".to_owned(),
                 failure: Some(failure),
-                settled: true,
+                at_rest: true,
                 ..job("suspended")
             },
         );

@@ -112,6 +112,7 @@ impl Request {
             params: String::new(),
             purpose: self.purpose.clone(),
             request_key: self.request_key.clone(),
+            expires: String::new(),
         };
         Ok(daemon.submit_job(request).await?.into_inner())
     }

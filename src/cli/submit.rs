@@ -31,6 +31,9 @@ pub(crate) struct Submit {
     /// Why, for the rules of the others and all audit trails.
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
+    /// The moment from which on no attempt at the job begins any more, such as 2027-01-01T00:00:00Z.
+    #[arg(long, value_name = "MOMENT", default_value = "", hide_default_value = true)]
+    expires: String,
     /// The same key submits the job once, however often the command is repeated.
     #[arg(long, alias = "key", default_value = "", hide_default_value = true)]
     request_key: String,
@@ -74,6 +77,7 @@ impl Submit {
             parties: parties.into_values().collect(),
             params: canonical(&self.params)?,
             purpose: self.purpose,
+            expires: self.expires,
             request_key: self.request_key,
         })
     }

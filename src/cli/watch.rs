@@ -29,7 +29,7 @@ pub(crate) async fn watch(daemon: &mut Daemon, me: &str, id: &str, output: Outpu
         match update.map_err(|error| (line.clear(), lost(error, last.as_ref())).1)? {
             Some(job) => {
                 line.show(&job);
-                let over = job.settled;
+                let over = job.at_rest;
                 last = Some(job);
                 if over {
                     break;
@@ -41,7 +41,7 @@ pub(crate) async fn watch(daemon: &mut Daemon, me: &str, id: &str, output: Outpu
     line.clear();
     match last {
         Some(job) if job.state == "done" => Ok(job),
-        Some(job) if job.settled => Err(failure_of(&job)),
+        Some(job) if job.at_rest => Err(failure_of(&job)),
         last => Err(daemon_gone(id, me, last.as_ref())),
     }
 }

@@ -134,6 +134,8 @@ pub struct Limits {
     pub mirror_mib: u64,
     /// Hours a job may run without a pause.
     pub job_deadline_hours: f64,
+    /// Minutes for which nothing may move in a job while it waits for others.
+    pub idle_minutes: f64,
     /// Seconds that running jobs get to finish after SIGTERM.
     pub drain_seconds: u64,
 }
@@ -242,6 +244,7 @@ impl Default for Limits {
             proposals_per_hour: 1000,
             mirror_mib: 4096,
             job_deadline_hours: 24.0,
+            idle_minutes: 10.0,
             drain_seconds: 30,
         }
     }
@@ -346,6 +349,7 @@ impl Config {
                 "limits.job_deadline_hours",
                 "must be from 0.001 to 8760",
             ),
+            ((0.05..=10_080.0).contains(&limits.idle_minutes), "limits.idle_minutes", "must be from 0.05 to 10080"),
             (
                 self.control.listen.is_none_or(|address| address.ip().is_loopback()),
                 "control.listen",

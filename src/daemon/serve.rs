@@ -310,6 +310,7 @@ async fn run(
         proposals_per_hour: config.limits.proposals_per_hour,
         running_jobs: config.limits.running_jobs,
         deadline: Duration::from_secs_f64(config.limits.job_deadline_hours * 3600.0),
+        idle: Duration::from_secs_f64(config.limits.idle_minutes * 60.0),
     };
     let below = Below {
         store: store.clone(),
@@ -323,7 +324,7 @@ async fn run(
     attestation.begin().await?;
     inbox.open(vec![rotation.clone(), attestation.clone(), relay.clone(), jobs.handler()]);
     tokio::spawn(keep_on_record(attestation.clone(), jobs.clone()));
-    jobs.take_up_all().await?;
+    jobs.resume_all().await?;
 
     let admin = Arc::new(Admin::new(store, peers.clone(), attestation.clone(), jobs.clone(), listen));
     let (health, health_service) = tonic_health::server::health_reporter();

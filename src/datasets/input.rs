@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
+use super::output::RowsOut;
+use crate::codes::Error;
 use crate::intake::{
-    self, Budget, ColumnSpec, Cut, FileDigest, IntakeError, KeySpec, Keys, Partitioned, Selection, Source, TypedColumns,
+    self, Budget, ColumnSpec, Cut, FileDigest, IntakeError, KeySpec, Keys, Layout, Partitioned, Selection, Source,
+    Spool, TypedColumns,
 };
 use crate::session::Status;
 
@@ -107,6 +110,49 @@ impl Input {
         let watch = |done, total| progress.see(done, total);
         let budget = Budget::of_bytes(self.memory).watched(&watch);
         intake::read_columns(&self.source, specs, selection, Some(&self.digest), &budget)
+    }
+
+    /// Columns of chosen rows as values, laid aside in blocks of so many rows: larger than memory, in the order of the
+    /// selection, read as often as it takes.
+    ///
+    /// # Errors
+    /// As [`Self::columns`], but for memory: a block has to fit into a quarter of it. A disk that is full.
+    pub(crate) fn spool(
+        &self,
+        specs: &[ColumnSpec],
+        selection: &Selection,
+        block_rows: u32,
+        progress: &Progress,
+    ) -> Result<Spool, IntakeError> {
+        let watch = |done, total| progress.see(done, total);
+        let budget = Budget::of_bytes(self.memory).watched(&watch);
+        let layout = Layout { folder: &self.folder, block_rows };
+        intake::spool_columns(&self.source, specs, selection, Some(&self.digest), &budget, layout)
+    }
+
+    /// The same of rows that need not fit into memory either.
+    ///
+    /// # Errors
+    /// As [`Self::spool`], and what the rows give in their place.
+    pub(crate) fn spool_rows(
+        &self,
+        specs: &[ColumnSpec],
+        rows: RowsOut,
+        block_rows: u32,
+        progress: &Progress,
+    ) -> Result<Spool, Error> {
+        match rows {
+            RowsOut::Marked(marked) => {
+                let marked = Selection::Marked(marked(self.rows)?);
+                Ok(self.spool(specs, &marked, block_rows, progress)?)
+            }
+            RowsOut::InOrder(pieces) => {
+                let watch = |done, total| progress.see(done, total);
+                let budget = Budget::of_bytes(self.memory).watched(&watch);
+                let layout = Layout { folder: &self.folder, block_rows };
+                intake::spool_pieces(&self.source, specs, pieces, Some(&self.digest), &budget, layout)
+            }
+        }
     }
 
     /// The distinct keys, laid aside in so many parts by their places. `counted` is told each place.

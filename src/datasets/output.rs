@@ -22,6 +22,19 @@ pub(crate) enum RowsOut {
     InOrder(Box<dyn Iterator<Item = Result<Vec<u32>, Error>> + Send>),
 }
 
+impl RowsOut {
+    /// All of them in memory, of a file that has so many rows.
+    ///
+    /// # Errors
+    /// What the rows give in their place.
+    pub(crate) fn selection(self, of: u64) -> Result<Selection, Error> {
+        Ok(match self {
+            Self::Marked(marked) => Selection::Marked(marked(of)?),
+            Self::InOrder(pieces) => Selection::Ordered(pieces.collect::<Result<Vec<_>, _>>()?.concat()),
+        })
+    }
+}
+
 /// The format of a result by its name; CSV if it is empty.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::NoteSignature;
 use tacitly_core::{PartyId, TermsHash};
 
-use super::collect::Lasting;
+use super::collect::{Lasting, Need};
 use super::consent::{SALT, Signatures, contributed, write_consent};
 use super::core::{Core, about_job};
 use super::kind::{JobKind, Offers};
@@ -54,7 +54,7 @@ pub(super) struct Offered {
 pub(super) async fn agree(run: &Run, kind: &dyn JobKind, offer: Vec<u8>) -> Result<Agreed, Stop> {
     let (core, job) = (run.core(), run.job());
     let own = own_word(run, offer.clone()).await?;
-    let words = run.collector().all(OFFERS, own, Lasting::Kept).await?;
+    let words = run.collector().all(OFFERS, own, Lasting::Kept, Need::ALL).await?;
     let mut offered = BTreeMap::new();
     for (party, word) in &words {
         offered.insert(*party, read_word(core, job, *party, word).await?);
@@ -219,7 +219,7 @@ pub(super) fn write_entry(
         purpose: purpose?,
         parties: terms.parties.iter().map(participant).collect::<Result<_, Error>>()?,
         limits: Vec::new(),
-        expires: None,
+        expires: terms.expires.map(Time::new).transpose().map_err(unfit)?,
         price: None,
     };
     Entry::new(header, body).map_err(|error| Error::internal(error.to_string()))
@@ -238,7 +238,7 @@ async fn sign_with_all(run: &Run, words: &Words, entry: Entry) -> Result<(), Sto
     let ours = core.recorder.sign_note(SignedEntry::new(entry.clone()))?;
     let line = ours.signatures().last().map(ToString::to_string).unwrap_or_default();
     let shown = Shown::of(run.terms(), job.leader, words)?;
-    let all = run.collector().all(AGREEMENT, shown.write(line).encode_to_vec(), Lasting::Kept).await?;
+    let all = run.collector().all(AGREEMENT, shown.write(line).encode_to_vec(), Lasting::Kept, Need::ALL).await?;
     if is_recorded(run, &entry).await? {
         return Ok(());
     }

@@ -10,16 +10,16 @@ use tacitly_core::{PartyId, Seed};
 use zeroize::Zeroizing;
 
 use super::agreement;
-use super::collect::Lasting;
+use super::collect::{Lasting, Need};
 use super::core::{Core, terms_of};
 use super::ends::Ends;
 use super::kind::Kinds;
 use super::message::generated as pb;
-use super::part::{PartsOver, Stop, bits, of_bits};
+use super::part::{MakeParty, PartsOver, Stop, bits, of_bits};
 use super::parts::over;
 use super::rules::Rules;
 use super::run::Run;
-use super::running::Work;
+use super::running::RunningJob;
 use super::state::State;
 use crate::codes::{self, Error};
 use crate::store::{Job, JobChange};
@@ -30,7 +30,7 @@ pub(super) async fn attempt(
     kinds: &Kinds,
     job: &Job,
     attempt: (u32, BTreeSet<PartyId>),
-    work: &Work,
+    work: &RunningJob,
 ) -> Result<(), Stop> {
     let terms = terms_of(job)?;
     let receivers: Vec<_> = job.parties.iter().filter(|party| party.receives && !party.left_out).collect();
@@ -42,7 +42,10 @@ pub(super) async fn attempt(
     let kind = kinds.find(&terms.kind)?.clone();
     Rules(core).standing(&terms).await?;
     let seed = seed(core, job).await?;
-    let run = Run::new(core.clone(), job.clone(), kind.quorum(&terms), attempt, work.clone(), seed)?;
+    let maker = kind.clone();
+    let make_party: MakeParty = Arc::new(move |task, input, seed, kept| maker.party(task, input, seed, kept));
+    let quorum = kind.quorum(&terms);
+    let run = Run::new(core.clone(), job.clone(), quorum, attempt, work.clone(), (seed, make_party))?;
     let prepared = kind.clone().prepare(run.clone()).await?;
     // Reading may have taken long; the rules of this moment count.
     Rules(core).standing(&terms).await?;
@@ -52,7 +55,7 @@ pub(super) async fn attempt(
     let run = run.agreed(over_there, agreed.contributions);
     let summary = tokio::select! {
         biased;
-        broken = run.seat().broken() => {
+        broken = run.membership().broken() => {
             return Err(Error::new(codes::PROTOCOL_VIOLATION, broken.to_string()).with(broken.who).into());
         }
         summary = prepared.run(run.clone(), agreed.offers) => summary?,
@@ -83,7 +86,7 @@ async fn ready(run: &Run) -> Result<BTreeMap<PartyId, PartsOver>, Stop> {
     }
     let phases = ours.into_iter().map(|(name, parts)| pb::Phase { name, over: bits(&parts).into() }).collect();
     let word = pb::ReadyWord { phases }.encode_to_vec();
-    let words = run.collector().all(&format!("ready {}", run.attempt()), word, Lasting::OfAttempt).await?;
+    let words = run.collector().all(&format!("ready {}", run.attempt()), word, Lasting::OfAttempt, Need::ALL).await?;
     let mut there = BTreeMap::new();
     for (party, word) in words.into_iter().filter(|(party, _)| *party != run.me()) {
         let said = pb::ReadyWord::decode(word.bytes).map_err(|_| Error::lie(party, "its word cannot be read"))?;

@@ -10,16 +10,16 @@ use std::time::Duration;
 use prost::Message as _;
 use tacitly_core::PartyId;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::asking;
-use super::board::NotTaken;
 use super::consent::Signatures;
 use super::core::Core;
+use super::gathered_words::NotTaken;
 use super::machine::{Event, Quorum};
 use super::message::{Answer, Ask, generated as pb};
 use super::part::Stop;
-use super::running::Work;
+use super::running::RunningJob;
 use super::word::{Word, Words};
 use crate::codes::{self, Error};
 use crate::store::Job;
@@ -44,7 +44,7 @@ pub(super) struct Collector<'a> {
     /// The parties of the attempt, we among them.
     pub(super) with: &'a BTreeSet<PartyId>,
     pub(super) quorum: Quorum,
-    pub(super) work: &'a Work,
+    pub(super) work: &'a RunningJob,
 }
 
 /// Whether words outlive the attempt.
@@ -56,9 +56,22 @@ pub(super) enum Lasting {
     OfAttempt,
 }
 
+/// How many words are enough.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    pub(super) words: Quorum,
+    /// From when on no more are waited for than those; nothing: all are.
+    pub(super) until: Option<Instant>,
+}
+
+impl Need {
+    /// Everybody's that the job does not go on without.
+    pub(super) const ALL: Self = Self { words: Quorum::All, until: None };
+}
+
 impl Collector<'_> {
     /// Says our word under a label and returns everybody's. Of words that are kept, what was said first stands.
-    pub(super) async fn all(&self, label: &str, own: Vec<u8>, lasting: Lasting) -> Result<Words, Stop> {
+    pub(super) async fn all(&self, label: &str, own: Vec<u8>, lasting: Lasting, need: Need) -> Result<Words, Stop> {
         let (store, id, me) = (&self.core.store, self.job.id, self.core.me());
         if label.is_empty() || label.len() > MAX_LABEL {
             return Err(Error::internal("the label of a word has 1 to 40 bytes").into());
@@ -89,7 +102,11 @@ impl Collector<'_> {
                 word
             }
         };
-        let words = if self.job.leader == me { self.gather(label, word).await? } else { self.ask(label, word).await? };
+        let words = if self.job.leader == me {
+            self.gather(label, word, need).await?
+        } else {
+            self.ask(label, word, need).await?
+        };
         if lasting == Lasting::Kept {
             store.secrets().put_checkpoint(id, &all_label, &write(&words).encode_to_vec()).await?;
         }
@@ -101,26 +118,36 @@ impl Collector<'_> {
     /// Shows all words under a label to whoever asks. A party may have said another one in the meantime.
     fn show(&self, label: &str, words: &Words) -> Result<(), Error> {
         let changed = |party| Error::lie(party, TWO_THINGS);
-        self.work.board.complete(label, words.clone()).map_err(changed)
+        self.work.gathered.complete(label, words.clone()).map_err(changed)
     }
 
     /// As leader: waits until everybody has said its word that the job does not go on without.
-    async fn gather(&self, label: &str, own: Word) -> Result<Words, Stop> {
+    async fn gather(&self, label: &str, own: Word, need: Need) -> Result<Words, Stop> {
         let (me, needed) = (self.core.me(), self.quorum.of(self.job.parties.len()));
         let changed = |_| Error::internal("we would say two things under one label");
-        self.work.board.hear(label, me, &own).map_err(changed)?;
+        self.work.gathered.hear(label, me, &own).map_err(changed)?;
         let mut awaited = self.with.clone();
         let mut losses = JoinSet::new();
         for party in awaited.iter().copied().filter(|party| *party != me) {
             let peers = self.core.peers.clone();
             losses.spawn(async move { (party, peers.link_given_up(party).await) });
         }
+        let waiting = self.work.meter.wait_for(BTreeSet::new());
+        let enough_at_last = need.words.of(self.job.parties.len());
+        let mut is_late = false;
         loop {
-            let enough = |words: &Words| awaited.iter().all(|party| words.contains_key(party));
+            let enough = |words: &Words| {
+                let missing: BTreeSet<PartyId> =
+                    awaited.iter().copied().filter(|party| !words.contains_key(party)).collect();
+                let enough = missing.is_empty() || (is_late && words.len() >= enough_at_last);
+                waiting.is_for(missing);
+                enough
+            };
             tokio::select! {
-                words = self.work.board.gathered(label, enough) => {
+                words = self.work.gathered.gathered(label, enough) => {
                     return Ok(words.into_iter().filter(|(party, _)| awaited.contains(party)).collect());
                 }
+                () = reached(need.until), if !is_late => is_late = true,
                 Some(Ok((party, why))) = losses.join_next() => {
                     if self.quorum == Quorum::All || awaited.len() <= needed {
                         return Err(Stop::Lost(why));
@@ -133,9 +160,10 @@ impl Collector<'_> {
     }
 
     /// As member: tells the leader and hears everybody's.
-    async fn ask(&self, label: &str, own: Word) -> Result<Words, Stop> {
+    async fn ask(&self, label: &str, own: Word, need: Need) -> Result<Words, Stop> {
         let (me, leader) = (self.core.me(), self.job.leader);
         let lie = |text: &str| Error::lie(leader, text);
+        let _waiting = self.work.meter.wait_for(BTreeSet::from([leader]));
         loop {
             let ask = Ask::Collect(pb::Collect {
                 job: self.job.id.to_string(),
@@ -147,12 +175,7 @@ impl Collector<'_> {
                 Answer::Words(words) => {
                     let words = words.words.iter().map(Word::read).collect::<Option<Words>>();
                     let words = words.ok_or_else(|| lie("the words of all parties cannot be read"))?;
-                    if words.get(&me) != Some(&own) || !words.contains_key(&leader) {
-                        return Err(lie("our own word, or its own, is not among those of all parties").into());
-                    }
-                    if words.keys().any(|party| !self.with.contains(party)) {
-                        return Err(lie("a word is of nobody who takes part in this attempt").into());
-                    }
+                    self.fits(&words, &own, need).map_err(lie)?;
                     for (party, word) in words.iter().filter(|(party, _)| **party != me) {
                         let signatures = Signatures(self.core);
                         if !signatures.has_said(*party, self.job.id, label, &word.digest(), &word.signature).await? {
@@ -171,15 +194,36 @@ impl Collector<'_> {
         }
     }
 
+    /// Whether these can be all words, as the leader brings them to us.
+    fn fits(&self, words: &Words, own: &Word, need: Need) -> Result<(), &'static str> {
+        let may_be_late = need.until.is_some() && words.len() >= need.words.of(self.job.parties.len());
+        let ours_is_there = words.get(&self.core.me()).map_or(may_be_late, |ours| ours == own);
+        if !ours_is_there || !words.contains_key(&self.job.leader) {
+            return Err("our own word, or its own, is not among those of all parties");
+        }
+        if words.keys().any(|party| !self.with.contains(party)) {
+            return Err("a word is of nobody who takes part in this attempt");
+        }
+        Ok(())
+    }
+
     async fn ask_leader(&self, ask: Ask) -> Result<Answer, Stop> {
         asking::within_window(&self.core.peers, self.job.leader, ask).await.map_err(Stop::Lost)
+    }
+}
+
+/// Returns at this moment, if there is one.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
 /// As leader: a member says its word and hears everybody's, or that they are not all there yet.
 pub(super) async fn answer(
     core: &Core,
-    work: &Work,
+    work: &RunningJob,
     job: &Job,
     from: PartyId,
     asked: &pb::Collect,
@@ -196,13 +240,13 @@ pub(super) async fn answer(
     if !Signatures(core).has_said(from, job.id, &asked.label, &word.digest(), &word.signature).await? {
         return Err(lie("its word is not signed by it"));
     }
-    work.board.hear(&asked.label, from, &word).map_err(|why| {
+    work.gathered.hear(&asked.label, from, &word).map_err(|why| {
         lie(match why {
             NotTaken::Changed => TWO_THINGS,
             NotTaken::TooMuch => "it says more than an attempt needs",
         })
     })?;
-    let answer = match tokio::time::timeout(HELD, work.board.completed(&asked.label)).await {
+    let answer = match tokio::time::timeout(HELD, work.gathered.completed(&asked.label)).await {
         Ok(words) => Answer::Words(write(&words)),
         Err(_) => Answer::Pending(pb::Pending {}),
     };

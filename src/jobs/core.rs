@@ -34,6 +34,8 @@ pub struct Settings {
     pub running_jobs: usize,
     /// How long a job may run without a pause.
     pub deadline: Duration,
+    /// How long nothing may move in an attempt while it waits for others.
+    pub idle: Duration,
 }
 
 /// The rooms below, and what the engine's parts share. It decides nothing.
@@ -127,4 +129,18 @@ pub(super) fn others(job: &Job, me: PartyId) -> BTreeSet<PartyId> {
 /// What entries about a job stand under.
 pub(super) fn about_job(job: JobId) -> String {
     format!("job:{job}")
+}
+
+/// Why a job has no result here.
+pub(super) fn without_result(job: &Job) -> Error {
+    let text = match (&job.purged_at, State::Done.name() == job.state) {
+        (Some(at), _) => format!("the result was purged here at {at}"),
+        (None, false) => format!("the job is {}, so it has no result", job.state),
+        (None, true) => {
+            let receivers = job.parties.iter().filter(|party| party.receives);
+            let names: Vec<String> = receivers.map(|party| party.party.to_string()).collect();
+            format!("the result went to {}, we are no receiver", names.join(" and "))
+        }
+    };
+    Error::new(codes::RESULT_NONE, text)
 }

@@ -17,11 +17,12 @@ use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::core::{Core, about_job, state_of};
+use super::core::{Core, about_job, state_of, without_result};
 use super::part::{Exchanged, together};
 use super::parts::over;
 use super::run::Run;
 use super::state::State;
+use super::statements::stated;
 use crate::attest::{Reader, Recorded, random, unfit};
 use crate::codes::{self, Error};
 use crate::store::{Job, JobResult, NewEvent};
@@ -73,7 +74,7 @@ impl Ends<'_> {
     }
 
     /// With what a job ends well: what `record_done` has put on record, released.
-    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult<'static>, Option<Value>, Value), Error> {
+    pub(super) async fn result(&self, job: &Job) -> Result<(JobResult, Option<Value>, Value), Error> {
         let summary = Run::summary(self.0, job).await?;
         let traffic = together(over(self.0, job).await?.values());
         let traffic = traffic.iter().map(|(peer, exchanged)| (peer.to_string(), json!(exchanged))).collect();
@@ -125,7 +126,9 @@ impl Ends<'_> {
             peers,
             metric: None,
         };
-        let entry = core.recorder.sign_entry(core.recorder.header(Vec::new())?, body)?;
+        // Whoever shows the result shows with it what was stated on the way.
+        let stated = stated(core, job.id).await?.iter().map(SignedEntry::leaf).collect();
+        let entry = core.recorder.sign_entry(core.recorder.header(stated)?, body)?;
         core.recorder.record(&subject, entry).await?;
         Ok(())
     }
@@ -146,6 +149,9 @@ impl Ends<'_> {
         let main = match result {
             Some(result) => {
                 related.push(agreement.entry.clone());
+                for leaf in &result.entry.entry().header().rel {
+                    related.extend(recorder.entry_of(*leaf).await?);
+                }
                 result
             }
             None => agreement.clone(),
@@ -212,20 +218,6 @@ impl Ends<'_> {
         Ok(job)
     }
 
-    /// Why a job has no result here.
-    pub(super) fn without_result(&self, job: &Job) -> Error {
-        let text = match (&job.purged_at, State::Done.name() == job.state) {
-            (Some(at), _) => format!("the result was purged here at {at}"),
-            (None, false) => format!("the job is {}, so it has no result", job.state),
-            (None, true) => {
-                let receivers = job.parties.iter().filter(|party| party.receives);
-                let names: Vec<String> = receivers.map(|party| party.party.to_string()).collect();
-                format!("the result went to {}, we are no receiver", names.join(" and "))
-            }
-        };
-        Error::new(codes::RESULT_NONE, text)
-    }
-
     /// Gives out what opens the commitment to our output of a job: its salt and the digest of the output, once it is on
     /// record that they are given out.
     pub(super) async fn open_output(&self, asked: OpenOutput, by: &str) -> Result<OpenedOutput, Error> {
@@ -240,9 +232,9 @@ impl Ends<'_> {
         let said = recorded.as_ref().map(|recorded| (recorded.entry.leaf(), recorded.entry.entry().body()));
         let (Some(salt), Some((target, Body::Result(ResultEntry { output: Some(commitment), .. })))) = (salt, said)
         else {
-            return Err(self.without_result(&job));
+            return Err(without_result(&job));
         };
-        let parts = core.store.secrets().result_parts(job.id).await?.ok_or_else(|| self.without_result(&job))?;
+        let parts = core.store.secrets().result_parts(job.id).await?.ok_or_else(|| without_result(&job))?;
         let mut digest = OutputDigest::new(parts);
         for part in 0..parts {
             digest.add(&core.store.secrets().result_part(job.id, part).await?);

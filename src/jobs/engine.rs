@@ -9,22 +9,22 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::core::{Core, Settings, others, parse_id, terms_of};
+use super::core::{Core, Settings, others, parse_id, terms_of, without_result};
 use super::ends::{Ends, OpenOutput, OpenedOutput};
 use super::explain::explain;
 use super::handler::JobsHandler;
 use super::kind::{Kinds, Shape};
 use super::machine::Event;
-use super::meetings::Meetings;
 use super::places::Places;
 use super::proposals::{Proposals, Submission};
-use super::rendezvous::{Meeting, Rendezvous};
+use super::rendezvous::{Rendezvous, RendezvousRequest};
 use super::rows::StoredRows;
 use super::rules::Rules;
 use super::running::RunningJobs;
 use super::shell::Shell;
 use super::state::State;
 use super::view::{EventView, JobView};
+use super::waiters::Waiters;
 use crate::attest::{Attestation, Profile};
 use crate::codes::{self, Error};
 use crate::datasets::{DatasetView, Datasets, RuleChange, key_spec, peer_named};
@@ -115,16 +115,16 @@ impl Jobs {
             closing_entries: tokio::sync::Mutex::default(),
         });
         let shell = Shell::start(core.clone(), kinds.clone(), steps);
-        let meetings = Meetings::default();
-        let proposals = Proposals::new(core.clone(), kinds.clone(), meetings.clone());
+        let waiters = Waiters::default();
+        let proposals = Proposals::new(core.clone(), kinds.clone(), waiters.clone());
         let rendezvous = Rendezvous {
             core: core.clone(),
             kinds: kinds.clone(),
             shell: shell.clone(),
             proposals: proposals.clone(),
-            meetings: meetings.clone(),
+            waiters: waiters.clone(),
         };
-        let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), meetings };
+        let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), waiters };
         Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler), profile }
     }
 
@@ -144,7 +144,7 @@ impl Jobs {
     ///
     /// # Errors
     /// An error of the store.
-    pub async fn take_up_all(&self) -> Result<(), Error> {
+    pub async fn resume_all(&self) -> Result<(), Error> {
         self.end_restored().await?;
         self.core.datasets.frames().sweep().await?;
         for job in self.core.store.jobs().unfinished().await? {
@@ -205,7 +205,7 @@ impl Jobs {
     /// How many jobs compute in this process.
     #[must_use]
     pub fn at_work(&self) -> u64 {
-        self.core.places.held() as u64
+        self.core.places.computing() as u64
     }
 
     /// Proposes a job; `by` asks, here and below, for the audit trail. The same request key with the same request gives the
@@ -224,8 +224,8 @@ impl Jobs {
     /// # Errors
     /// [`codes::TERMS_DIFFER`], naming the field and both values; [`codes::NOT_MET`] if somebody does not come in time;
     /// those of [`Jobs::submit`], on any side.
-    pub async fn meet(&self, meeting: Meeting) -> Result<JobView, Error> {
-        self.view(&self.rendezvous.meet(meeting).await?)
+    pub async fn rendezvous(&self, meeting: RendezvousRequest) -> Result<JobView, Error> {
+        self.view(&self.rendezvous.join(meeting).await?)
     }
 
     /// Lists jobs, oldest first, in pages from the newest on.
@@ -257,7 +257,7 @@ impl Jobs {
         self.view(&self.core.find(id).await?)
     }
 
-    /// Follows one job: its view now and after every change, at most ten a second, until it is settled.
+    /// Follows one job: its view now and after every change, at most ten a second, until it is at rest.
     ///
     /// # Errors
     /// [`codes::JOB_UNKNOWN`] or an error of the store.
@@ -278,14 +278,14 @@ impl Jobs {
                     Ok(job) => this.view(&job),
                     Err(error) => Err(error.into()),
                 };
-                let settled = view.as_ref().map_or(true, |view| view.state.is_settled());
+                let at_rest = view.as_ref().map_or(true, |view| view.state.is_at_rest());
                 if last.as_ref() != view.as_ref().ok() {
                     last = view.as_ref().ok().cloned();
                     if updates.send(view).await.is_err() {
                         return;
                     }
                 }
-                if settled {
+                if at_rest {
                     return;
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -424,7 +424,7 @@ impl Jobs {
     ) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>, Error> {
         let core = &self.core;
         let job = core.find(id).await?;
-        let parts = core.store.secrets().result_parts(job.id).await?.ok_or_else(|| Ends(core).without_result(&job))?;
+        let parts = core.store.secrets().result_parts(job.id).await?.ok_or_else(|| without_result(&job))?;
         let terms = terms_of(&job)?;
         match self.kinds.find(&terms.kind)?.shape() {
             Shape::Number => {
@@ -432,7 +432,7 @@ impl Jobs {
                 Err(Error::new(codes::RESULT_NONE, text))
             }
             Shape::Rows => {
-                let name = terms.dataset_of(core.me()).ok_or_else(|| Ends(core).without_result(&job))?;
+                let name = terms.dataset_of(core.me()).ok_or_else(|| without_result(&job))?;
                 let dataset = core.store.datasets().get(name).await?;
                 let others: Vec<_> = others(&job, core.me()).into_iter().collect();
                 let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
@@ -451,7 +451,7 @@ impl Jobs {
     pub async fn rows(&self, id: &str) -> Result<Vec<u32>, Error> {
         let job = self.core.find(id).await?;
         let parts = self.core.store.secrets().result_parts(job.id).await?;
-        let parts = parts.ok_or_else(|| Ends(&self.core).without_result(&job))?;
+        let parts = parts.ok_or_else(|| without_result(&job))?;
         if self.kinds.find(&job.kind)?.shape() != Shape::Rows {
             return Err(Error::new(codes::RESULT_NONE, "the job's result is no rows"));
         }
@@ -502,18 +502,18 @@ impl Jobs {
     }
 
     fn view(&self, job: &Job) -> Result<JobView, Error> {
-        let live = self.core.running.live(job.id).map(|(mut live, computes)| {
+        let progress = self.core.running.progress(job.id).map(|(mut progress, computes)| {
             // Whatever an attempt is at, it will need those others to whom there is a link.
             let others = others(job, self.core.me());
             let is_away = |party: &&tacitly_core::PartyId| self.core.peers.link_is_down(**party);
             if let Some(party) = others.iter().filter(|_| computes).find(is_away)
-                && !live.stage.starts_with("link down")
+                && !progress.stage.starts_with("link down")
             {
-                live.stage = format!("link down: waiting for {party}");
+                progress.stage = format!("link down: waiting for {party}");
             }
-            live
+            progress
         });
-        JobView::of(job, self.kinds.find(&job.kind).ok().map(|kind| kind.shape()), live)
+        JobView::of(job, self.kinds.find(&job.kind).ok().map(|kind| kind.shape()), progress)
     }
 
     async fn awaiting_decision(&self, id: &str) -> Result<Job, Error> {

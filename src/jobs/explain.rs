@@ -15,6 +15,9 @@ pub(super) fn explain(terms: &JobTerms, kind: &dyn JobKind, local: &Local) -> St
     if !terms.purpose.is_empty() {
         line("purpose", &terms.purpose);
     }
+    if let Some(moment) = terms.expiry() {
+        line("until", &format!("{moment}: no attempt begins after that"));
+    }
     for (party, said) in &terms.parties {
         let name = if *party == local.me { "we".to_owned() } else { party.to_string() };
         let dataset = said.dataset.as_ref().map_or_else(|| "no data".to_owned(), |name| format!("the dataset {name}"));

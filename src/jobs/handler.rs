@@ -11,11 +11,11 @@ use super::collect;
 use super::consent::{Signatures, write_standing};
 use super::core::{Core, state_of};
 use super::machine::Event;
-use super::meetings::Meetings;
 use super::message::{self, Answer, Ask, generated as pb};
 use super::proposals::{Proposals, standing_of};
 use super::shell::Shell;
 use super::state::State;
+use super::waiters::Waiters;
 use crate::codes::{self, Error};
 use crate::peers::Handler;
 use crate::store::Job;
@@ -29,7 +29,7 @@ pub(super) struct JobsHandler {
     pub(super) core: Arc<Core>,
     pub(super) shell: Shell,
     pub(super) proposals: Proposals,
-    pub(super) meetings: Meetings,
+    pub(super) waiters: Waiters,
 }
 
 impl Handler for JobsHandler {
@@ -45,7 +45,7 @@ impl Handler for JobsHandler {
     }
 
     fn link_changed(self: Arc<Self>, _: PartyId, _: bool) {
-        self.core.running.bump();
+        self.core.running.notify();
     }
 }
 
@@ -53,7 +53,7 @@ impl JobsHandler {
     async fn hear(&self, from: PartyId, ask: Ask) -> Answer {
         let (job, answered) = match ask {
             Ask::Propose(proposal) => return self.proposals.answer(from, proposal).await,
-            Ask::Meet(offer) => return self.meetings.answer(from, offer),
+            Ask::Meet(offer) => return self.waiters.answer(from, offer),
             Ask::Decided(decided) => {
                 let answer = self.decided(from, &decided).await;
                 (decided.job, answer)
@@ -170,13 +170,18 @@ impl JobsHandler {
         }
     }
 
-    /// Another party asks whether we are at its attempt.
+    /// Another party asks whether we are at its attempt, and since when nothing has moved in it.
     async fn present(&self, from: PartyId, asked: &pb::Present) -> Result<Answer, Error> {
         let job = self.core.find_with(&asked.job, from).await?;
         if let Some(over) = self.over_here(&job)? {
             return Ok(over);
         }
-        let at_it = self.core.running.find(job.id).is_some_and(|work| work.attempt == asked.attempt);
-        Ok(if at_it { message::ack() } else { Answer::Pending(pb::Pending {}) })
+        Ok(match self.core.running.find(job.id) {
+            Some(work) if work.attempt == asked.attempt => {
+                let still_ms = u64::try_from(work.meter.silent().as_millis()).unwrap_or(u64::MAX);
+                Answer::AtWork(pb::AtWork { still_ms })
+            }
+            _ => Answer::Pending(pb::Pending {}),
+        })
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tacitly_core::{PartyId, Terms};
+use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, Terms};
 
 use super::machine::Quorum;
-use super::part::{Stop, Summary};
+use super::part::{Input, PartParty, Stop, Summary, Task};
 use super::run::Run;
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
@@ -64,6 +64,15 @@ pub trait JobKind: Send + Sync + 'static {
     /// What a person reads before approving beside what everybody learns: a word and a sentence each.
     fn explain(&self, _terms: &JobTerms, _local: &Local) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// The party of one part of an attempt: a function of what it is given, so that whoever computes a part makes the same.
+    /// A kind without parts has none.
+    ///
+    /// # Errors
+    /// [`Fault`] for an input or checkpoints that do not fit the task.
+    fn party(&self, _task: &Task, _input: Input, _seed: Seed, _kept: Vec<Checkpoint>) -> Result<PartParty, Fault> {
+        Err(Misuse::Input("this kind of job has no parts").into())
     }
 
     /// Reads what an attempt needs.
@@ -142,6 +151,13 @@ pub struct AskedParty {
     pub dataset: Option<String>,
     /// Whether it receives a result.
     pub receives: bool,
+}
+
+impl AskedParty {
+    /// The role that stands in the terms, where every party has one.
+    pub(super) fn role_in_terms(&self) -> &str {
+        if self.role.is_empty() { "party" } else { &self.role }
+    }
 }
 
 /// What a party knows by itself when it is asked about terms.

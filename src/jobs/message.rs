@@ -36,10 +36,6 @@ pub(super) fn decode_answer(bytes: &Bytes) -> Option<Answer> {
     pb::Reply::decode(bytes.clone()).ok()?.what
 }
 
-pub(super) fn ack() -> Answer {
-    Answer::Ack(pb::Ack {})
-}
-
 /// What a peer may hear of our error: always the code; the words only where they are about the request itself.
 pub(super) fn reason(error: &Error) -> pb::Reason {
     let about_the_request = [

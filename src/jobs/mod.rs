@@ -5,12 +5,14 @@
 //! | `engine.rs` | [`Jobs`]: what this party's operators ask |
 //! | `kind.rs`, `run.rs`, `scope.rs` | [`JobKind`]: what a kind of job tells the engine; [`Run`]: what it may touch of the world, and what that holds |
 //! | `state.rs`, `terms.rs` | the states and who moves a job; what all parties sign |
-//! | `proposals.rs`, `rendezvous.rs`, `meetings.rs`, `rules.rs` | jobs that are proposed, by us and to us; programs that ask for the same job, and where they wait; our rules and limits |
+//! | `proposals.rs`, `rendezvous.rs`, `waiters.rs`, `rules.rs` | jobs that are proposed, by us and to us; programs that ask for the same job, and where they wait; our rules and limits |
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
 //! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
-//! | `collect.rs`, `board.rs` | one word of everybody to everybody, through the leader |
-//! | `ends.rs`, `rows.rs` | what came of a job: on record, opened, purged; a result that consists of rows |
+//! | `meter.rs`, `silence.rs` | whether an attempt waits or computes: who waits holds no place, and no phase stands still for long |
+//! | `collect.rs`, `gathered_words.rs` | one word of everybody to everybody, through the leader |
+//! | `ends.rs`, `statements.rs` | what came of a job: on record, opened, purged; what its kind states in its own words |
+//! | `rows.rs`, `earlier.rs` | a result that consists of rows, and such a result as input of a later job |
 //! | `handler.rs`, `asking.rs` | what other parties say about jobs, and what they are asked |
 //! | `message.rs`, `consent.rs`, `word.rs` | bytes ↔ messages; signatures; words |
 //! | `core.rs` | what all of these work with |
@@ -23,20 +25,21 @@
 mod agreement;
 mod asking;
 mod attempt;
-mod board;
 mod collect;
 mod consent;
 mod core;
+mod earlier;
 mod ends;
 mod engine;
 mod explain;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod gathered_words;
 mod handler;
 mod kind;
 mod machine;
-mod meetings;
 mod message;
+mod meter;
 mod part;
 mod parts;
 mod places;
@@ -48,11 +51,14 @@ mod run;
 mod running;
 mod scope;
 mod shell;
+mod silence;
 mod state;
+mod statements;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waiters;
 mod word;
 
 pub use self::core::Settings;
@@ -63,13 +69,13 @@ pub use engine::{Below, Jobs, NewFrame, Page};
 pub use kind::{Asked, AskedParty, JobKind, Kinds, Learned, Local, Offers, Prepared, Protocol, Shape};
 pub use machine::Quorum;
 pub use message::generated as wire;
-pub use part::{PartOutput, Shown, Stop, Summary, Task};
-pub use parts::{attempt_label, of_fault};
+pub use part::{Input, Inputs, PartOutput, PartParty, Shown, Stop, Summary, Task, TaskSeed};
+pub use parts::attempt_label;
 pub use proposals::Submission;
-pub use rendezvous::Meeting;
+pub use rendezvous::RendezvousRequest;
 pub use rows::{MalformedRows, Rows};
-pub use run::{MakeParty, Run};
-pub use running::Live;
+pub use run::{ChosenRows, Run};
+pub use running::JobProgress;
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};

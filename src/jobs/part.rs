@@ -1,11 +1,13 @@
 //! What an attempt is made of: parts, each of them one protocol session, and the ways in which an attempt ends early.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use tacitly_core::{PartyId, TermsHash};
+use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, Seed, Terms, TermsHash};
 use zeroize::Zeroizing;
 
 use crate::codes::Error;
@@ -30,19 +32,46 @@ impl<T: Into<Error>> From<T> for Stop {
     }
 }
 
-/// One part of a job: a protocol session that is over as a whole, or not at all. It is data, so that a part can be given
-/// to whoever computes it.
+/// One part of a job: a protocol session that is over as a whole, or not at all. It is data, and says all that its kind
+/// needs beside input, seed and checkpoints, so that a part can be given to whoever computes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Task {
     /// What this part is for. The parts of a phase are counted from 0.
     pub phase: String,
     /// Which part of the phase.
     pub part: u32,
+    /// Whose side of it this is.
+    pub me: PartyId,
     /// With whom.
     pub peers: BTreeSet<PartyId>,
-    /// The hash of the protocol's own terms, as its session tag has it.
-    pub session: [u8; 32],
+    /// The protocol's own terms, which all parties of the part have alike.
+    pub terms: Terms,
+    /// Where its randomness comes from.
+    pub seed: TaskSeed,
 }
+
+/// Where the randomness of a part comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskSeed {
+    /// It is the same in every attempt: two answers to one question would tell more than one.
+    Same,
+    /// No other attempt has it: one mask over two values would show their difference.
+    Fresh,
+}
+
+/// What one part works on: a value of its kind.
+pub struct Input(Box<dyn Any + Send>);
+
+/// What a part works on, read on a thread that may block when its turn comes.
+pub type Inputs = Arc<dyn Fn(&Task) -> Result<Input, Stop> + Send + Sync>;
+
+/// The party of one part.
+pub type PartParty = Box<dyn Party<Output = PartOutput>>;
+
+/// How a kind of job makes the parties of its parts.
+pub(super) type MakeParty = Arc<dyn Fn(&Task, Input, Seed, Vec<Checkpoint>) -> Result<PartParty, Fault> + Send + Sync>;
 
 /// How the parts of a phase are shown while they run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,10 +141,10 @@ impl Task {
         format!("{} {}", self.phase, self.part)
     }
 
-    /// The hash of the protocol's own terms.
+    /// The hash of the protocol's own terms, as its session tag has it.
     #[must_use]
-    pub fn terms(&self) -> TermsHash {
-        TermsHash(self.session)
+    pub fn terms_hash(&self) -> TermsHash {
+        self.terms.hash()
     }
 
     /// The task as bytes, for whoever computes it.
@@ -132,6 +161,22 @@ impl Task {
     /// [`codes::INTERNAL`](crate::codes::INTERNAL) if the bytes are none.
     pub fn of_bytes(bytes: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(bytes).map_err(|error| Error::internal(format!("a task cannot be read: {error}")))
+    }
+}
+
+impl Input {
+    /// A value that the kind of the part understands.
+    pub fn of(value: impl Any + Send) -> Self {
+        Self(Box::new(value))
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// [`Misuse::Input`] if it is of another type: the kind has made it for another part.
+    pub fn take<T: Any>(self) -> Result<T, Fault> {
+        let other = |_| Misuse::Input("another kind of input was made for this part");
+        Ok(*self.0.downcast().map_err(other)?)
     }
 }
 
@@ -188,13 +233,19 @@ pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Over>) -> BTreeMap<Pa
 
 #[cfg(test)]
 mod tests {
+    use tacitly_core::Dyadic;
+
     use super::*;
 
     #[test]
     fn a_task_is_read_as_it_was_written_and_other_bytes_are_none() {
         let peers = ["bank", "shop"].map(|name| name.parse().unwrap());
-        let task = Task { phase: "main".into(), part: 7, peers: peers.into(), session: [9; 32] };
-        assert_eq!(Task::of_bytes(&task.to_bytes().unwrap()).unwrap(), task);
+        let map = BTreeMap::from([("x".to_owned(), tacitly_core::Value::from(Dyadic::from(-3)))]);
+        let terms = Terms::new().with("rows", 7).with("list", vec!["a", "b"]).with("inner", map);
+        let me = "lender".parse().unwrap();
+        let task = Task { phase: "main".into(), part: 7, me, peers: peers.into(), terms, seed: TaskSeed::Fresh };
+        let read = Task::of_bytes(&task.to_bytes().unwrap()).unwrap();
+        assert_eq!((read.terms_hash(), &read), (task.terms_hash(), &task));
         assert!(Task::of_bytes(b"{}").is_err());
     }
 

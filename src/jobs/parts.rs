@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, SessionTag};
+use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, SessionTag};
 use tokio::task::spawn_blocking;
 
 use super::asking;
 use super::collect;
 use super::core::Core;
 use super::message::{Answer, Ask, generated as pb};
-use super::part::{Over, PartOutput, PartsOver, Shown, Stop, Task};
-use super::running::{Course, Work};
+use super::meter::Metered;
+use super::part::{Inputs, Over, PartOutput, PartParty, PartsOver, Shown, Stop, Task, TaskSeed};
+use super::running::{Course, RunningJob};
 use super::scope::Scope;
 use crate::codes::{self, Error};
 use crate::counters::COUNTERS;
@@ -26,6 +27,8 @@ use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
 const OVER: &str = "over ";
+/// How the labels of a part's own checkpoints begin.
+const PART: &str = "part ";
 /// The pause before a party that was busy a moment ago is asked again.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -39,18 +42,16 @@ pub fn attempt_label(part: &str, attempt: u32) -> String {
 pub(super) struct Parts<'a> {
     pub(super) scope: &'a Scope,
     pub(super) shown: Shown,
-    pub(super) make: Make,
+    pub(super) inputs: Inputs,
 }
 
-type PartParty = Box<dyn Party<Output = PartOutput>>;
-
-/// Makes the party of one part, where its checkpoints stand.
-pub(super) type Make = Arc<dyn Fn(&Task, Vec<Checkpoint>) -> Result<PartParty, Stop> + Send + Sync>;
+/// What is kept of each part that is not over, by its label.
+type KeptParts = BTreeMap<String, Vec<Checkpoint>>;
 
 impl Parts<'_> {
     pub(super) async fn run(&self, tasks: Vec<Task>) -> Result<Vec<u64>, Stop> {
         let (core, job) = (&self.scope.core, &self.scope.job);
-        let over = over(core, job).await?;
+        let (over, mut kept) = (over(core, job).await?, kept(core, job).await?);
         let mut items: Vec<Option<u64>> =
             tasks.iter().map(|task| over.get(&(task.phase.clone(), task.part)).map(|over| over.items)).collect();
         // A part that is over here and not there is run again, for those who lack it.
@@ -71,11 +72,14 @@ impl Parts<'_> {
             self.scope.work.show_course(course.clone());
             let party = match prepared.take() {
                 Some(party) => party,
-                None => self.prepare(task).await?,
+                None => self.prepare(task, kept.remove(&task.label())).await?,
             };
             let next = async {
                 match due.get(turn + 1) {
-                    Some(following) => self.prepare(&tasks[*following]).await.map(Some),
+                    Some(following) => {
+                        let task = &tasks[*following];
+                        self.prepare(task, kept.remove(&task.label())).await.map(Some)
+                    }
                     None => Ok(None),
                 }
             };
@@ -99,35 +103,38 @@ impl Parts<'_> {
     }
 
     /// Makes the party of a part, where its checkpoints stand.
-    async fn prepare(&self, task: &Task) -> Result<PartParty, Stop> {
-        let (core, job, label) = (&self.scope.core, &self.scope.job, task.label());
-        let mut kept = Vec::new();
-        for stored in core.store.secrets().checkpoint_labels(job.id).await? {
-            let Some(slot) = stored.strip_prefix("part ").and_then(|name| name.strip_prefix(&label)) else { continue };
-            let Some(slot) = slot.strip_prefix(", ") else { continue };
-            if let Some(bytes) = core.store.secrets().checkpoint(job.id, &stored).await? {
-                kept.push(Checkpoint::new(slot, bytes.to_vec()));
-            }
+    async fn prepare(&self, task: &Task, kept: Option<Vec<Checkpoint>>) -> Result<PartParty, Stop> {
+        let _computes = self.scope.work.meter.compute();
+        let (inputs, make, task) = (self.inputs.clone(), self.scope.make_party.clone(), task.clone());
+        let seed = self.seed(&task);
+        let made = spawn_blocking(move || {
+            let party = make(&task, inputs(&task)?, seed, kept.unwrap_or_default());
+            party.map_err(|fault| Stop::Failed(of_fault(&fault, "preparing a part")))
+        });
+        made.await.map_err(|_| Error::internal("preparing a part ended unexpectedly"))?
+    }
+
+    fn seed(&self, task: &Task) -> Seed {
+        match task.seed {
+            TaskSeed::Same => self.scope.seed.same(&task.label()),
+            TaskSeed::Fresh => self.scope.seed_fresh(&task.label()),
         }
-        let (make, task) = (self.make.clone(), task.clone());
-        let made = spawn_blocking(move || make(&task, kept)).await;
-        made.map_err(|_| Error::internal("preparing a part ended unexpectedly"))?
     }
 
     /// Runs one part to its end.
     async fn drive(&self, task: &Task, party: PartParty) -> Result<Over, Stop> {
         let (core, id, label) = (&self.scope.core, self.scope.job.id, task.label());
-        let inside = SessionTag::of(&task.terms(), &label);
+        let inside = SessionTag::of(&task.terms_hash(), &label);
         // On the links the attempt's number is in the label, so that no frame of an earlier attempt is taken for one of
         // this.
-        let outside = SessionTag::of(&task.terms(), &attempt_label(&label, self.scope.attempt));
+        let outside = SessionTag::of(&task.terms_hash(), &attempt_label(&label, self.scope.attempt));
         let mut links = Vec::new();
         for peer in task.peers.iter().filter(|peer| self.scope.with.contains(peer)) {
             links.push(self.link(*peer, outside)?);
         }
         let store = core.store.clone();
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
-            let (store, label) = (store.clone(), format!("part {label}, {}", checkpoint.slot));
+            let (store, label) = (store.clone(), format!("{PART}{label}, {}", checkpoint.slot));
             Box::pin(async move { store.secrets().put_checkpoint(id, &label, &checkpoint.bytes).await.map_err(local) })
         });
         // The result is durable before the frame that completed it is acknowledged, and so is what went over by then: a
@@ -158,7 +165,10 @@ impl Parts<'_> {
             ..Options::default()
         };
         let _counted_however_it_ends = Counted(&self.scope.work);
-        let driven = session::drive(Box::new(Retagged::new(party, inside, outside)), links, options);
+        let meter = &self.scope.work.meter;
+        let _waiting = meter.wait_for(links.iter().map(SessionLink::peer).collect());
+        let party = Retagged::new(Metered::new(party, meter.clone()), inside, outside);
+        let driven = session::drive(Box::new(party), links, options);
         let ended = tokio::select! {
             biased;
             ended = driven => ended,
@@ -172,7 +182,7 @@ impl Parts<'_> {
     /// Our link with a party of this attempt: the one that we have as its peer, or one through the leader.
     fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Error> {
         if self.is_behind_leader(peer) {
-            return self.scope.seat.open(peer, session);
+            return self.scope.membership.open(peer, session);
         }
         let link = self.scope.core.peers.network().open(peer, session);
         link.map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))
@@ -226,12 +236,12 @@ impl Parts<'_> {
 }
 
 /// Adds a session's bytes to the tally when it is over, also if its attempt was stopped.
-struct Counted<'a>(&'a Work);
+struct Counted<'a>(&'a RunningJob);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let live = self.0.session();
-        COUNTERS.bytes(live.bytes_out, live.bytes_in);
+        let progress = self.0.session();
+        COUNTERS.bytes(progress.bytes_out, progress.bytes_in);
     }
 }
 
@@ -246,6 +256,18 @@ pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32
         let over = serde_json::from_slice(&bytes);
         let over = over.map_err(|error| Error::internal(format!("a checkpoint cannot be read: {error}")))?;
         all.insert((phase.to_owned(), part), over);
+    }
+    Ok(all)
+}
+
+/// The checkpoints of the parts that an earlier attempt has begun here.
+async fn kept(core: &Core, job: &Job) -> Result<KeptParts, Error> {
+    let mut all = KeptParts::new();
+    for stored in core.store.secrets().checkpoint_labels(job.id).await? {
+        let Some((label, slot)) = stored.strip_prefix(PART).and_then(|name| name.split_once(", ")) else { continue };
+        if let Some(bytes) = core.store.secrets().checkpoint(job.id, &stored).await? {
+            all.entry(label.to_owned()).or_default().push(Checkpoint::new(slot, bytes.to_vec()));
+        }
     }
     Ok(all)
 }
@@ -286,8 +308,7 @@ fn of_ended(ended: Ended) -> Stop {
 }
 
 /// A protocol's fault as an error of the job.
-#[must_use]
-pub fn of_fault(fault: &Fault, stage: &str) -> Error {
+pub(super) fn of_fault(fault: &Fault, stage: &str) -> Error {
     let error = match fault {
         Fault::Peer { who, .. } => Error::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
         Fault::Dispute { .. } => Error::new(codes::PROTOCOL_DISPUTE, fault.to_string()),

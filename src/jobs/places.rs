@@ -1,7 +1,13 @@
 //! The places of jobs that compute at the same time, shared fairly between peers.
 //!
 //! A place goes to whoever has waited longest among those whose peers hold the fewest. Where there is more than one place,
-//! no peer's jobs hold all of them: a peer that is slow, silent or dead leaves one to the others.
+//! no peer's jobs hold all of them.
+//!
+//! A job that waits for others *rests*: its place is free for others meanwhile. When something comes it wakes and computes
+//! at once, also where that is one job more than there are places: those who wait for it have waited, its data is in
+//! memory already, and two jobs that each hold the place for which the other waits cannot be. What it would have taken is
+//! taken from jobs that have not begun. So that no peer fills our memory with jobs that rest, they count where all of
+//! their parties take part: whoever is silent in the one job is silent in the other, too.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +39,8 @@ struct State {
 struct Claim {
     job: JobId,
     peers: BTreeSet<PartyId>,
+    /// It waits for others, and computes nothing.
+    rests: bool,
 }
 
 /// A place that is held; it is free again when this is dropped.
@@ -61,12 +69,12 @@ impl Places {
     pub(super) fn try_take(&self, job: JobId, peers: BTreeSet<PartyId>) -> Option<Place> {
         let mut state = self.lock();
         let free = self.fits(&state, &peers) && self.first(&state).is_none();
-        free.then(|| self.hold(&mut state, Claim { job, peers }))
+        free.then(|| self.hold(&mut state, Claim { job, peers, rests: false }))
     }
 
     /// Waits for a place.
     pub(super) async fn take(&self, job: JobId, peers: BTreeSet<PartyId>) -> Place {
-        let claim = Claim { job, peers };
+        let claim = Claim { job, peers, rests: false };
         self.lock().waiting.push(claim.clone());
         let _turn = Turn { places: self, job };
         loop {
@@ -83,9 +91,34 @@ impl Places {
         }
     }
 
-    /// How many places are held.
+    /// The job waits for others from now on: its place is free for jobs with others.
+    pub(super) fn rest(&self, job: JobId) {
+        if self.set_rests(job, true) {
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// The job computes again.
+    pub(super) fn wake(&self, job: JobId) {
+        self.set_rests(job, false);
+    }
+
+    /// Returns whether that is new.
+    fn set_rests(&self, job: JobId, rests: bool) -> bool {
+        let mut state = self.lock();
+        let claim = state.held.iter_mut().find(|claim| claim.job == job);
+        claim.is_some_and(|claim| std::mem::replace(&mut claim.rests, rests) != rests)
+    }
+
+    /// How many jobs hold a place or rest beside one.
+    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.lock().held.len()
+    }
+
+    /// How many jobs compute.
+    pub(super) fn computing(&self) -> usize {
+        self.lock().computing().count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -101,18 +134,27 @@ impl Places {
 
     fn fits(&self, state: &State, peers: &BTreeSet<PartyId>) -> bool {
         let most = if self.0.capacity > 1 { self.0.capacity - 1 } else { 1 };
-        state.held.len() < self.0.capacity && peers.iter().all(|peer| held_with(state, *peer) < most)
+        let with_these_only = state.held.iter().filter(|claim| claim.peers.is_subset(peers)).count();
+        state.computing().count() < self.0.capacity
+            && peers.iter().all(|peer| state.computing_with(*peer) < most)
+            && with_these_only < most
     }
 
     /// Whose turn it is, if there is a place for anybody who waits.
     fn first<'a>(&self, state: &'a State) -> Option<&'a Claim> {
         let fitting = state.waiting.iter().filter(|claim| self.fits(state, &claim.peers));
-        fitting.min_by_key(|claim| claim.peers.iter().map(|peer| held_with(state, *peer)).max())
+        fitting.min_by_key(|claim| claim.peers.iter().map(|peer| state.computing_with(*peer)).max())
     }
 }
 
-fn held_with(state: &State, peer: PartyId) -> usize {
-    state.held.iter().filter(|claim| claim.peers.contains(&peer)).count()
+impl State {
+    fn computing(&self) -> impl Iterator<Item = &Claim> {
+        self.held.iter().filter(|claim| !claim.rests)
+    }
+
+    fn computing_with(&self, peer: PartyId) -> usize {
+        self.computing().filter(|claim| claim.peers.contains(&peer)).count()
+    }
 }
 
 impl Drop for Place {
@@ -135,6 +177,9 @@ mod tests {
     use std::future::Future as _;
     use std::pin::pin;
     use std::task::{Context, Waker};
+
+    use rand::rngs::ChaCha20Rng;
+    use rand::{RngExt as _, SeedableRng as _};
 
     use super::*;
 
@@ -194,5 +239,80 @@ mod tests {
         drop(gone);
         drop(held);
         assert!(next.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn a_job_that_rests_makes_room_for_jobs_with_others_and_computes_at_once_when_it_wakes() {
+        let places = Places::new(1);
+        let mut context = Context::from_waker(Waker::noop());
+        let silent = JobId::fresh();
+        let held = places.try_take(silent, with("shop")).unwrap();
+        let mut lender = pin!(places.take(JobId::fresh(), with("lender")));
+        assert!(lender.as_mut().poll(&mut context).is_pending());
+        places.rest(silent);
+        assert!(!places.has_room(&with("shop")), "no second job waits in memory for the same silent peer");
+        let std::task::Poll::Ready(lenders) = lender.as_mut().poll(&mut context) else { panic!("the place is free") };
+        places.wake(silent);
+        assert_eq!((places.held(), places.computing()), (2, 2));
+        drop(lenders);
+        assert!(!places.has_room(&with("lender")), "the one that woke holds the place again");
+        drop(held);
+        assert!(places.has_room(&with("lender")));
+    }
+
+    #[test]
+    fn a_job_that_rests_keeps_no_job_from_a_place_in_which_not_all_of_its_parties_are() {
+        let names: Vec<PartyId> = (0..5).map(|at| format!("party-{at}").parse().unwrap()).collect();
+        for seed in 0..2_000 {
+            let mut rng = ChaCha20Rng::seed_from_u64(seed);
+            let capacity = rng.random_range(1..5);
+            let places = Places::new(capacity);
+            let some = |rng: &mut ChaCha20Rng| {
+                let first = names[rng.random_range(0..names.len())];
+                let others = names.iter().filter(|_| rng.random_range(0..4) == 0);
+                others.copied().chain([first]).collect::<BTreeSet<PartyId>>()
+            };
+            let mut held: Vec<(JobId, BTreeSet<PartyId>, Place, bool)> = Vec::new();
+            let mut woken = 0;
+            for _ in 0..60 {
+                match rng.random_range(0..4) {
+                    0 | 1 => {
+                        let (job, peers) = (JobId::fresh(), some(&mut rng));
+                        if let Some(place) = places.try_take(job, peers.clone()) {
+                            held.push((job, peers, place, false));
+                        }
+                    }
+                    2 if !held.is_empty() => {
+                        let at = rng.random_range(0..held.len());
+                        let (job, _, _, rests) = &mut held[at];
+                        if *rests {
+                            places.wake(*job);
+                            woken += 1;
+                        } else {
+                            places.rest(*job);
+                        }
+                        *rests = !*rests;
+                    }
+                    3 if !held.is_empty() => drop(held.swap_remove(rng.random_range(0..held.len()))),
+                    _ => {}
+                }
+                let computing = held.iter().filter(|(.., rests)| !rests).count();
+                assert_eq!(places.computing(), computing, "seed {seed}");
+                assert!(computing <= capacity + woken, "seed {seed}: more than {capacity} jobs have begun");
+                // The same jobs at work in a house where nobody rests.
+                let without = Places::new(capacity);
+                let computing = held.iter().filter(|(.., rests)| !rests);
+                without.lock().held.extend(computing.map(|(job, peers, ..)| Claim {
+                    job: *job,
+                    peers: peers.clone(),
+                    rests: false,
+                }));
+                let wanted = some(&mut rng);
+                let same_parties = |peers: &BTreeSet<PartyId>| peers.is_subset(&wanted);
+                if !held.iter().any(|(_, peers, _, rests)| *rests && same_parties(peers)) {
+                    assert_eq!(places.has_room(&wanted), without.has_room(&wanted), "seed {seed}: {wanted:?}");
+                }
+            }
+        }
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tacitly_core::{PartyId, Terms};
 
 use super::consent::{Signatures, contributed, ledger, write_consent, write_standing};
 use super::core::{Core, others, parse_id, state_of, terms_of};
 use super::kind::{Asked, JobKind, Kinds, Local};
 use super::machine::{self, Event, Quorum};
-use super::meetings::Meetings;
 use super::message::{self, Answer, generated as pb};
 use super::rules::{Rules, no_rule};
 use super::state::State;
 use super::terms::{JobTerms, MAX_PARTIES, PartyTerms};
+use super::waiters::Waiters;
 use crate::codes::{self, Error};
 use crate::datasets::Frames;
 use crate::policy::Decision as Verdict;
@@ -28,6 +29,8 @@ pub struct Submission {
     pub asked: Asked,
     /// Why.
     pub purpose: String,
+    /// From when on no attempt begins any more, as a moment such as `2027-01-01T00:00:00Z`; empty: it never ends.
+    pub expires: String,
     /// The same key submits once; empty for none.
     pub request_key: String,
 }
@@ -37,14 +40,14 @@ pub struct Submission {
 pub(super) struct Proposals {
     core: Arc<Core>,
     kinds: Kinds,
-    meetings: Meetings,
+    waiters: Waiters,
     /// Held from the check of a limit to the line in the ledger that counts against it.
     admitting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Proposals {
-    pub(super) fn new(core: Arc<Core>, kinds: Kinds, meetings: Meetings) -> Self {
-        Self { core, kinds, meetings, admitting: Arc::default() }
+    pub(super) fn new(core: Arc<Core>, kinds: Kinds, waiters: Waiters) -> Self {
+        Self { core, kinds, waiters, admitting: Arc::default() }
     }
 
     /// What we know by ourselves about terms.
@@ -72,7 +75,8 @@ impl Proposals {
     pub(super) async fn terms(&self, id: JobId, kind: &dyn JobKind, submission: Submission) -> Result<JobTerms, Error> {
         let me = self.core.me();
         let bad = |text: &str| Error::new(codes::BAD_REQUEST, text);
-        let Submission { asked, purpose, .. } = submission;
+        let Submission { asked, purpose, expires, .. } = submission;
+        let expires = expiry_of(&expires)?;
         let dataset = match asked.parties.get(&me) {
             None => return Err(bad("we are none of the parties of the job")),
             Some(ours) => match &ours.dataset {
@@ -88,11 +92,12 @@ impl Proposals {
         let mut parties = BTreeMap::new();
         for (party, asked) in completed {
             let key = Signatures(&self.core).key_of(party).await?;
-            let role = if asked.role.is_empty() { "party".to_owned() } else { asked.role };
+            let role = asked.role_in_terms().to_owned();
             parties.insert(party, PartyTerms { role, key, dataset: asked.dataset, receives: asked.receives });
         }
         let nonce = crate::attest::random()?;
-        let terms = JobTerms { job: id, kind: kind.name().to_owned(), leader: me, parties, params, purpose, nonce };
+        let kind_name = kind.name().to_owned();
+        let terms = JobTerms { job: id, kind: kind_name, leader: me, parties, params, purpose, nonce, expires };
         terms.check().map_err(|error| {
             bad(&match error {
                 tacitly_core::MalformedTerms::Field("purpose") => {
@@ -124,6 +129,7 @@ impl Proposals {
         }
         let local = self.local(&terms).await?;
         if earlier.is_none() {
+            terms.check_expiry(core.store.now())?;
             for party in terms.others(me) {
                 // Who leads tells every party itself.
                 core.peers.require_peer(party).await?;
@@ -193,7 +199,7 @@ impl Proposals {
         let kind = match Rules(core).admit_proposal(from).await.and_then(|()| self.kinds.find(&terms.kind).cloned()) {
             Ok(kind) => kind,
             Err(why) => {
-                self.meetings.refuse(from, &terms, &why);
+                self.waiters.refuse(from, &terms, &why);
                 return Err(why);
             }
         };
@@ -233,13 +239,13 @@ impl Proposals {
             by: from.to_string(),
         };
         let created = core.store.jobs().create(new).await.map_err(Error::from);
-        let job = match created.inspect_err(|why| self.meetings.refuse(from, &terms, why))? {
+        let job = match created.inspect_err(|why| self.waiters.refuse(from, &terms, why))? {
             Created::New(job) => job,
             Created::Existing(job) => return self.decision_on(&job),
         };
         tracing::info!(job = %job.id, peer = %from, state = job.state, "proposed to us");
         if state.is_over() {
-            core.running.bump();
+            core.running.notify();
         } else {
             core.happen_at_last(job.id, Event::Noted);
         }
@@ -259,11 +265,12 @@ impl Proposals {
             return Err(no_rule(me, from, name));
         }
         self.check_keys(terms).await?;
+        terms.check_expiry(core.store.now())?;
         let verdict = Rules(core).decide(terms).await?;
         kind.check(terms)?;
         let contribution = kind.review(terms, &self.local(terms).await?)?;
         if let Some(dataset) = dataset {
-            self.meetings.check_frame(Frames::is_frame(dataset), from, terms)?;
+            self.waiters.check_frame(Frames::is_frame(dataset), from, terms)?;
         }
         Ok((verdict, contribution))
     }
@@ -306,6 +313,16 @@ impl Proposals {
             _ => Answer::Pending(pb::Pending {}),
         })
     }
+}
+
+/// The moment that an operator names, in milliseconds since 1970.
+fn expiry_of(text: &str) -> Result<Option<u64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let moment = text.parse::<Timestamp>().ok().and_then(|moment| u64::try_from(moment.as_millisecond()).ok());
+    let wrong = || Error::new(codes::BAD_REQUEST, "the end of the terms is a moment such as 2027-01-01T00:00:00Z");
+    moment.map(Some).ok_or_else(wrong)
 }
 
 /// How a job stands by the ledger alone.

@@ -18,11 +18,11 @@ use super::asking;
 use super::core::{Core, terms_of};
 use super::kind::{Asked, Kinds, Local};
 use super::machine::Event;
-use super::meetings::{Heard, Meetings, Place, Waiter, is_what_was_asked, same_offer, terms_to_meet};
 use super::message::{Answer, Ask, generated as pb, reason};
 use super::proposals::{Proposals, Submission};
 use super::shell::Shell;
 use super::state::State;
+use super::waiters::{Heard, Place, Waiter, Waiters, is_what_was_asked, same_offer, terms_to_meet};
 use crate::codes::{self, Error};
 use crate::datasets::Frames;
 use crate::store::{Job, JobId};
@@ -40,7 +40,7 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// What one side asks for.
 #[derive(Clone, Debug, Default)]
-pub struct Meeting {
+pub struct RendezvousRequest {
     /// The name, the same on all sides.
     pub name: String,
     /// The name of a kind of job.
@@ -60,11 +60,11 @@ pub(super) struct Rendezvous {
     pub(super) kinds: Kinds,
     pub(super) shell: Shell,
     pub(super) proposals: Proposals,
-    pub(super) meetings: Meetings,
+    pub(super) waiters: Waiters,
 }
 
 /// Gives the places up when its program ends, however it ends.
-struct Seated {
+struct Registration {
     all: Rendezvous,
     places: Vec<Place>,
     offer: pb::Offer,
@@ -72,12 +72,12 @@ struct Seated {
     met: bool,
 }
 
-impl Drop for Seated {
+impl Drop for Registration {
     fn drop(&mut self) {
         let (all, places, offer) = (self.all.clone(), std::mem::take(&mut self.places), self.offer.clone());
         let (differed, met) = (self.differed, self.met);
         let leave = move |all: &Rendezvous, offer: &pb::Offer| {
-            places.iter().for_each(|place| all.meetings.leave(place, offer));
+            places.iter().for_each(|place| all.waiters.leave(place, offer));
         };
         if !differed {
             leave(&all, &offer);
@@ -102,11 +102,11 @@ impl Drop for Seated {
 impl Rendezvous {
     /// Asks for a job together with the programs of all other parties that ask for the same under the same name. Returns
     /// the job once it stands in our ledger.
-    pub(super) async fn meet(&self, meeting: Meeting) -> Result<Job, Error> {
+    pub(super) async fn join(&self, meeting: RendezvousRequest) -> Result<Job, Error> {
         let (core, me) = (&self.core, self.core.me());
         let bad = |text: &str| Error::new(codes::BAD_REQUEST, text);
         let kind = self.kinds.find(&meeting.kind)?;
-        let Meeting { name, asked, purpose, wait, .. } = meeting.clone();
+        let RendezvousRequest { name, asked, purpose, wait, .. } = meeting.clone();
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
             return Err(bad("the name of a job that all sides ask for is one line of 1 to 200 bytes"));
         }
@@ -134,7 +134,7 @@ impl Rendezvous {
             refused: None,
         };
         let since = core.store.now();
-        let mut seated = self.take_places(&others, &offer)?;
+        let mut registration = self.take_places(&others, &offer)?;
         let deadline = Instant::now() + wait.min(LONGEST);
         let late = |missing: &[PartyId]| {
             let state = |party: &PartyId| {
@@ -161,8 +161,8 @@ impl Rendezvous {
             };
             let theirs = theirs?;
             if let Err(difference) = same_offer((me, &offer), (party, &theirs)) {
-                seated.differed = true;
-                if let Some(waiter) = self.meetings.lock().get_mut(&(party, name.clone())) {
+                registration.differed = true;
+                if let Some(waiter) = self.waiters.lock().get_mut(&(party, name.clone())) {
                     waiter.differed = Some(theirs.call);
                 }
                 return Err(difference);
@@ -179,7 +179,7 @@ impl Rendezvous {
                 let dataset = brought.get(party).map(|offer| offer.dataset.clone());
                 asked.dataset = dataset.filter(|dataset| !dataset.is_empty());
             }
-            let submission = Submission { kind: meeting.kind, asked, purpose, request_key: String::new() };
+            let submission = Submission { kind: meeting.kind, asked, purpose, ..Submission::default() };
             let submitted = self.proposals.submit(submission, "operator").await;
             for party in &others {
                 let word = match &submitted {
@@ -197,13 +197,13 @@ impl Rendezvous {
             let announced = self.announced(leader, &offer, since);
             timeout_at(deadline.max(Instant::now() + AGAIN), announced).await.map_err(|_| late(&[leader]))??
         };
-        seated.met = true;
+        registration.met = true;
         Ok(job)
     }
 
-    fn take_places(&self, others: &[PartyId], offer: &pb::Offer) -> Result<Seated, Error> {
+    fn take_places(&self, others: &[PartyId], offer: &pb::Offer) -> Result<Registration, Error> {
         let places: Vec<Place> = others.iter().map(|party| (*party, offer.meeting.clone())).collect();
-        let mut waiters = self.meetings.lock();
+        let mut waiters = self.waiters.lock();
         let is_taken = |place: &Place| waiters.get(place).is_some_and(|waiter| waiter.differed.is_none());
         if places.iter().any(is_taken) {
             let text = "another program of this party waits for a job of the same name";
@@ -214,11 +214,11 @@ impl Rendezvous {
             waiters.insert(place.clone(), waiter);
         }
         drop(waiters);
-        Ok(Seated { all: self.clone(), places, offer: offer.clone(), differed: false, met: false })
+        Ok(Registration { all: self.clone(), places, offer: offer.clone(), differed: false, met: false })
     }
 
     fn heard(&self, party: PartyId, offer: &pb::Offer) -> watch::Receiver<Heard> {
-        let waiters = self.meetings.lock();
+        let waiters = self.waiters.lock();
         let place = (party, offer.meeting.clone());
         waiters.get(&place).map_or_else(|| watch::channel(Heard::Nothing).1, |waiter| waiter.heard.subscribe())
     }

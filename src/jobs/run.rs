@@ -2,27 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tacitly_core::{Checkpoint, Party, PartyId, Seed, TermsHash};
+use tacitly_attestation::entry::{Code, LeafHash, StatementFields, StatementSubject};
+use tacitly_core::{PartyId, Seed, TermsHash};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::collect::{Collector, Lasting};
+use super::collect::{Collector, Lasting, Need};
 use super::core::{Core, terms_of};
+use super::earlier;
 use super::machine::Quorum;
-use super::part::{PartOutput, PartsOver, Shown, Stop, Summary, Task};
-use super::parts::{Make, Parts};
+use super::part::{Inputs, MakeParty, PartsOver, Shown, Stop, Summary, Task};
+use super::parts::Parts;
 use super::rules::Rules;
-use super::running::Work;
+use super::running::RunningJob;
 use super::scope::Scope;
 use super::state::State;
+use super::statements;
 use super::terms::JobTerms;
 use crate::codes::Error;
 use crate::datasets::{Datasets, Progress};
-use crate::intake::{ColumnSpec, Selection, TypedColumns};
+use crate::intake::{ColumnSpec, Selection, Spool, TypedColumns};
 use crate::policy::Rule;
-use crate::relay::{Circle, Seat};
+use crate::relay::{Circle, Membership};
 use crate::session::Status;
 use crate::store::{Dataset, Job, JobChange};
 
@@ -33,9 +38,14 @@ const SUMMARY: &str = "summary";
 #[derive(Clone)]
 pub struct Run(Arc<Scope>);
 
-/// Makes the party of one part, on a thread that may block: reads what it brings and begins where its checkpoints stand.
-pub type MakeParty =
-    Arc<dyn Fn(&Task, &Run, Vec<Checkpoint>) -> Result<Box<dyn Party<Output = PartOutput>>, Stop> + Send + Sync>;
+/// Which rows of our dataset are read.
+#[derive(Debug)]
+pub enum ChosenRows {
+    /// These.
+    Here(Selection),
+    /// Those that an earlier job gave us, by its number.
+    ResultOf(String),
+}
 
 impl Run {
     pub(super) fn new(
@@ -43,14 +53,14 @@ impl Run {
         job: Job,
         quorum: Quorum,
         attempt: (u32, BTreeSet<PartyId>),
-        work: Work,
-        seed: Seed,
+        work: RunningJob,
+        (seed, make_party): (Seed, MakeParty),
     ) -> Result<Self, Error> {
         let terms = terms_of(&job)?;
         let ((attempt, with), seed) = (attempt, Arc::new(seed));
         let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
         let keys = keys.map(|(party, said)| (*party, said.key)).collect();
-        let seat = Arc::new(core.relay.sit(Circle { job: job.id, attempt, leader: job.leader, keys }));
+        let membership = Arc::new(core.relay.join(Circle { job: job.id, attempt, leader: job.leader, keys }));
         let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self(Arc::new(Scope {
             core,
@@ -61,7 +71,8 @@ impl Run {
             with,
             work,
             seed,
-            seat,
+            make_party,
+            membership,
             over_there,
             contributions,
         })))
@@ -73,7 +84,7 @@ impl Run {
         over_there: BTreeMap<PartyId, PartsOver>,
         contributions: BTreeMap<PartyId, Vec<u8>>,
     ) -> Self {
-        let Scope { core, job, terms, quorum, attempt, with, work, seed, seat, .. } = &*self.0;
+        let Scope { core, job, terms, quorum, attempt, with, work, seed, make_party, membership, .. } = &*self.0;
         Self(Arc::new(Scope {
             core: core.clone(),
             job: job.clone(),
@@ -83,14 +94,15 @@ impl Run {
             with: with.clone(),
             work: work.clone(),
             seed: seed.clone(),
-            seat: seat.clone(),
+            make_party: make_party.clone(),
+            membership: membership.clone(),
             over_there,
             contributions,
         }))
     }
 
-    pub(super) fn seat(&self) -> &Seat {
-        &self.0.seat
+    pub(super) fn membership(&self) -> &Membership {
+        &self.0.membership
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -184,6 +196,52 @@ impl Run {
         Ok(read.map_err(|_| Error::internal("reading ended unexpectedly"))??)
     }
 
+    /// The rows of our dataset that an earlier job gave us, in memory: of an alignment in the order that all its parties
+    /// share.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] if there is no such job, if it gave us no rows of this dataset, or if the dataset has changed since.
+    pub async fn input(&self, job: &str) -> Result<Selection, Stop> {
+        let dataset = self.dataset().await?;
+        let rows = earlier::rows_of(self.core(), job, &dataset).await?;
+        let read = tokio::task::spawn_blocking(move || rows.out().selection(dataset.rows)).await;
+        Ok(read.map_err(|_| Error::internal("reading the rows ended unexpectedly"))??)
+    }
+
+    /// Columns of our dataset as values, laid aside in blocks of so many rows, in the order of the rows chosen: larger
+    /// than memory, and read as often as it takes.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] as by [`Run::columns`] and [`Run::input`], for blocks that do not fit into memory, or a full disk.
+    pub async fn spool(&self, specs: Vec<ColumnSpec>, rows: ChosenRows, block_rows: u32) -> Result<Spool, Stop> {
+        let dataset = self.dataset().await?;
+        let input = self.datasets().input(&dataset)?;
+        let rows = match rows {
+            ChosenRows::Here(selection) => Err(selection),
+            ChosenRows::ResultOf(job) => Ok(earlier::rows_of(self.core(), &job, &dataset).await?),
+        };
+        let (progress, _given_up) = Progress::of("reading our data", self.show_progress());
+        let read = tokio::task::spawn_blocking(move || match rows {
+            Ok(rows) => input.spool_rows(&specs, rows.out(), block_rows, &progress),
+            Err(selection) => Ok(input.spool(&specs, &selection, block_rows, &progress)?),
+        });
+        Ok(read.await.map_err(|_| Error::internal("reading ended unexpectedly"))??)
+    }
+
+    /// Puts on record, in words of this kind of job, what it states about something. It goes into the evidence of the job
+    /// once that has ended well. What was stated before in the same words is not stated again.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] for more statements than a job may make, or with an error of the store or the log.
+    pub async fn state(
+        &self,
+        topic: Code,
+        subject: StatementSubject,
+        fields: StatementFields,
+    ) -> Result<LeafHash, Stop> {
+        Ok(statements::state(self.core(), self.job().id, topic, subject, fields).await?)
+    }
+
     /// Randomness that is the same in every attempt: for a protocol that repeats itself byte for byte.
     #[must_use]
     pub fn seed_same(&self, label: &str) -> Seed {
@@ -193,16 +251,26 @@ impl Run {
     /// Randomness that no other attempt has.
     #[must_use]
     pub fn seed_fresh(&self, label: &str) -> Seed {
-        self.0.seed.fresh(label, self.0.attempt, 0)
+        self.0.seed_fresh(label)
     }
 
-    /// Says a word under a label, of at most 31 bytes, to all other parties and returns everybody's, ours among them. What
-    /// a party said first under a label stands in all attempts.
+    /// Says a word under a label, of at most 31 bytes, to all other parties and returns everybody's. What a party said first
+    /// under a label stands in all attempts, and so does who was late.
+    ///
+    /// Everybody is waited for; after `until`, the words that `need` asks for are enough, and those of the late are missing:
+    /// ours, too, if it is we who were.
     ///
     /// # Errors
     /// [`Stop`]
-    pub async fn collect(&self, label: &str, word: Vec<u8>) -> Result<BTreeMap<PartyId, Bytes>, Stop> {
-        let words = self.collector().all(&format!("of kind {label}"), word, Lasting::Kept).await?;
+    pub async fn collect(
+        &self,
+        label: &str,
+        word: Vec<u8>,
+        need: Quorum,
+        until: Option<Duration>,
+    ) -> Result<BTreeMap<PartyId, Bytes>, Stop> {
+        let need = Need { words: need, until: until.map(|until| Instant::now() + until) };
+        let words = self.collector().all(&format!("of kind {label}"), word, Lasting::Kept, need).await?;
         Ok(words.into_iter().map(|(party, word)| (party, word.bytes)).collect())
     }
 
@@ -257,10 +325,8 @@ impl Run {
     ///
     /// # Errors
     /// [`Stop`]
-    pub async fn parts(&self, tasks: Vec<Task>, shown: Shown, make: MakeParty) -> Result<Vec<u64>, Stop> {
-        let run = self.clone();
-        let make: Make = Arc::new(move |task, kept| make(task, &run, kept));
-        Parts { scope: &self.0, shown, make }.run(tasks).await
+    pub async fn parts(&self, tasks: Vec<Task>, shown: Shown, inputs: Inputs) -> Result<Vec<u64>, Stop> {
+        Parts { scope: &self.0, shown, inputs }.run(tasks).await
     }
 
     /// What our side has come to, if it has come to its end.

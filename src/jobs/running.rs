@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::board::Board;
+use super::gathered_words::GatheredWords;
 use super::machine::{self, Slot};
+use super::meter::Meter;
 use super::part::Shown;
 use super::places::Place;
 use crate::session::{Status, Traffic};
@@ -23,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where a job stands this moment; what outlives the process is in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Live {
+pub struct JobProgress {
     /// What is being done, in a few words.
     pub stage: String,
     /// Units done.
@@ -52,11 +53,13 @@ pub(super) struct Course {
 
 /// One job at work.
 #[derive(Clone)]
-pub(super) struct Work {
+pub(super) struct RunningJob {
     stage: Arc<Mutex<Stage>>,
     course: Arc<Mutex<Option<Course>>>,
     /// What all parties have said, as far as the leader has heard.
-    pub(super) board: Arc<Board>,
+    pub(super) gathered: Arc<GatheredWords>,
+    /// Whether it waits or computes.
+    pub(super) meter: Arc<Meter>,
     /// Ends the attempt that runs, without a word about why: whoever stops it says why in the ledger.
     pub(super) stop: CancellationToken,
     /// The attempt that runs.
@@ -77,7 +80,7 @@ pub(super) struct Running {
     /// Its machine; whoever makes a step holds it.
     pub(super) machine: tokio::sync::Mutex<Option<Machine>>,
     /// What its attempt is at.
-    work: Mutex<Option<Work>>,
+    work: Mutex<Option<RunningJob>>,
     /// What it waits for, where there is no attempt.
     waits: Mutex<&'static str>,
 }
@@ -89,6 +92,8 @@ pub(super) struct Machine {
     pub(super) job: machine::Job,
     /// The place that it holds.
     pub(super) place: Option<Place>,
+    /// Frees it for others while everybody is told to begin.
+    pub(super) starting: Option<DropGuard>,
     /// Its turn in the queue for one.
     pub(super) queue: Option<DropGuard>,
     /// What is being said, to whom.
@@ -98,6 +103,8 @@ pub(super) struct Machine {
     /// Whose links are watched, because the job waits for them.
     pub(super) watched: BTreeSet<PartyId>,
     pub(super) watching: Vec<DropGuard>,
+    /// Looks at the job when its terms are over.
+    pub(super) expiry: Option<DropGuard>,
     /// Ends the job when its time is over: since when it runs without a pause.
     pub(super) deadline: Option<(Instant, DropGuard)>,
     /// When the leader last had us begin an attempt, and how many in a row were over soon after.
@@ -122,16 +129,16 @@ impl RunningJobs {
     }
 
     /// What the attempt at a job is at, if there is one.
-    pub(super) fn find(&self, job: JobId) -> Option<Work> {
+    pub(super) fn find(&self, job: JobId) -> Option<RunningJob> {
         self.lock().get(&job)?.work()
     }
 
     /// What the job is at or waits for, in words and numbers.
-    pub(super) fn live(&self, job: JobId) -> Option<(Live, bool)> {
+    pub(super) fn progress(&self, job: JobId) -> Option<(JobProgress, bool)> {
         let running = self.lock().get(&job)?.clone();
         match running.work() {
-            Some(work) => Some((work.live(), true)),
-            None => Some((Live { stage: running.waits().to_owned(), ..Live::default() }, false)),
+            Some(work) => Some((work.progress(), true)),
+            None => Some((JobProgress { stage: running.waits().to_owned(), ..JobProgress::default() }, false)),
         }
     }
 
@@ -146,7 +153,7 @@ impl RunningJobs {
     }
 
     /// Waits until this attempt at a job is under way here, or a later one.
-    pub(super) async fn at_attempt(&self, job: JobId, attempt: u32) -> Option<Work> {
+    pub(super) async fn at_attempt(&self, job: JobId, attempt: u32) -> Option<RunningJob> {
         let mut changes = self.changed.subscribe();
         loop {
             match self.find(job) {
@@ -158,7 +165,7 @@ impl RunningJobs {
     }
 
     /// Wakes those who watch jobs.
-    pub(super) fn bump(&self) {
+    pub(super) fn notify(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 
@@ -169,13 +176,13 @@ impl RunningJobs {
 }
 
 impl Running {
-    fn work(&self) -> Option<Work> {
+    fn work(&self) -> Option<RunningJob> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An attempt begins; an earlier one ends.
-    pub(super) fn begin(&self, attempt: u32, until: Instant) -> Work {
-        let work = Work::new(attempt, until);
+    pub(super) fn begin(&self, attempt: u32, until: Instant) -> RunningJob {
+        let work = RunningJob::new(attempt, until);
         if let Some(earlier) = self.work.lock().unwrap_or_else(PoisonError::into_inner).replace(work.clone()) {
             earlier.stop.cancel();
         }
@@ -199,7 +206,7 @@ impl Running {
 
     /// What the attempt is at, or what the job waits for.
     pub(super) fn stage(&self) -> String {
-        self.work().map_or_else(|| self.waits().to_owned(), |work| work.live().stage)
+        self.work().map_or_else(|| self.waits().to_owned(), |work| work.progress().stage)
     }
 
     fn waits(&self) -> &'static str {
@@ -218,11 +225,13 @@ impl Machine {
             row,
             job,
             place: None,
+            starting: None,
             queue: None,
             telling: BTreeMap::new(),
             words: 0,
             watched: BTreeSet::new(),
             watching: Vec::new(),
+            expiry: None,
             deadline: None,
             begun: None,
         }
@@ -237,7 +246,7 @@ impl Machine {
     }
 
     /// Notes that the leader had us begin an attempt.
-    pub(super) fn note_begun(&mut self) {
+    pub(super) fn record_begun(&mut self) {
         let in_vain = match self.begun {
             Some((last, in_vain)) if last.elapsed() < IN_VAIN => in_vain.saturating_add(1),
             _ => 0,
@@ -246,12 +255,13 @@ impl Machine {
     }
 }
 
-impl Work {
+impl RunningJob {
     fn new(attempt: u32, until: Instant) -> Self {
         Self {
             stage: Arc::new(Mutex::new(Stage::Words("starting"))),
             course: Arc::default(),
-            board: Arc::default(),
+            gathered: Arc::default(),
+            meter: Arc::default(),
             stop: CancellationToken::new(),
             attempt,
             until,
@@ -276,36 +286,38 @@ impl Work {
     }
 
     /// Where the job stands this moment.
-    pub(super) fn live(&self) -> Live {
-        let live = self.session();
+    pub(super) fn progress(&self) -> JobProgress {
+        let progress = self.session();
         match &*self.course.lock().unwrap_or_else(PoisonError::into_inner) {
             // One part is shown as it goes.
-            None => live,
+            None => progress,
             Some(course) => {
                 if course.shown.units == 0 {
-                    let (bytes_out, bytes_in) = (course.bytes_out + live.bytes_out, course.bytes_in + live.bytes_in);
-                    return Live { bytes_out, bytes_in, ..live };
+                    let (bytes_out, bytes_in) =
+                        (course.bytes_out + progress.bytes_out, course.bytes_in + progress.bytes_in);
+                    return JobProgress { bytes_out, bytes_in, ..progress };
                 }
-                let of_this_part = if live.stage == course.shown.stage { live.done.min(course.shown.units) } else { 0 };
-                Live {
+                let of_this_part =
+                    if progress.stage == course.shown.stage { progress.done.min(course.shown.units) } else { 0 };
+                JobProgress {
                     stage: if course.words.is_empty() {
-                        live.stage
+                        progress.stage
                     } else {
-                        format!("{}: {}", course.words, live.stage)
+                        format!("{}: {}", course.words, progress.stage)
                     },
                     done: course.done + of_this_part,
                     total: course.shown.total,
-                    bytes_out: course.bytes_out + live.bytes_out,
-                    bytes_in: course.bytes_in + live.bytes_in,
+                    bytes_out: course.bytes_out + progress.bytes_out,
+                    bytes_in: course.bytes_in + progress.bytes_in,
                 }
             }
         }
     }
 
     /// Where the session that runs stands this moment.
-    pub(super) fn session(&self) -> Live {
+    pub(super) fn session(&self) -> JobProgress {
         match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Words(words) => Live { stage: (*words).to_owned(), ..Live::default() },
+            Stage::Words(words) => JobProgress { stage: (*words).to_owned(), ..JobProgress::default() },
             Stage::Session(status) => {
                 let status = status.borrow();
                 let down = status.peers.iter().find(|(_, traffic)| !traffic.up);
@@ -314,7 +326,7 @@ impl Work {
                     None => status.stage.to_owned(),
                 };
                 let bytes = |of: fn(&Traffic) -> u64| status.peers.values().map(of).sum();
-                Live {
+                JobProgress {
                     stage,
                     done: status.done,
                     total: status.total,

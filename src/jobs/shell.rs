@@ -20,12 +20,15 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::part::Stop;
 use super::places::Place;
 use super::running::{IN_VAIN, Machine, Running};
+use super::silence::{RESTS_AFTER, silence};
 use super::state::State;
 use crate::codes::{self, Error};
 use crate::store::{Decision, Failure, Job, JobChange, JobId, JobResult, PartyChange};
 
 /// The pause before a party is asked again that is just starting or stopping.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// A turn that no activity has: its timer changes nothing but what time itself does.
+const NO_TURN: u64 = u64::MAX;
 /// The pause before something is tried again that the store refused.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// What a protocol session gets beyond the deadline, to end by itself and say where it stood.
@@ -84,7 +87,7 @@ impl Shell {
                 return;
             }
             core.running.of(id).wait_for("waiting until the store takes writes");
-            core.running.bump();
+            core.running.notify();
             tokio::select! {
                 () = sleep(STORE_PAUSE) => {}
                 () = core.closing.cancelled() => return,
@@ -112,11 +115,16 @@ impl Shell {
                 }
             };
             let job = machine::Job::of(ledger(&row, core.me(), self.quorum(&row)?)?);
-            *held = Some(Machine::of(row, job));
+            let mut machine = Machine::of(row, job);
+            self.watch_expiry(id, &mut machine)?;
+            *held = Some(machine);
         }
         let Some(machine) = held.as_mut() else {
             return Err(Error::internal("a job that was just taken up is there"));
         };
+        if machine.job.awaits_an_attempt() && terms_of(&machine.row)?.is_over(core.store.now()) {
+            event = over(event);
+        }
         machine.place = machine.place.take().or(place);
         if let Event::Start { place, .. } = &mut event {
             // A leader that asks for no room is held to the same pace.
@@ -140,9 +148,10 @@ impl Shell {
             if let Effect::Answer { free: asked } = effect {
                 free = asked && machine.may_begin() && core.places.has_room(&others(&machine.job));
             } else {
-                self.take_effect(&running, machine, effect).await;
+                self.handle_effect(&running, machine, effect).await;
             }
         }
+        self.rest_while_starting(id, machine);
         self.watch_links(id, machine);
         running.wait_for(words(&machine.job, waits_for_a_person));
         if machine.job.ledger.state != State::Running {
@@ -152,8 +161,23 @@ impl Shell {
         if standing.state.is_over() && machine.telling.is_empty() {
             core.running.forget(id);
         }
-        core.running.bump();
+        core.running.notify();
         Ok(standing)
+    }
+
+    /// A job whose terms are over ends: no attempt begins any more. One that computes comes to its end first.
+    fn watch_expiry(&self, id: JobId, machine: &mut Machine) -> Result<(), Error> {
+        let Some(moment) = terms_of(&machine.row)?.expiry() else { return Ok(()) };
+        if machine.job.ledger.state.is_over() {
+            return Ok(());
+        }
+        let core = self.core.clone();
+        machine.expiry = Some(self.core.spawn_until_dropped(async move {
+            let left = moment.duration_since(core.store.now());
+            sleep(left.try_into().unwrap_or_default()).await;
+            core.happen_at_last(id, Event::Woke { turn: NO_TURN });
+        }));
+        Ok(())
     }
 
     /// The rows of a step, in one transaction. What is to be on record before a result is released goes there first.
@@ -216,7 +240,7 @@ impl Shell {
         Ok(())
     }
 
-    async fn take_effect(&self, running: &Arc<Running>, machine: &mut Machine, effect: Effect) {
+    async fn handle_effect(&self, running: &Arc<Running>, machine: &mut Machine, effect: Effect) {
         let (core, id) = (&self.core, machine.row.id);
         match effect {
             Effect::Write(_) | Effect::Answer { .. } => {}
@@ -225,7 +249,7 @@ impl Shell {
                 let (this, places, peers) = (self.clone(), core.places.clone(), others(&machine.job));
                 machine.queue = Some(core.spawn_until_dropped(async move {
                     let place = places.take(id, peers).await;
-                    this.take_place(id, turn, place);
+                    this.handle_place(id, turn, place);
                 }));
             }
             Effect::LeavePlace => machine.queue = None,
@@ -244,7 +268,7 @@ impl Shell {
     }
 
     /// It is our turn. The queue is left with the step that this begins, and the step does not end with it.
-    fn take_place(&self, id: JobId, turn: u64, place: Place) {
+    fn handle_place(&self, id: JobId, turn: u64, place: Place) {
         let this = self.clone();
         self.core.tasks.spawn(async move {
             if let Err(error) = this.happen_with(id, Event::Place { turn }, Some(place)).await {
@@ -256,7 +280,7 @@ impl Shell {
 
     /// Begins the task of an attempt.
     fn run(&self, running: &Arc<Running>, machine: &mut Machine, number: u32, with: BTreeSet<PartyId>) {
-        machine.note_begun();
+        machine.record_begun();
         let (core, id) = (&self.core, machine.row.id);
         let until = match &machine.deadline {
             Some((until, _)) => *until,
@@ -281,8 +305,14 @@ impl Shell {
             // On a task of its own, so that a panic in it ends this job and no other.
             let mut task =
                 tokio::spawn(async move { attempt(&inner, &kinds, &inner_row, (number, with), &inner_work).await });
+            core.places.wake(id);
             let ended = tokio::select! {
                 ended = &mut task => ended,
+                lost = silence(&core, &row, &work) => {
+                    task.abort();
+                    let _ended = task.await;
+                    Ok(Err(Stop::Lost(lost)))
+                }
                 () = work.stop.cancelled() => {
                     task.abort();
                     let _ended = task.await;
@@ -307,6 +337,19 @@ impl Shell {
             };
             core.happen_at_last(id, Event::Finished { attempt: number, how, quick: began.elapsed() < IN_VAIN });
         });
+    }
+
+    /// While everybody is told to begin the job computes nothing: whoever does not answer holds up no other job.
+    fn rest_while_starting(&self, id: JobId, machine: &mut Machine) {
+        if !matches!(machine.job.work.activity, Activity::Starting { .. }) {
+            machine.starting = None;
+        } else if machine.starting.is_none() {
+            let core = self.core.clone();
+            machine.starting = Some(self.core.spawn_until_dropped(async move {
+                sleep(RESTS_AFTER).await;
+                core.places.rest(id);
+            }));
+        }
     }
 
     /// Says something about a job until it is answered.
@@ -411,6 +454,24 @@ impl Shell {
         };
         machine.watching = awaited.iter().map(watch).collect();
         machine.watched = awaited;
+    }
+}
+
+/// What becomes of an event of a job whose terms are over: whatever would begin an attempt ends the job. What others say of
+/// an attempt that has come to its end still counts.
+fn over(event: Event) -> Event {
+    match event {
+        Event::Standing { .. }
+        | Event::Decided { decision: Decided::Refused(_), .. }
+        | Event::Ended { .. }
+        | Event::Finished { .. }
+        | Event::Stop { .. }
+        | Event::Unknown { .. }
+        | Event::Draining => event,
+        _ => {
+            let why = Error::new(codes::TERMS_EXPIRED, codes::TERMS_EXPIRED.cause);
+            Event::Ended { state: State::Failed, why, by: "daemon".to_owned() }
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl State {
 
     /// Whether nothing happens unless somebody acts: over, or suspended.
     #[must_use]
-    pub fn is_settled(self) -> bool {
+    pub fn is_at_rest(self) -> bool {
         self.is_over() || self == Self::Suspended
     }
 }

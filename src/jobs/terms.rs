@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
+use jiff::{SignedDuration, Timestamp};
 use tacitly_core::{MalformedTerms, PartyId, Terms, Value};
 
+use crate::codes::{self, Error};
 use crate::store::{JobId, PublicKey};
 
 /// The protocol that these terms belong to.
@@ -17,6 +19,8 @@ pub const MAX_PARTIES: usize = 128;
 /// The longest role, the longest name of a kind or of a dataset, and the longest purpose, in bytes.
 const MAX_NAME: usize = 64;
 const MAX_PURPOSE: usize = 200;
+/// For how long terms may stand that end at all, a day of leap included.
+const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// The terms of one job. Every party signs the hash of [`JobTerms::to_terms`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct JobTerms {
     pub purpose: String,
     /// Random, so that nobody finds the terms by their hash, which stands in logs.
     pub nonce: [u8; 16],
+    /// From when on no attempt begins any more, in milliseconds since 1970.
+    pub expires: Option<u64>,
 }
 
 /// One party of a job, in its terms.
@@ -55,7 +61,7 @@ impl JobTerms {
     #[must_use]
     pub fn to_terms(&self) -> Terms {
         let party = |(id, party): (&PartyId, &PartyTerms)| (id.to_string(), party.to_value());
-        Terms::new()
+        let terms = Terms::new()
             .with("protocol", PROTOCOL)
             .with("version", VERSION)
             .with("job", self.job.to_string())
@@ -64,7 +70,11 @@ impl JobTerms {
             .with("parties", self.parties.iter().map(party).collect::<BTreeMap<_, _>>())
             .with("params", map_of(&self.params))
             .with("purpose", self.purpose.as_str())
-            .with("nonce", HEXLOWER.encode(&self.nonce))
+            .with("nonce", HEXLOWER.encode(&self.nonce));
+        match self.expires {
+            Some(moment) => terms.with("expires", moment),
+            None => terms,
+        }
     }
 
     /// Reads terms, usually a leader's.
@@ -95,6 +105,7 @@ impl JobTerms {
             params,
             purpose: terms.text("purpose")?.to_owned(),
             nonce: nonce.ok_or_else(wrong("nonce"))?,
+            expires: terms.get("expires").map(|_| terms.integer("expires")).transpose()?,
         };
         read.check()?;
         // A field that this version does not know would be signed without being understood.
@@ -127,6 +138,31 @@ impl JobTerms {
             return Err(MalformedTerms::Field("purpose"));
         }
         Ok(())
+    }
+
+    /// When the terms are over, if they ever are.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Timestamp> {
+        // A moment that no clock shows never comes: it is refused before anybody signs.
+        Timestamp::from_millisecond(i64::try_from(self.expires?).ok()?).ok()
+    }
+
+    /// Whether the terms are over, for a job that would begin now.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expiry().is_some_and(|moment| moment <= now)
+    }
+
+    /// Whether the terms end when terms may: in the future, and within a year. Every party asks before it signs.
+    ///
+    /// # Errors
+    /// [`codes::BAD_REQUEST`]
+    pub fn check_expiry(&self, now: Timestamp) -> Result<(), Error> {
+        let in_time = |moment| now < moment && moment <= now + LONGEST;
+        if self.expires.is_none() || self.expiry().is_some_and(in_time) {
+            return Ok(());
+        }
+        Err(Error::new(codes::BAD_REQUEST, "the terms of a job are over in the future, and within a year"))
     }
 
     /// The other parties, as seen by `me`.
@@ -207,6 +243,7 @@ pub(super) mod tests {
             params: Terms::new().with("rows", 7),
             purpose: "pilot".into(),
             nonce: [2; 16],
+            expires: None,
         }
     }
 
@@ -218,6 +255,27 @@ pub(super) mod tests {
             let terms = terms_of(&names[..count]);
             assert_eq!(JobTerms::from_terms(&terms.to_terms()), Ok(terms));
         }
+    }
+
+    #[test]
+    fn terms_that_end_read_back_and_end_within_a_year() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        let at = |moment: &str| {
+            let moment: Timestamp = moment.parse().unwrap();
+            JobTerms { expires: Some(moment.as_millisecond().cast_unsigned()), ..terms_of(&["bank", "shop"]) }
+        };
+        let terms = at("2027-11-30T12:00:00Z");
+        assert_eq!(JobTerms::from_terms(&terms.to_terms()).as_ref(), Ok(&terms));
+        assert!(terms.check_expiry(now).is_ok() && !terms.is_over(now));
+        assert!(terms_of(&["bank", "shop"]).check_expiry(now).is_ok());
+        for refused in [at("2026-11-30T12:00:00Z"), at("2026-01-01T00:00:00Z"), at("2027-12-02T00:00:00Z")] {
+            assert_eq!(refused.check_expiry(now).unwrap_err().code, codes::BAD_REQUEST, "{:?}", refused.expires);
+        }
+        let never = JobTerms { expires: Some(u64::MAX), ..terms.clone() };
+        assert_eq!(never.check_expiry(now).unwrap_err().code, codes::BAD_REQUEST);
+        assert!(terms.is_over("2027-11-30T12:00:00Z".parse().unwrap()));
+        let text = terms.to_terms().with("expires", "tomorrow");
+        assert!(JobTerms::from_terms(&text).is_err());
     }
 
     #[test]

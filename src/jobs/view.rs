@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::core::{state_of, terms_of};
 use super::kind::Shape;
-use super::running::Live;
+use super::running::JobProgress;
 use super::state::State;
 use crate::codes::Error;
 use crate::store::{Event, Job, JobParty};
@@ -25,7 +25,7 @@ pub struct JobView {
     /// Where it stands in the ledger.
     pub state: State,
     /// Where it stands this moment.
-    pub live: Live,
+    pub progress: JobProgress,
     /// What its kind shows of it, as one JSON object.
     pub summary: String,
     /// Items of our result, once the job is done and if one came to us.
@@ -87,7 +87,7 @@ pub struct EventView {
 }
 
 impl JobView {
-    pub(super) fn of(job: &Job, shape: Option<Shape>, live: Option<Live>) -> Result<Self, Error> {
+    pub(super) fn of(job: &Job, shape: Option<Shape>, progress: Option<JobProgress>) -> Result<Self, Error> {
         let (terms, state) = (terms_of(job)?, state_of(job)?);
         let party = |party: &JobParty| {
             let bytes = |side: &str| {
@@ -109,10 +109,10 @@ impl JobView {
         let parties: Vec<PartyView> = job.parties.iter().map(party).collect();
         // What went over stands in for progress once the job is over, also while it still has a word to say to a party
         // that is away.
-        let kept = || Live {
+        let kept = || JobProgress {
             bytes_out: parties.iter().map(|party| party.bytes_out).sum(),
             bytes_in: parties.iter().map(|party| party.bytes_in).sum(),
-            ..Live::default()
+            ..JobProgress::default()
         };
         Ok(Self {
             id: job.id.to_string(),
@@ -120,7 +120,7 @@ impl JobView {
             leader: job.leader.to_string(),
             purpose: terms.purpose.clone(),
             state,
-            live: live.filter(|_| !state.is_over()).unwrap_or_else(kept),
+            progress: progress.filter(|_| !state.is_over()).unwrap_or_else(kept),
             parties,
             summary: job.summary.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string),
             result_items: job.result_items,

@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `relay.rs` | [`Relay`]: the service; [`Seat`]: our place in one attempt at a job |
+//! | `relay.rs` | [`Relay`]: the service; [`Membership`]: our place in one attempt at a job |
 //! | `member.rs`, `line.rs`, `transport.rs` | a member's lines with the others, as a transport that [`Network`](crate::session::Network) runs on |
 //! | `leader.rs` | the leader between them |
 //! | `seal.rs` | the channel inside a line |
@@ -70,4 +70,4 @@ mod transport;
 pub use circle::{Broken, Circle};
 pub use message::generated as wire;
 pub use post::Post;
-pub use relay::{Relay, Seat};
+pub use relay::{Membership, Relay};

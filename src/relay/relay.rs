@@ -1,4 +1,4 @@
-//! The service: our seats in attempts at jobs, and what other parties bring for them.
+//! The service: our memberships in attempts at jobs, and what other parties bring for them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ pub struct Relay {
     signer: Arc<dyn Signer>,
     post: Arc<dyn Post>,
     settings: Settings,
-    seats: Mutex<BTreeMap<(JobId, u32), Part>>,
+    memberships: Mutex<BTreeMap<(JobId, u32), Part>>,
 }
 
 /// What we are in an attempt.
@@ -62,12 +62,12 @@ impl Relay {
     pub fn new(me: PartyId, signer: Arc<dyn Signer>, post: Arc<dyn Post>, settings: Settings) -> Self {
         let (redial_first, redial_most) = REDIAL;
         let settings = Settings { heartbeat: 2 * settings.heartbeat, redial_first, redial_most, ..settings };
-        Self { me, signer, post, settings, seats: Mutex::default() }
+        Self { me, signer, post, settings, memberships: Mutex::default() }
     }
 
-    /// Takes our seat in an attempt at a job: from now on pieces of it are handed on, or taken, until it is left.
+    /// Takes our membership in an attempt at a job: from now on pieces of it are handed on, or taken, until it is left.
     #[must_use]
-    pub fn sit(self: &Arc<Self>, circle: Circle) -> Seat {
+    pub fn join(self: &Arc<Self>, circle: Circle) -> Membership {
         let place = (circle.job, circle.attempt);
         let finding = Arc::new(Finding::new());
         let part = if circle.leader == self.me {
@@ -76,29 +76,29 @@ impl Relay {
             let (signer, post) = (self.signer.clone(), self.post.clone());
             Part::Member(Arc::new(Member::new(self.me, circle, signer, post, finding.clone())))
         };
-        self.seats().insert(place, part.clone());
-        Seat { relay: self.clone(), place, part, finding, network: Mutex::default() }
+        self.memberships().insert(place, part.clone());
+        Membership { relay: self.clone(), place, part, finding, network: Mutex::default() }
     }
 
     fn leave(&self, place: (JobId, u32), part: &Part) {
-        let mut seats = self.seats();
-        if seats.get(&place).is_some_and(|known| known.is(part)) {
-            seats.remove(&place);
+        let mut memberships = self.memberships();
+        if memberships.get(&place).is_some_and(|known| known.is(part)) {
+            memberships.remove(&place);
         }
     }
 
-    fn seats(&self) -> MutexGuard<'_, BTreeMap<(JobId, u32), Part>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memberships(&self) -> MutexGuard<'_, BTreeMap<(JobId, u32), Part>> {
+        self.memberships.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn hear(&self, from: PartyId, piece: Piece, bytes: Bytes) -> Outcome {
-        let part = self.seats().get(&(piece.place.job, piece.place.attempt)).cloned();
+        let part = self.memberships().get(&(piece.place.job, piece.place.attempt)).cloned();
         match part {
             Some(Part::Leader(leader)) => leader.forward(from, piece, bytes).await,
             Some(Part::Member(member)) if from == member.leader() => member.receive(piece),
             // Somebody who does not lead this job: there is nothing that it could have for us.
             Some(Part::Member(_)) => Outcome::Gone,
-            // A line may open a moment before we sit.
+            // A line may open a moment before we join.
             None if piece.place.opens => Outcome::Later,
             None => Outcome::Gone,
         }
@@ -118,8 +118,8 @@ impl Handler for Relay {
     }
 }
 
-/// Our seat in one attempt at a job. Dropped, it is left: sessions that are still open are told so.
-pub struct Seat {
+/// Our membership in one attempt at a job. Dropped, it is left: sessions that are still open are told so.
+pub struct Membership {
     relay: Arc<Relay>,
     place: (JobId, u32),
     part: Part,
@@ -128,8 +128,8 @@ pub struct Seat {
     network: Mutex<Option<Network>>,
 }
 
-impl Seat {
-    /// Opens a session with another member through the leader. The other one opens it too, in its seat.
+impl Membership {
+    /// Opens a session with another member through the leader. The other one opens it too, in its membership.
     ///
     /// # Errors
     /// [`codes::LINK_DOWN`] naming the member, if it is none, or if no session with it can be opened now;
@@ -162,7 +162,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Membership {
     fn drop(&mut self) {
         let (relay, place, part) = (self.relay.clone(), self.place, self.part.clone());
         let network = self.network.get_mut().unwrap_or_else(PoisonError::into_inner).take();

@@ -43,11 +43,11 @@ pub(super) struct End<'a> {
 impl End<'_> {
     /// The configuration of whoever opens the line.
     pub(super) fn dialling(self) -> Result<Arc<ClientConfig>, Error> {
-        let (hand, judge) = self.split();
+        let (hand, verifier) = self.split();
         let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(judge))
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(hand.certified())));
         config.enable_sni = false;
         config.resumption = Resumption::disabled();
@@ -56,20 +56,20 @@ impl End<'_> {
 
     /// The configuration of whoever is called.
     pub(super) fn accepting(self) -> Result<Arc<ServerConfig>, Error> {
-        let (hand, judge) = self.split();
+        let (hand, verifier) = self.split();
         let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(Arc::new(judge))
+            .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(hand.certified())));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 
-    fn split(self) -> (Hand, Judge) {
+    fn split(self) -> (Hand, CertificateVerifier) {
         let (Circle { job, attempt, .. }, (dialler, called)) = (self.circle, self.ends);
         let about: Arc<str> = format!("{job}\n{attempt}\n{}\n{dialler}\n{called}\n", self.line).into();
-        (Hand { signer: self.signer, about: about.clone() }, Judge { key: self.key, about })
+        (Hand { signer: self.signer, about: about.clone() }, CertificateVerifier { key: self.key, about })
     }
 }
 
@@ -152,13 +152,13 @@ impl sign::Signer for Hand {
 
 /// What judges the other end.
 #[derive(Debug)]
-struct Judge {
+struct CertificateVerifier {
     key: PublicKey,
     about: Arc<str>,
 }
 
-impl Judge {
-    fn judge(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
+impl CertificateVerifier {
+    fn verify_certificate(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
         if shown.as_ref() == spki(&self.key).as_ref() { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
     }
 
@@ -176,7 +176,7 @@ impl Judge {
     }
 }
 
-impl ClientCertVerifier for Judge {
+impl ClientCertVerifier for CertificateVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -187,7 +187,7 @@ impl ClientCertVerifier for Judge {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge(shown).map(|()| ClientCertVerified::assertion())
+        self.verify_certificate(shown).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -217,7 +217,7 @@ impl ClientCertVerifier for Judge {
     }
 }
 
-impl ServerCertVerifier for Judge {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -226,7 +226,7 @@ impl ServerCertVerifier for Judge {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge(shown).map(|()| ServerCertVerified::assertion())
+        self.verify_certificate(shown).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::circle::{ADDRESS, ORDER, RECORD, SIGNATURE};
 use super::message::{LineId, MAX_BODY, Outcome, Piece, Place, decode_outcome, encode_outcome};
-use super::{Broken, Circle, Post, Relay, Seat};
+use super::{Broken, Circle, Membership, Post, Relay};
 use crate::codes;
 use crate::peers::Handler as _;
 use crate::session::{Absence, Completed, Ended, Options, drive};
@@ -74,7 +74,7 @@ impl Post for Hand {
 struct Stage {
     hands: Arc<Hands>,
     signers: BTreeMap<PartyId, Arc<dyn Signer>>,
-    seats: BTreeMap<PartyId, Seat>,
+    memberships: BTreeMap<PartyId, Membership>,
 }
 
 impl Stage {
@@ -88,18 +88,18 @@ impl Stage {
         let settings = Settings { heartbeat, reconnect_window, ..Settings::default() };
         let keys = signers.iter().map(|(party, signer)| (*party, signer.public_key())).collect();
         let circle = Circle { job: JobId::from_bytes([7; 16]), attempt: 1, leader: id("hub"), keys };
-        let mut seats = BTreeMap::new();
+        let mut memberships = BTreeMap::new();
         for (me, signer) in &signers {
             let hand = Hand { me: *me, hands: hands.clone() };
             let relay = Arc::new(Relay::new(*me, signer.clone(), Arc::new(hand), settings.clone()));
             hands.relays.lock().unwrap().insert(*me, relay.clone());
-            seats.insert(*me, relay.sit(circle.clone()));
+            memberships.insert(*me, relay.join(circle.clone()));
         }
-        Self { hands, signers, seats }
+        Self { hands, signers, memberships }
     }
 
-    fn seat(&self, name: &str) -> &Seat {
-        &self.seats[&id(name)]
+    fn membership(&self, name: &str) -> &Membership {
+        &self.memberships[&id(name)]
     }
 
     fn trick(&self, who: &str, trick: impl FnMut(&mut Vec<(PartyId, Bytes)>) -> Option<Outcome> + Send + 'static) {
@@ -111,7 +111,7 @@ impl Stage {
         let tag = SessionTag([label.len() as u8; 16]);
         let side = |me: &str, peer: &str| {
             let (me, peer, messages) = (id(me), id(peer), messages.to_vec());
-            let link = self.seats[&me].open(peer, tag).unwrap();
+            let link = self.memberships[&me].open(peer, tag).unwrap();
             let party = Script::new(Roles::new(tag, me, [peer]), async move |mailbox| {
                 let mut heard = Vec::new();
                 for message in messages {
@@ -131,7 +131,7 @@ impl Stage {
     async fn named(&self, at: &str) -> Broken {
         let messages = messages();
         tokio::select! {
-            broken = self.seat(at).broken() => broken,
+            broken = self.membership(at).broken() => broken,
             ended = self.swap("named", &messages) => panic!("nobody was named, and it ended with {ended:?}"),
         }
     }
@@ -255,15 +255,15 @@ async fn what_a_leader_repeats_counts_once_and_old_lines_do_not_come_back() {
         let [bank, shop] = stage.swap(label, &messages()).await;
         assert_eq!((bank, shop), (Ok(messages()), Ok(messages())), "{label}");
     }
-    // All that was ever said, to members that have new seats in the same attempt and remember nothing.
+    // All that was ever said, to members that have new memberships in the same attempt and remember nothing.
     let old = old.lock().unwrap().clone();
     let hands = stage.hands.clone();
     hands.tricks.lock().unwrap().clear();
     let keys = stage.signers.iter().map(|(party, signer)| (*party, signer.public_key())).collect();
     let circle = Circle { job: JobId::from_bytes([7; 16]), attempt: 1, leader: id("hub"), keys };
     let relays = hands.relays.lock().unwrap().clone();
-    let seats = relays.iter().map(|(party, relay)| (*party, relay.sit(circle.clone()))).collect();
-    let again = Stage { hands: hands.clone(), signers: stage.signers.clone(), seats };
+    let memberships = relays.iter().map(|(party, relay)| (*party, relay.join(circle.clone()))).collect();
+    let again = Stage { hands: hands.clone(), signers: stage.signers.clone(), memberships };
     let replay = async {
         for (to, piece) in old {
             relays[&to].clone().answer(id("hub"), piece).await;
@@ -272,8 +272,8 @@ async fn what_a_leader_repeats_counts_once_and_old_lines_do_not_come_back() {
     let messages = messages();
     let (_, [bank, shop]) = tokio::join!(replay, again.swap("a third one", &messages));
     assert_eq!((bank, shop), (Ok(messages.clone()), Ok(messages)));
-    for seat in again.seats.values().chain(stage.seats.values()) {
-        let named = tokio::time::timeout(Duration::ZERO, seat.broken()).await;
+    for membership in again.memberships.values().chain(stage.memberships.values()) {
+        let named = tokio::time::timeout(Duration::ZERO, membership.broken()).await;
         assert!(named.is_err(), "somebody was named: {named:?}");
     }
 }
@@ -317,7 +317,7 @@ async fn a_member_that_signs_rubbish_is_named_and_its_leader_is_not() {
         None
     });
     assert_eq!(stage.named("bank").await, Broken { who: id("shop"), rule: RECORD });
-    let hub = tokio::time::timeout(Duration::ZERO, stage.seat("hub").broken()).await;
+    let hub = tokio::time::timeout(Duration::ZERO, stage.membership("hub").broken()).await;
     assert!(hub.is_err(), "to the leader it looks like any other piece: {hub:?}");
 }
 
@@ -351,7 +351,7 @@ async fn a_member_that_lies_to_the_leader_is_named_there_and_brings_nothing_on_i
         let hub = stage.hands.relays.lock().unwrap()[&id("hub")].clone();
         let outcome = hub.answer(id("shop"), piece).await.and_then(decode_outcome);
         assert_eq!(outcome, Some(Outcome::Gone), "{what}");
-        assert_eq!(stage.seat("hub").broken().await, Broken { who: id("shop"), rule }, "{what}");
+        assert_eq!(stage.membership("hub").broken().await, Broken { who: id("shop"), rule }, "{what}");
         assert!(stage.hands.seen.lock().unwrap().is_empty(), "{what}");
     }
 }
@@ -370,7 +370,7 @@ async fn a_member_that_leaves_out_a_piece_is_named_by_the_leader() {
     for (number, outcome) in [(0, Outcome::Taken), (0, Outcome::Taken), (1, Outcome::Taken), (3, Outcome::Gone)] {
         assert_eq!(hub.clone().answer(id("shop"), at(number)).await.and_then(decode_outcome), Some(outcome));
     }
-    assert_eq!(stage.seat("hub").broken().await, Broken { who: id("shop"), rule: ORDER });
+    assert_eq!(stage.membership("hub").broken().await, Broken { who: id("shop"), rule: ORDER });
 }
 
 #[tokio::test]
@@ -388,7 +388,7 @@ async fn the_last_number_that_there_is_names_the_member_that_counts_so_and_goes_
     assert_eq!(hub.clone().answer(id("shop"), at(0)).await.and_then(decode_outcome), Some(Outcome::Away));
     stage.hands.seen.lock().unwrap().clear();
     assert_eq!(hub.answer(id("shop"), at(u64::MAX)).await.and_then(decode_outcome), Some(Outcome::Gone));
-    assert_eq!(stage.seat("hub").broken().await, Broken { who: id("shop"), rule: ORDER });
+    assert_eq!(stage.membership("hub").broken().await, Broken { who: id("shop"), rule: ORDER });
     assert!(stage.hands.seen.lock().unwrap().is_empty(), "an honest receiver would have to name the leader");
 }
 
@@ -415,7 +415,7 @@ async fn a_member_that_floods_fills_its_own_places_only() {
     let relay = Arc::new(Relay::new(id("hub"), stage.signers[&id("hub")].clone(), post, Settings::default()));
     let keys = stage.signers.iter().map(|(party, signer)| (*party, signer.public_key())).collect();
     let circle = Circle { job: JobId::from_bytes([7; 16]), attempt: 1, leader: id("hub"), keys };
-    let seat = relay.sit(circle);
+    let membership = relay.join(circle);
     drop(hub);
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..100 {
@@ -436,14 +436,14 @@ async fn a_member_that_floods_fills_its_own_places_only() {
     }
     mill.abort();
     reached.notify_waiters();
-    drop(seat);
+    drop(membership);
 }
 
 #[tokio::test]
 async fn a_leader_opens_no_session_through_itself_nor_a_member_with_a_stranger() {
     let stage = Stage::new();
     for (at, with) in [("hub", "bank"), ("bank", "hub"), ("bank", "bank"), ("bank", "stranger")] {
-        let refused = stage.seat(at).open(id(with), SessionTag([1; 16])).err().unwrap();
+        let refused = stage.membership(at).open(id(with), SessionTag([1; 16])).err().unwrap();
         assert_eq!((refused.code, refused.who), (codes::LINK_DOWN, Some(id(with))), "{at} with {with}");
     }
 }

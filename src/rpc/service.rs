@@ -17,7 +17,7 @@ use super::{control, frames, pages, status};
 use crate::attest::Attestation;
 use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
-use crate::jobs::{Asked, AskedParty, Jobs, Meeting, OpenOutput, Submission};
+use crate::jobs::{Asked, AskedParty, Jobs, OpenOutput, RendezvousRequest, Submission};
 use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
 
 /// The control service of one daemon.
@@ -306,8 +306,14 @@ impl Control for Service {
         let by = actor(&request);
         let asked = request.into_inner();
         let parties = self::asked(asked.parties, &asked.params).map_err(|error| status::of(&error))?;
-        let (kind, purpose, request_key) = (asked.kind, asked.purpose, asked.request_key);
-        answer(self.jobs.submit(Submission { kind, asked: parties, purpose, request_key }, &by).await)
+        let submission = Submission {
+            kind: asked.kind,
+            asked: parties,
+            purpose: asked.purpose,
+            expires: asked.expires,
+            request_key: asked.request_key,
+        };
+        answer(self.jobs.submit(submission, &by).await)
     }
 
     async fn add_frame(
@@ -320,14 +326,14 @@ impl Control for Service {
     async fn meet_job(&self, request: Request<control::MeetJobRequest>) -> Answer<control::Job> {
         let asked = request.into_inner();
         let parties = self::asked(asked.parties, &asked.params).map_err(|error| status::of(&error))?;
-        let meeting = Meeting {
+        let meeting = RendezvousRequest {
             name: asked.meeting,
             kind: asked.kind,
             asked: parties,
             purpose: asked.purpose,
             wait: Duration::from_secs(asked.wait_seconds),
         };
-        answer(self.jobs.meet(meeting).await)
+        answer(self.jobs.rendezvous(meeting).await)
     }
 
     async fn job_rows(&self, request: Request<control::JobRequest>) -> Answer<Self::JobRowsStream> {

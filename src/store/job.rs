@@ -203,16 +203,9 @@ impl fmt::Debug for Consent {
 
 /// With what a job ends.
 #[derive(Clone, Copy, Debug)]
-pub enum JobResult<'a> {
+pub enum JobResult {
     /// Nothing that we learn.
     Nothing,
-    /// A result in one piece.
-    Whole {
-        /// The result.
-        bytes: &'a [u8],
-        /// How many items it has.
-        items: u64,
-    },
     /// The parts `0` up to (not including) `parts` that [`Store::put_result_part`](super::Store::put_result_part)
     /// stored while the job ran.
     Parts {

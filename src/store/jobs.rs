@@ -9,7 +9,7 @@ use super::datasets::require_dataset;
 use super::entries::put_entries;
 use super::events::append;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
-use super::sealed::{Purpose, put_checkpoint, put_seed, release_parts, release_whole, wipe};
+use super::sealed::{Purpose, put_checkpoint, put_seed, release_parts, wipe};
 use super::{
     Consent, Created, Decision, Failure, Job, JobChange, JobFilter, JobId, JobParty, JobResult, NewEntry, NewEvent,
     NewJob, Sealer, StoreError, StoredEntry,
@@ -199,7 +199,7 @@ impl JobTable<'_> {
         from: &[&str],
         to: &str,
         change: JobChange,
-        result: JobResult<'_>,
+        result: JobResult,
     ) -> Result<Job, StoreError> {
         if change.seed.is_some() || change.checkpoint.is_some() {
             return Err(StoreError::invalid("the end of a job", "it takes no seed and no checkpoint"));
@@ -214,10 +214,6 @@ impl JobTable<'_> {
             JobResult::Nothing => {
                 wipe(&mut write, id, Purpose::ResultPart).await?;
                 None
-            }
-            JobResult::Whole { bytes, items } => {
-                release_whole(&mut write, &sealer, id, bytes).await?;
-                Some(items)
             }
             JobResult::Parts { parts, items } => {
                 release_parts(&mut write, &sealer, id, parts).await?;

@@ -107,18 +107,6 @@ pub(crate) async fn release_parts(
     put_sealed(write, sealer, job, Purpose::ResultParts, "", &parts.to_be_bytes()).await
 }
 
-/// Seals the result of a job in one part, in place of any parts there are.
-pub(crate) async fn release_whole(
-    write: &mut Transaction,
-    sealer: &Sealer,
-    job: JobId,
-    bytes: &[u8],
-) -> Result<(), StoreError> {
-    wipe(write, job, Purpose::ResultPart).await?;
-    put_sealed(write, sealer, job, Purpose::ResultPart, &part_label(0), bytes).await?;
-    release_parts(write, sealer, job, 1).await
-}
-
 /// Overwrites everything of this purpose that a job has.
 pub(crate) async fn wipe(write: &mut Transaction, job: JobId, purpose: Purpose) -> Result<(), StoreError> {
     let query = statement("DELETE FROM sealed WHERE job = $1 AND purpose = $2");

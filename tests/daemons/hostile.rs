@@ -20,7 +20,7 @@ use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::tree::CompactRange;
 use tacitly_core::{Frame, SessionTag};
 
-use crate::support::agreement::{Offer, Wish};
+use crate::support::agreement::{Capacity, Offer};
 use crate::support::body::{POINTS, content, entries, is_answers, message, points, prime_plus, small};
 use crate::support::liar::NAME;
 use crate::support::script::{Agreed, Script, Seen};
@@ -506,27 +506,27 @@ fn a_rule_of_the_stream_that_is_broken_is_shown_with_the_liars_name() {
 }
 
 #[test]
-fn impossible_buckets_name_the_liar_and_a_later_draw_is_followed() {
-    const WISH: Wish = Wish { whole: 1, bucket: 1 << 20 };
+fn impossible_buckets_name_the_liar_and_a_later_rehash_is_followed() {
+    const CAPACITY: Capacity = Capacity { whole: 1, bucket: 1 << 20 };
     let stage = Stage::set();
     let says = |offer| Script { offer, ..stage.honest() };
-    let in_buckets = || says(|offer| Offer { wish: WISH, ..offer }.write());
-    stage.accuses("no draw", Script { draw: 99, ..in_buckets() }, "in a way that there is not");
-    // A wish beyond measure is no more than ours.
-    const MOST: Wish = Wish { whole: u64::MAX, bucket: u64::MAX };
-    let (job, seen) = stage.run(says(|offer| Offer { wish: MOST, ..offer }.write()));
+    let in_buckets = || says(|offer| Offer { capacity: CAPACITY, ..offer }.write());
+    stage.accuses("no rehash", Script { rehash: 99, ..in_buckets() }, "in a way that there is not");
+    // A capacity beyond measure is no more than ours.
+    const MOST: Capacity = Capacity { whole: u64::MAX, bucket: u64::MAX };
+    let (job, seen) = stage.run(says(|offer| Offer { capacity: MOST, ..offer }.write()));
     assert_eq!(job["state"], "done", "{job}");
     stage.is_exact(&seen);
-    let (job, _) = stage.run(says(|offer| Offer { wish: Wish { whole: 1, bucket: 1 }, ..offer }.write()));
+    let (job, _) = stage.run(says(|offer| Offer { capacity: Capacity { whole: 1, bucket: 1 }, ..offer }.write()));
     assert_eq!(job["failure"]["code"], "limit", "{job}");
-    let (job, _) = stage.run(says(|offer| Offer { items: u64::MAX, wish: WISH, ..offer }.write()));
+    let (job, _) = stage.run(says(|offer| Offer { items: u64::MAX, capacity: CAPACITY, ..offer }.write()));
     assert_eq!(job["failure"]["code"], "too-many-rows", "{job}");
 
-    // A peer whose set overflows under the first draw says so, and the daemon sorts its own again.
+    // A peer whose set overflows under the first rehash index says so, and the daemon sorts its own again.
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let play = stage.liar.play(Script { draw: 1, ..in_buckets() }, seen.clone());
+    let play = stage.liar.play(Script { rehash: 1, ..in_buckets() }, seen.clone());
     let mut submitted = stage.submit();
-    until(|| seen.lock().unwrap().draws.contains(&1).then_some(())).expect("the daemon stayed with its draw");
+    until(|| seen.lock().unwrap().rehashes.contains(&1).then_some(())).expect("the daemon stayed with its rehash");
     stage.bank.tacitly(&["job", "cancel", stage.jobs().last().unwrap()["id"].as_str().unwrap()]).unwrap();
     submitted.wait().unwrap();
     play.abort();

@@ -26,8 +26,16 @@ fn refused(key: PublicKey) -> NewJob {
     let parties: BTreeMap<PartyId, PartyTerms> = names.iter().map(party).collect();
     let kind = "intersect".to_owned();
     let params = Terms::new();
-    let terms =
-        JobTerms { job, kind: kind.clone(), leader, parties, params, purpose: "pilot".to_owned(), nonce: [1; 16] };
+    let terms = JobTerms {
+        job,
+        kind: kind.clone(),
+        leader,
+        parties,
+        params,
+        purpose: "pilot".to_owned(),
+        nonce: [1; 16],
+        expires: None,
+    };
     let party = |party: &PartyId| JobParty {
         party: *party,
         dataset: Some("customers-of-the-year".to_owned()),

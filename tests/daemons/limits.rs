@@ -33,6 +33,38 @@ fn a_peer_that_says_yes_and_then_nothing_does_not_hold_a_job_beyond_its_deadline
 }
 
 #[test]
+fn a_peer_that_says_yes_and_then_nothing_is_lost_although_its_link_is_up() {
+    // 6 s.
+    let stage = stage(setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.1));
+    let script = Script { dawdles: true, ..stage.honest() };
+    let (job, seen) = stage.run_until(script, &["suspended", "failed"]);
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&"suspended".into(), &"peer-lost".into()), "{job}");
+    assert_eq!(job["failure"]["who"], NAME);
+    let text = job["failure"]["text"].as_str().unwrap();
+    assert!(text.contains("nothing moved for") && text.contains(NAME), "{job}");
+    assert!(seen.received.is_empty(), "something of our set went out");
+    stage.bank.tacitly(&["job", "cancel", job["id"].as_str().unwrap()]).unwrap();
+    stage.goes_on();
+}
+
+#[test]
+fn a_peer_that_says_that_it_is_at_work_is_waited_for() {
+    // 3 s.
+    let stage = stage(setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.05));
+    let script = Script { dawdles: true, says_it_works: true, ..stage.honest() };
+    let play = stage.liar.play(script, Arc::default());
+    let mut submitted = stage.submit();
+    let job = || stage.jobs()[0].clone();
+    assert!(until(|| (job()["state"] == "running").then_some(())).is_some());
+    std::thread::sleep(Duration::from_secs(12));
+    assert_eq!(job()["state"], "running", "{}", job());
+    stage.bank.tacitly(&["job", "cancel", job()["id"].as_str().unwrap()]).unwrap();
+    submitted.wait().unwrap();
+    play.abort();
+    stage.goes_on();
+}
+
+#[test]
 fn a_peer_that_abandons_every_attempt_at_once_leaves_the_job_waiting_for_a_person() {
     let stage = Stage::set();
     let script = || Script { abandons: true, ..stage.honest() };

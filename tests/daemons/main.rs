@@ -7,6 +7,7 @@ mod configuration;
 mod consortium;
 mod endings;
 mod evidence;
+mod expiry;
 mod fairness;
 mod faults;
 mod flows;

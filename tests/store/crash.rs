@@ -47,7 +47,8 @@ async fn writes_until_killed() {
         store.secrets().put_checkpoint(job, "bucket-0", &[3; 5000]).await.unwrap();
         println!("stored:{job} checkpoint");
         let bytes = job.to_string();
-        let result = JobResult::Whole { bytes: bytes.as_bytes(), items: 1 };
+        store.secrets().put_result_part(job, 0, bytes.as_bytes()).await.unwrap();
+        let result = JobResult::Parts { parts: 1, items: 1 };
         store.jobs().finish(job, &["running"], "done", JobChange::by("child"), result).await.unwrap();
         println!("stored:{job} done");
     }

@@ -179,7 +179,8 @@ async fn a_change_that_fails_changes_nothing() {
     // The last row that is written is the one that cannot be.
     let left_out = PartyChange { left_out: true, ..PartyChange::of(party("shop")) };
     let change = JobChange { parties: vec![left_out], ..JobChange::by("daemon") };
-    let uncountable = JobResult::Whole { bytes: b"rows", items: u64::MAX };
+    store.secrets().put_result_part(job.id, 0, b"rows").await.unwrap();
+    let uncountable = JobResult::Parts { parts: 1, items: u64::MAX };
     store.jobs().finish(job.id, &["proposed"], "done", change, uncountable).await.unwrap_err();
     assert_eq!(store.jobs().get(job.id).await.unwrap(), job);
     assert!(store.secrets().seed(job.id).await.unwrap().is_none());
@@ -208,7 +209,8 @@ async fn an_ended_job_takes_no_change_no_checkpoint_and_no_result() {
     let world = World::new();
     let store = world.furnished().await;
     let job = a_job(&store).await.id;
-    let result = JobResult::Whole { bytes: b"rows", items: 4 };
+    store.secrets().put_result_part(job, 0, b"rows").await.unwrap();
+    let result = JobResult::Parts { parts: 1, items: 4 };
     let done = store.jobs().finish(job, &["proposed"], "done", JobChange::by("daemon"), result).await.unwrap();
     assert!(done.finished_at.is_some());
     let conflict = |error: StoreError| assert!(matches!(&error, StoreError::Conflict { found, .. } if found == "done"));
@@ -269,7 +271,8 @@ async fn a_purge_erases_the_result_and_keeps_the_line() {
         matches!(store.jobs().purge(job, "operator", Vec::new()).await, Err(StoreError::Conflict { .. })),
         "not while it runs"
     );
-    let result = JobResult::Whole { bytes: b"rows", items: 4 };
+    store.secrets().put_result_part(job, 0, b"rows").await.unwrap();
+    let result = JobResult::Parts { parts: 1, items: 4 };
     store.jobs().finish(job, &["proposed"], "done", JobChange::by("daemon"), result).await.unwrap();
     let (purged, _) = store.jobs().purge(job, "operator", Vec::new()).await.unwrap();
     assert!(purged.purged_at.is_some());

@@ -27,7 +27,8 @@ async fn running(store: &Store) -> JobId {
 
 async fn finished(store: &Store) -> JobId {
     let job = running(store).await;
-    let result = JobResult::Whole { bytes: RESULT, items: 3 };
+    store.secrets().put_result_part(job, 0, RESULT).await.unwrap();
+    let result = JobResult::Parts { parts: 1, items: 3 };
     store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
     job
 }
@@ -63,7 +64,8 @@ async fn values_larger_than_one_piece_come_back_whole() {
     assert_eq!(**store.secrets().checkpoint(job, "large").await.unwrap().unwrap(), large);
     store.secrets().put_checkpoint(job, "large", &large[..1 << 20]).await.unwrap();
     assert_eq!(**store.secrets().checkpoint(job, "large").await.unwrap().unwrap(), large[..1 << 20]);
-    let result = JobResult::Whole { bytes: &large, items: 3 };
+    store.secrets().put_result_part(job, 0, &large).await.unwrap();
+    let result = JobResult::Parts { parts: 1, items: 3 };
     store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
     assert_eq!(**store.secrets().result(job).await.unwrap().unwrap(), large);
 }
@@ -74,7 +76,8 @@ async fn secrets_are_never_in_the_files_in_the_clear() {
     let store = world.furnished().await;
     let job = running(&store).await;
     let while_running = world.bytes();
-    let result = JobResult::Whole { bytes: RESULT, items: 3 };
+    store.secrets().put_result_part(job, 0, RESULT).await.unwrap();
+    let result = JobResult::Parts { parts: 1, items: 3 };
     store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
     let after = world.bytes();
     store.close().await;
@@ -110,6 +113,23 @@ async fn a_purged_result_is_gone_from_the_files() {
     store.jobs().purge(job, "operator", Vec::new()).await.unwrap();
     let bytes = world.bytes();
     assert!(blobs.iter().all(|blob| !contains(&bytes, blob)));
+}
+
+#[tokio::test]
+async fn a_result_is_sealed_once_and_released_as_it_is() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let job = running(&store).await;
+    let before = sealed_blobs(&world).await;
+    store.secrets().put_result_part(job, 0, RESULT).await.unwrap();
+    store.secrets().put_result_part(job, 1, RESULT).await.unwrap();
+    let parts: Vec<Vec<u8>> = sealed_blobs(&world).await.into_iter().filter(|blob| !before.contains(blob)).collect();
+    assert_eq!(parts.len(), 2);
+    let result = JobResult::Parts { parts: 2, items: 6 };
+    store.jobs().finish(job, &["running"], "done", JobChange::by("daemon"), result).await.unwrap();
+    let after = sealed_blobs(&world).await;
+    assert!(parts.iter().all(|part| after.contains(part)), "a part was sealed again when it was released");
+    assert_eq!(after.len(), 3, "beside the parts there is their number only");
 }
 
 #[tokio::test]

@@ -14,22 +14,22 @@ pub const MIN_BUCKET_ITEMS: u64 = 1 << 8;
 
 /// The most keys of the hash that are tried for one job. A set overflows under one of them with a chance below 2^-11,
 /// if it has one item a bucket, and below 2^-28 from 64 items a bucket on, over 4096 buckets.
-pub const MAX_DRAW: u32 = 16;
+pub const MAX_REHASH: u32 = 16;
 
-/// How a job is cut: into how many buckets, and by which draw of the hash that tells an item's bucket.
+/// How a job is cut: into how many buckets, and by which rehash index of the hash that tells an item's bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
     count: u32,
-    draw: u32,
+    rehash: u32,
 }
 
 impl Buckets {
-    /// So many buckets under this draw.
+    /// So many buckets under this rehash index.
     ///
-    /// Returns nothing unless there are 1 to [`MAX_BUCKETS`] of them and the draw is at most [`MAX_DRAW`].
+    /// Returns nothing unless there are 1 to [`MAX_BUCKETS`] of them and the rehash index is at most [`MAX_REHASH`].
     #[must_use]
-    pub fn new(count: u32, draw: u32) -> Option<Self> {
-        ((1..=MAX_BUCKETS).contains(&count) && draw <= MAX_DRAW).then_some(Self { count, draw })
+    pub fn new(count: u32, rehash: u32) -> Option<Self> {
+        ((1..=MAX_BUCKETS).contains(&count) && rehash <= MAX_REHASH).then_some(Self { count, rehash })
     }
 
     /// How many buckets both sides make whose larger set has `largest` items: ⌈`largest` / `each`⌉, at least one, with
@@ -48,8 +48,8 @@ impl Buckets {
 
     /// Which key of the hash, counted from 0.
     #[must_use]
-    pub fn draw(&self) -> u32 {
-        self.draw
+    pub fn rehash(&self) -> u32 {
+        self.rehash
     }
 
     /// The length of every list of a set of `items`: m + ⌈8·√m⌉ for m = ⌈`items` / count⌉. It depends on nothing but the
@@ -76,47 +76,47 @@ impl Buckets {
 }
 
 /// The keyed hash that gives every item its place, the same on both sides. Its key is public to both: the hash of the
-/// terms that both signed, and the draw.
+/// terms that both signed, and the rehash index.
 #[derive(Clone)]
-pub struct Spread {
+pub struct BucketHash {
     start: Sha256,
-    draw: u32,
+    rehash: u32,
 }
 
-impl Spread {
-    /// The hash under the `draw`-th key of the job with these signed terms.
+impl BucketHash {
+    /// The hash under the `rehash index`-th key of the job with these signed terms.
     #[must_use]
-    pub fn new(job: &TermsHash, draw: u32) -> Self {
+    pub fn new(job: &TermsHash, rehash: u32) -> Self {
         // 32 bytes of domain and 32 of terms are one block, hashed once.
-        Self { start: Sha256::new().chain_update(b"tacitly-psi-1: item to a bucket\n").chain_update(job.0), draw }
+        Self { start: Sha256::new().chain_update(b"tacitly-psi-1: item to a bucket\n").chain_update(job.0), rehash }
     }
 
     /// The place of an item among all numbers of 64 bits.
     #[must_use]
     pub fn place(&self, item: &[u8]) -> u64 {
         let digest: [u8; 32] =
-            self.start.clone().chain_update(self.draw.to_be_bytes()).chain_update(item).finalize().into();
+            self.start.clone().chain_update(self.rehash.to_be_bytes()).chain_update(item).finalize().into();
         let [first, ..] = digest.as_chunks().0 else { return 0 };
         u64::from_be_bytes(*first)
     }
 }
 
-/// Bits of a place that a census tells apart.
+/// Bits of a place that a histogram tells apart.
 const CELL_BITS: u32 = 20;
 
 /// How the distinct items of one side fall, finely enough to say for any number of buckets whether all of them fit.
-pub struct Census {
+pub struct Histogram {
     cells: Vec<u32>,
     items: u64,
 }
 
-impl Default for Census {
+impl Default for Histogram {
     fn default() -> Self {
         Self { cells: vec![0; 1 << CELL_BITS], items: 0 }
     }
 }
 
-impl Census {
+impl Histogram {
     /// Counts the place of one item.
     pub fn add(&mut self, place: u64) {
         let cell = &mut self.cells[(place >> (u64::BITS - CELL_BITS)) as usize];
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(buckets.of(u64::MAX), count - 1);
         }
         assert!(Buckets::new(0, 0).is_none() && Buckets::new(MAX_BUCKETS + 1, 0).is_none());
-        assert!(Buckets::new(1, MAX_DRAW + 1).is_none());
+        assert!(Buckets::new(1, MAX_REHASH + 1).is_none());
     }
 
     #[test]
@@ -182,28 +182,28 @@ mod tests {
 
     #[test]
     fn places_are_the_ones_that_the_specification_names() {
-        // python3: int.from_bytes(sha256(domain + b'\7'*32 + draw.to_bytes(4, 'big') + b'13800000001').digest()[:8], 'big')
-        assert_eq!(Spread::new(&JOB, 0).place(b"13800000001"), 0x5cb66ef42a3eb149);
-        assert_eq!(Spread::new(&JOB, 1).place(b"13800000001"), 0x30f6c3910f3f5cdc);
+        // python3: int.from_bytes(sha256(domain + b'\7'*32 + rehash.to_bytes(4, 'big') + b'13800000001').digest()[:8], 'big')
+        assert_eq!(BucketHash::new(&JOB, 0).place(b"13800000001"), 0x5cb66ef42a3eb149);
+        assert_eq!(BucketHash::new(&JOB, 1).place(b"13800000001"), 0x30f6c3910f3f5cdc);
     }
 
     #[test]
-    fn a_set_that_overflows_under_one_draw_fits_under_another() {
-        let buckets = |draw| Buckets::new(4, draw).unwrap();
-        let spread = Spread::new(&JOB, 0);
-        // Everybody in the first bucket of draw 0: an unlucky set, made by hand.
+    fn a_set_that_overflows_under_one_rehash_index_fits_under_another() {
+        let buckets = |rehash| Buckets::new(4, rehash).unwrap();
+        let bucket_hash = BucketHash::new(&JOB, 0);
+        // Everybody in the first bucket of rehash index 0: an unlucky set, made by hand.
         let unlucky: Vec<String> = (0..8_000)
             .map(|number| format!("item {number}"))
-            .filter(|item| buckets(0).of(spread.place(item.as_bytes())) == 0)
+            .filter(|item| buckets(0).of(bucket_hash.place(item.as_bytes())) == 0)
             .collect();
-        let census = |draw| {
-            let spread = Spread::new(&JOB, draw);
-            let mut census = Census::default();
-            unlucky.iter().for_each(|item| census.add(spread.place(item.as_bytes())));
-            census
+        let histogram = |rehash| {
+            let bucket_hash = BucketHash::new(&JOB, rehash);
+            let mut histogram = Histogram::default();
+            unlucky.iter().for_each(|item| histogram.add(bucket_hash.place(item.as_bytes())));
+            histogram
         };
-        assert!(!census(0).fits(&buckets(0)));
-        assert!(census(1).fits(&buckets(1)));
-        assert!(Census::default().fits(&buckets(0)), "nothing fits anywhere");
+        assert!(!histogram(0).fits(&buckets(0)));
+        assert!(histogram(1).fits(&buckets(1)));
+        assert!(Histogram::default().fits(&buckets(0)), "nothing fits anywhere");
     }
 }

@@ -11,7 +11,7 @@
 //! | [`Asker`] | the role for one's own set, as typestates |
 //! | [`Answerer`] | the role for the peer's set, as typestates |
 //! | [`PsiParty`] | both roles behind [`tacitly_core::Party`], for every driver |
-//! | [`Buckets`], [`Spread`], [`Census`] | jobs larger than one session |
+//! | [`Buckets`], [`BucketHash`], [`Histogram`] | jobs larger than one session |
 //! | [`violation`] | how a peer can break the rules |
 //!
 //! A whole session, in memory:
@@ -58,7 +58,7 @@ mod wire;
 
 pub use answerer::{Absorbing, Answered, Answerer, Answering, Complete, PeerTags};
 pub use asker::{Asker, AwaitAnswers, Blinded, Blinding};
-pub use buckets::{BUCKET_ITEMS, Buckets, Census, MAX_BUCKETS, MAX_DRAW, MIN_BUCKET_ITEMS, Spread};
+pub use buckets::{BUCKET_ITEMS, BucketHash, Buckets, Histogram, MAX_BUCKETS, MAX_REHASH, MIN_BUCKET_ITEMS};
 pub use items::Items;
 pub use matching::{Matched, OwnTags};
 pub use message::{BlindedPoints, ListDigest, OrderDigest, POINT_BYTES, Tags};

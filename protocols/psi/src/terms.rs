@@ -276,7 +276,7 @@ impl PsiTerms {
         match &self.buckets {
             None => whole,
             Some(buckets) => {
-                let fields = [("count", buckets.count()), ("draw", buckets.draw())];
+                let fields = [("count", buckets.count()), ("rehash", buckets.rehash())];
                 let map = fields.map(|(name, number)| (name.to_owned(), Value::Integer(number.into())));
                 whole.with("buckets", BTreeMap::from(map))
             }
@@ -322,7 +322,7 @@ fn member(id: &str, fields: &Value) -> Option<Member> {
 fn buckets(fields: &Value) -> Option<Buckets> {
     let fields = fields.as_map()?;
     let number = |name: &str| u32::try_from(fields.get(name)?.as_integer()?).ok();
-    Buckets::new(number("count")?, number("draw")?)
+    Buckets::new(number("count")?, number("rehash")?)
 }
 
 #[cfg(test)]
@@ -349,14 +349,14 @@ mod tests {
     }
 
     #[test]
-    fn buckets_stand_in_the_terms_with_their_number_draw_and_lengths() {
+    fn buckets_stand_in_the_terms_with_their_number_rehash_index_and_lengths() {
         let buckets = Buckets::new(3, 1).unwrap();
         let members = [("shop", 100), ("bank", 7_000)]
             .map(|(name, items)| Member::new(id(name), items).padded(buckets.list(items)));
         let cut = PsiTerms::new(Flow::Intersect, members, &[id("shop")], &["raw"], "j").unwrap();
         let cut = cut.with_buckets(buckets).unwrap();
         let canonical = String::from_utf8(cut.to_terms().canonical()).unwrap();
-        assert!(canonical.starts_with(r#"{"buckets":{"count":3,"draw":1},"chunk":4096"#), "{canonical}");
+        assert!(canonical.starts_with(r#"{"buckets":{"count":3,"rehash":1},"chunk":4096"#), "{canonical}");
         assert_eq!(PsiTerms::from_terms(&cut.to_terms()).unwrap(), cut);
         let refused = |terms: Terms| PsiTerms::from_terms(&terms).unwrap_err().to_string();
         for bad in [Value::Integer(3), Value::Map(BTreeMap::new())] {

@@ -38,8 +38,9 @@ pub struct Reply {
 pub mod reply {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
+        /// to Present: at this attempt
         #[prost(message, tag = "1")]
-        Ack(super::Ack),
+        AtWork(super::AtWork),
         /// to Propose: decided by a rule
         #[prost(message, tag = "2")]
         Decided(super::Decided),
@@ -183,13 +184,19 @@ pub struct Words {
     #[prost(message, repeated, tag = "1")]
     pub words: ::prost::alloc::vec::Vec<Word>,
 }
-/// Are you at this attempt? Acknowledged if so.
+/// Are you at this attempt?
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Present {
     #[prost(string, tag = "1")]
     pub job: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AtWork {
+    /// nothing has moved in it for so long, here and at those that we wait for; 0: we compute
+    #[prost(uint64, tag = "1")]
+    pub still_ms: u64,
 }
 /// The word that every party says before anything runs: label "offers".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -300,8 +307,6 @@ pub struct Pending {}
 pub struct Unknown {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Busy {}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Ack {}
 /// Why, without data.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reason {

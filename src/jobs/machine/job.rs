@@ -184,6 +184,11 @@ impl Job {
         matches!(self.work.activity, Activity::Starting { .. } | Activity::Computing { .. })
     }
 
+    /// Whether nothing comes of the job without another attempt: none computes or has, and nobody has a result.
+    pub(crate) fn awaits_an_attempt(&self) -> bool {
+        self.computing().is_none() && !self.work.computed && self.ledger.receipts().is_empty()
+    }
+
     /// The attempt that computes here.
     pub(crate) fn computing(&self) -> Option<u32> {
         match self.work.activity {

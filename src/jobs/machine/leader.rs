@@ -14,7 +14,7 @@ use crate::codes::{self, Error};
 const MOST_IN_VAIN: u32 = 15;
 
 /// Takes the job up: undecided parties hear the terms, and what can run runs.
-pub(super) fn take_up(step: &mut Step) {
+pub(super) fn resume(step: &mut Step) {
     match step.job.ledger.state {
         State::Proposed => {
             propose(step);
@@ -196,12 +196,12 @@ pub(super) fn woke(step: &mut Step) {
             if step.job.ledger.included().len() >= step.job.ledger.needed() {
                 approve(step);
             } else {
-                take_up(step);
+                resume(step);
             }
         }
         Activity::Idle if step.may_run() => {
             // We have done our part: receipts are to come.
-            step.tell_standing();
+            step.notify_standing();
             step.wake(Pause::Glance);
         }
         Activity::Pausing => {
@@ -246,7 +246,7 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
     }
     if news {
         // The other receivers hear of it, for their own end.
-        step.tell_standing();
+        step.notify_standing();
     }
     if standing.state.is_over() {
         member_ended(step, from, standing);
@@ -339,7 +339,7 @@ fn leave_out_or(step: &mut Step, party: PartyId, otherwise: impl FnOnce(&mut Ste
 
 /// The task of our attempt came to its end and there are receipts to come.
 pub(super) fn await_receipts(step: &mut Step) {
-    step.tell_standing();
+    step.notify_standing();
     step.wake(Pause::Glance);
 }
 

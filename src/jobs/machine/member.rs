@@ -12,22 +12,22 @@ use crate::codes::{self, Error};
 use crate::store::Consent;
 
 /// Takes the job up: the leader hears what it may have missed.
-pub(super) fn take_up(step: &mut Step) {
+pub(super) fn resume(step: &mut Step) {
     match step.job.ledger.state {
         // A person decides; the leader may end the job before, and its word may be lost.
         State::Proposed => step.wake(Pause::Rarely),
         State::Suspended => {}
         State::Approved | State::Running => {
-            tell_decision(step);
-            step.tell_standing();
+            notify_decision(step);
+            step.notify_standing();
             step.wake(Pause::Glance);
         }
-        State::Refused => tell_decision(step),
+        State::Refused => notify_decision(step),
         _ => {}
     }
 }
 
-fn tell_decision(step: &mut Step) {
+fn notify_decision(step: &mut Step) {
     let leader = step.job.ledger.leader;
     step.tell(leader, Message::Decided);
 }
@@ -46,7 +46,7 @@ pub(super) fn approve(step: &mut Step, consent: Box<Consent>, by: &str) {
     step.write(Write::Consent { party: me, consent });
     step.state(State::Approved, None, by);
     step.enter(Activity::Idle);
-    tell_decision(step);
+    notify_decision(step);
     step.wake(Pause::Glance);
 }
 
@@ -57,7 +57,7 @@ pub(super) fn refuse(step: &mut Step, why: Error, by: &str) {
         step.write(Write::Refused { party: me });
     }
     step.end(State::Refused, why, by);
-    tell_decision(step);
+    notify_decision(step);
 }
 
 /// The leader asks for room.
@@ -124,7 +124,7 @@ pub(super) fn stop(step: &mut Step, attempt: u32) {
 pub(super) fn again(step: &mut Step) {
     step.job.work.computed = false;
     step.enter(Activity::Idle);
-    step.tell_standing();
+    step.notify_standing();
     step.wake(Pause::Glance);
 }
 
@@ -176,17 +176,17 @@ pub(super) fn woke(step: &mut Step) {
         return;
     }
     if step.may_run() {
-        step.tell_standing();
+        step.notify_standing();
         step.wake(Pause::Glance);
     } else if step.is(State::Proposed) {
-        step.tell_standing();
+        step.notify_standing();
         step.wake(Pause::Rarely);
     }
 }
 
 /// The task of our attempt came to its end.
 pub(super) fn await_end(step: &mut Step) {
-    step.tell_standing();
+    step.notify_standing();
     step.wake(Pause::Glance);
 }
 
@@ -194,6 +194,6 @@ pub(super) fn await_end(step: &mut Step) {
 pub(super) fn resumed(step: &mut Step, by: &str) {
     step.state(State::Running, None, by);
     step.enter(Activity::Idle);
-    step.tell_standing();
+    step.notify_standing();
     step.wake(Pause::Glance);
 }

@@ -32,7 +32,7 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
     let mut step = Step::of(job);
     let leads = step.job.ledger.leads();
     match event {
-        Event::Started => take_up(&mut step),
+        Event::Started => resume(&mut step),
         Event::Noted => member::wait(&mut step),
         Event::Draining => drain(&mut step),
         Event::Approved { consent, by } if !leads => member::approve(&mut step, consent, &by),
@@ -90,12 +90,12 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
 }
 
 /// Takes the job up. The process before this one may have ended a moment before it would have ended the job.
-fn take_up(step: &mut Step) {
+fn resume(step: &mut Step) {
     step.end_complete("daemon");
     if step.job.ledger.leads() {
-        leader::take_up(step);
+        leader::resume(step);
     } else {
-        member::take_up(step);
+        member::resume(step);
     }
 }
 

@@ -76,7 +76,7 @@ impl Step {
     }
 
     /// Says how the job stands: a member to the leader, the leader to every member.
-    pub(super) fn tell_standing(&mut self) {
+    pub(super) fn notify_standing(&mut self) {
         let ledger = &self.job.ledger;
         let to: Vec<PartyId> = if ledger.leads() {
             // Who has not decided hears the terms first, and then only that there is nothing to decide any more.
@@ -119,7 +119,7 @@ impl Step {
         self.enter(Activity::Idle);
         self.write(Write::End { state, failure: Some(why), by: by.to_owned() });
         self.effects.push(Effect::RecordEnd);
-        self.tell_standing();
+        self.notify_standing();
     }
 
     /// Waits for a person or a peer: somebody was lost.
@@ -130,7 +130,7 @@ impl Step {
         self.enter(Activity::Idle);
         self.job.work.computed = false;
         self.state(State::Suspended, Some(why), by);
-        self.tell_standing();
+        self.notify_standing();
     }
 
     /// Ends the job well if it is complete. A task that computes is a moment behind the others: it comes to its own end
@@ -163,7 +163,7 @@ impl Step {
             late.into_iter().for_each(|party| self.write(Write::LeftOut { party }));
         }
         self.write(Write::End { state: State::Done, failure: None, by: by.to_owned() });
-        self.tell_standing();
+        self.notify_standing();
     }
 
     /// Takes receipts over that are new here. Returns whether there were any.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tacitly_attestation::certificate::verify;
-use tacitly_attestation::entry::{Kind, LeafHash};
+use tacitly_attestation::entry::{Body, Code, Count, Kind, LeafHash, StatementValue};
 use tacitly_attestation::note::KeyUse;
 use tacitly_core::{PartyId, Terms};
 use tokio::time::{sleep, timeout};
@@ -82,6 +82,7 @@ impl Member {
             proposals_per_hour: 100,
             running_jobs: PLACES,
             deadline: Duration::from_mins(10),
+            idle: Duration::from_mins(10),
         };
         let services: Vec<Arc<dyn Handler>> = vec![attestation.clone(), relay.clone()];
         let below = Below { store, signer, attestation, peers, relay, datasets: datasets.clone() };
@@ -166,7 +167,10 @@ impl Consortium {
             let Ok(view) = done else { panic!("{name}: {:?}", member.jobs.get(&job).await) };
             assert_eq!((view.leader.as_str(), view.result_items), (leader, Some(parts)), "{name}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&view.summary).unwrap(), summary, "{name}");
-            assert!(view.parties.iter().all(|party| party.decision == "signed" && !party.left_out), "{view:?}");
+            assert!(view.parties.iter().all(|party| party.has_result && !party.left_out), "{name}");
+            // Members hear of each other's signatures in the agreement.
+            let signed = view.parties.iter().filter(|party| party.decision == "signed").count();
+            assert_eq!(signed, if name.as_str() == leader { self.members.len() } else { 2 }, "{name}");
             assert_eq!(member.result(&job).await, sums, "{name}");
             let explained = member.jobs.explain(&job).await.unwrap();
             assert_eq!(explained.matches("the sum of everybody's numbers").count(), self.members.len(), "{explained}");
@@ -176,6 +180,12 @@ impl Consortium {
             assert_eq!((agreed.signed.len(), verdict.gaps().len()), (self.members.len(), 0), "{name}");
             let data = verdict.entries.iter().filter(|entry| entry.entry.kind() == Kind::Dataset);
             assert_eq!(data.count(), self.members.len(), "{name}");
+            // And the sum, as this kind of job states it in words of its own.
+            let stated = verdict.entries.iter().find(|entry| entry.entry.kind() == Kind::Statement).unwrap();
+            let Body::Statement(stated) = stated.entry.body() else { panic!("{stated:?}") };
+            let sum: i64 = sums.iter().sum();
+            let magnitude = StatementValue::Count(Count::new(sum.unsigned_abs()).unwrap());
+            assert_eq!(stated.fields.get(&Code::parse("magnitude").unwrap()), Some(&magnitude), "{name}");
             notes.insert(agreed.leaf);
         }
         assert_eq!(notes.len(), 1, "the same agreement for all");

@@ -5,5 +5,6 @@ mod disk;
 mod engines;
 mod office;
 mod orders;
+mod runs;
 mod said;
 mod steps;

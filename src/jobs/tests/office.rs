@@ -9,17 +9,18 @@ use jiff::Timestamp;
 use tacitly_attestation::entry::{AgreementEntry, Attendance, Code, Count, Digest, Id, Participant};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::KeyUse;
-use tacitly_core::PartyId;
+use tacitly_core::{PartyId, Seed};
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::consent::{CONSENT_CONTEXT, Signatures, consented};
 use super::super::core::{Core, Settings, about_job};
 use super::super::kind::{JobKind, Kinds, Learned, Offers, Prepared, Protocol, Shape};
-use super::super::machine::{Event, Finish, Message, Standing, Task as Side};
-use super::super::part::{Stop, Summary};
+use super::super::machine::{Event, Finish, Message, Quorum, Standing, Task as Side};
+use super::super::part::{MakeParty, Stop, Summary};
 use super::super::places::Places;
 use super::super::run::Run;
 use super::super::running::RunningJobs;
@@ -112,6 +113,7 @@ impl Town {
                 proposals_per_hour: 100,
                 running_jobs: PLACES,
                 deadline: Duration::from_secs(600),
+                idle: Duration::from_secs(600),
             },
             store: store.clone(),
             signer: signer.clone(),
@@ -144,6 +146,7 @@ impl Town {
             params: tacitly_core::Terms::new(),
             purpose: String::new(),
             nonce: [7; 16],
+            expires: None,
         }
     }
 
@@ -206,10 +209,14 @@ impl Office {
             return;
         }
         let code = |text: &str| Code::parse(text).unwrap();
+        let ours = match terms.dataset_of(self.core.me()) {
+            Some(name) => self.core.datasets.attest(name).await.unwrap().map(|recorded| recorded.entry.leaf()),
+            None => None,
+        };
         let participant = |party: &PartyId| Participant {
             party: *party,
             role: code("party"),
-            dataset: None,
+            dataset: ours.filter(|_| *party == self.core.me()),
             contribution: None,
             offer: None,
             learns: vec![code("nothing")],
@@ -252,6 +259,16 @@ impl Office {
         self.reaches(job, State::Running).await;
         let begun = says(State::Running, 1, Side::Computing, false, Message::Start { attempt: 1, with });
         assert_eq!(self.shell.happen(job, begun).await.unwrap().task, Side::Computing);
+    }
+
+    /// An attempt as its kind sees it.
+    pub(super) fn run(&self, job: &Job, attempt: u32) -> Run {
+        let work = self.core.running.of(job.id).begin(attempt, Instant::now() + Duration::from_secs(600));
+        let with = job.parties.iter().map(|party| party.party).collect();
+        let seed = Seed::from_bytes([7; 32]);
+        let make_party: MakeParty = Arc::new(|task, input, seed, kept| Toy::reading().party(task, input, seed, kept));
+        let attempt = (attempt, with);
+        Run::new(self.core.clone(), job.clone(), Quorum::All, attempt, work, (seed, make_party)).unwrap()
     }
 
     /// Our result is stored, as a kind and its attempt leave it.

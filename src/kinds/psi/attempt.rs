@@ -8,24 +8,21 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tacitly_core::PartyId;
-use tacitly_psi::{Buckets, Flow, Items, MAX_DRAW, Member, PsiParty, PsiTerms};
+use tacitly_psi::{Buckets, Flow, Items, MAX_REHASH, Member, PsiParty, PsiTerms};
 use tokio::task::spawn_blocking;
 
 use super::limits;
 use super::offer::Offer;
-use super::part::{Keeps, part};
-use super::plan::{self, Way};
-use super::sets::{self, Laid, RowsOf, Set};
+use super::part::{MAIN, PartInput, SIZE};
+use super::plan::{self, Layout};
+use super::sets::{self, RowsOf, Set, Spilled};
 use super::settings::{Psi, key_of, peer_of};
 use crate::codes::{self, Error};
 use crate::datasets::{Input, Progress};
 use crate::intake::{self, Keys};
-use crate::jobs::{MakeParty, Offers, Pending, Prepared, Run, Shown, Stop, Summary, Task, of_fault};
+use crate::jobs::{self, Inputs, Offers, Pending, Prepared, Quorum, Run, Shown, Stop, Summary, Task, TaskSeed};
 use crate::policy::{Limits, Receivers, Rule};
 
-/// The phases: learning the size before anything else is released, and the job itself.
-const SIZE: &str = "size";
-const MAIN: &str = "main";
 /// Where our offer is kept.
 const OFFER: &str = "offer";
 
@@ -45,8 +42,8 @@ pub(super) async fn read(psi: Arc<Psi>, run: &Run) -> Result<Attempt, Stop> {
     let dataset = run.dataset().await?;
     let input = run.datasets().input(&dataset)?;
     let (progress, _given_up) = Progress::of("reading our data", run.show_progress());
-    let (reading, room, job) = (input.clone(), psi.room(), run.terms_hash());
-    let set = spawn_blocking(move || sets::read(&reading, &room, &job, &progress)).await;
+    let (reading, budget, job) = (input.clone(), psi.budget(), run.terms_hash());
+    let set = spawn_blocking(move || sets::read(&reading, &budget, &job, &progress)).await;
     let set = set.map_err(|_| Error::internal("reading ended unexpectedly"))??;
     let (items, most) = (set.items(), psi.settings.items_per_job.min(tacitly_psi::MAX_ITEMS));
     if items > most {
@@ -63,7 +60,7 @@ pub(super) async fn read(psi: Arc<Psi>, run: &Run) -> Result<Attempt, Stop> {
         }
         Some(earlier) => earlier,
         None => {
-            let offer = Offer { items, wants_size: minimum.is_some(), wish: set.wish(&psi.room()) };
+            let offer = Offer { items, wants_size: minimum.is_some(), capacity: set.capacity(&psi.budget()) };
             run.keep(OFFER, &offer.to_bytes()?).await?;
             offer
         }
@@ -95,7 +92,7 @@ impl Attempt {
         let limits = Limits::strictest(&all, &limits::LIMITS);
         check_learner(run, peer, &rules, theirs.wants_size)?;
         limits::check_sizes(&limits, offer.items, theirs.items)?;
-        let way = plan::agree(peer, (offer.items, offer.wish), (theirs.items, theirs.wish))?;
+        let layout = plan::agree(peer, (offer.items, offer.capacity), (theirs.items, theirs.capacity))?;
         let mut figures = Map::new();
         figures.insert("our_items".to_owned(), json!(offer.items));
         figures.insert("peer_items".to_owned(), json!(theirs.items));
@@ -103,13 +100,13 @@ impl Attempt {
         let wants = [(run.me(), offer.wants_size), (peer, theirs.wants_size)];
         let learners: BTreeSet<PartyId> = wants.iter().filter(|(_, wants)| *wants).map(|(party, _)| *party).collect();
         let sizes = (offer.items, theirs.items);
-        let (set, buckets) = match way {
-            Way::Whole => (Cut::Whole(whole(set, &input, run).await?), None),
-            Way::Buckets(each) => {
-                let (laid, buckets) = lay(&psi, run, &input, set, each, sizes).await?;
+        let (set, buckets) = match layout {
+            Layout::Whole => (Cut::Whole(whole(set, &input, run).await?), None),
+            Layout::Buckets(each) => {
+                let (spilled, buckets) = spill(&psi, run, &input, set, each, sizes).await?;
                 figures.insert("buckets".to_owned(), json!(buckets.count()));
-                tracing::info!(buckets = buckets.count(), keys = each, draw = buckets.draw(), "in buckets");
-                (Cut::Laid(Arc::new(laid)), Some(buckets))
+                tracing::info!(buckets = buckets.count(), keys = each, rehash = buckets.rehash(), "in buckets");
+                (Cut::Spilled(Arc::new(spilled)), Some(buckets))
             }
         };
         let phases = if learners.is_empty() { 1 } else { 2 };
@@ -160,7 +157,7 @@ fn check_learner(run: &Run, peer: PartyId, rules: &BTreeMap<PartyId, Rule>, want
 async fn whole(set: Set, input: &Input, run: &Run) -> Result<Arc<Keys>, Stop> {
     match set {
         Set::Whole(keys) => Ok(Arc::new(keys)),
-        Set::Laid(_) => {
+        Set::Spilled(_) => {
             let (progress, _given_up) = Progress::of("reading our data", run.show_progress());
             let input = input.clone();
             let read = spawn_blocking(move || input.keys_at_any_cost(&progress)).await;
@@ -169,36 +166,37 @@ async fn whole(set: Set, input: &Input, run: &Run) -> Result<Arc<Keys>, Stop> {
     }
 }
 
-/// Lays our keys aside under the first draw of the hash under which both sets fit. Both sides say which one that is for
-/// them, until they say the same.
-async fn lay(
+/// Spills our keys under the first rehash index of the hash under which both sets fit. Both sides say which one that is
+/// for them, until they say the same.
+async fn spill(
     psi: &Psi,
     run: &Run,
     input: &Input,
     set: Set,
     each: u64,
     (ours, theirs): (u64, u64),
-) -> Result<(Laid, Buckets), Stop> {
-    let (mut set, mut draw) = (set, 0);
-    for round in 0..=MAX_DRAW {
-        let (laid, fitting) = first_fit(psi, run, input, set, each, ours.max(theirs), draw).await?;
-        let word = serde_json::to_vec(&fitting.draw()).map_err(|error| Error::internal(error.to_string()))?;
+) -> Result<(Spilled, Buckets), Stop> {
+    let (mut set, mut rehash) = (set, 0);
+    for round in 0..=MAX_REHASH {
+        let (spilled, fitting) = first_fit(psi, run, input, set, each, ours.max(theirs), rehash).await?;
+        let word = serde_json::to_vec(&fitting.rehash()).map_err(|error| Error::internal(error.to_string()))?;
         let mut said = BTreeSet::new();
-        for (party, word) in run.collect(&format!("draw {round}"), word).await? {
-            let fits: Option<u32> = serde_json::from_slice(&word).ok().filter(|said| (draw..=MAX_DRAW).contains(said));
+        for (party, word) in run.collect(&format!("rehash {round}"), word, Quorum::All, None).await? {
+            let fits: Option<u32> =
+                serde_json::from_slice(&word).ok().filter(|said| (rehash..=MAX_REHASH).contains(said));
             let lie = || Error::lie(party, "it sorts its set in a way that there is not");
             said.insert(fits.ok_or_else(lie)?);
         }
-        let latest = said.last().copied().unwrap_or(draw);
+        let latest = said.last().copied().unwrap_or(rehash);
         if said.len() == 1 {
-            return Ok((laid, fitting));
+            return Ok((spilled, fitting));
         }
-        (set, draw) = (Set::Laid(laid), latest);
+        (set, rehash) = (Set::Spilled(spilled), latest);
     }
-    Err(Error::internal(format!("no draw up to {MAX_DRAW} cuts both sets into buckets that fit")).into())
+    Err(Error::internal(format!("no rehash up to {MAX_REHASH} cuts both sets into buckets that fit")).into())
 }
 
-/// Our keys under the first draw from this one on under which they fit.
+/// Our keys under the first rehash index from this one on under which they fit.
 async fn first_fit(
     psi: &Psi,
     run: &Run,
@@ -207,25 +205,25 @@ async fn first_fit(
     each: u64,
     largest: u64,
     from: u32,
-) -> Result<(Laid, Buckets), Stop> {
-    let (mut set, mut draw) = (set, from);
+) -> Result<(Spilled, Buckets), Stop> {
+    let (mut set, mut rehash) = (set, from);
     loop {
-        let Some(buckets) = plan::buckets(largest, each, draw) else {
-            let text = format!("no draw up to {MAX_DRAW} cuts our set into buckets that fit");
+        let Some(buckets) = plan::buckets(largest, each, rehash) else {
+            let text = format!("no rehash up to {MAX_REHASH} cuts our set into buckets that fit");
             return Err(Error::internal(text).into());
         };
         let (progress, _given_up) = Progress::of("sorting our data into buckets", run.show_progress());
-        let (input, room, hash) = (input.clone(), psi.room(), run.terms_hash());
+        let (input, budget, hash) = (input.clone(), psi.budget(), run.terms_hash());
         let sorted = spawn_blocking(move || match set {
-            Set::Whole(keys) => Ok(Laid::of(keys, &hash, draw)),
-            Set::Laid(laid) => laid.again((&input, &room), &hash, draw, &progress),
+            Set::Whole(keys) => Ok(Spilled::of(keys, &hash, rehash)),
+            Set::Spilled(spilled) => spilled.again((&input, &budget), &hash, rehash, &progress),
         });
-        let laid = sorted.await.map_err(|_| Error::internal("sorting ended unexpectedly"))??;
-        if laid.fits(&buckets) {
-            return Ok((laid, buckets));
+        let spilled = sorted.await.map_err(|_| Error::internal("sorting ended unexpectedly"))??;
+        if spilled.fits(&buckets) {
+            return Ok((spilled, buckets));
         }
-        tracing::info!(draw, "a bucket overflows; the next draw is tried");
-        (set, draw) = (Set::Laid(laid), draw + 1);
+        tracing::info!(rehash, "a bucket overflows; the next rehash is tried");
+        (set, rehash) = (Set::Spilled(spilled), rehash + 1);
     }
 }
 
@@ -233,14 +231,14 @@ async fn first_fit(
 #[derive(Clone)]
 enum Cut {
     Whole(Arc<Keys>),
-    Laid(Arc<Laid>),
+    Spilled(Arc<Spilled>),
 }
 
 impl Cut {
     /// The keys of a part, and the rows that they stand for.
     fn part(&self, buckets: Option<&Buckets>, part: u32) -> Result<(Items, RowsOf), Error> {
         match (self, buckets) {
-            (Self::Laid(laid), Some(buckets)) => Ok(laid.bucket(buckets, part)?.into_parts()),
+            (Self::Spilled(spilled), Some(buckets)) => Ok(spilled.bucket(buckets, part)?.into_parts()),
             (Self::Whole(keys), None) => {
                 let mut items = Items::with_capacity(keys.len(), keys.ids().map(<[u8]>::len).sum());
                 keys.ids().for_each(|id| items.push(id));
@@ -254,7 +252,7 @@ impl Cut {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Whole(keys) => (!keys.is_empty()).then(|| intake::hint(keys).to_string()),
-            Self::Laid(laid) => laid.hint(),
+            Self::Spilled(spilled) => spilled.hint(),
         }
     }
 }
@@ -286,9 +284,12 @@ impl Session<'_> {
             None => Ok(terms),
         });
         let terms = terms.map_err(|error| Error::new(codes::BAD_REQUEST, error.to_string()))?;
-        let session = terms.to_terms().hash().0;
+        let terms = terms.to_terms();
         let count = buckets.map_or(1, |buckets| buckets.count());
-        let task = |part| Task { phase: phase.to_owned(), part, peers: BTreeSet::from([self.peer]), session };
+        let task = |part| {
+            let (phase, peers, terms) = (phase.to_owned(), BTreeSet::from([self.peer]), terms.clone());
+            Task { phase, part, me, peers, terms, seed: TaskSeed::Same }
+        };
         let shown = match buckets {
             None => Shown::default(),
             Some(buckets) => {
@@ -299,17 +300,12 @@ impl Session<'_> {
                 Shown { part, units, stage: PsiParty::BLINDING, before, total }
             }
         };
-        let keeps = Keeps { rows: phase == MAIN, sole_receiver: receivers == [me] };
         let set = self.set.clone();
-        let make: MakeParty = Arc::new(move |task: &Task, run: &Run, mut kept| {
+        let inputs: Inputs = Arc::new(move |task: &Task| {
             let (items, rows) = set.part(buckets.as_ref(), task.part)?;
-            let label = task.label();
-            let seed = run.seed_same(&label);
-            let party = PsiParty::new(terms.clone(), run.me(), &label, items, seed, kept.pop());
-            let party = party.map_err(|fault| of_fault(&fault, "preparing the set"))?;
-            Ok(Box::new(part(party, rows, keeps)))
+            Ok(jobs::Input::of(PartInput { items, rows }))
         });
-        let items = run.parts((0..count).map(task).collect(), shown, make).await?;
+        let items = run.parts((0..count).map(task).collect(), shown, inputs).await?;
         Ok(items.into_iter().sum())
     }
 }

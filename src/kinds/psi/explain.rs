@@ -5,11 +5,11 @@ use tacitly_core::PartyId;
 use tacitly_psi::{Buckets, Flow};
 
 use super::limits;
-use super::plan::Room;
+use super::plan::MemoryBudget;
 use super::settings::{Machine, key_of};
 use crate::jobs::{JobTerms, Local};
 
-/// Bytes of a key of twenty characters that is laid aside, with its place and row.
+/// Bytes of a key of twenty characters that is spilled, with its place and row.
 const DISK_BYTES: u64 = 34;
 /// Bytes of an id as they usually are, while nothing has been read.
 const USUAL_ID: u64 = 20;
@@ -19,7 +19,7 @@ pub(super) fn explain(
     terms: &JobTerms,
     local: &Local,
     flow: Flow,
-    room: &Room,
+    budget: &MemoryBudget,
     machine: &Machine,
 ) -> Vec<(&'static str, String)> {
     let (Some(peer), Some(dataset)) = (terms.other(local.me), local.dataset.as_ref()) else { return Vec::new() };
@@ -31,8 +31,8 @@ pub(super) fn explain(
     let minimum = local.rules.get(&peer).and_then(|rule| limits::minimum(&rule.limits));
     let phases = if minimum.is_some() { 2 } else { 1 };
     // In buckets as far as we are concerned; the peer may want them smaller.
-    let wish = room.wish(our_rows, USUAL_ID * our_rows, our_rows <= room.rows_in_memory());
-    let buckets = (largest > wish.whole).then(|| Buckets::count_for(largest, wish.bucket));
+    let capacity = budget.capacity(our_rows, USUAL_ID * our_rows, our_rows <= budget.rows_in_memory());
+    let buckets = (largest > capacity.whole).then(|| Buckets::count_for(largest, capacity.bucket));
     let seconds = (largest * phases) as f64 * machine.per_item.as_secs_f64() / machine.threads.max(1) as f64;
     let bytes = traffic(terms, our_rows, assumed) * phases;
     let name = |party: PartyId| terms.dataset_of(party).unwrap_or_default().to_owned();
@@ -150,6 +150,7 @@ mod tests {
             params: Terms::new().with(KEY, vec!["cn-mobile"]),
             purpose: "pilot".to_owned(),
             nonce: [7; 16],
+            expires: None,
         }
     }
 

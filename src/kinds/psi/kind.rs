@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use tacitly_core::{PartyId, Value};
+use tacitly_core::{Checkpoint, Fault, PartyId, Seed, Value};
 use tacitly_psi::Flow;
 
 use super::attempt;
 use super::explain;
 use super::limits::LIMITS;
 use super::offer::Offer;
+use super::part;
 use super::settings::{APPROVER, KEY, PROPOSER, Psi, Settings, key_of};
 use crate::codes::{self, Error};
-use crate::jobs::{Asked, JobKind, JobTerms, Learned, Local, Offers, Pending, Prepared, Protocol, Run, Shape, Stop};
+use crate::jobs::{
+    Asked, Input, JobKind, JobTerms, Learned, Local, Offers, PartParty, Pending, Prepared, Protocol, Run, Shape, Stop,
+    Task,
+};
 use crate::policy::LimitName;
 
 /// The three kinds: `intersect`, `align`, `cardinality`.
@@ -114,7 +118,11 @@ impl JobKind for Psi {
     }
 
     fn explain(&self, terms: &JobTerms, local: &Local) -> Vec<(&'static str, String)> {
-        explain::explain(terms, local, self.flow, &self.room(), &self.settings.machine)
+        explain::explain(terms, local, self.flow, &self.budget(), &self.settings.machine)
+    }
+
+    fn party(&self, task: &Task, input: Input, seed: Seed, kept: Vec<Checkpoint>) -> Result<PartParty, Fault> {
+        Ok(Box::new(part::party(task, input.take()?, seed, kept)?))
     }
 
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {

@@ -7,7 +7,7 @@
 //! | `attempt.rs` | one attempt: read our keys, agree on a way, run it in one piece or in buckets |
 //! | `part.rs` | one session of the protocol as a part of a job |
 //! | `offer.rs`, `plan.rs` | what each side says of its set; in one piece or in buckets |
-//! | `sets.rs` | our keys, in memory or laid aside |
+//! | `sets.rs` | our keys, in memory or spilled |
 //! | `limits.rs`, `explain.rs` | the limits of a rule; what a person reads before approving |
 
 mod attempt;

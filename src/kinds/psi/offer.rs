@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tacitly_core::PartyId;
 
-use super::plan::Wish;
+use super::plan::Capacity;
 use crate::codes::Error;
 use crate::jobs::Offers;
 
@@ -16,7 +16,7 @@ pub(super) struct Offer {
     /// Its rule sets a minimum, so that it learns the size before it releases anything.
     pub(super) wants_size: bool,
     /// What fits into its memory.
-    pub(super) wish: Wish,
+    pub(super) capacity: Capacity,
 }
 
 impl Offer {
@@ -41,9 +41,9 @@ mod tests {
 
     #[test]
     fn an_offer_reads_back_and_nothing_else_is_one() {
-        let offer = Offer { items: u64::MAX, wants_size: true, wish: Wish { whole: 4, bucket: 2 } };
+        let offer = Offer { items: u64::MAX, wants_size: true, capacity: Capacity { whole: 4, bucket: 2 } };
         assert_eq!(Offer::of_bytes(&offer.to_bytes().unwrap()), Some(offer));
-        for bytes in ["", "{}", "[]", r#"{"items":-1,"wants_size":true,"wish":{"whole":1,"bucket":1}}"#] {
+        for bytes in ["", "{}", "[]", r#"{"items":-1,"wants_size":true,"capacity":{"whole":1,"bucket":1}}"#] {
             assert_eq!(Offer::of_bytes(bytes.as_bytes()), None, "{bytes}");
         }
         let peer = "shop".parse().unwrap();

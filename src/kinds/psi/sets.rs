@@ -1,33 +1,44 @@
-//! Our set, ready for the protocol: in memory, or laid aside in parts and read back bucket by bucket.
+//! Our set, ready for the protocol: in memory, or spilled in parts and read back bucket by bucket.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use tacitly_core::TermsHash;
-use tacitly_psi::{Buckets, Census, Items, Spread};
+use tacitly_psi::{BucketHash, Buckets, Histogram, Items};
 
-use super::plan::{Room, Wish};
+use super::plan::{Capacity, MemoryBudget};
 use crate::datasets::{Input, Progress};
 use crate::intake::{self, IntakeError, Keys, Partitioned, Problem, Selection, Sketch};
 
 /// Reads the distinct keys, into memory if they fit.
-pub(super) fn read(input: &Input, room: &Room, job: &TermsHash, progress: &Progress) -> Result<Set, IntakeError> {
-    if input.rows() <= room.rows_in_memory() {
+pub(super) fn read(
+    input: &Input,
+    budget: &MemoryBudget,
+    job: &TermsHash,
+    progress: &Progress,
+) -> Result<Set, IntakeError> {
+    if input.rows() <= budget.rows_in_memory() {
         match input.keys(progress) {
             Err(IntakeError { problem: Problem::OverBudget { .. }, .. }) => {}
             read => return read.map(Set::Whole),
         }
     }
-    lay(input, room, job, 0, progress).map(Set::Laid)
+    spill(input, budget, job, 0, progress).map(Set::Spilled)
 }
 
-/// Lays the distinct keys aside by their places under this draw.
-fn lay(input: &Input, room: &Room, job: &TermsHash, draw: u32, progress: &Progress) -> Result<Laid, IntakeError> {
-    let spread = Spread::new(job, draw);
-    let place = |id: &[u8]| spread.place(id);
-    let mut census = Census::default();
-    let parts = input.partition(room.parts(input.rows()), &place, |place| census.add(place), progress)?;
-    Ok(Laid { keys: Kept::Aside(parts), census, draw })
+/// Spills the distinct keys by their places under this rehash index.
+fn spill(
+    input: &Input,
+    budget: &MemoryBudget,
+    job: &TermsHash,
+    rehash: u32,
+    progress: &Progress,
+) -> Result<Spilled, IntakeError> {
+    let bucket_hash = BucketHash::new(job, rehash);
+    let place = |id: &[u8]| bucket_hash.place(id);
+    let mut histogram = Histogram::default();
+    let parts = input.partition(budget.parts(input.rows()), &place, |place| histogram.add(place), progress)?;
+    Ok(Spilled { keys: Kept::OnDisk(parts), histogram, rehash })
 }
 
 /// Our distinct keys.
@@ -35,90 +46,90 @@ pub(super) enum Set {
     /// In memory, in the order of the file.
     Whole(Keys),
     /// By their places.
-    Laid(Laid),
+    Spilled(Spilled),
 }
 
 impl Set {
     pub(super) fn items(&self) -> u64 {
         match self {
             Self::Whole(keys) => keys.len() as u64,
-            Self::Laid(laid) => laid.census.items(),
+            Self::Spilled(spilled) => spilled.histogram.items(),
         }
     }
 
-    /// What we wish for it.
-    pub(super) fn wish(&self, room: &Room) -> Wish {
+    /// What we capacity for it.
+    pub(super) fn capacity(&self, budget: &MemoryBudget) -> Capacity {
         match self {
-            Self::Whole(keys) => room.wish(self.items(), keys.ids().map(|id| id.len() as u64).sum(), true),
-            Self::Laid(laid) => room.wish(self.items(), laid.id_bytes(), false),
+            Self::Whole(keys) => budget.capacity(self.items(), keys.ids().map(|id| id.len() as u64).sum(), true),
+            Self::Spilled(spilled) => budget.capacity(self.items(), spilled.id_bytes(), false),
         }
     }
 }
 
-/// Our distinct keys by their places under one draw.
-pub(super) struct Laid {
+/// Our distinct keys by their places under one rehash index.
+pub(super) struct Spilled {
     keys: Kept,
-    census: Census,
-    draw: u32,
+    histogram: Histogram,
+    rehash: u32,
 }
 
 enum Kept {
     /// Place and index of each key, by place and then by id.
     Memory(Keys, Vec<(u64, u32)>),
-    Aside(Partitioned),
+    OnDisk(Partitioned),
 }
 
-impl Laid {
-    /// Keys in memory by their places under this draw.
-    pub(super) fn of(keys: Keys, job: &TermsHash, draw: u32) -> Self {
-        let spread = Spread::new(job, draw);
-        let place = |index: u32| (spread.place(keys.id(index as usize)), index);
+impl Spilled {
+    /// Keys in memory by their places under this rehash index.
+    pub(super) fn of(keys: Keys, job: &TermsHash, rehash: u32) -> Self {
+        let bucket_hash = BucketHash::new(job, rehash);
+        let place = |index: u32| (bucket_hash.place(keys.id(index as usize)), index);
         let mut order: Vec<(u64, u32)> = (0..keys.len() as u32).into_par_iter().map(place).collect();
         let id = |index: u32| keys.id(index as usize);
         order.par_sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| id(one.1).cmp(id(other.1))));
-        let mut census = Census::default();
-        order.iter().for_each(|(place, _)| census.add(*place));
-        Self { keys: Kept::Memory(keys, order), census, draw }
+        let mut histogram = Histogram::default();
+        order.iter().for_each(|(place, _)| histogram.add(*place));
+        Self { keys: Kept::Memory(keys, order), histogram, rehash }
     }
 
-    /// The same keys under another draw.
+    /// The same keys under another rehash index.
     pub(super) fn again(
         self,
-        (input, room): (&Input, &Room),
+        (input, budget): (&Input, &MemoryBudget),
         job: &TermsHash,
-        draw: u32,
+        rehash: u32,
         progress: &Progress,
     ) -> Result<Self, IntakeError> {
         match self.keys {
-            _ if self.draw == draw => Ok(self),
-            Kept::Memory(keys, _) => Ok(Self::of(keys, job, draw)),
-            Kept::Aside(parts) => {
+            _ if self.rehash == rehash => Ok(self),
+            Kept::Memory(keys, _) => Ok(Self::of(keys, job, rehash)),
+            Kept::OnDisk(parts) => {
                 // The room on disk is free before it is taken again.
                 drop(parts);
-                lay(input, room, job, draw, progress)
+                spill(input, budget, job, rehash, progress)
             }
         }
     }
 
     /// Whether every bucket has room for what falls into it.
     pub(super) fn fits(&self, buckets: &Buckets) -> bool {
-        self.census.fits(buckets)
+        self.histogram.fits(buckets)
     }
 
     fn id_bytes(&self) -> u64 {
         match &self.keys {
             Kept::Memory(keys, _) => keys.ids().map(|id| id.len() as u64).sum(),
-            Kept::Aside(parts) => parts.id_bytes(),
+            Kept::OnDisk(parts) => parts.id_bytes(),
         }
     }
 
-    /// The keys of one bucket. The same set gives the same keys in the same order, in memory or laid aside.
+    /// The keys of one bucket. The same set gives the same keys in the same order, in memory or spilled.
     pub(super) fn bucket(&self, buckets: &Buckets, bucket: u32) -> Result<Bucket, IntakeError> {
         let first = buckets.first_place(bucket);
         let last = if bucket + 1 == buckets.count() { u64::MAX } else { buckets.first_place(bucket + 1) - 1 };
         // Of the whole set, a part; with room for what is more than the average.
-        let list = usize::try_from(buckets.list(self.census.items())).unwrap_or_default();
-        let bytes = self.id_bytes().div_ceil(self.census.items().max(1)) as usize * list;
+        let list = usize::try_from(buckets.list(self.histogram.items())).unwrap_or_default();
+        let bytes = self.id_bytes().div_ceil(self.histogram.items().max(1)) as usize * list;
         let mut found =
             Bucket { items: Items::with_capacity(list, bytes), first: Vec::with_capacity(list), later: Vec::new() };
         match &self.keys {
@@ -132,18 +143,18 @@ impl Laid {
                     found.push(keys.id(*index as usize), rows.next().unwrap_or_default(), rows);
                 }
             }
-            Kept::Aside(parts) => parts.visit(first..=last, |id, row, later| {
+            Kept::OnDisk(parts) => parts.visit(first..=last, |id, row, later| {
                 found.push(id, row, later.iter().map(|(_, row)| *row));
             })?,
         }
         Ok(found)
     }
 
-    /// What our own column looks like, if there is anything in it; of a set that was laid aside, by its first keys.
+    /// What our own column looks like, if there is anything in it; of a set that was spilled, by its first keys.
     pub(super) fn hint(&self) -> Option<String> {
         match &self.keys {
             Kept::Memory(keys, _) => (!keys.is_empty()).then(|| intake::hint(keys).to_string()),
-            Kept::Aside(parts) => {
+            Kept::OnDisk(parts) => {
                 let mut sketch = Sketch::new(parts.spec());
                 parts.visit(0..=u64::MAX >> 8, |id, _, _| sketch.add(id)).ok()?;
                 let hint = sketch.finish();
@@ -227,7 +238,7 @@ mod tests {
 
     const JOB: TermsHash = TermsHash([5; 32]);
 
-    fn input(folder: &std::path::Path, bucket_keys: u64) -> (Input, Room) {
+    fn input(folder: &std::path::Path, bucket_keys: u64) -> (Input, MemoryBudget) {
         let path = folder.join("ids.csv");
         let text: String = (0..3_000).map(|row| format!("id-{}\n", row * 7 % 2_000)).collect();
         std::fs::write(&path, "id\n".to_owned() + &text).unwrap();
@@ -235,8 +246,8 @@ mod tests {
         let spec = KeySpec { columns, duplicates: Duplicates::All, invalid: Invalid::Error };
         let source = Source { path, format: Format::CSV };
         let inspected = intake::inspect(&source, &Budget::of_bytes(1 << 20)).unwrap();
-        let room = Room { memory: 1 << 24, bucket_keys };
-        (Input::new(source, spec, inspected.digest, inspected.rows, room.memory, folder.to_owned()), room)
+        let budget = MemoryBudget { memory: 1 << 24, bucket_keys };
+        (Input::new(source, spec, inspected.digest, inspected.rows, budget.memory, folder.to_owned()), budget)
     }
 
     fn progress() -> (Progress, GiveUp) {
@@ -244,40 +255,40 @@ mod tests {
     }
 
     /// Ids and rows of all buckets, in order.
-    fn all(laid: &Laid, buckets: &Buckets) -> Vec<Vec<(Vec<u8>, Vec<u32>)>> {
+    fn all(spilled: &Spilled, buckets: &Buckets) -> Vec<Vec<(Vec<u8>, Vec<u32>)>> {
         let bucket = |bucket| {
-            let (items, rows) = laid.bucket(buckets, bucket).unwrap().into_parts();
+            let (items, rows) = spilled.bucket(buckets, bucket).unwrap().into_parts();
             items.iter().zip(0..).map(|(id, index)| (id.to_vec(), rows.of_items(&[index]))).collect()
         };
         (0..buckets.count()).map(bucket).collect()
     }
 
     #[test]
-    fn a_set_gives_the_same_buckets_from_memory_and_from_disk_under_every_draw() {
+    fn a_set_gives_the_same_buckets_from_memory_and_from_disk_under_every_rehash_index() {
         let folder = tempfile::tempdir().unwrap();
         let (progress, _goes_on) = progress();
-        let (small, room) = input(folder.path(), 0);
-        let Set::Whole(_) = read(&small, &room, &JOB, &progress).unwrap() else { panic!("it fits") };
-        let (large, room) = input(folder.path(), 256);
-        let Set::Laid(aside) = read(&large, &room, &JOB, &progress).unwrap() else { panic!("it does not fit") };
-        let in_memory = Laid::of(large.keys(&progress).unwrap(), &JOB, 0);
-        let (aside, in_memory) = [0, 3].into_iter().fold((aside, in_memory), |(aside, in_memory), draw| {
-            let buckets = Buckets::new(7, draw).unwrap();
-            let aside = aside.again((&large, &room), &JOB, draw, &progress).unwrap();
-            let in_memory = in_memory.again((&large, &room), &JOB, draw, &progress).unwrap();
-            assert!(aside.fits(&buckets) && in_memory.fits(&buckets));
-            let found = all(&aside, &buckets);
+        let (small, budget) = input(folder.path(), 0);
+        let Set::Whole(_) = read(&small, &budget, &JOB, &progress).unwrap() else { panic!("it fits") };
+        let (large, budget) = input(folder.path(), 256);
+        let Set::Spilled(on_disk) = read(&large, &budget, &JOB, &progress).unwrap() else { panic!("it does not fit") };
+        let in_memory = Spilled::of(large.keys(&progress).unwrap(), &JOB, 0);
+        let (on_disk, in_memory) = [0, 3].into_iter().fold((on_disk, in_memory), |(on_disk, in_memory), rehash| {
+            let buckets = Buckets::new(7, rehash).unwrap();
+            let on_disk = on_disk.again((&large, &budget), &JOB, rehash, &progress).unwrap();
+            let in_memory = in_memory.again((&large, &budget), &JOB, rehash, &progress).unwrap();
+            assert!(on_disk.fits(&buckets) && in_memory.fits(&buckets));
+            let found = all(&on_disk, &buckets);
             assert_eq!(found, all(&in_memory, &buckets));
-            let spread = Spread::new(&JOB, draw);
+            let bucket_hash = BucketHash::new(&JOB, rehash);
             for (bucket, keys) in (0..).zip(&found) {
-                assert!(keys.iter().all(|(id, _)| buckets.of(spread.place(id)) == bucket));
+                assert!(keys.iter().all(|(id, _)| buckets.of(bucket_hash.place(id)) == bucket));
             }
             let rows: BTreeSet<u32> = found.iter().flatten().flat_map(|(_, rows)| rows.clone()).collect();
             assert_eq!((found.iter().flatten().count(), rows.len()), (2_000, 3_000));
-            (aside, in_memory)
+            (on_disk, in_memory)
         });
-        assert_eq!((aside.census.items(), in_memory.census.items()), (2_000, 2_000));
-        assert!(aside.hint().is_some_and(|hint| hint.contains("id")));
+        assert_eq!((on_disk.histogram.items(), in_memory.histogram.items()), (2_000, 2_000));
+        assert!(on_disk.hint().is_some_and(|hint| hint.contains("id")));
     }
 
     #[test]
@@ -286,8 +297,8 @@ mod tests {
         for bucket_keys in [0, 256] {
             let (progress, goes_on) = progress();
             drop(goes_on);
-            let (input, room) = input(folder.path(), bucket_keys);
-            let read = read(&input, &room, &JOB, &progress);
+            let (input, budget) = input(folder.path(), bucket_keys);
+            let read = read(&input, &budget, &JOB, &progress);
             assert_eq!(read.err().map(|error| error.problem), Some(Problem::Stopped));
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tacitly_core::{PartyId, Value};
 use tacitly_psi::Flow;
 
-use super::plan::Room;
+use super::plan::MemoryBudget;
 use crate::codes::Error;
 use crate::jobs::JobTerms;
 
@@ -44,8 +44,8 @@ pub(super) const APPROVER: &str = "approver";
 pub(super) const KEY: &str = "key";
 
 impl Psi {
-    pub(super) fn room(&self) -> Room {
-        Room { memory: self.settings.memory, bucket_keys: self.settings.bucket_keys }
+    pub(super) fn budget(&self) -> MemoryBudget {
+        MemoryBudget { memory: self.settings.memory, bucket_keys: self.settings.bucket_keys }
     }
 }
 

@@ -469,6 +469,9 @@ pub struct SubmitJobRequest {
     /// the same key submits once
     #[prost(string, tag = "5")]
     pub request_key: ::prost::alloc::string::String,
+    /// no attempt begins from this moment on, such as 2027-01-01T00:00:00Z; empty: no end
+    #[prost(string, tag = "6")]
+    pub expires: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AskedParty {
@@ -581,7 +584,7 @@ pub struct Job {
     pub terms: ::prost::alloc::string::String,
     /// nothing happens any more unless somebody acts
     #[prost(bool, tag = "19")]
-    pub settled: bool,
+    pub at_rest: bool,
     /// when its result was wiped; empty: it was not
     #[prost(string, tag = "20")]
     pub purged: ::prost::alloc::string::String,

@@ -29,7 +29,7 @@ const CHANNEL: u64 = 1;
 /// The labels of words, and the one session of a job in one piece.
 const OFFERS: &str = "offers";
 const AGREEMENT: &str = "agreement";
-const DRAW: &str = "of kind draw ";
+const REHASH: &str = "of kind rehash ";
 const WHOLE: &str = "main 0";
 
 /// The session of one attempt.
@@ -187,6 +187,9 @@ impl Actor {
             Ask::Present(present) if !self.is_at_work || present.attempt != self.attempt => {
                 return Answer::Pending(pb::Pending {});
             }
+            Ask::Present(_) if !self.script.dawdles || self.script.says_it_works => {
+                return Answer::AtWork(pb::AtWork { still_ms: 0 });
+            }
             Ask::Standing(standing) if standing.state == "suspended" => {
                 let state = standing.state;
                 return Answer::Standing(pb::Standing { state, ..self.standing(pb::Task::None) });
@@ -202,7 +205,7 @@ impl Actor {
             }
             _ => {}
         }
-        Answer::Ack(pb::Ack {})
+        Answer::Busy(pb::Busy {})
     }
 
     fn answer_about_logs(&self, asked: Bytes) -> Bytes {
@@ -289,11 +292,11 @@ impl Actor {
             }
             AGREEMENT => self.say(&format!("ready {}", self.attempt), pb::ReadyWord::default().encode_to_vec().into()),
             _ if self.is_in_buckets() => {
-                let round = label.strip_prefix(DRAW).map_or(0, |round| round.parse::<u32>().unwrap() + 1);
-                let theirs = words.iter().filter(|word| label.starts_with(DRAW) && word.party == victim.as_str());
+                let round = label.strip_prefix(REHASH).map_or(0, |round| round.parse::<u32>().unwrap() + 1);
+                let theirs = words.iter().filter(|word| label.starts_with(REHASH) && word.party == victim.as_str());
                 let theirs = theirs.map(|word| serde_json::from_slice::<u32>(&word.bytes).unwrap());
-                self.seen.lock().unwrap().draws.extend(theirs);
-                self.say(&format!("{DRAW}{round}"), serde_json::to_vec(&self.script.draw).unwrap().into());
+                self.seen.lock().unwrap().rehashes.extend(theirs);
+                self.say(&format!("{REHASH}{round}"), serde_json::to_vec(&self.script.rehash).unwrap().into());
             }
             _ => self.open(),
         }
@@ -324,7 +327,7 @@ impl Actor {
     /// Whether the sets are cut, as far as we are concerned.
     fn is_in_buckets(&self) -> bool {
         let (ours, theirs) = (self.offer_of(self.liar.me), self.offer_of(self.liar.victim).unwrap());
-        ours.is_some_and(|ours| ours.items.max(theirs.items) > ours.wish.whole)
+        ours.is_some_and(|ours| ours.items.max(theirs.items) > ours.capacity.whole)
     }
 
     /// Opens this attempt's session with a party that is honest about its set.

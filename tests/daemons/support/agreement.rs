@@ -24,12 +24,12 @@ const INTERSECT: &str = "intersect";
 pub(crate) struct Offer {
     pub(crate) items: u64,
     pub(crate) wants_size: bool,
-    pub(crate) wish: Wish,
+    pub(crate) capacity: Capacity,
 }
 
 /// What fits into its memory.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct Capacity {
     pub(crate) whole: u64,
     pub(crate) bucket: u64,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Wish {
 impl Offer {
     /// Of a party that holds as many keys as anybody.
     pub(crate) fn of(items: u64) -> Self {
-        Self { items, wants_size: false, wish: Wish { whole: 1 << 22, bucket: 1 << 20 } }
+        Self { items, wants_size: false, capacity: Capacity { whole: 1 << 22, bucket: 1 << 20 } }
     }
 
     pub(crate) fn write(&self) -> Bytes {

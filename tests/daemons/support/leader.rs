@@ -13,13 +13,13 @@ use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, PartyTerms};
 use tacitly::peers::wire;
 use tacitly::relay::wire as relay;
 use tacitly::store::{JobId, PublicKey, Signer as _};
-use tacitly::test_bed::Party as Daemon;
+use tacitly::test_bed::{Party as Daemon, until};
 use tacitly::transport::{Connection, Envelope};
 use tacitly_attestation::entry::{Code, Entry, SignedEntry};
-use tacitly_core::{PartyId, Terms};
+use tacitly_core::{Frame, PartyId, SessionTag, Terms};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::interval;
 
 use super::agreement::Offers;
@@ -102,6 +102,7 @@ impl Leader {
             params: Terms::new(),
             purpose: String::new(),
             nonce: [5; 16],
+            expires: None,
         }
     }
 
@@ -159,15 +160,19 @@ impl Led {
         self.table.faces.iter().map(propose).collect()
     }
 
-    /// Begins the first attempt, with all of them.
+    /// Begins the first attempt, with all of them, as soon as there is room.
     pub(crate) fn start(&self) {
         for (member, face) in &self.table.faces {
-            let with = face.terms.parties.keys().map(ToString::to_string).collect();
-            let start = Ask::Start(pb::Start { job: face.terms.job.to_string(), attempt: 1, with });
-            match self.ask(*member, start) {
-                Answer::Standing(standing) => assert_eq!(standing.task(), pb::Task::Computing, "{member}"),
-                other => panic!("{member}: {other:?}"),
-            }
+            let with: Vec<String> = face.terms.parties.keys().map(ToString::to_string).collect();
+            let job = face.terms.job.to_string();
+            let begun = until(|| {
+                let start = Ask::Start(pb::Start { job: job.clone(), attempt: 1, with: with.clone() });
+                match self.ask(*member, start) {
+                    Answer::Standing(standing) => (standing.task() == pb::Task::Computing).then_some(()),
+                    other => panic!("{member}: {other:?}"),
+                }
+            });
+            assert!(begun.is_some(), "{member} does not begin");
         }
     }
 
@@ -183,15 +188,17 @@ impl Led {
 
 impl Drop for Led {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        for task in self.tasks.drain(..) {
+            task.abort();
+            let _aborted = self.table.me.runtime.block_on(task);
+        }
     }
 }
 
 impl Table {
     /// Says what is to be said to a member, and answers it, until it hangs up.
     async fn converse(self: Arc<Self>, member: PartyId, mut line: Connection, mut asked: UnboundedReceiver<Asked>) {
-        let (answers, mut answered) = unbounded_channel();
-        let (mut awaited, mut asked_so_far) = (BTreeMap::new(), 0);
+        let (mut answering, mut awaited, mut asked_so_far) = (JoinSet::new(), BTreeMap::new(), 0);
         let mut beat = interval(BEAT);
         loop {
             let envelope = tokio::select! {
@@ -201,18 +208,22 @@ impl Table {
                     awaited.insert(asked_so_far, back);
                     Envelope::Request { id: asked_so_far, body }
                 }
-                Some(response) = answered.recv() => response,
+                Some(Ok((id, answer))) = answering.join_next() => Envelope::Response { id, outcome: Ok(said(answer)) },
                 heard = line.receive() => {
                     match heard {
                         Ok(Envelope::Request { id, body }) => {
-                            let (table, answers) = (self.clone(), answers.clone());
-                            tokio::spawn(async move {
-                                let outcome = Ok(said(table.answer(member, body).await));
-                                let _hung_up = answers.send(Envelope::Response { id, outcome });
-                            });
+                            let table = self.clone();
+                            answering.spawn(async move { (id, table.answer(member, body).await) });
                         }
                         Ok(Envelope::Response { id, outcome: Ok(body) }) => {
                             let _nobody_waits = awaited.remove(&id).map(|back: oneshot::Sender<Bytes>| back.send(body));
+                        }
+                        Ok(Envelope::SessionOpen { session, channel }) => {
+                            for envelope in brings_nothing(session, channel) {
+                                if line.send(envelope).await.is_err() {
+                                    return;
+                                }
+                            }
                         }
                         Ok(_) => {}
                         Err(_) => return,
@@ -246,7 +257,12 @@ impl Table {
     }
 
     fn hear(&self, member: PartyId, ask: Ask) -> Answer {
-        let Ask::Collect(pb::Collect { label, word, .. }) = ask else { return Answer::Ack(pb::Ack {}) };
+        let (label, word) = match ask {
+            Ask::Collect(pb::Collect { label, word, .. }) => (label, word),
+            Ask::Present(_) => return Answer::AtWork(pb::AtWork { still_ms: 0 }),
+            // Whatever a member says of the job, it goes on here.
+            _ => return Answer::Standing(self.standing(member)),
+        };
         let mut said = locked(&self.said);
         let words = said.entry(label.clone()).or_default();
         words.insert(member, word.unwrap());
@@ -256,6 +272,12 @@ impl Table {
         let words = words.clone();
         drop(said);
         Answer::Words(pb::Words { words: self.show(member, &label, words) })
+    }
+
+    /// How the job stands here, as a member is told.
+    fn standing(&self, member: PartyId) -> pb::Standing {
+        let (job, state) = (self.faces[&member].terms.job.to_string(), "running".to_owned());
+        pb::Standing { job, state, attempt: 1, task: pb::Task::Computing.into(), ..pb::Standing::default() }
     }
 
     /// All words under a label as a member is shown them: the same whenever it asks.
@@ -317,6 +339,15 @@ impl Table {
         let says = says.map(|outcome| relay::Answer { outcome: outcome.into() }.encode_to_vec().into());
         says.unwrap_or(answer)
     }
+}
+
+/// The leader's own part in a session that a member has opened under this number: two messages, and no more.
+fn brings_nothing(session: SessionTag, channel: u64) -> [Envelope; 3] {
+    let message = move |sequence| {
+        let frame = Frame { session, sequence, body: Bytes::copy_from_slice(&0i64.to_be_bytes()) };
+        Envelope::SessionFrame { channel, frame }
+    };
+    [Envelope::SessionOpen { session, channel }, message(0), message(1)]
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -216,6 +216,11 @@ impl Liar {
 
     /// A well-signed proposal for this dataset of the daemon's.
     pub(crate) fn proposal(&self, dataset: &str) -> Ask {
+        self.proposal_until(dataset, None)
+    }
+
+    /// The same, on terms that end at this moment.
+    pub(crate) fn proposal_until(&self, dataset: &str, expires: Option<u64>) -> Ask {
         let (me, victim) = (self.signer.public_key(), self.victims_key);
         let party = |role: &str, key: PublicKey, dataset: &str| PartyTerms {
             role: role.to_owned(),
@@ -232,6 +237,7 @@ impl Liar {
             params: Terms::new().with("key", vec!["cn-mobile"]),
             purpose: String::new(),
             nonce: [5; 16],
+            expires,
         };
         let (job, consent) = (terms.job, self.consent(CONSENT_CONTEXT, &terms));
         Ask::Propose(pb::Propose {

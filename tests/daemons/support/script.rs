@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) stays_away: bool,
     /// It says yes to everything and never that it has read its data.
     pub(crate) dawdles: bool,
+    /// It says so, whenever it is asked.
+    pub(crate) says_it_works: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
     /// When it should sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
@@ -47,8 +49,8 @@ pub(crate) struct Script {
     pub(crate) nudges: Option<String>,
     /// What it says of its set and its memory.
     pub(crate) offer: fn(Offer) -> Bytes,
-    /// Under which draw its set fits its buckets, as it says where there are any.
-    pub(crate) draw: u32,
+    /// Under which rehash index its set fits its buckets, as it says where there are any.
+    pub(crate) rehash: u32,
     /// What it says under the label "offers", in place of an honest word; it says no more after that.
     pub(crate) says: Option<fn(pb::OfferWord) -> Bytes>,
     /// What it says under the label "agreement", made from an honest word.
@@ -69,13 +71,14 @@ impl Script {
             hangs_up: false,
             stays_away: false,
             dawdles: false,
+            says_it_works: false,
             abandons: false,
             forgets: false,
             never_ends: false,
             contradicts: false,
             nudges: None,
             offer: |offer| offer.write(),
-            draw: 0,
+            rehash: 0,
             says: None,
             has_signed: None,
             copied: |_| logs::Copied::default(),
@@ -107,6 +110,6 @@ pub(crate) struct Seen {
     pub(crate) told: Vec<String>,
     /// How often it was asked to cosign the daemon's log.
     pub(crate) asked_to_cosign: u64,
-    /// The draws under which the daemon's set fits its buckets, as it said.
-    pub(crate) draws: Vec<u32>,
+    /// The rehashes under which the daemon's set fits its buckets, as it said.
+    pub(crate) rehashes: Vec<u32>,
 }

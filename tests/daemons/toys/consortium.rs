@@ -238,6 +238,9 @@ impl Consortium {
         assert_eq!((agreed.signed.len(), verdict.gaps().len()), (present, 0));
         let data = verdict.entries.iter().filter(|entry| entry.entry.kind() == Kind::Dataset);
         assert_eq!(data.count(), if done.dataset.is_empty() { 0 } else { present });
+        // And what this kind of job states in words of its own.
+        let stated = verdict.entries.iter().filter(|entry| entry.entry.kind() == Kind::Statement);
+        assert_eq!(stated.count(), usize::from(done.kind == "add"));
         agreed.leaf
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use rand::RngExt as _;
 use serde_json::{Map, json};
+use tacitly::attestation::entry::{self, Count, StatementFields, StatementSubject, StatementValue};
 use tacitly::codes::{self, Error};
-use tacitly::core::{Halt, Mapped, Party, PartyId, Roles, Script, SessionTag, Terms, TermsHash, Value};
+use tacitly::core::{Checkpoint, Fault, Halt, Mapped, Party, PartyId, Roles, Script, Seed, SessionTag, Terms, Value};
 use tacitly::intake::{ColumnKind, ColumnSpec, Missing, Selection};
 use tacitly::jobs::{
-    JobKind, JobTerms, Learned, MakeParty, Offers, PartOutput, Pending, Prepared, Protocol, Quorum, Run, Shape, Shown,
-    Stop, Summary, Task,
+    Input, Inputs, JobKind, JobTerms, Learned, Offers, PartOutput, PartParty, Pending, Prepared, Protocol, Quorum, Run,
+    Shape, Shown, Stop, Summary, Task, TaskSeed,
 };
 use zeroize::Zeroizing;
 
@@ -102,6 +103,28 @@ fn kept(party: Script<i64>, receives: bool) -> impl Party<Output = PartOutput> {
     })
 }
 
+/// The terms of a sum's sessions: who receives it, and who leads where somebody does.
+fn session(protocol: &str, terms: &JobTerms) -> Terms {
+    let receivers: Vec<String> = terms.receivers().iter().map(ToString::to_string).collect();
+    Terms::new()
+        .with("protocol", protocol)
+        .with("job", terms.job.to_string())
+        .with("leader", terms.leader.as_str())
+        .with("receivers", receivers)
+}
+
+fn receives(task: &Task) -> bool {
+    let receivers = task.terms.get("receivers").and_then(Value::as_list).unwrap_or_default();
+    receivers.iter().any(|party| party.as_text() == Some(task.me.as_str()))
+}
+
+/// One party of one part of a sum.
+fn sum(task: &Task, input: Input, seed: Seed) -> Result<PartParty, Fault> {
+    let (tag, mut rng) = (SessionTag::of(&task.terms_hash(), &task.label()), seed.into_rng());
+    let party = adder(tag, task.me, task.peers.clone(), input.take()?, move || rng.random());
+    Ok(Box::new(kept(party, receives(task))))
+}
+
 /// What both kinds do once their numbers are there: a sum for each part.
 struct Ready {
     numbers: Vec<i64>,
@@ -119,24 +142,27 @@ impl Prepared for Ready {
                 return Err(Error::new(codes::TERMS_DIFFER, "the parties bring different numbers of parts").into());
             }
             let parts = self.numbers.len() as u32;
-            let session = Terms::new().with("protocol", self.column).with("job", run.terms().job.to_string()).hash().0;
-            let task = |part| Task { phase: "sum".into(), part, peers: run.others(), session };
+            let task = |part| {
+                let (phase, me, peers) = ("sum".to_owned(), run.me(), run.others());
+                Task { phase, part, me, peers, terms: session(self.column, run.terms()), seed: TaskSeed::Fresh }
+            };
             // From the last to the first, and each as bytes on its way to whoever computes it.
             let tasks = (0..parts).rev().map(|part| Task::of_bytes(&task(part).to_bytes()?));
             let tasks = tasks.collect::<Result<Vec<_>, Error>>()?;
             let (numbers, receives) = (self.numbers, run.terms().receives(run.me()));
-            let make: MakeParty = Arc::new(move |task, run, _| {
-                let mut rng = run.seed_fresh(&task.label()).into_rng();
-                let tag = SessionTag::of(&TermsHash(task.session), &task.label());
-                let number = numbers[task.part as usize];
-                let party = adder(tag, run.me(), run.others(), number, move || rng.random());
-                Ok(Box::new(kept(party, receives)))
-            });
-            let sums = run.parts(tasks, Shown::default(), make).await?;
+            let inputs: Inputs = Arc::new(move |task| Ok(Input::of(numbers[task.part as usize])));
+            let sums = run.parts(tasks, Shown::default(), inputs).await?;
             let sum = sums.iter().fold(0i64, |sum, part| sum.wrapping_add(part.cast_signed()));
             let mut figures = Map::new();
             if receives {
                 figures.insert(self.column.to_owned(), json!(sum));
+                let unfit = |why: entry::Reason| Error::internal(why.to_string());
+                let code = |text: &str| entry::Code::parse(text).map_err(unfit);
+                let magnitude = StatementValue::Count(Count::new(sum.unsigned_abs()).map_err(unfit)?);
+                let sign = StatementValue::Code(code(if sum < 0 { "negative" } else { "positive" })?);
+                let fields = StatementFields::default().with(code("magnitude")?, magnitude).with(code("sign")?, sign);
+                let subject = StatementSubject::Job(entry::Id(run.terms().job.to_bytes()));
+                run.state(code("sum")?, subject, fields).await?;
             }
             figures.insert("parties".to_owned(), json!(run.with().len()));
             Ok(Summary { parts: if receives { parts } else { 0 }, items: u64::from(parts), figures })
@@ -172,6 +198,10 @@ impl JobKind for Add {
     fn learns(&self, terms: &JobTerms, _: Option<&Offers>, who: PartyId) -> Vec<Learned> {
         let sum = Learned { code: "sum", sentence: "the sum of everybody's numbers".to_owned() };
         if terms.receives(who) { vec![sum] } else { Vec::new() }
+    }
+
+    fn party(&self, task: &Task, input: Input, seed: Seed, _: Vec<Checkpoint>) -> Result<PartParty, Fault> {
+        sum(task, input, seed)
     }
 
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
@@ -211,6 +241,10 @@ impl JobKind for Toss {
         vec![Learned { code: "coin", sentence: "which way the coin fell".to_owned() }]
     }
 
+    fn party(&self, task: &Task, input: Input, seed: Seed, _: Vec<Checkpoint>) -> Result<PartParty, Fault> {
+        sum(task, input, seed)
+    }
+
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {
         let number = run.seed_same("our coin").into_rng().random();
         Box::pin(async move { Ok(Box::new(Ready { numbers: vec![number], column: "coin" }) as Box<dyn Prepared>) })
@@ -229,14 +263,10 @@ impl Prepared for Gathering {
         Box::pin(async move {
             let leader = run.terms().leader;
             let peers = if run.me() == leader { run.others() } else { BTreeSet::from([leader]) };
-            let session = Terms::new().with("protocol", "gather").with("job", run.terms().job.to_string()).hash().0;
-            let task = Task { phase: "gather".into(), part: 0, peers, session };
-            let make: MakeParty = Arc::new(move |task, run, _| {
-                let tag = SessionTag::of(&TermsHash(task.session), &task.label());
-                let party = gatherer(tag, run.me(), task.peers.clone(), run.me() == leader, self.0);
-                Ok(Box::new(kept(party, true)))
-            });
-            run.parts(vec![task], Shown::default(), make).await?;
+            let (phase, terms) = ("gather".to_owned(), session("gather", run.terms()));
+            let task = Task { phase, part: 0, me: run.me(), peers, terms, seed: TaskSeed::Fresh };
+            let inputs: Inputs = Arc::new(move |_| Ok(Input::of(self.0)));
+            run.parts(vec![task], Shown::default(), inputs).await?;
             Ok(Summary { parts: 1, items: 1, figures: Map::new() })
         })
     }
@@ -261,6 +291,12 @@ impl JobKind for Gather {
 
     fn learns(&self, _: &JobTerms, _: Option<&Offers>, _: PartyId) -> Vec<Learned> {
         vec![Learned { code: "sum", sentence: "the sum of everybody's numbers".to_owned() }]
+    }
+
+    fn party(&self, task: &Task, input: Input, _: Seed, _: Vec<Checkpoint>) -> Result<PartParty, Fault> {
+        let (tag, leads) =
+            (SessionTag::of(&task.terms_hash(), &task.label()), task.terms.text("leader") == Ok(task.me.as_str()));
+        Ok(Box::new(kept(gatherer(tag, task.me, task.peers.clone(), leads, input.take()?), true)))
     }
 
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>> {

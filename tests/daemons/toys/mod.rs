@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use serde_json::json;
 use tacitly::core::simulate::Network;
 use tacitly::core::{PartyId, Seed, SessionTag, Terms};
+use tacitly::jobs::{Input, JobKind as _, Task, TaskSeed};
 use tacitly::test_bed::{Party, Setup, connect};
 
 use self::consortium::{Consortium, Done, patient};
@@ -35,7 +36,16 @@ fn this_program_serves_a_party_that_knows_the_toys() {
 
 /// Daemons that know the toys; the others have met the first one only.
 pub(crate) fn introduced_by_the_first<const N: usize>(folder: &Path, names: [&str; N]) -> [Party; N] {
-    let setup = Setup { executable: program(folder), ..setup() };
+    set_up_and_introduced_by_the_first(folder, names, setup())
+}
+
+/// The same, set up in some way.
+pub(crate) fn set_up_and_introduced_by_the_first<const N: usize>(
+    folder: &Path,
+    names: [&str; N],
+    setup: Setup,
+) -> [Party; N] {
+    let setup = Setup { executable: program(folder), ..setup };
     let parties = names.map(|name| Party::start(folder, name, setup.clone()).unwrap());
     parties[1..].iter().for_each(|other| connect(&parties[0], other).unwrap());
     parties
@@ -72,6 +82,30 @@ fn two_three_seven_and_forty_parties_add_their_numbers_in_memory() {
         let report = Network::new(parties).run(Seed::from_bytes([9; 32]));
         let answers: BTreeMap<PartyId, i64> = report.answers().map(|(id, sum)| (id, *sum)).collect();
         assert_eq!(answers, ids.iter().map(|id| (*id, expected)).collect());
+    }
+}
+
+#[test]
+fn parts_of_a_sum_are_made_from_their_serialised_tasks_by_another_object_out_of_order() {
+    let ids: Vec<PartyId> = ["bank", "lender", "shop"].map(|name| name.parse().unwrap()).into();
+    let terms = Terms::new().with("protocol", "sum").with("receivers", vec!["bank", "lender", "shop"]);
+    let task = |me: PartyId, part: u32| {
+        let peers = ids.iter().copied().filter(|id| *id != me).collect();
+        Task { phase: "sum".into(), part, me, peers, terms: terms.clone(), seed: TaskSeed::Fresh }.to_bytes().unwrap()
+    };
+    let tasks: BTreeMap<u32, Vec<Vec<u8>>> =
+        (0..4).map(|part| (part, ids.iter().map(|me| task(*me, part)).collect())).collect();
+    let number = |me: PartyId, part: u32| i64::from(part) * 1_000 - me.as_str().len() as i64;
+    for part in [2, 0, 3, 1] {
+        let party = |task: &Vec<u8>| {
+            let task = Task::of_bytes(task).unwrap();
+            let seed = Seed::from_bytes([task.me.as_str().len() as u8; 32]).fresh(&task.label(), 1, 0);
+            let input = Input::of(number(task.me, task.part));
+            (task.me, kinds::Add.party(&task, input, seed, Vec::new()).unwrap())
+        };
+        let report = Network::new(tasks[&part].iter().map(party).collect()).run(Seed::from_bytes([9; 32]));
+        let sums: Vec<i64> = report.answers().map(|(_, output)| output.items.cast_signed()).collect();
+        assert_eq!(sums, [ids.iter().map(|me| number(*me, part)).sum::<i64>(); 3]);
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) type Place = (PartyId, String);
 
 /// Where programs wait for each other. A clone is the same.
 #[derive(Clone, Default)]
-pub(super) struct Meetings(Arc<Mutex<BTreeMap<Place, Waiter>>>);
+pub(super) struct Waiters(Arc<Mutex<BTreeMap<Place, Waiter>>>);
 
 /// One program that waits for one other party.
 pub(super) struct Waiter {
@@ -36,7 +36,7 @@ pub(super) enum Heard {
     Refused(Error),
 }
 
-impl Meetings {
+impl Waiters {
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Waiter>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +93,7 @@ impl Meetings {
 pub(super) fn terms_to_meet(kind: &str, purpose: &str, asked: &Asked) -> Terms {
     let party = |(id, party): (&PartyId, &AskedParty)| {
         let fields = [
-            ("role".to_owned(), Value::from(party.role.as_str())),
+            ("role".to_owned(), Value::from(party.role_in_terms())),
             ("receives".to_owned(), Value::from(u64::from(party.receives))),
         ];
         (id.to_string(), Value::from(BTreeMap::from(fields)))

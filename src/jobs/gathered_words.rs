@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// Where words of an attempt are gathered.
 #[derive(Default)]
-pub(super) struct Board(watch::Sender<BTreeMap<String, Gathered>>);
+pub(super) struct GatheredWords(watch::Sender<BTreeMap<String, Gathered>>);
 
 #[derive(Clone, Default)]
 struct Gathered {
@@ -32,25 +32,25 @@ pub(super) enum NotTaken {
     TooMuch,
 }
 
-impl Board {
+impl GatheredWords {
     /// Takes a party's word under a label. The same word again changes nothing.
     pub(super) fn hear(&self, label: &str, party: PartyId, word: &Word) -> Result<(), NotTaken> {
         let mut taken = Ok(());
-        self.0.send_if_modified(|board| {
-            if let Some(known) = board.get(label).and_then(|gathered| gathered.heard.get(&party)) {
+        self.0.send_if_modified(|labels| {
+            if let Some(known) = labels.get(label).and_then(|gathered| gathered.heard.get(&party)) {
                 taken = if known.bytes == word.bytes { Ok(()) } else { Err(NotTaken::Changed) };
                 return false;
             }
             // What others say ahead never keeps a party from its own word.
-            let of_party = board.values().filter(|gathered| gathered.heard.contains_key(&party));
+            let of_party = labels.values().filter(|gathered| gathered.heard.contains_key(&party));
             let ahead = of_party.filter(|gathered| !gathered.complete).count();
-            let said = board.values().filter_map(|gathered| gathered.heard.get(&party));
+            let said = labels.values().filter_map(|gathered| gathered.heard.get(&party));
             let bytes: usize = said.map(|word| word.bytes.len()).sum();
             if ahead >= MOST_LABELS || bytes + word.bytes.len() > MOST_BYTES {
                 taken = Err(NotTaken::TooMuch);
                 return false;
             }
-            let gathered = board.entry(label.to_owned()).or_default();
+            let gathered = labels.entry(label.to_owned()).or_default();
             if gathered.complete {
                 return false;
             }
@@ -66,12 +66,12 @@ impl Board {
     /// The party that has said something else in this attempt.
     pub(super) fn complete(&self, label: &str, words: Words) -> Result<(), PartyId> {
         let mut changed = None;
-        self.0.send_modify(|board| {
-            let heard = board.get(label).map(|gathered| &gathered.heard).into_iter().flatten();
+        self.0.send_modify(|labels| {
+            let heard = labels.get(label).map(|gathered| &gathered.heard).into_iter().flatten();
             let differs =
                 |(party, word): &(&PartyId, &Word)| words.get(party).is_some_and(|known| known.bytes != word.bytes);
             changed = heard.filter(differs).map(|(party, _)| *party).next();
-            board.insert(label.to_owned(), Gathered { heard: words, complete: true });
+            labels.insert(label.to_owned(), Gathered { heard: words, complete: true });
         });
         changed.map_or(Ok(()), Err)
     }
@@ -80,8 +80,8 @@ impl Board {
     pub(super) async fn gathered(&self, label: &str, enough: impl Fn(&Words) -> bool) -> Words {
         let none = Words::new();
         let mut changes = self.0.subscribe();
-        let is_enough = |board: &BTreeMap<String, Gathered>| enough(board.get(label).map_or(&none, |all| &all.heard));
-        let found = changes.wait_for(is_enough).await.map(|board| heard(&board, label));
+        let is_enough = |labels: &BTreeMap<String, Gathered>| enough(labels.get(label).map_or(&none, |all| &all.heard));
+        let found = changes.wait_for(is_enough).await.map(|labels| heard(&labels, label));
         match found {
             Ok(words) => words,
             // The sender is ours.
@@ -91,9 +91,9 @@ impl Board {
 
     /// Waits until all words under a label are there.
     pub(super) async fn completed(&self, label: &str) -> Words {
-        let is_complete = |board: &BTreeMap<String, Gathered>| board.get(label).is_some_and(|all| all.complete);
+        let is_complete = |labels: &BTreeMap<String, Gathered>| labels.get(label).is_some_and(|all| all.complete);
         let mut changes = self.0.subscribe();
-        let found = changes.wait_for(is_complete).await.map(|board| heard(&board, label));
+        let found = changes.wait_for(is_complete).await.map(|labels| heard(&labels, label));
         match found {
             Ok(words) => words,
             Err(_) => std::future::pending().await,
@@ -101,8 +101,8 @@ impl Board {
     }
 }
 
-fn heard(board: &BTreeMap<String, Gathered>, label: &str) -> Words {
-    board.get(label).map(|gathered| gathered.heard.clone()).unwrap_or_default()
+fn heard(labels: &BTreeMap<String, Gathered>, label: &str) -> Words {
+    labels.get(label).map(|gathered| gathered.heard.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -124,50 +124,50 @@ mod tests {
 
     #[test]
     fn words_come_in_any_order_and_are_all_there_once_the_leader_says_so() {
-        let board = Board::default();
+        let labels = GatheredWords::default();
         let mut context = Context::from_waker(Waker::noop());
-        let mut all = pin!(board.gathered("offers", |words| words.len() == 2));
-        let mut completed = pin!(board.completed("offers"));
+        let mut all = pin!(labels.gathered("offers", |words| words.len() == 2));
+        let mut completed = pin!(labels.completed("offers"));
         assert!(all.as_mut().poll(&mut context).is_pending());
-        board.hear("offers", party(2), &word("two")).unwrap();
-        board.hear("offers", party(2), &word("two")).unwrap();
-        assert_eq!(board.hear("offers", party(2), &word("three")), Err(NotTaken::Changed));
-        board.hear("later", party(2), &word("three")).unwrap();
+        labels.hear("offers", party(2), &word("two")).unwrap();
+        labels.hear("offers", party(2), &word("two")).unwrap();
+        assert_eq!(labels.hear("offers", party(2), &word("three")), Err(NotTaken::Changed));
+        labels.hear("later", party(2), &word("three")).unwrap();
         assert!(all.as_mut().poll(&mut context).is_pending());
-        board.hear("offers", party(1), &word("one")).unwrap();
+        labels.hear("offers", party(1), &word("one")).unwrap();
         let Poll::Ready(words) = all.poll(&mut context) else { panic!("both are there") };
         assert!(completed.as_mut().poll(&mut context).is_pending());
-        board.complete("offers", words.clone()).unwrap();
+        labels.complete("offers", words.clone()).unwrap();
         assert_eq!(completed.poll(&mut context), Poll::Ready(words));
-        board.hear("offers", party(3), &word("late")).unwrap();
-        let mut completed = pin!(board.completed("offers"));
+        labels.hear("offers", party(3), &word("late")).unwrap();
+        let mut completed = pin!(labels.completed("offers"));
         assert!(matches!(completed.as_mut().poll(&mut context), Poll::Ready(words) if words.len() == 2));
     }
 
     #[test]
     fn who_says_something_else_than_in_an_earlier_attempt_is_named_whenever_it_says_so() {
         let kept = Words::from([(party(1), word("one")), (party(2), word("two"))]);
-        let board = Board::default();
-        board.complete("offers", kept.clone()).unwrap();
-        assert_eq!(board.hear("offers", party(2), &word("three")), Err(NotTaken::Changed));
-        let board = Board::default();
-        board.hear("offers", party(1), &word("one")).unwrap();
-        board.hear("offers", party(2), &word("three")).unwrap();
-        assert_eq!(board.complete("offers", kept), Err(party(2)));
+        let labels = GatheredWords::default();
+        labels.complete("offers", kept.clone()).unwrap();
+        assert_eq!(labels.hear("offers", party(2), &word("three")), Err(NotTaken::Changed));
+        let labels = GatheredWords::default();
+        labels.hear("offers", party(1), &word("one")).unwrap();
+        labels.hear("offers", party(2), &word("three")).unwrap();
+        assert_eq!(labels.complete("offers", kept), Err(party(2)));
     }
 
     #[test]
     fn a_member_that_says_too_much_is_not_taken() {
-        let board = Board::default();
+        let labels = GatheredWords::default();
         for at in 0..MOST_LABELS {
-            board.hear(&format!("label {at}"), party(1), &word("x")).unwrap();
+            labels.hear(&format!("label {at}"), party(1), &word("x")).unwrap();
         }
-        assert_eq!(board.hear("one more", party(1), &word("x")), Err(NotTaken::TooMuch));
-        assert_eq!(board.hear("one more", party(2), &word("x")), Ok(()), "another one may still speak");
+        assert_eq!(labels.hear("one more", party(1), &word("x")), Err(NotTaken::TooMuch));
+        assert_eq!(labels.hear("one more", party(2), &word("x")), Ok(()), "another one may still speak");
         let large = word(&"x".repeat(MOST_BYTES));
-        assert_eq!(Board::default().hear("large", party(1), &large), Ok(()));
-        let board = Board::default();
-        board.hear("large", party(1), &large).unwrap();
-        assert_eq!(board.hear("small", party(1), &word("x")), Err(NotTaken::TooMuch));
+        assert_eq!(GatheredWords::default().hear("large", party(1), &large), Ok(()));
+        let labels = GatheredWords::default();
+        labels.hear("large", party(1), &large).unwrap();
+        assert_eq!(labels.hear("small", party(1), &word("x")), Err(NotTaken::TooMuch));
     }
 }
