@@ -334,7 +334,7 @@ fn jobs_are_listed_in_pages_from_the_newest_on_and_each_page_oldest_first() {
     let (newest, rest) = (page(&["--limit", "2"]), page(&["--limit", "2", "--before", &submitted[3]]));
     assert_eq!((&newest[..], &rest[..]), (&submitted[3..], &submitted[1..3]));
     assert_eq!(page(&["--before", &submitted[0]]), [""; 0]);
-    for words in [&["--limit", "0"][..], &["--limit", "1001"], &["--before", "yesterday"]] {
+    for words in [&["--limit", "0"][..], &["--limit", "many"], &["--before", "yesterday"]] {
         let (code, _, error) = said(&pair.bank, &[&["job", "list"], words].concat());
         assert!(code != 0 && !error.is_empty(), "{words:?}: {error}");
     }
