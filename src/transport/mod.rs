@@ -37,6 +37,7 @@ pub use enrolment::{Application, EnrolError, Enroller, Inviter, Welcome};
 pub use envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange};
 pub use error::{Complaint, LinkError, Refusal};
 pub use grpc::Grpc;
+pub(crate) use grpc::bare;
 pub use identity::{IdentityError, MalformedPin, Pin, TlsIdentity};
 pub use link::{BEYOND_WINDOW, BUSY, Departure, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, SessionLink, UnfitFrame};
 pub(crate) use link::{Common, Link};

@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::stream::{Visitor, Watched};
 use super::windows::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use crate::transport::error::LinkError;
-use crate::transport::generated::exchange_server::ExchangeServer;
+use crate::transport::generated::exchange_server::{Exchange, ExchangeServer};
 use crate::transport::tls;
 use crate::transport::wire::MAX_ENVELOPE;
 
@@ -44,11 +44,17 @@ const SEEING_OFF: Duration = Duration::from_secs(1);
 type Arrived = Watched<TlsStream<TcpStream>>;
 
 pub(super) async fn listen(shared: Arc<Shared>, address: SocketAddr) -> io::Result<SocketAddr> {
+    let service = Service { shared: shared.clone() };
+    serve(shared, address, service).await
+}
+
+/// Answers calls on `address` by `service`, once the caller has proved who it is.
+pub(super) async fn serve(shared: Arc<Shared>, address: SocketAddr, service: impl Exchange) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let (ready, arrivals) = mpsc::channel(16);
     tokio::spawn(accept(shared.clone(), listener, ready));
-    let service = ExchangeServer::new(Service { shared: shared.clone() }).max_decoding_message_size(MAX_ENVELOPE);
+    let service = ExchangeServer::new(service).max_decoding_message_size(MAX_ENVELOPE);
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
