@@ -18,7 +18,7 @@ use super::running::{Course, Work};
 use super::scope::Scope;
 use crate::codes::{self, Error};
 use crate::session::{
-    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
+    self, Absence, AttemptTag, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Settle,
 };
 use crate::store::{Job, StoreError};
 use crate::tally::TALLY;
@@ -158,7 +158,7 @@ impl Parts<'_> {
             ..Options::default()
         };
         let _counted_however_it_ends = Counted(&self.scope.work);
-        let driven = session::drive(Box::new(Retagged::new(party, inside, outside)), links, options);
+        let driven = session::drive(Box::new(AttemptTag::new(party, inside, outside)), links, options);
         let ended = tokio::select! {
             biased;
             ended = driven => ended,

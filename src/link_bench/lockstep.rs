@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tacitly_core::{PartyId, Roles, Script, SessionTag, Terms};
 
-use super::other::{Other, Role, introduced, introduction, say, told, until_dismissed};
+use super::error::{BenchError, median};
+use super::other::{ECHO, Other, introduced, introduction, say, told, until_dismissed};
 use super::site::{Site, Usage, identity, loopback, runtime};
-use super::{BenchError, median};
 use crate::session::{Options, drive};
 use crate::transport::bare;
 
@@ -57,7 +57,7 @@ impl Lockstep {
         let told = format!("{} {} {} {}", introduction(&ours), self.runs, self.rounds, self.bytes);
         let runtime = runtime()?;
         runtime.block_on(async {
-            let mut other = Other::start(program, Role::Echo, &told)?;
+            let mut other = Other::start(program, ECHO, &told)?;
             let words: Vec<String> = other.hear()?.split_whitespace().map(str::to_owned).collect();
             let (peer, pin) = introduced(&words)?;
             let address = |at: usize| words.get(at).and_then(|word| word.parse().ok());

@@ -6,43 +6,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use tacitly_core::PartyId;
 
-use super::{BenchError, lockstep, star};
+use super::error::BenchError;
 use crate::transport::{Pin, TlsIdentity};
 
-/// What the process at the other end does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Answers every round.
-    Echo,
-    /// Many parties that send.
-    Senders,
-}
-
-impl Role {
-    /// The role of that name, as it stands on a command line.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Echo, Self::Senders].into_iter().find(|role| role.name() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Echo => "echo",
-            Self::Senders => "senders",
-        }
-    }
-
-    /// Plays the role until the input ends.
-    ///
-    /// # Errors
-    /// [`BenchError`]
-    pub fn play(self) -> Result<(), BenchError> {
-        match self {
-            Self::Echo => lockstep::echo(),
-            Self::Senders => star::send(),
-        }
-    }
-}
+/// The name of the role of whoever answers every round.
+pub(super) const ECHO: &str = "echo";
+/// The name of the role of many parties that send.
+pub(super) const SENDERS: &str = "senders";
 
 /// The running process; it ends with this value.
 pub(super) struct Other {
@@ -53,9 +23,9 @@ pub(super) struct Other {
 
 impl Other {
     /// Starts `program` in a role and tells it what it needs to know, in one line.
-    pub(super) fn start(program: &Path, role: Role, told: &str) -> Result<Self, BenchError> {
+    pub(super) fn start(program: &Path, role: &str, told: &str) -> Result<Self, BenchError> {
         let mut process = Command::new(program)
-            .args(["bench", "session", "--other-end", role.name()])
+            .args(["bench", "session", "--other-end", role])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

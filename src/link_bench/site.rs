@@ -10,7 +10,7 @@ use tacitly_core::PartyId;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::BenchError;
+use super::error::BenchError;
 use crate::session::{Inbox, LinkState, Network, Settings};
 use crate::transport::{Entry, Grpc, Pending, Pin, Roster, TlsIdentity};
 

@@ -6,13 +6,17 @@ use bytes::Bytes;
 use serde::Serialize;
 use tacitly_core::{Halt, Mailbox, PartyId, Roles, Script, SessionTag, Terms};
 
-use super::BenchError;
-use super::other::{Other, Role, introduced, introduction, say, told, until_dismissed};
+use super::error::BenchError;
+use super::other::{Other, SENDERS, introduced, introduction, say, told, until_dismissed};
 use super::site::{Site, Usage, identity, loopback, runtime};
-use crate::session::{Options, drive};
+use crate::session::{Options, SessionLimits, drive};
+use crate::transport::Window;
 
 /// Bytes of one message.
 const PIECE: usize = 64 << 10;
+
+/// What a coordinator of many links holds of each.
+const LIMITS: SessionLimits = SessionLimits { window: Window { frames: 8, bytes: 256 << 10 }, patience: None };
 
 /// Parties that each send something to one coordinator, which adds it up.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +56,7 @@ impl Star {
             let site = Site::start(ours)?;
             let address = site.grpc.listen(loopback()).await?;
             let told = format!("{hub} {address} {} {}", self.links, self.bytes);
-            let mut other = Other::start(program, Role::Senders, &told)?;
+            let mut other = Other::start(program, SENDERS, &told)?;
             let mut senders = Vec::new();
             for _ in 0..self.links {
                 let words: Vec<String> = other.hear()?.split_whitespace().map(str::to_owned).collect();
@@ -65,7 +69,8 @@ impl Star {
             site.linked(&parties).await?;
             let linked = Usage::of(std::process::id())?;
             let begun = std::time::Instant::now();
-            let links: Result<Vec<_>, _> = parties.iter().map(|party| site.network.open(*party, tag())).collect();
+            let links: Result<Vec<_>, _> =
+                parties.iter().map(|party| site.network.open_with(*party, tag(), LIMITS)).collect();
             let sum = Script::new(Roles::new(tag(), site.network.me(), parties), async move |mailbox| {
                 self.add_up(mailbox).await
             });
