@@ -49,6 +49,7 @@ pub mod intake;
 pub mod jobs;
 pub mod kernel;
 pub mod kinds;
+pub mod link_bench;
 pub mod peers;
 pub mod policy;
 pub mod relay;

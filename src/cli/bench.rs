@@ -26,6 +26,7 @@ const GLANCE: Duration = Duration::from_millis(250);
 pub(crate) enum Bench {
     Psi(BenchPsi),
     Log(super::bench_log::BenchLog),
+    Session(super::bench_session::BenchSession),
 }
 
 /// Two daemons over loopback TLS, one core each where two are there, CSV in, CSV out; half of the rows are shared.
@@ -96,6 +97,7 @@ impl Bench {
         let bench = match self {
             Self::Psi(bench) => bench,
             Self::Log(bench) => return bench.run(output),
+            Self::Session(bench) => return bench.run(output),
         };
         if let Some(alone) = bench.alone() {
             return alone.run(output);

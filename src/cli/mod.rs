@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod bench_log;
+mod bench_session;
 mod complete;
 mod config;
 mod connect;

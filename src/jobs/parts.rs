@@ -20,7 +20,7 @@ use super::scope::Scope;
 use crate::codes::{self, Error};
 use crate::counters::COUNTERS;
 use crate::session::{
-    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
+    self, Absence, AttemptTag, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Settle,
 };
 use crate::store::{Job, StoreError};
 use crate::transport::{Notice, SessionLink};
@@ -167,7 +167,7 @@ impl Parts<'_> {
         let _counted_however_it_ends = Counted(&self.scope.work);
         let meter = &self.scope.work.meter;
         let _waiting = meter.wait_for(links.iter().map(SessionLink::peer).collect());
-        let party = Retagged::new(Metered::new(party, meter.clone()), inside, outside);
+        let party = AttemptTag::new(Metered::new(party, meter.clone()), inside, outside);
         let driven = session::drive(Box::new(party), links, options);
         let ended = tokio::select! {
             biased;

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::test_bed::{Setup, until};
-use tacitly::transport::{Envelope, Notice};
+use tacitly::transport::{Envelope, Notice, Settings};
 use tacitly_core::SessionTag;
 
 use crate::support::liar::NAME;
@@ -234,7 +234,8 @@ fn a_flood_of_session_openings_and_endings_is_cut_off_and_takes_no_memory() {
         tag[..8].copy_from_slice(&number.to_be_bytes());
         SessionTag(tag)
     };
-    let open = |channel| Envelope::SessionOpen { session: session(channel), channel };
+    let open =
+        |channel| Envelope::SessionOpen { session: session(channel), channel, window: Settings::default().window };
     let notice = Notice::new(Notice::ABANDONED, "");
     let end = |channel| Envelope::SessionEnd { session: session(channel), channel, notice: notice.clone() };
     flood(&stage, Lasts::Seconds(2), true, open);

@@ -17,8 +17,8 @@ use tacitly::peers::{ENROLMENT_CONTEXT, enrolment_words, read_invitation, wire};
 use tacitly::store::{FileSigner, JobId, NoteSigner, PublicKey, Signer};
 use tacitly::test_bed::Party as Daemon;
 use tacitly::transport::{
-    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Pin, Roster, Settings, TlsIdentity,
-    Transport, Window, WireRange,
+    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, Lane, LinkError, Pin, Roster, Settings, TlsIdentity,
+    Transport, WireRange,
 };
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
 use tacitly_attestation::entry::{self, Body, Header, Origin, SignedEntry};
@@ -131,7 +131,7 @@ impl Liar {
             boot: BootId(boot),
             connection: number,
             lost: 0,
-            window: Window { frames: 64, bytes: 8 << 20 },
+            lane: Lane::ONLY,
             clock: Some(Timestamp::now() + ahead),
         };
         connection.send(Envelope::Hello(hello)).await?;
