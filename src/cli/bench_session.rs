@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::bench::round;
+use super::figures::round;
 use super::{Failure, Output};
 use crate::link_bench::{Lockstep, Role, Star};
 
