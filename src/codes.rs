@@ -43,6 +43,13 @@ codes! {
     LEFT_OUT "left-out" "The other parties finished the job without this one, which they could not reach in time."
         "Check this daemon and its links; the others may submit the job again.";
     CANCELLED "cancelled" "A person or program cancelled the job." "Submit it again if it is still wanted.";
+    REVOKED "revoked" "A party, or its rule, has ended the service." "Submit the job again if it is still wanted.";
+    NOT_SERVING "not-serving" "The job answers no questions at the moment, here or there."
+        "`tacitly job show JOB` tells its state on each side: it may be paused, not set up yet, or just starting.";
+    OVER_QUOTA "over-quota" "A budget for questions is used up; nothing was released."
+        "Wait for the next day, or let the owner raise the limit that the text names.";
+    MATERIAL_NONE "material-none" "The material that an answer needs is used up at the moment, or was lost in a crash."
+        "Ask again with a fresh key; the service prepares more by itself.";
     REFUSED_NO_RULE "refused-no-rule" "The owner of the dataset has given this peer no rule; without one everything is refused."
         "The dataset's owner runs `tacitly dataset allow` with the names in the text.";
     REFUSED_BY_RULE "refused-by-rule" "The rule of the dataset's owner does not cover this job."

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// The counts of this process.
 pub(crate) static COUNTERS: Counters = Counters::new();
@@ -14,6 +15,8 @@ pub struct Counters {
     received: AtomicU64,
     endings: Mutex<BTreeMap<String, u64>>,
     store_errors: Mutex<BTreeMap<&'static str, u64>>,
+    questions: [AtomicU64; 2],
+    question_micros: AtomicU64,
 }
 
 impl Counters {
@@ -23,6 +26,8 @@ impl Counters {
             received: AtomicU64::new(0),
             endings: Mutex::new(BTreeMap::new()),
             store_errors: Mutex::new(BTreeMap::new()),
+            questions: [AtomicU64::new(0), AtomicU64::new(0)],
+            question_micros: AtomicU64::new(0),
         }
     }
 
@@ -48,6 +53,19 @@ impl Counters {
     #[must_use]
     pub fn store_errors(&self) -> BTreeMap<&'static str, u64> {
         self.store_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Questions under standing jobs that were answered and refused here, and the time that both took.
+    #[must_use]
+    pub fn questions(&self) -> (u64, u64, Duration) {
+        let [answered, refused] = self.questions.each_ref().map(|count| count.load(Ordering::Relaxed));
+        (answered, refused, Duration::from_micros(self.question_micros.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn question(&self, answered: bool, took: Duration) {
+        self.questions[usize::from(!answered)].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.question_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
     pub(crate) fn bytes(&self, sent: u64, received: u64) {

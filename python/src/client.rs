@@ -359,7 +359,8 @@ impl Client {
     }
 
     fn evidence<'py>(&self, py: Python<'py>, id: String) -> PyResult<Bound<'py, PyBytes>> {
-        call!(self, py, evidence(job(id)), reply => PyBytes::new(py, &reply.certificate))
+        let request = control::EvidenceRequest { job: id, query: String::new() };
+        call!(self, py, evidence(request), reply => PyBytes::new(py, &reply.certificate))
     }
 
     fn reconcile(&self, py: Python<'_>, peer: String, grace_seconds: u64) -> PyResult<String> {

@@ -12,6 +12,7 @@ use super::gossip::Gossip;
 use super::message::{self, Answer, Ask};
 use super::mirrors::Mirrors;
 use super::profile::Profile;
+use super::queries::Queries;
 use super::reconciliation::Reconciliation;
 use super::recorder::Recorder;
 use super::settings::Record;
@@ -33,6 +34,7 @@ pub struct Attestation {
     mirrors: Mirrors,
     copies: Option<Arc<Copies>>,
     reconciliation: Reconciliation,
+    queries: Arc<Queries>,
 }
 
 impl Attestation {
@@ -60,12 +62,13 @@ impl Attestation {
             Copies::new(settings, store.clone(), peers.clone(), witnessing.clone(), background.clone())
         });
         Self {
-            recorder,
             profile: Arc::new(profile),
             gossip: Arc::new(gossip),
             external: Arc::new(ExternalWitnesses::new(log.clone(), external, background)),
             mirrors: Mirrors::new(mirrors, peers.clone(), log.clone(), witnesses.clone()),
             copies: copies.map(Arc::new),
+            queries: Arc::new(Queries::new(store.clone(), recorder.clone())),
+            recorder,
             reconciliation: Reconciliation::new(store, peers, log, witnessing.clone()),
             witnesses,
             witnessing,
@@ -113,6 +116,21 @@ impl Attestation {
     #[must_use]
     pub fn reconciliation(&self) -> &Reconciliation {
         &self.reconciliation
+    }
+
+    /// The evidence certificate of one question, asked or answered here, by its number. Anybody verifies it offline.
+    ///
+    /// # Errors
+    /// [`codes::EVIDENCE_NONE`] if there is no such question; an error of the store or the log.
+    pub async fn evidence_of_query(&self, id: &str) -> Result<Vec<u8>, Error> {
+        let (main, related) = self.queries.on_record(id).await?;
+        self.profile.certify(&main, &related).await
+    }
+
+    /// Questions under standing jobs.
+    #[must_use]
+    pub fn queries(&self) -> &Arc<Queries> {
+        &self.queries
     }
 
     /// `None`: the peer is to come again.

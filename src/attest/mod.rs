@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `attestation.rs`, `settings.rs` | [`Attestation`]: all of this for one party, and what it answers peers; what it rests on |
 //! | `recorder.rs` | entries signed, put down, and found again |
+//! | `queries/` | questions under standing jobs, asked and answered |
 //! | `reader.rs` | to whom something under an entry is opened |
 //! | `outbox.rs` | their way from the ledger into the log, each at the place that was committed before |
 //! | `profile.rs` | who we are and whom we trust; certificates |
@@ -26,6 +27,7 @@ mod message;
 mod mirrors;
 mod outbox;
 mod profile;
+pub mod queries;
 mod reader;
 mod reconciliation;
 mod recorder;
@@ -41,5 +43,6 @@ pub use message::generated as wire;
 pub use profile::Profile;
 pub(crate) use reader::Reader;
 pub use reconciliation::Reconciliation;
-pub(crate) use recorder::{Recorded, Recorder, entry_key, now, random, unfit};
+pub use recorder::Recorder;
+pub(crate) use recorder::{Recorded, entry_key, now, random, unfit};
 pub use settings::{CopySettings, ExternalWitness, ProfileSettings, Record};

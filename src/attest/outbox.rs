@@ -8,31 +8,70 @@
 //! was, and a log that is lost comes back byte for byte, or takes nothing more where an entry or its place is not known:
 //! another entry at the same place would be a fork.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tacitly_attestation::hash::leaf_hash;
-use tokio::sync::Mutex;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use crate::chain::Log;
+use crate::chain::{Log, reach};
 use crate::codes::{self, Error};
-use crate::store::{Store, StoredEntry};
+use crate::store::{Change, Changed, Store, StoredEntry};
 
-/// Entries that are read and appended at a time.
-const AT_ONCE: u32 = 1024;
+/// Entries that are read and appended at a time, and changes that are made together.
+const AT_ONCE: usize = 1024;
 
 /// Takes entries from the ledger to the log. A clone is the same one.
 #[derive(Clone)]
 pub(super) struct Outbox {
     store: Arc<Store>,
     log: Log,
+    /// What came and was not begun yet.
+    waiting: Arc<Mutex<Vec<Work>>>,
     /// Held while places are given and taken.
-    one_at_a_time: Arc<Mutex<()>>,
+    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What somebody waits for.
+enum Work {
+    /// Something that goes into the ledger, with an entry or without, and then into the log.
+    Put { change: Change, put: oneshot::Sender<Result<Changed, Error>>, entered: oneshot::Sender<Result<u64, Error>> },
+    /// An entry that stands in the ledger, by its number.
+    Enter { number: u64, entered: oneshot::Sender<Result<u64, Error>> },
+    /// Whatever waits in the ledger.
+    EnterWaiting(oneshot::Sender<Result<(), Error>>),
+}
+
+/// An entry on its way into the log.
+pub(super) struct Entering(oneshot::Receiver<Result<u64, Error>>);
+
+impl Entering {
+    /// Its index in the log, once it is on the disk there.
+    ///
+    /// # Errors
+    /// [`Error`] of the store, or why the log does not take it now. Once it has its place it keeps it.
+    pub(super) async fn entered(self) -> Result<u64, Error> {
+        self.0.await.map_err(|_| interrupted())?
+    }
 }
 
 impl Outbox {
     pub(super) fn new(store: Arc<Store>, log: Log) -> Self {
-        Self { store, log, one_at_a_time: Arc::default() }
+        Self { store, log, waiting: Arc::default(), one_at_a_time: Arc::default() }
+    }
+
+    /// Makes a change in the ledger, together with all that came meanwhile, and tells what became of it as soon as it
+    /// is durable there; its entry, which has its place then, is on its way into the log.
+    ///
+    /// The caller may be stopped at any moment: what was begun goes on to its end.
+    ///
+    /// # Errors
+    /// [`Error`] of the store, or why the log takes nothing now: nothing has changed then.
+    pub(super) async fn put(&self, change: Change) -> Result<(Changed, Entering), Error> {
+        let ((put, is_put), (entered, is_entered)) = (oneshot::channel(), oneshot::channel());
+        self.add(Work::Put { change, put, entered });
+        let changed = is_put.await.map_err(|_| interrupted())??;
+        Ok((changed, Entering(is_entered)))
     }
 
     /// Puts an entry of the ledger into the log, together with all others that wait, and returns its index. Whoever asks
@@ -41,21 +80,19 @@ impl Outbox {
     /// The caller may be stopped at any moment: what was begun goes on to its end.
     ///
     /// # Errors
-    /// [`Error`] of the store, or why the log does not take it now. Once it has its place it keeps it.
+    /// As [`Entering::entered`].
     pub(super) async fn enter(&self, stored: &StoredEntry) -> Result<u64, Error> {
-        if let Some(index) = self.standing(stored.log_index) {
-            return Ok(index);
+        self.entering(stored).entered().await
+    }
+
+    /// Begins to put an entry of the ledger into the log, if it is not there yet.
+    pub(super) fn entering(&self, stored: &StoredEntry) -> Entering {
+        let (entered, is_entered) = oneshot::channel();
+        match self.standing(stored.log_index) {
+            Some(index) => tell(entered, Ok(index)),
+            None => self.add(Work::Enter { number: stored.number, entered }),
         }
-        let (this, number) = (self.clone(), stored.number);
-        self.to_the_end(async move {
-            if let Some(index) = this.standing(this.store.entries().place_of(number).await?) {
-                return Ok(index);
-            }
-            this.enter_all().await?;
-            let index = this.standing(this.store.entries().place_of(number).await?);
-            index.ok_or_else(|| Error::internal("an entry was left out where all were entered"))
-        })
-        .await
+        Entering(is_entered)
     }
 
     /// Puts every entry that waits into the log.
@@ -63,8 +100,9 @@ impl Outbox {
     /// # Errors
     /// As [`Outbox::enter`].
     pub(super) async fn enter_waiting(&self) -> Result<(), Error> {
-        let this = self.clone();
-        self.to_the_end(async move { this.enter_all().await }).await
+        let (done, is_done) = oneshot::channel();
+        self.add(Work::EnterWaiting(done));
+        is_done.await.map_err(|_| interrupted())?
     }
 
     /// Compares the log with what the ledger has committed it to be, and appends what it lacks: after a kill between the
@@ -100,6 +138,24 @@ impl Outbox {
         .await
     }
 
+    /// Queues work. Whoever's turn comes first does all of it: what came while the disk was busy is one transaction, one
+    /// append and one synchronisation, and nobody waits for a timer.
+    fn add(&self, work: Work) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+        let this = self.clone();
+        tokio::spawn(async move {
+            let _one = this.one_at_a_time.lock().await;
+            let came = {
+                let mut waiting = this.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let most = waiting.len().min(AT_ONCE);
+                waiting.drain(..most).collect::<Vec<_>>()
+            };
+            if !came.is_empty() {
+                this.work(came).await;
+            }
+        });
+    }
+
     /// Does something while nobody else gives places, and to its end, whoever is stopped.
     async fn to_the_end<T: Send + 'static>(
         &self,
@@ -110,7 +166,7 @@ impl Outbox {
             let _one = one_at_a_time.lock().await;
             work.await
         });
-        done.await.map_err(|_| Error::internal("entering into the log ended unexpectedly"))?
+        done.await.map_err(|_| interrupted())?
     }
 
     /// A place that the log has taken already.
@@ -118,11 +174,62 @@ impl Outbox {
         place.filter(|index| *index < self.log.head().size)
     }
 
-    /// Gives whatever waits its place, once the log takes entries, and appends it.
-    async fn enter_all(&self) -> Result<(), Error> {
+    /// Does what came together, and answers everybody.
+    async fn work(&self, came: Vec<Work>) {
+        let (mut changes, mut told, mut entering, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for work in came {
+            match work {
+                Work::Put { change, put, entered } => {
+                    changes.push(change);
+                    told.push((put, entered));
+                }
+                Work::Enter { number, entered } => entering.push((number, entered)),
+                Work::EnterWaiting(done) => all.push(done),
+            }
+        }
+        let made = match self.make(changes).await {
+            Ok(made) => made,
+            Err(error) => {
+                told.into_iter().for_each(|(put, _)| tell(put, Err(error.clone())));
+                entering.into_iter().for_each(|(_, entered)| tell(entered, Err(error.clone())));
+                all.into_iter().for_each(|done| tell(done, Err(error.clone())));
+                return;
+            }
+        };
+        reach("outbox: committed");
+        let entries: Vec<StoredEntry> = made.iter().filter_map(entry_of).cloned().collect();
+        let mut waits = Vec::with_capacity(entries.len());
+        for (changed, (put, entered)) in made.into_iter().zip(told) {
+            waits.extend(entry_of(&changed).map(|entry| (entry.log_index, entered)));
+            tell(put, Ok(changed));
+        }
+        let nobody_waits = waits.is_empty() && entering.is_empty() && all.is_empty();
+        let appended = if nobody_waits { Ok(()) } else { self.append_made(entries).await };
+        reach("outbox: appended");
+        let failure = || appended.clone().err().unwrap_or_else(|| Error::internal("an entry was left out of the log"));
+        for (place, entered) in waits {
+            tell(entered, self.standing(place).ok_or_else(failure));
+        }
+        for (number, entered) in entering {
+            let place = self.store.entries().place_of(number).await.map_err(Error::from);
+            tell(entered, place.and_then(|place| self.standing(place).ok_or_else(failure)));
+        }
+        all.into_iter().for_each(|done| tell(done, appended.clone()));
+    }
+
+    /// Makes changes, once the log takes entries, and gives whatever waits its place.
+    async fn make(&self, changes: Vec<Change>) -> Result<Vec<Changed>, Error> {
         // While the log is held, or refuses, it is not known what its next place is.
         self.log.takes_entries().await?;
-        self.store.entries().place(self.log.origin(), self.log.head().size).await?;
+        Ok(self.store.commit_together(self.log.origin(), self.log.head().size, changes).await?)
+    }
+
+    /// Appends entries that have just got their places, with whatever stands between them and the log's end.
+    async fn append_made(&self, entries: Vec<StoredEntry>) -> Result<(), Error> {
+        let next = self.log.head().size;
+        if entries.first().is_some_and(|first| first.log_index == Some(next)) {
+            return self.append(next, entries).await;
+        }
         self.append_placed().await
     }
 
@@ -131,7 +238,7 @@ impl Outbox {
         let origin = self.log.origin();
         loop {
             let next = self.log.head().size;
-            let placed = self.store.entries().placed(origin, next, AT_ONCE).await?;
+            let placed = self.store.entries().placed(origin, next, AT_ONCE as u32).await?;
             if placed.is_empty() {
                 return Ok(());
             }
@@ -139,16 +246,20 @@ impl Outbox {
                 let (_, end) = self.store.entries().places_from(origin, next).await?;
                 return Err(self.log.refuse_as_lost(end).into());
             }
-            let notes = placed.into_iter().map(|entry| entry.note).collect();
-            if let Err(error) = self.log.append_all(next, notes).await {
-                let error = Error::from(error);
-                if error.code == codes::LOG_OLD {
-                    // A peer has said meanwhile that the newest copy is elsewhere: what stands at these places is there.
-                    self.store.entries().take_places_back(origin, next).await?;
-                }
-                return Err(error);
-            }
+            self.append(next, placed).await?;
         }
+    }
+
+    /// Appends entries with these places, the first of which is the log's end.
+    async fn append(&self, next: u64, placed: Vec<StoredEntry>) -> Result<(), Error> {
+        let notes = placed.into_iter().map(|entry| entry.note).collect();
+        let Err(error) = self.log.append_all(next, notes).await else { return Ok(()) };
+        let error = Error::from(error);
+        if error.code == codes::LOG_OLD {
+            // A peer has said meanwhile that the newest copy is elsewhere: what stands at these places is there.
+            self.store.entries().take_places_back(self.log.origin(), next).await?;
+        }
+        Err(error)
     }
 
     /// Notes the place of entries that wait and stand in the log already: a ledger taken back from a backup does not know
@@ -156,7 +267,7 @@ impl Outbox {
     async fn find_waiting(&self) -> Result<(), Error> {
         let mut after = 0;
         loop {
-            let waiting = self.store.entries().waiting(self.log.origin(), after, AT_ONCE).await?;
+            let waiting = self.store.entries().waiting(self.log.origin(), after, AT_ONCE as u32).await?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.number;
             let log = self.log.clone();
@@ -179,6 +290,23 @@ impl Outbox {
         let read = spawn_blocking(move || log.entry(index)).await;
         Ok(read.map_err(|_| Error::internal("the log was left while it was read"))??)
     }
+}
+
+/// The entry that came with a change.
+fn entry_of(changed: &Changed) -> Option<&StoredEntry> {
+    match changed {
+        Changed::Done(entry) => entry.as_ref(),
+        Changed::Before | Changed::OverQuota(_) => None,
+    }
+}
+
+fn tell<T>(waits: oneshot::Sender<T>, what: T) {
+    // Who has gone away learns it from the ledger.
+    let _gone = waits.send(what);
+}
+
+fn interrupted() -> Error {
+    Error::internal("entering into the log ended unexpectedly")
 }
 
 #[cfg(test)]

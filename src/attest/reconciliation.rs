@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::asking::ask;
 use super::message::{self, Answer, Ask, generated as pb};
+use super::recorder::malformed;
 use super::witnessing::Witnessing;
 use crate::chain::{ChainError, Log, Placed, Reconciled, concerns, reconcile};
 use crate::codes::{self, Error};
@@ -32,6 +33,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Entries that are compared at most, on either side, and their bytes.
 const MOST: usize = 1 << 20;
 const MOST_BYTES: usize = 1 << 30;
+
+/// Answers to our questions that are read at a time.
+const HANDED_AT_ONCE: u32 = 4096;
 
 /// How long a peer's log may take to come to its end.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -71,7 +75,22 @@ impl Reconciliation {
         let ours = ours.map_err(|_| Error::internal("the log was left while it was read"))??;
         let now = u64::try_from(self.store.now().as_millisecond()).unwrap_or_default();
         let settled = now.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
-        Ok(reconcile(self.peers.me(), &ours, peer, &theirs, settled))
+        let handed = self.handed_by(peer).await?;
+        Ok(reconcile(self.peers.me(), &ours, peer, &theirs, &handed, settled))
+    }
+
+    /// What a peer has answered to our questions, as it has signed it.
+    async fn handed_by(&self, peer: PartyId) -> Result<Vec<SignedEntry>, Error> {
+        let (mut handed, mut after) = (Vec::new(), 0);
+        while handed.len() <= MOST {
+            let some = self.store.queries().answers_of(peer, after, HANDED_AT_ONCE).await?;
+            let Some((last, _)) = some.last() else { break };
+            after = *last;
+            for (_, note) in some {
+                handed.push(SignedEntry::parse(&note).map_err(malformed)?);
+            }
+        }
+        Ok(handed)
     }
 
     /// All that the peer's log holds of its jobs with us, every entry proven to be in the log, and the log to be the one

@@ -10,11 +10,11 @@ use tacitly_attestation::entry::{
 use tacitly_attestation::note::VerifierKey;
 use tacitly_core::PartyId;
 
-use super::outbox::Outbox;
+use super::outbox::{Entering, Outbox};
 use super::reader::Reader;
 use crate::chain::Log;
 use crate::codes::Error;
-use crate::store::{NewEntry, NewEvent, NoteSigner, PublicKey, Signer, Store, StoredEntry};
+use crate::store::{Change, Changed, NewEntry, NewEvent, NoteSigner, PublicKey, Signer, Store, StoredEntry};
 
 /// An entry of ours that stands in our log.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Recorded {
 }
 
 /// What this party puts its name to goes on record through this one.
-pub(crate) struct Recorder {
+pub struct Recorder {
     me: PartyId,
     signer: Arc<dyn Signer>,
     store: Arc<Store>,
@@ -36,8 +36,14 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Records what `me` signs with `signer` in `log`, by way of the ledger in `store`. There is one recorder of a log.
-    pub(crate) fn new(me: PartyId, signer: Arc<dyn Signer>, store: Arc<Store>, log: Log) -> Self {
+    #[must_use]
+    pub fn new(me: PartyId, signer: Arc<dyn Signer>, store: Arc<Store>, log: Log) -> Self {
         Self { me, signer, outbox: Outbox::new(store.clone(), log.clone()), store, log }
+    }
+
+    /// This party.
+    pub(super) fn me(&self) -> PartyId {
+        self.me
     }
 
     /// This party's attestation log.
@@ -98,9 +104,22 @@ impl Recorder {
         if let Some(refused) = self.log.refusal() {
             return Err(refused.into());
         }
-        let stored = self.store.entries().put(self.new_entry(subject, &entry)).await?;
-        let index = self.outbox.enter(&stored).await?;
+        let (_, entering) = self.put(Change::Entry(self.new_entry(subject, &entry))).await?;
+        let index = entering.entered().await?;
         Ok(Recorded { entry, index })
+    }
+
+    /// Makes a change in the ledger, whose entry goes into the log from there, together with all that came meanwhile.
+    ///
+    /// # Errors
+    /// [`Error`] of the store, or why the log takes nothing: nothing has changed then.
+    pub(super) async fn put(&self, change: Change) -> Result<(Changed, Entering), Error> {
+        self.outbox.put(change).await
+    }
+
+    /// Sees to it that an entry of the ledger goes into the log.
+    pub(super) fn entering(&self, stored: &StoredEntry) -> Entering {
+        self.outbox.entering(stored)
     }
 
     /// The last entry of this kind that we put on record about something in this log. One that is not in it yet is
@@ -274,6 +293,6 @@ pub(crate) fn unfit(reason: impl std::fmt::Display) -> Error {
 }
 
 /// An entry of ours that breaks a rule.
-fn malformed(error: MalformedEntry) -> Error {
+pub(super) fn malformed(error: MalformedEntry) -> Error {
     Error::internal(error.to_string())
 }

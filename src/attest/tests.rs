@@ -15,11 +15,14 @@ use tacitly_core::PartyId;
 use tempfile::TempDir;
 
 use super::message::{Answer, Ask, decode_answer, encode_ask, generated as pb};
+use super::queries::tests::{Party, question, under};
+use super::queries::{Begin, Checked, Decision, Question};
 use super::*;
 use crate::chain::{ChainError, Log, LogName, Mirror, NoteKey, Witness};
+use crate::evidence;
 use crate::peers::tests::{Bank, id};
 use crate::peers::{Background, Handler};
-use crate::store::{FileSigner, MAX_ROSTER_MEMBERS, NewPeer, NoteSigner, Signer};
+use crate::store::{FileSigner, MAX_ROSTER_MEMBERS, NewPeer, NoteSigner, Signer, Store};
 use crate::transport::MemoryHub;
 
 /// The origin of the bank's log.
@@ -33,7 +36,8 @@ struct World {
     log: Log,
     bank: Arc<dyn Signer>,
     shop: Arc<dyn Signer>,
-    _folder: TempDir,
+    store: Arc<Store>,
+    folder: TempDir,
 }
 
 impl World {
@@ -60,7 +64,7 @@ impl World {
             profile: ProfileSettings { retention_days: 1, ..ProfileSettings::default() },
         };
         let attestation = Arc::new(Attestation::new(record, &store, &peers, &Background::default()));
-        Self { attestation, log, bank, shop, _folder: folder }
+        Self { attestation, log, bank, shop, store, folder }
     }
 
     /// What `party` hears; nothing: it is to come again.
@@ -193,6 +197,38 @@ async fn a_peer_is_shown_what_concerns_it_and_what_cannot_be_read_is_not_followe
     assert_eq!(world.hears("shop", entries()).await, Some(Answer::Entries(shown)));
     let answer = world.attestation.clone().answer(id("shop"), Bytes::from_static(&[0xff; 9])).await;
     assert_eq!(answer, None);
+}
+
+#[tokio::test]
+async fn a_question_has_a_certificate_on_either_side_that_says_in_one_sentence_what_became_of_it() {
+    let world = World::new(BTreeSet::new()).await;
+    let lender = Party::open(world.folder.path(), "lender").await;
+    let new = NewPeer { id: id("lender"), address: None, signing_key: lender.key(), pins: Vec::new() };
+    world.store.peers().add(new, "operator").await.unwrap();
+    let (asked, answers) = (question("k", &["who?"]), world.attestation.queries());
+    let asked = Question { responder: id("bank"), ..asked };
+    let Begin::Ask(begun) = lender.queries.asker.begin(&under(), asked).await.unwrap() else { panic!() };
+    let heard = answers.responder.check(id("lender"), &lender.key(), &under(), begun.request()).await.unwrap();
+    let Checked::New(checked) = heard else { panic!() };
+    let decision = Decision::Answer { answers: vec![Bytes::from_static(b"me")], units: 3, charges: vec![] };
+    let served = answers.responder.serve(*checked, decision).await.unwrap();
+    let answer = lender.queries.asker.finish(*begun, &world.bank.public_key(), served).await.unwrap();
+
+    let certificate = world.attestation.evidence_of_query(&answer.query.to_string()).await.unwrap();
+    let verdict = evidence::check(&certificate, None).unwrap();
+    let said = evidence::question(&verdict).unwrap();
+    let job = under().job;
+    let wanted = format!(
+        "lender asked bank one question under job {job}, for the purpose credit-review; bank answered and counted 3 × answer"
+    );
+    assert_eq!(said, wanted);
+    assert_eq!(verdict.levels.included.as_ref().unwrap().log.as_str(), OURS);
+    assert!(evidence::summary(&verdict)["question"].as_str() == Some(&wanted));
+    // The other side's evidence is about its own entry, in its own log.
+    let (main, related) = lender.queries.on_record(&answer.query.to_string()).await.unwrap();
+    assert_eq!((main.entry.leaf(), related.len()), (answer.leaf, 1));
+    let none = world.attestation.evidence_of_query("0123").await.unwrap_err();
+    assert_eq!(none.code, crate::codes::EVIDENCE_NONE);
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! Where the tests end the process: between any two steps that change a file.
+//! Where the tests end the process: between any two steps that change a file, here and in the rooms above.
 
 /// Does nothing outside this crate's own tests.
 #[cfg(not(test))]
-pub(super) fn reach(_point: &str) {}
+pub(crate) fn reach(_point: &str) {}
 
 /// Kills the process, as `kill -9` would, when the point named by the environment is reached for the given time.
 #[cfg(test)]
-pub(super) fn reach(point: &str) {
+pub(crate) fn reach(point: &str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 

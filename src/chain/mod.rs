@@ -61,6 +61,7 @@ mod writer;
 
 pub use cosigned::{Cosignature, Cosigned};
 pub use error::ChainError;
+pub(crate) use fault_point::reach;
 pub use fsck::{Finding, Fsck, SignatureCheck, fsck};
 pub use key::{NoteKey, SigningRefused};
 pub use log::Log;
@@ -69,5 +70,6 @@ pub use mirror_cosignatures::MirrorCosignatures;
 pub use reconcile::{Mismatch, Placed, Reconciled, concerns, reconcile};
 pub use segment::NAME as SEGMENT;
 pub use state::{Head, Leaf};
+pub use tacitly_attestation::note::KeyUse;
 pub use view::View;
 pub use witness::{LogName, Verdict, Witness, Witnessed};

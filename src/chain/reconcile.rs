@@ -58,11 +58,18 @@ pub fn concerns(entry: &SignedEntry, with: PartyId) -> bool {
     }
 }
 
-/// Compares what `me` recorded of its jobs with `peer` with what `peer` recorded of its jobs with `me`. Entries that
-/// are missing on one side count only if the other's is not younger than `settled`, in milliseconds since 1970: the
-/// other side may be about to record its own.
+/// Compares what `me` recorded of its jobs with `peer` with what `peer` recorded of its jobs with `me`; of our questions
+/// also what the peer has signed and handed to us, as `handed` has it. Entries that are missing on one side count only if
+/// the other's is not younger than `settled`, in milliseconds since 1970: the other side may be about to record its own.
 #[must_use]
-pub fn reconcile(me: PartyId, ours: &[Placed], peer: PartyId, theirs: &[Placed], settled: u64) -> Reconciled {
+pub fn reconcile(
+    me: PartyId,
+    ours: &[Placed],
+    peer: PartyId,
+    theirs: &[Placed],
+    handed: &[SignedEntry],
+    settled: u64,
+) -> Reconciled {
     let (our, their) = (Side::of(ours, peer), Side::of(theirs, me));
     let mut found = Found { settled, mismatches: Vec::new() };
     found.pairs("agreement", &our.agreements, &their.agreements, |(here, a), (there, b)| {
@@ -81,8 +88,8 @@ pub fn reconcile(me: PartyId, ours: &[Placed], peer: PartyId, theirs: &[Placed],
         fields.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what.to_owned())
     });
     found.pairs("result", &our.results, &their.results, |(_, a), (_, b)| results(me, a, peer, b));
-    found.questions(&our.queries, &their.serves, Direction::WeAsked);
-    found.questions(&their.queries, &our.serves, Direction::TheyAsked);
+    found.questions(&our.queries, &their.serves, &by_question(handed), Direction::WeAsked);
+    found.questions(&their.queries, &our.serves, &BTreeMap::new(), Direction::TheyAsked);
     found.mismatches.sort_by_key(|mismatch| (mismatch.job.0, mismatch.kind));
     Reconciled { ours: our.count, theirs: their.count, mismatches: found.mismatches }
 }
@@ -104,12 +111,46 @@ fn results(me: PartyId, ours: &ResultEntry, peer: PartyId, theirs: &ResultEntry)
     (joint(ours) && joint(theirs) && ours.output != theirs.output).then(|| "the joint outputs differ".to_owned())
 }
 
+/// What a peer has answered to our questions, by their leaves.
+fn by_question(handed: &[SignedEntry]) -> BTreeMap<LeafHash, (&SignedEntry, &ServeEntry)> {
+    let serves = handed.iter().filter_map(|entry| match entry.entry().body() {
+        Body::Serve(serve) => Some((serve.query, (entry, serve))),
+        _ => None,
+    });
+    serves.collect()
+}
+
+/// What is wrong with the answers in the responder's log to one question; `handed` is the one that we were given.
+fn answers(
+    entry: &QueryEntry,
+    served: &[(&Placed, &ServeEntry)],
+    handed: Option<&(&SignedEntry, &ServeEntry)>,
+) -> Option<(u64, String)> {
+    let (answer, serve) = served.first()?;
+    if let Some((second, _)) = served.get(1) {
+        return Some((second.index, format!("the question was answered {} times", served.len())));
+    }
+    let same = (serve.job, serve.commitment, serve.batch, &serve.purpose)
+        == (entry.job, entry.commitment, entry.batch, &entry.purpose);
+    if !same {
+        return Some((answer.index, "the answer is to another question than was asked".to_owned()));
+    }
+    let (_, given) = handed.filter(|(note, _)| note.leaf() != answer.entry.leaf())?;
+    let count = |serve: &ServeEntry| format!("{} × {}", serve.units, serve.unit);
+    let what = if (serve.units, &serve.unit) == (given.units, &given.unit) {
+        format!("their log has another answer ({}) than the one that they gave us ({})", serve.status, given.status)
+    } else {
+        format!("their log counts {} for the answer, and what they gave us {}", count(serve), count(given))
+    };
+    Some((answer.index, what))
+}
+
 /// What stands in one log, by what the other log must answer it with.
 struct Side<'e> {
     agreements: BTreeMap<Id, (&'e Placed, &'e AgreementEntry)>,
     results: BTreeMap<Id, (&'e Placed, &'e ResultEntry)>,
     queries: BTreeMap<LeafHash, (&'e Placed, &'e QueryEntry)>,
-    serves: BTreeMap<LeafHash, (&'e Placed, &'e ServeEntry)>,
+    serves: BTreeMap<LeafHash, Vec<(&'e Placed, &'e ServeEntry)>>,
     count: u64,
 }
 
@@ -129,7 +170,7 @@ impl<'e> Side<'e> {
                 Body::Agreement(entry) => drop(side.agreements.insert(entry.job, (placed, entry))),
                 Body::Result(entry) => drop(side.results.insert(entry.job, (placed, entry))),
                 Body::Query(entry) => drop(side.queries.insert(placed.entry.leaf(), (placed, entry))),
-                Body::Serve(entry) => drop(side.serves.insert(entry.query, (placed, entry))),
+                Body::Serve(entry) => side.serves.entry(entry.query).or_default().push((placed, entry)),
                 _ => {}
             }
         }
@@ -182,11 +223,12 @@ impl Found {
         }
     }
 
-    /// Questions in the asker's log, and the answers in the other's.
+    /// Questions in the asker's log, and the answers in the other's; those that the asker was `handed`, if we are it.
     fn questions(
         &mut self,
         asked: &BTreeMap<LeafHash, (&Placed, &QueryEntry)>,
-        served: &BTreeMap<LeafHash, (&Placed, &ServeEntry)>,
+        served: &BTreeMap<LeafHash, Vec<(&Placed, &ServeEntry)>>,
+        handed: &BTreeMap<LeafHash, (&SignedEntry, &ServeEntry)>,
         direction: Direction,
     ) {
         let place = |asked: Option<u64>, served: Option<u64>| match direction {
@@ -195,22 +237,119 @@ impl Found {
         };
         for (leaf, (query, entry)) in asked {
             let (answer, what) = match served.get(leaf) {
-                Some((answer, served)) if (served.commitment, served.batch) != (entry.commitment, entry.batch) => {
-                    (Some(answer.index), "the answer is to another question than was asked")
+                Some(served) => match answers(entry, served, handed.get(leaf)) {
+                    Some((answer, what)) => (Some(answer), what),
+                    None => continue,
+                },
+                None if !self.settled(query) => continue,
+                None if handed.contains_key(leaf) => {
+                    (None, "they gave us an answer that their log does not have".to_owned())
                 }
-                Some(_) => continue,
-                None if self.settled(query) => (None, "the question was recorded by the asker alone"),
-                None => continue,
+                None => (None, "the question was recorded by the asker alone".to_owned()),
             };
             let (ours, theirs) = place(Some(query.index), answer);
-            self.mismatches.push(Mismatch { kind: "query", job: entry.job, ours, theirs, what: what.to_owned() });
+            self.mismatches.push(Mismatch { kind: "query", job: entry.job, ours, theirs, what });
         }
-        for (_, (answer, entry)) in served.iter().filter(|(leaf, _)| !asked.contains_key(leaf)) {
+        for (answer, entry) in served.iter().filter(|(leaf, _)| !asked.contains_key(leaf)).flat_map(|(_, all)| all) {
             if self.settled(answer) {
                 let (ours, theirs) = place(None, Some(answer.index));
                 let what = "an answer is recorded, and the asker's log has no such question".to_owned();
                 self.mismatches.push(Mismatch { kind: "serve", job: entry.job, ours, theirs, what });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacitly_attestation::commitment::{Salt, Subject, commit};
+    use tacitly_attestation::entry::{Bucket, Code, Count, Entry, Header, Nonce, Origin, ServeStatus, Time};
+    use tacitly_attestation::hash::Hash;
+
+    use super::*;
+
+    fn party(name: &str) -> PartyId {
+        name.parse().unwrap()
+    }
+
+    fn entry(by: &str, body: impl Into<Body>) -> SignedEntry {
+        let header = Header {
+            id: Id([1; 16]),
+            log: Origin::parse(&format!("tacitly/{by}")).unwrap(),
+            by: party(by),
+            t: Time::new(1_795_000_000_000).unwrap(),
+            nonce: Nonce([2; 16]),
+            rel: vec![],
+        };
+        SignedEntry::new(Entry::new(header, body).unwrap())
+    }
+
+    fn query() -> SignedEntry {
+        entry(
+            "bank",
+            QueryEntry {
+                job: Id([3; 16]),
+                agreement: LeafHash(Hash([4; 32])),
+                query: Id([5; 16]),
+                commitment: commit(Subject::Query, &Salt::new([6; 32]), b"who?"),
+                batch: Bucket::of(1),
+                responder: party("shop"),
+                authorisation: None,
+                purpose: Code::parse("credit-review").unwrap(),
+            },
+        )
+    }
+
+    fn serve(query: &SignedEntry, units: u64, salt: u8) -> SignedEntry {
+        let Body::Query(asked) = query.entry().body() else { panic!() };
+        let body = ServeEntry {
+            job: asked.job,
+            query: query.leaf(),
+            asker: party("bank"),
+            commitment: asked.commitment,
+            batch: asked.batch,
+            purpose: asked.purpose.clone(),
+            status: ServeStatus::Served,
+            reason: None,
+            answer: Some(commit(Subject::Answer, &Salt::new([salt; 32]), b"me")),
+            unit: Code::parse("answer").unwrap(),
+            units: Count::new(units).unwrap(),
+            hits: None,
+            hits_commitment: None,
+        };
+        entry("shop", body)
+    }
+
+    /// What the bank finds, which has asked `query` and was handed these, in a log of the shop with these.
+    fn found(query: &SignedEntry, theirs: &[SignedEntry], handed: &[SignedEntry], settled: u64) -> Vec<String> {
+        let placed = |entries: &[SignedEntry]| {
+            let placed = (0..).zip(entries).map(|(index, entry)| Placed { index, entry: entry.clone() });
+            placed.collect::<Vec<_>>()
+        };
+        let ours = placed(std::slice::from_ref(query));
+        let found = reconcile(party("bank"), &ours, party("shop"), &placed(theirs), handed, settled);
+        found.mismatches.into_iter().map(|mismatch| mismatch.what).collect()
+    }
+
+    #[test]
+    fn what_a_peer_handed_out_is_held_against_what_its_log_says() {
+        let query = query();
+        let (one, five) = (serve(&query, 1, 7), serve(&query, 5, 7));
+        let handed = std::slice::from_ref(&one);
+        let alike = found(&query, handed, handed, u64::MAX);
+        assert!(alike.is_empty(), "{alike:?}");
+        for (theirs, what) in [
+            (vec![five], "their log counts 5 × answer for the answer, and what they gave us 1 × answer"),
+            (
+                vec![serve(&query, 1, 8)],
+                "their log has another answer (served) than the one that they gave us (served)",
+            ),
+            (vec![one.clone(), serve(&query, 1, 8)], "the question was answered 2 times"),
+            (vec![], "they gave us an answer that their log does not have"),
+        ] {
+            assert_eq!(found(&query, &theirs, handed, u64::MAX), [what]);
+        }
+        assert_eq!(found(&query, &[], &[], u64::MAX), ["the question was recorded by the asker alone"]);
+        assert!(found(&query, &[], handed, 0).is_empty(), "a moment ago");
     }
 }

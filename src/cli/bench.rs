@@ -27,6 +27,9 @@ pub(crate) enum Bench {
     Psi(BenchPsi),
     Log(super::bench_log::BenchLog),
     Session(super::bench_session::BenchSession),
+    Serve(super::bench_serve::BenchServe),
+    #[command(hide = true)]
+    ServeParty(super::bench_serve::ServeParty),
 }
 
 /// Two daemons over loopback TLS, one core each where two are there, CSV in, CSV out; half of the rows are shared.
@@ -98,6 +101,8 @@ impl Bench {
             Self::Psi(bench) => bench,
             Self::Log(bench) => return bench.run(output),
             Self::Session(bench) => return bench.run(output),
+            Self::Serve(bench) => return bench.run(output),
+            Self::ServeParty(party) => return party.run(),
         };
         if let Some(alone) = bench.alone() {
             return alone.run(output);

@@ -251,6 +251,7 @@ impl Party {
     fn entry(&self, number: u64) -> Result<Vec<u8>, Failure> {
         let body = QueryEntry {
             job: Id(half(digest(7))),
+            agreement: LeafHash(digest(8)),
             query: Id(half(digest(number))),
             commitment: commit(Subject::Query, &Salt::new(digest(number).0), b"question"),
             batch: Bucket::of(1),
@@ -303,7 +304,7 @@ async fn single(party: &Party, log: &Log, time: Duration) -> Result<Duration, Fa
 }
 
 /// What one synchronisation takes of a file that an entry was appended to: the median.
-fn fdatasync_p50(path: &Path, bytes: usize) -> Result<Duration, Failure> {
+pub(crate) fn fdatasync_p50(path: &Path, bytes: usize) -> Result<Duration, Failure> {
     let mut file = File::create(path)?;
     let (begun, mut waits) = (Instant::now(), Vec::new());
     while begun.elapsed() < Duration::from_secs(2) {

@@ -27,9 +27,12 @@ const MAX_FILE: u64 = 2 << 20;
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Evidence {
     /// The job's number.
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required_unless_present = "query")]
     job: Option<String>,
-    /// The file; absent: JOB.evidence in this folder; - is standard output.
+    /// Of one question under a standing job and its answer, by the question's number; asked or answered here.
+    #[arg(long, value_name = "ID", conflicts_with = "job")]
+    query: Option<String>,
+    /// The file; absent: JOB.evidence (or ID.evidence) in this folder; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Replace the file if it is there already.
@@ -161,24 +164,30 @@ impl Evidence {
             Some(EvidenceCommand::VerifyBasis(command)) => command.run(output),
             Some(EvidenceCommand::VerifyOutput(command)) => command.run(output),
             None => {
-                let job = self.job.unwrap_or_default();
-                let out = self.out.unwrap_or_else(|| PathBuf::from(format!("{job}.evidence")));
-                fetch(job, &out, self.force, way, output).await
+                let (job, query) = (self.job.unwrap_or_default(), self.query.unwrap_or_default());
+                let out = self.out.unwrap_or_else(|| PathBuf::from(format!("{job}{query}.evidence")));
+                fetch(control::EvidenceRequest { job, query }, &out, self.force, way, output).await
             }
         }
     }
 }
 
-/// Asks the daemon for the certificate of a job and writes it to a file.
-async fn fetch(job: String, out: &Path, force: bool, way: &Way, output: Output) -> Result<(), Failure> {
+/// Asks the daemon for the certificate of a job or of a question and writes it to a file.
+async fn fetch(
+    asked: control::EvidenceRequest,
+    out: &Path,
+    force: bool,
+    way: &Way,
+    output: Output,
+) -> Result<(), Failure> {
     let place = Destination::new(out, force);
     place.check()?;
     let mut daemon = connect::connect(way).await?;
-    let request = control::JobRequest { job: job.clone() };
-    let certificate = daemon.evidence(request).await?.into_inner().certificate;
+    let certificate = daemon.evidence(asked.clone()).await?.into_inner().certificate;
+    let about = if asked.query.is_empty() { ("job", asked.job) } else { ("query", asked.query) };
     let output = write(&place, &certificate, output).await?;
     output.say(
-        || serde_json::json!({ "job": job, "file": out, "bytes": certificate.len() }),
+        || serde_json::json!({ (about.0): about.1, "file": out, "bytes": certificate.len() }),
         || format!("{} ({} bytes)", out.display(), certificate.len()),
     )?;
     Ok(())
@@ -356,6 +365,7 @@ fn words(file: &Path, verdict: &Verdict) -> String {
         let parties = about.parties.join(" and ");
         lines.push(format!("  job {} of {parties}: {}, purpose {}", about.job, about.protocol, about.purpose));
     }
+    lines.extend(evidence::question(verdict).map(|question| format!("  {question}")));
     for proven in &verdict.entries {
         let signed: Vec<&str> = proven.signed.iter().map(|party| party.as_str()).collect();
         let (kind, at) = (proven.entry.kind(), i64::try_from(proven.entry.header().t.get()).unwrap_or(i64::MAX));
@@ -373,6 +383,7 @@ fn words(file: &Path, verdict: &Verdict) -> String {
             .iter()
             .map(|gap| match gap {
                 Gap::Agreement(leaf) => format!("the agreement {leaf}"),
+                Gap::Query(leaf) => format!("the question {leaf}"),
                 Gap::Dataset { party, leaf } => format!("the dataset of {party} {leaf}"),
             })
             .collect();

@@ -19,7 +19,7 @@ use super::watch::watch;
 use super::{Failure, Output, connect, pages};
 use crate::rpc::{control, job_states};
 
-/// Jobs: submit, list, show, watch, explain, result, open, cancel, resume, purge.
+/// Jobs: submit, list, show, watch, explain, result, open, cancel, resume, purge; pause, unpause, revoke a service.
 #[derive(Subcommand)]
 pub(crate) enum Job {
     Submit(Submit),
@@ -60,6 +60,12 @@ pub(crate) enum Job {
     Cancel(Which),
     /// Go on with a suspended job.
     Resume(Which),
+    /// Have a service answer and ask nothing here for a while; the other side goes on.
+    Pause(Which),
+    /// Let a service go on that was paused here.
+    Unpause(Which),
+    /// End a service, at once and on all sides.
+    Revoke(Which),
     /// Wipe a job's result and secrets; the ledger keeps that it was, and the log that it was wiped.
     Purge(Which),
 }
@@ -178,6 +184,9 @@ impl Job {
                 return output.say(|| json(&job), || format!("job {} is purged: {words}", job.id));
             }
             Self::Cancel(Which { job }) => daemon.cancel_job(control::JobRequest { job }).await?.into_inner(),
+            Self::Pause(Which { job }) => daemon.pause_job(control::JobRequest { job }).await?.into_inner(),
+            Self::Unpause(Which { job }) => daemon.unpause_job(control::JobRequest { job }).await?.into_inner(),
+            Self::Revoke(Which { job }) => daemon.revoke_job(control::JobRequest { job }).await?.into_inner(),
             Self::Resume(Which { job }) => daemon.resume_job(control::JobRequest { job }).await?.into_inner(),
         };
         output.say(|| json(&job), || listing(&me, std::slice::from_ref(&job)))?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::kinds;
 use super::output::{table, unfolded};
-use crate::rpc::control::{Job, JobParty};
+use crate::rpc::control::{Job, JobParty, Service};
 
 /// The most parties that a line names.
 const NAMED: usize = 3;
@@ -51,6 +51,8 @@ fn detail(me: &str, job: &Job) -> String {
     let said = match (&job.failure, job.state.as_str()) {
         (Some(failure), _) if !failure.code.is_empty() => format!("{}: {}", failure.code, failure.text),
         (_, "done") => result(me, job),
+        (_, "serving") => format!("ask it with `tacitly ask {}`", job.id),
+        (_, "paused") => format!("let it go on with `tacitly job unpause {}`", job.id),
         (_, "proposed") if job.leader != me => {
             format!("waits for you: tacitly job explain {0}, tacitly approve {0}", job.id)
         }
@@ -101,6 +103,7 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
         line("result", result),
     ];
     lines.extend(kinds::summary(job));
+    lines.extend(job.service.iter().flat_map(service));
     lines.extend([
         line("purged", job.purged.clone()),
         line("failure", failure.collect()),
@@ -110,6 +113,20 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
     ]);
     let told = lines.iter().filter(|(_, text)| !text.is_empty());
     told.map(|(name, text)| format!("{name:<9}{text}")).collect::<Vec<_>>().join("\n")
+}
+
+/// How a service stands here.
+fn service(service: &Service) -> Vec<(String, String)> {
+    let material = service.material.iter().map(|material| format!("{} of {}", material.left, material.stream));
+    let Service { since, answered, refused, asked, .. } = service;
+    vec![
+        ("serves".to_owned(), if since.is_empty() { String::new() } else { format!("since {since}") }),
+        (
+            "asked".to_owned(),
+            format!("{answered} answered, {refused} refused, {asked} of ours, since the daemon started"),
+        ),
+        ("material".to_owned(), material.collect::<Vec<_>>().join(", ")),
+    ]
 }
 
 /// The parties of a job, one in a line below each other.

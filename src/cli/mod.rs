@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand, each a few lines around the daemon's control API.
 
+mod ask;
 mod backup;
 mod bench;
 mod bench_log;
+mod bench_serve;
 mod bench_session;
 mod complete;
 mod config;
@@ -94,6 +96,7 @@ enum Command {
     Psi(psi::Psi),
     #[command(subcommand)]
     Job(job::Job),
+    Ask(ask::Ask),
     Approve(job::Approve),
     Refuse(job::Refuse),
     Events(job::Events),
@@ -167,6 +170,7 @@ impl Cli {
             Command::Dataset(command) => block_on(command.run(&way, output)),
             Command::Psi(command) => block_on(command.run(&way, output)),
             Command::Job(command) => block_on(command.run(&way, output)),
+            Command::Ask(command) => block_on(command.run(&way, output)),
             Command::Approve(command) => block_on(command.run(&way, output)),
             Command::Refuse(command) => block_on(command.run(&way, output)),
             Command::Events(command) => block_on(command.run(&way, output)),

@@ -40,7 +40,7 @@ pub(crate) async fn watch(daemon: &mut Daemon, me: &str, id: &str, output: Outpu
     }
     line.clear();
     match last {
-        Some(job) if job.state == "done" => Ok(job),
+        Some(job) if ["done", "serving", "paused"].contains(&job.state.as_str()) => Ok(job),
         Some(job) if job.at_rest => Err(failure_of(&job)),
         last => Err(daemon_gone(id, me, last.as_ref())),
     }

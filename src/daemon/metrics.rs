@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use prometheus::core::Collector;
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Counter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -78,6 +78,15 @@ async fn render(admin: &Admin) -> prometheus::Result<String> {
         for (peer, up) in figures.links {
             links.with_label_values(&[peer.as_str()]).set(up.into());
         }
+        let material = gauges(
+            &registry,
+            "tacitly_material_units",
+            "Prepared material that is left, by job and stream.",
+            "stream",
+        )?;
+        for (stream, left) in figures.material {
+            material.with_label_values(&[stream.as_str()]).set(signed(left));
+        }
         let at_work = IntGauge::new("tacitly_jobs_at_work", "Jobs at work in this process.")?;
         at_work.set(signed(figures.at_work));
         register(&registry, at_work)?;
@@ -100,6 +109,14 @@ async fn render(admin: &Admin) -> prometheus::Result<String> {
     for (code, count) in process.store_errors() {
         errors.with_label_values(&[code]).inc_by(count);
     }
+    let (answered, refused, took) = process.questions();
+    let text = "Questions under standing jobs that were decided here, by what became of them.";
+    let questions = counters(&registry, "tacitly_questions_total", text, "ending")?;
+    questions.with_label_values(&["answered"]).inc_by(answered);
+    questions.with_label_values(&["refused"]).inc_by(refused);
+    let text = "Seconds from a question to its durable answer, added up.";
+    let seconds = register(&registry, Counter::new("tacitly_question_seconds_total", text)?)?;
+    seconds.inc_by(took.as_secs_f64());
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 

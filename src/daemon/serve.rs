@@ -322,7 +322,8 @@ async fn run(
     };
     let jobs = Arc::new(Jobs::new(settings, below, kinds, &background));
     attestation.begin().await?;
-    inbox.open(vec![rotation.clone(), attestation.clone(), relay.clone(), jobs.handler()]);
+    let [about_jobs, questions] = jobs.handlers();
+    inbox.open(vec![rotation.clone(), attestation.clone(), relay.clone(), about_jobs, questions]);
     tokio::spawn(keep_on_record(attestation.clone(), jobs.clone()));
     jobs.resume_all().await?;
 

@@ -11,8 +11,10 @@
 //! | `output.rs` | an opened output against the commitment in a certificate |
 //! | `page.rs`, `answers.rs`, `html.rs` | the page: its frame, the six questions, escaped HTML |
 //! | `words.rs` | kinds, fields and values in Chinese and English |
+//! | `about.rs` | the job or the question that a certificate is about |
 //! | `summary.rs` | a verdict for programs |
 
+mod about;
 mod answers;
 mod basis;
 mod check;
@@ -25,9 +27,10 @@ mod words;
 
 pub use tacitly_attestation::policy::Policy;
 
+pub use about::{About, about, job_number, question};
 pub use basis::{StatedBasis, check_basis};
 pub use check::{Refused, check};
 pub use opening::{OpenedRow, check_opening};
 pub use output::{StatedOutput, check_output};
 pub use page::page;
-pub use summary::{About, about, job_number, summary, trust};
+pub use summary::{summary, trust};

@@ -159,6 +159,9 @@ fn job_limits(html: &mut Html, verdict: &Verdict) {
             Gap::Agreement(leaf) => {
                 html.row(("约定条目未附，内容未证明", "Agreement not attached, not shown"), &leaf.to_string());
             }
+            Gap::Query(leaf) => {
+                html.row(("查询条目未附，内容未证明", "Question not attached, not shown"), &leaf.to_string());
+            }
             Gap::Dataset { party, leaf } => {
                 let shown = format!("{party} · {leaf}");
                 html.row(("数据集条目未附，内容未证明", "Data set's entry not attached, not shown"), &shown);

@@ -2,39 +2,9 @@
 
 use serde_json::{Value, json};
 use tacitly_attestation::certificate::{Anchoring, Finality, Gap, Trust, Verdict};
-use tacitly_attestation::entry::Id;
 use tacitly_attestation::policy::Quorum;
 
-/// The job that a certificate is about, as its agreement states it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
-    /// The job's number, as `tacitly job list` shows it.
-    pub job: String,
-    /// By which protocol.
-    pub protocol: String,
-    /// For which purpose.
-    pub purpose: String,
-    /// Who took part.
-    pub parties: Vec<String>,
-}
-
-/// The job that a certificate is about: that of the agreement which its entry is, or which its result names. An agreement
-/// that is attached for another reason says nothing of what the certificate is about.
-#[must_use]
-pub fn about(verdict: &Verdict) -> Option<About> {
-    verdict.agreement().map(|agreement| About {
-        job: job_number(agreement.job),
-        protocol: agreement.protocol.to_string(),
-        purpose: agreement.purpose.to_string(),
-        parties: agreement.parties.iter().map(|party| party.party.to_string()).collect(),
-    })
-}
-
-/// The number of a job as people know it; in entries it stands as 32 hexadecimal digits.
-#[must_use]
-pub fn job_number(id: Id) -> String {
-    ulid::Ulid::from_bytes(id.0).to_string()
-}
+use super::about::{about, question};
 
 /// Whose keys were used, for programs.
 #[must_use]
@@ -45,8 +15,9 @@ pub fn trust(trust: Trust) -> &'static str {
     }
 }
 
-/// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job it is about, the levels it
-/// reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing them.
+/// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job or the question it is about, the
+/// levels it reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing
+/// them.
 #[must_use]
 pub fn summary(verdict: &Verdict) -> Value {
     let levels = &verdict.levels;
@@ -82,6 +53,7 @@ pub fn summary(verdict: &Verdict) -> Value {
     });
     let not_attached = verdict.gaps().into_iter().map(|gap| match gap {
         Gap::Agreement(leaf) => json!({ "kind": "agreement", "leaf": leaf.to_string() }),
+        Gap::Query(leaf) => json!({ "kind": "query", "leaf": leaf.to_string() }),
         Gap::Dataset { party, leaf } => {
             json!({ "kind": "dataset", "leaf": leaf.to_string(), "of": party.to_string() })
         }
@@ -95,6 +67,7 @@ pub fn summary(verdict: &Verdict) -> Value {
             "purpose": about.purpose,
             "parties": about.parties,
         })),
+        "question": question(verdict),
         "certificate": verdict.manifest.certificate.to_string(),
         "issuer": verdict.manifest.issuer.to_string(),
         "issued_ms": verdict.manifest.issued.get(),

@@ -39,6 +39,7 @@ pub(super) fn field(name: &str) -> Option<Words> {
     let known: Words = match name {
         "agreement" => ("约定条目", "agreement's entry"),
         "amount" => ("金额（最小单位）", "amount, smallest unit"),
+        "answer" => ("应答承诺值", "commitment to the answer"),
         "anchor" => ("锚定规则", "anchoring rule"),
         "asker" => ("请求方", "asker"),
         "attendance" => ("到场情况", "attendance"),
@@ -101,6 +102,7 @@ pub(super) fn field(name: &str) -> Option<Words> {
         "purpose" => ("用途", "purpose"),
         "query" => ("查询", "query"),
         "ranges" => ("日志区间", "stretches of logs"),
+        "reason" => ("未应答原因", "reason"),
         "received" => ("接收内容摘要", "digest of what was received"),
         "received_bytes" => ("接收字节数", "bytes received"),
         "region" => ("所在地区", "region"),

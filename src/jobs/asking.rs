@@ -8,6 +8,8 @@ use crate::peers::Peers;
 
 /// The name under which other parties ask for jobs.
 pub(super) const SERVICE: &str = "jobs";
+/// The name under which they ask under standing jobs: questions, which come in another pace.
+pub(super) const QUESTIONS: &str = "questions";
 
 /// Asks another party's jobs once; nothing if there is no answer that can be read, after a pause.
 pub(super) async fn once(peers: &Peers, party: PartyId, ask: Ask) -> Option<Answer> {

@@ -34,12 +34,13 @@ pub(super) async fn attempt(
 ) -> Result<(), Stop> {
     let terms = terms_of(job)?;
     let receivers: Vec<_> = job.parties.iter().filter(|party| party.receives && !party.left_out).collect();
-    if matches!(&receivers[..], [only] if only.party == core.me()) && Run::summary(core, job).await?.is_some() {
+    let kind = kinds.find(&terms.kind)?.clone();
+    let is_for_us = matches!(&receivers[..], [only] if only.party == core.me()) && !kind.serves(&terms);
+    if is_for_us && Run::summary(core, job).await?.is_some() {
         // The process ended between our result and its receipt: there is nothing left to compute.
         Ends(core).record_done(job).await?;
         return Ok(());
     }
-    let kind = kinds.find(&terms.kind)?.clone();
     Rules(core).standing(&terms).await?;
     let seed = seed(core, job).await?;
     let maker = kind.clone();
@@ -60,6 +61,9 @@ pub(super) async fn attempt(
         }
         summary = prepared.run(run.clone(), agreed.offers) => summary?,
     };
+    if kind.serves(&terms) && summary.parts > 0 {
+        return Err(Error::internal("the set-up of a service has no result").into());
+    }
     run.keep_summary(&summary).await?;
     Ends(core).record_done(job).await?;
     Ok(())

@@ -42,15 +42,15 @@ pub(super) fn contributed(consent: &Consent) -> &[u8] {
     consent.contribution.get(SALT..).unwrap_or_default()
 }
 
-/// A job as its machine sees it.
-pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, Error> {
+/// A job as its machine sees it: of a kind that needs so many parties, and that serves or not.
+pub(super) fn ledger(row: &Job, me: PartyId, (quorum, serves): (Quorum, bool)) -> Result<Ledger, Error> {
     let member = |party: &JobParty| {
         let decision = match &party.decision {
             Decision::Open => machine::Decision::Open,
             Decision::Signed(consent) => machine::Decision::Signed(consent.clone()),
             Decision::Refused => machine::Decision::Refused,
         };
-        let (receives, left_out, receipt) = (party.receives, party.left_out, party.receipt);
+        let (receives, left_out, receipt) = (party.receives || serves, party.left_out, party.receipt);
         (party.party, Member { receives, decision, left_out, receipt })
     };
     let parties: BTreeMap<PartyId, Member> = row.parties.iter().map(member).collect();
@@ -61,6 +61,7 @@ pub(super) fn ledger(row: &Job, me: PartyId, quorum: Quorum) -> Result<Ledger, E
         me,
         leader: row.leader,
         quorum,
+        serves,
         state: state_of(row)?,
         attempt: row.attempt,
         parties,
@@ -188,8 +189,8 @@ impl Signatures<'_> {
         let mut receipts = BTreeMap::new();
         for receipt in &standing.receipts {
             let party: PartyId = receipt.party.parse().map_err(|_| lie("a receipt names no party"))?;
-            if row.party(party).is_none_or(|party| !party.receives) {
-                return Err(lie("a receipt is of nobody who receives"));
+            if row.party(party).is_none() {
+                return Err(lie("a receipt is of nobody who takes part"));
             }
             let signature: Signature = receipt.signature.parse().map_err(|_| lie("a receipt cannot be read"))?;
             let key = self.key_of(party).await?;
@@ -207,6 +208,8 @@ impl Signatures<'_> {
                 _ => Error::new(codes::PEER_LOST, format!("{from} had lost the link to us")).with(from),
             },
             State::Cancelled => Error::new(codes::CANCELLED, format!("cancelled by {from}")).with(from),
+            State::Revoked => Error::new(codes::REVOKED, format!("revoked by {from}")).with(from),
+            State::Expired => Error::new(codes::TERMS_EXPIRED, codes::TERMS_EXPIRED.cause),
             _ => message::error(from, Some(reason)),
         };
         Ok(Standing {

@@ -1,6 +1,6 @@
 //! What every part of the engine works with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::machine::Event;
+use super::machine::{Event, Standing, Task};
 use super::places::Places;
+use super::reserve::Reserve;
 use super::running::RunningJobs;
 use super::state::State;
 use super::terms::JobTerms;
 use crate::attest::Recorder;
+use crate::attest::queries::Queries;
 use crate::codes::{self, Error};
 use crate::datasets::Datasets;
 use crate::peers::Peers;
@@ -48,6 +50,10 @@ pub(super) struct Core {
     pub(super) relay: Arc<Relay>,
     pub(super) datasets: Arc<Datasets>,
     pub(super) running: RunningJobs,
+    /// Questions under standing jobs, on record.
+    pub(super) queries: Arc<Queries>,
+    /// Material that is ready to be used.
+    pub(super) reserve: Reserve,
     /// Places of attempts that compute.
     pub(super) places: Places,
     pub(super) tasks: TaskTracker,
@@ -72,6 +78,20 @@ impl Core {
     /// Another party has broken the rules: the job ends here, and names it.
     pub(super) fn blame(&self, job: JobId, why: Error) {
         self.happen_at_last(job, Event::Ended { state: State::Failed, why, by: "daemon".to_owned() });
+    }
+
+    /// Another party says that a job is over there.
+    pub(super) fn over_elsewhere(&self, job: JobId, from: PartyId, state: State, why: Error) {
+        let standing = Standing {
+            state,
+            attempt: 0,
+            task: Task::None,
+            free: false,
+            receipts: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            failure: Some(why),
+        };
+        self.happen_at_last(job, Event::Standing { from, standing, answers: None });
     }
 
     /// The job of this number, in either of its forms.

@@ -3,6 +3,7 @@
 //! | entry | when |
 //! |---|---|
 //! | `result` | before the result is released, or when a job ends without one |
+//! | `statement` | when a service is over |
 //! | `erasure` | in one step with a job's purge |
 //! | `opening` | before the commitment to our output is opened to somebody |
 
@@ -10,8 +11,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::commitment::{Salt, Subject, commit, opens};
 use tacitly_attestation::entry::{
-    Body, ByteCount, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry,
-    TranscriptDigest,
+    Body, ByteCount, Code, Erased, Id, Kind, PeerTranscript, ResultEntry, ResultStatus, Sharing, SignedEntry,
+    StatementEntry, StatementFields, StatementSubject, StatementValue, TranscriptDigest,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
@@ -25,7 +26,10 @@ use super::state::State;
 use super::statements::stated;
 use crate::attest::{Reader, Recorded, random, unfit};
 use crate::codes::{self, Error};
-use crate::store::{Job, JobResult, NewEvent};
+use crate::store::{Job, JobFilter, JobResult, NewEvent};
+
+/// The topic of the statement that a service is over.
+const SERVICE_ENDED: &str = "service-ended";
 
 /// Which output to open.
 #[derive(Clone, Debug, Default)]
@@ -171,10 +175,39 @@ impl Ends<'_> {
         let status = match state_of(job) {
             Ok(State::Failed) => ResultStatus::Failed,
             Ok(State::Cancelled) => ResultStatus::Cancelled,
+            Ok(state @ (State::Revoked | State::Expired)) => return self.record_end_of_service(job, state).await,
             _ => return,
         };
         if let Err(error) = self.record_result(job, status, None, Vec::new()).await {
             tracing::warn!(job = %job.id, %error, "the end of the job is not on record yet");
+        }
+    }
+
+    /// Puts on record that a service is over, once.
+    async fn record_end_of_service(&self, job: &Job, state: State) {
+        let recorder = &self.0.recorder;
+        let record = async {
+            let _one_at_a_time = self.0.closing_entries.lock().await;
+            let subject = about_job(job.id);
+            let ended = |body: &Body| matches!(body, Body::Statement(said) if said.topic.as_str() == SERVICE_ENDED);
+            if !recorder.leaves_about(&subject, Kind::Statement.as_str(), ended).await?.is_empty() {
+                return Ok(());
+            }
+            let code = |text: &str| Code::parse(text).map_err(unfit);
+            let fields = StatementFields::new().with(code("state")?, StatementValue::Code(code(state.name())?));
+            let who = job.failure.as_ref().and_then(|failure| failure.who);
+            let fields = match who {
+                Some(who) => fields.with(code("who")?, StatementValue::Party(who)),
+                None => fields,
+            };
+            let about = StatementSubject::Job(Id(job.id.to_bytes()));
+            let body = StatementEntry { topic: code(SERVICE_ENDED)?, subject: about, signers: Vec::new(), fields };
+            let entry = recorder.sign_entry(recorder.header(Vec::new())?, body)?;
+            recorder.record(&subject, entry).await.map(drop)
+        };
+        let recorded: Result<(), Error> = record.await;
+        if let Err(error) = recorded {
+            tracing::warn!(job = %job.id, %error, "the end of the service is not on record yet");
         }
     }
 
@@ -188,6 +221,12 @@ impl Ends<'_> {
             for job in store.entries().jobs_whose_last_entry_lacks(log, state.name(), "result", said.as_bytes()).await?
             {
                 self.record_end(&store.jobs().get(job).await?).await;
+            }
+        }
+        for state in [State::Revoked, State::Expired] {
+            let ended = JobFilter { state: Some(state.name().to_owned()), ..JobFilter::default() };
+            for job in store.jobs().list(&ended).await? {
+                self.record_end(&job).await;
             }
         }
         for subject in store.entries().without(log, "agreement", "result").await? {

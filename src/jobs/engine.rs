@@ -18,9 +18,11 @@ use super::machine::Event;
 use super::places::Places;
 use super::proposals::{Proposals, Submission};
 use super::rendezvous::{Rendezvous, RendezvousRequest};
+use super::reserve::Reserve;
 use super::rows::StoredRows;
 use super::rules::Rules;
 use super::running::RunningJobs;
+use super::serving::{QuestionsHandler, ServiceControl};
 use super::shell::Shell;
 use super::state::State;
 use super::view::{EventView, JobView};
@@ -61,6 +63,8 @@ pub struct Jobs {
     proposals: Proposals,
     rendezvous: Rendezvous,
     handler: Arc<JobsHandler>,
+    services: ServiceControl,
+    questions: Arc<QuestionsHandler>,
     profile: Arc<Profile>,
 }
 
@@ -101,6 +105,8 @@ impl Jobs {
         let (events, steps) = unbounded_channel();
         let core = Arc::new(Core {
             places: Places::new(settings.running_jobs),
+            reserve: Reserve::new(store.clone()),
+            queries: attestation.queries().clone(),
             settings,
             store,
             signer,
@@ -125,13 +131,21 @@ impl Jobs {
             waiters: waiters.clone(),
         };
         let handler = JobsHandler { core: core.clone(), shell: shell.clone(), proposals: proposals.clone(), waiters };
-        Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler), profile }
+        let services = ServiceControl::new(core.clone(), shell.clone());
+        let questions = Arc::new(QuestionsHandler::new(core.clone(), shell.clone()));
+        Self { core, kinds, shell, proposals, rendezvous, handler: Arc::new(handler), services, questions, profile }
     }
 
-    /// What answers other parties about jobs.
+    /// What answers other parties: about jobs, and under standing jobs.
     #[must_use]
-    pub fn handler(&self) -> Arc<dyn Handler> {
-        self.handler.clone()
+    pub fn handlers(&self) -> [Arc<dyn Handler>; 2] {
+        [self.handler.clone(), self.questions.clone()]
+    }
+
+    /// What operators and applications ask of services.
+    #[must_use]
+    pub fn services(&self) -> &ServiceControl {
+        &self.services
     }
 
     /// The kinds of job that this party knows.
@@ -334,14 +348,14 @@ impl Jobs {
         self.get(id).await
     }
 
-    /// Ends a job on all sides.
+    /// Ends a job on all sides that is no service yet.
     ///
     /// # Errors
-    /// [`codes::JOB_STATE`] if it is over already, or an error of the store.
+    /// [`codes::JOB_STATE`] if it is over or a service already, or an error of the store.
     pub async fn cancel(&self, id: &str, by: &str) -> Result<JobView, Error> {
         let me = self.core.me();
         let job = self.core.find(id).await?;
-        if job.state.parse().is_ok_and(State::is_over) {
+        if job.state.parse().is_ok_and(|state: State| state.is_over() || state.is_service()) {
             return Err(Error::new(codes::JOB_STATE, format!("the job is {} already", job.state)));
         }
         let why = Error::new(codes::CANCELLED, format!("cancelled by an operator of {me}")).with(me);

@@ -9,6 +9,7 @@ use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, Terms};
 use super::machine::Quorum;
 use super::part::{Input, PartParty, Stop, Summary, Task};
 use super::run::Run;
+use super::serving::{Draft, Questions, ServiceRun, Serving};
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
 use crate::policy::{LimitName, Rule};
@@ -80,6 +81,37 @@ pub trait JobKind: Send + Sync + 'static {
 
     /// Reads what an attempt needs.
     fn prepare(self: Arc<Self>, run: Run) -> Pending<'static, Result<Box<dyn Prepared>, Stop>>;
+
+    /// Whether a job of these terms serves where another is done: attempts are its set-up then, after which every party
+    /// serves until the job is revoked or its time is over. A set-up has no result. It leaves artefacts and material, which
+    /// fit those of the other parties whatever attempts they come from.
+    fn serves(&self, _terms: &JobTerms) -> bool {
+        false
+    }
+
+    /// Begins to serve, at every party, after the set-up and after every start.
+    ///
+    /// # Errors
+    /// [`Stop`]: what may pass is tried again; a service that failed is over.
+    fn serve(self: Arc<Self>, _run: ServiceRun) -> Pending<'static, Result<Serving, Stop>> {
+        Box::pin(async { Err(Error::internal("a kind of job that serves nothing was to serve").into()) })
+    }
+
+    /// The asker's half: puts one caller's questions to whom it chooses, and makes one answer for each of what comes back.
+    /// Unless it says otherwise, they go as they are to the only other party.
+    ///
+    /// # Errors
+    /// What [`Questions::put`] says, or why these are no questions.
+    fn ask(self: Arc<Self>, run: ServiceRun, questions: Arc<Questions>) -> Pending<'static, Result<Vec<Bytes>, Error>> {
+        Box::pin(async move {
+            let others: Vec<PartyId> = run.others().into_iter().collect();
+            let [to] = others[..] else {
+                return Err(Error::new(codes::BAD_REQUEST, "the kind of this job asks nobody by itself"));
+            };
+            let draft = async || Ok(Draft { questions: questions.all().to_vec(), ..Draft::default() });
+            Ok(questions.put(to, draft).await?.answers)
+        })
+    }
 }
 
 /// One attempt of which our data is read.

@@ -9,6 +9,7 @@
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
 //! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
+//! | `serving`, `reserve.rs` | services: what a kind that serves tells the engine, those that run in this process, what they are asked; material that is used once |
 //! | `meter.rs`, `silence.rs` | whether an attempt waits or computes: who waits holds no place, and no phase stands still for long |
 //! | `collect.rs`, `gathered_words.rs` | one word of everybody to everybody, through the leader |
 //! | `ends.rs`, `statements.rs` | what came of a job: on record, opened, purged; what its kind states in its own words |
@@ -45,11 +46,13 @@ mod parts;
 mod places;
 mod proposals;
 mod rendezvous;
+mod reserve;
 mod rows;
 mod rules;
 mod run;
 mod running;
 mod scope;
+mod serving;
 mod shell;
 mod silence;
 mod state;
@@ -73,9 +76,14 @@ pub use part::{Input, Inputs, PartOutput, PartParty, Shown, Stop, Summary, Task,
 pub use parts::attempt_label;
 pub use proposals::Submission;
 pub use rendezvous::RendezvousRequest;
+pub use reserve::{Units, Use};
 pub use rows::{MalformedRows, Rows};
 pub use run::{ChosenRows, Run};
 pub use running::JobProgress;
+pub use serving::{
+    Admission, Ask, AskedEntry, Draft, Keep, Opened, Put, QUESTIONS_PER_DAY, Questions, Reply, Service, ServiceControl,
+    ServiceRun, ServiceView, Serving, Session, Told,
+};
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};
 pub use view::{EventView, JobView, PartyView};

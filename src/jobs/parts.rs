@@ -283,7 +283,7 @@ fn local(error: StoreError) -> LocalFailure {
 }
 
 /// A session's ending as an attempt's.
-fn of_ended(ended: Ended) -> Stop {
+pub(super) fn of_ended(ended: Ended) -> Stop {
     let resumable = ended.is_resumable();
     let text = ended.to_string();
     match ended {

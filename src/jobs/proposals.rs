@@ -327,7 +327,7 @@ fn expiry_of(text: &str) -> Result<Option<u64>, Error> {
 
 /// How a job stands by the ledger alone.
 pub(super) fn standing_of(core: &Core, job: &Job) -> Result<Answer, Error> {
-    let machine = machine::Job::of(ledger(job, core.me(), Quorum::All)?);
+    let machine = machine::Job::of(ledger(job, core.me(), (Quorum::All, false))?);
     Ok(Answer::Standing(write_standing(job.id, &machine.standing(false))))
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tacitly_core::PartyId;
 
 use super::core::Core;
+use super::state::State;
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
 use crate::policy::{self, Asked, Decision, Other, Rule};
-use crate::store::check_dataset_name;
+use crate::store::{Job, check_dataset_name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -87,7 +88,9 @@ impl Rules<'_> {
     /// Whether one more job with `peer` is within the limit.
     pub(super) async fn admit(&self, peer: PartyId) -> Result<(), Error> {
         let limit = self.0.settings.jobs_per_peer;
-        let open = self.0.store.jobs().unfinished().await?.iter().filter(|job| job.party(peer).is_some()).count();
+        // A service is not over for months, and holds up nobody.
+        let is_open = |job: &Job| job.party(peer).is_some() && !job.state.parse().is_ok_and(State::is_service);
+        let open = self.0.store.jobs().unfinished().await?.iter().filter(|job| is_open(job)).count();
         if open >= limit {
             let text = format!("{limit} jobs between {} and {peer} are not over, and no more are taken", self.0.me());
             return Err(Error::new(codes::LIMIT, text));

@@ -301,6 +301,15 @@ impl Run {
         Ok(self.0.core.store.secrets().checkpoint(self.0.job.id, &format!("kept {slot}")).await?)
     }
 
+    /// Leaves something under a name for the service that this job is once its set-up is over: sealed, in place of what was
+    /// there, until the job is purged.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with an error of the store.
+    pub async fn put_artefact(&self, name: &str, bytes: &[u8]) -> Result<(), Stop> {
+        Ok(self.0.core.store.secrets().put_artefact(self.0.job.id, name, bytes).await?)
+    }
+
     /// Shows figures of the job to our operator, from now on: what is known before it is over.
     ///
     /// # Errors

@@ -103,6 +103,8 @@ pub(super) struct Machine {
     /// Whose links are watched, because the job waits for them.
     pub(super) watched: BTreeSet<PartyId>,
     pub(super) watching: Vec<DropGuard>,
+    /// Its service, if it serves.
+    pub(super) serving: Option<DropGuard>,
     /// Looks at the job when its terms are over.
     pub(super) expiry: Option<DropGuard>,
     /// Ends the job when its time is over: since when it runs without a pause.
@@ -231,6 +233,7 @@ impl Machine {
             words: 0,
             watched: BTreeSet::new(),
             watching: Vec::new(),
+            serving: None,
             expiry: None,
             deadline: None,
             begun: None,

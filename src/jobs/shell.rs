@@ -20,6 +20,7 @@ use super::message::{self, Answer, Ask, generated as pb};
 use super::part::Stop;
 use super::places::Place;
 use super::running::{IN_VAIN, Machine, Running};
+use super::serving::{Services, serve};
 use super::silence::{RESTS_AFTER, silence};
 use super::state::State;
 use crate::codes::{self, Error};
@@ -39,27 +40,31 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 pub(super) struct Shell {
     core: Arc<Core>,
     kinds: Kinds,
+    pub(super) services: Arc<Services>,
 }
 
 impl Shell {
     /// The shell over these rooms. Steps that must not get lost come over `events`.
     pub(super) fn start(core: Arc<Core>, kinds: Kinds, mut events: UnboundedReceiver<(JobId, Event)>) -> Self {
-        let (weak, kinds_there) = (Arc::downgrade(&core), kinds.clone());
+        let services = Arc::new(Services::new());
+        let (weak, kinds_there, services_there) = (Arc::downgrade(&core), kinds.clone(), services.clone());
         // It ends with the engine, and not with a drain: what ends meanwhile is noted.
         tokio::spawn(async move {
             while let Some((job, event)) = events.recv().await {
                 let Some(core) = weak.upgrade() else { return };
-                let shell = Self { core, kinds: kinds_there.clone() };
+                let shell = Self { core, kinds: kinds_there.clone(), services: services_there.clone() };
                 shell.core.tasks.clone().spawn(async move { shell.insist(job, event).await });
             }
         });
-        Self { core, kinds }
+        Self { core, kinds, services }
     }
 
-    /// Who must sign and begin, and how many may be lost. Terms of a kind that this version does not know need everybody.
-    pub(super) fn quorum(&self, job: &Job) -> Result<Quorum, Error> {
+    /// Who must sign and begin, and how many may be lost; and whether the job serves where another is done. Terms of a kind
+    /// that this version does not know need everybody.
+    fn nature(&self, job: &Job) -> Result<(Quorum, bool), Error> {
         let terms = terms_of(job)?;
-        Ok(self.kinds.find(&terms.kind).map_or(Quorum::All, |kind| kind.quorum(&terms)))
+        let kind = self.kinds.find(&terms.kind);
+        Ok(kind.map_or((Quorum::All, false), |kind| (kind.quorum(&terms), kind.serves(&terms))))
     }
 
     /// Makes one step of a job. Returns how the job stands here by then.
@@ -114,7 +119,7 @@ impl Shell {
                     return Err(error);
                 }
             };
-            let job = machine::Job::of(ledger(&row, core.me(), self.quorum(&row)?)?);
+            let job = machine::Job::of(ledger(&row, core.me(), self.nature(&row)?)?);
             let mut machine = Machine::of(row, job);
             self.watch_expiry(id, &mut machine)?;
             *held = Some(machine);
@@ -191,7 +196,7 @@ impl Shell {
         let found = machine.row.state.clone();
         let mut change =
             JobChange { failure: job.ledger.failure.as_ref().map(Failure::from), ..JobChange::by("daemon") };
-        let (mut writes, mut end) = (false, None);
+        let (mut writes, mut end, mut serves) = (false, None, false);
         for write in effects.iter().filter_map(|effect| match effect {
             Effect::Write(write) => Some(write),
             _ => None,
@@ -203,6 +208,10 @@ impl Shell {
                 Write::End { state, by, .. } => {
                     change.by.clone_from(by);
                     end = Some(*state);
+                }
+                Write::Serving { by } => {
+                    change.by.clone_from(by);
+                    serves = true;
                 }
                 Write::Attempt(attempt) => change.attempt = Some(*attempt),
                 Write::Consent { party: id, consent } => {
@@ -222,6 +231,12 @@ impl Shell {
         }
         let (id, to, from) = (machine.row.id, job.ledger.state, [found.as_str()]);
         machine.row = match end {
+            None if serves => {
+                Ends(&self.core).record_done(&machine.row).await?;
+                let (_, summary, traffic) = Ends(&self.core).result(&machine.row).await?;
+                let change = JobChange { summary, traffic: Some(traffic), wipes_secrets: true, ..change };
+                store.jobs().advance(id, &from, to.name(), change).await?
+            }
             None => store.jobs().advance(id, &from, to.name(), change).await?,
             Some(State::Done) => {
                 Ends(&self.core).record_done(&machine.row).await?;
@@ -231,7 +246,10 @@ impl Shell {
                 let result = if receives { result } else { JobResult::Nothing };
                 store.jobs().finish(id, &from, to.name(), change, result).await?
             }
-            Some(_) => store.jobs().finish(id, &from, to.name(), change, JobResult::Nothing).await?,
+            Some(_) => {
+                self.core.reserve.forget(id);
+                store.jobs().finish(id, &from, to.name(), change, JobResult::Nothing).await?
+            }
         };
         if found != to.name() {
             let code = job.ledger.failure.as_ref().map_or("", |failure| failure.code.name);
@@ -263,6 +281,11 @@ impl Shell {
                     }
                 });
             }
+            Effect::Serve => {
+                let serving = serve(core.clone(), self.services.clone(), self.kinds.clone(), machine.row.clone());
+                machine.serving = Some(core.spawn_until_dropped(serving));
+            }
+            Effect::StopServing => machine.serving = None,
             Effect::RecordEnd => Ends(core).record_end(&machine.row).await,
         }
     }
@@ -299,6 +322,7 @@ impl Shell {
         };
         let work = running.begin(number, until);
         let (core, kinds, running, row) = (core.clone(), self.kinds.clone(), running.clone(), machine.row.clone());
+        let serves = machine.job.ledger.serves;
         core.tasks.clone().spawn(async move {
             let began = Instant::now();
             let (inner, inner_work, inner_row) = (core.clone(), work.clone(), row.clone());
@@ -322,7 +346,7 @@ impl Shell {
             running.end(number);
             let unexpected = |_| Err(Stop::Failed(Error::internal("the attempt ended unexpectedly")));
             let how = match ended.unwrap_or_else(unexpected) {
-                Ok(()) => computed(&core, &row),
+                Ok(()) => computed(&core, &row, serves),
                 // The daemon stops: the job is taken up at the next start.
                 Err(Stop::Stopped) if core.closing.is_cancelled() => return,
                 Err(Stop::Stopped | Stop::Restarted) => Finish::Void,
@@ -475,9 +499,9 @@ fn over(event: Event) -> Event {
     }
 }
 
-/// Our part is done; a receiver says so with its signature.
-fn computed(core: &Core, row: &Job) -> Finish {
-    if !row.party(core.me()).is_some_and(|me| me.receives) {
+/// Our part is done; a receiver, or a party of a service, says so with its signature.
+fn computed(core: &Core, row: &Job, serves: bool) -> Finish {
+    if !serves && !row.party(core.me()).is_some_and(|me| me.receives) {
         return Finish::Computed(None);
     }
     match Signatures(core).receipt(row.terms_hash) {

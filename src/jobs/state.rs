@@ -22,11 +22,19 @@ pub enum State {
     Cancelled,
     /// The approver's rule or person said no.
     Refused,
+    /// Its set-up is over everywhere, and it answers questions.
+    Serving,
+    /// It answers and asks nothing here, until our operator lets it go on.
+    Paused,
+    /// Somebody has ended a service.
+    Revoked,
+    /// The time of a service is over.
+    Expired,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Proposed,
         Self::Approved,
         Self::Running,
@@ -35,6 +43,10 @@ impl State {
         Self::Failed,
         Self::Cancelled,
         Self::Refused,
+        Self::Serving,
+        Self::Paused,
+        Self::Revoked,
+        Self::Expired,
     ];
 
     /// The name in the ledger, the API and the documentation.
@@ -49,6 +61,10 @@ impl State {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Refused => "refused",
+            Self::Serving => "serving",
+            Self::Paused => "paused",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
         }
     }
 
@@ -70,6 +86,8 @@ impl State {
             ],
             Self::Running => &[
                 (Self::Done, "the daemon: every receiver has stored its result"),
+                (Self::Serving, "the daemon: every party of a service has stored its set-up"),
+                (Self::Revoked, "the daemon: a party has ended the service before our set-up was over"),
                 (Self::Suspended, "the daemon: the peer is lost"),
                 (Self::Failed, "the daemon: data, rule, disk, protocol or peer"),
                 (Self::Cancelled, "either side"),
@@ -79,8 +97,19 @@ impl State {
                 (Self::Cancelled, "either side"),
                 (Self::Failed, "the daemon: our rule has changed, or the peer's job is over"),
                 (Self::Done, "the daemon: the peer's receipt arrives late"),
+                (Self::Serving, "the daemon: the same, of a service"),
             ],
-            Self::Done | Self::Failed | Self::Cancelled | Self::Refused => &[],
+            Self::Serving => &[
+                (Self::Paused, "our side: pause"),
+                (Self::Revoked, "either side: revoke; or the daemon: rule, data or peer"),
+                (Self::Expired, "the daemon: its time is over"),
+            ],
+            Self::Paused => &[
+                (Self::Serving, "our side: unpause"),
+                (Self::Revoked, "either side: revoke; or the daemon: rule, data or peer"),
+                (Self::Expired, "the daemon: its time is over"),
+            ],
+            Self::Done | Self::Failed | Self::Cancelled | Self::Refused | Self::Revoked | Self::Expired => &[],
         }
     }
 
@@ -100,10 +129,16 @@ impl State {
         self.next().is_empty()
     }
 
-    /// Whether nothing happens unless somebody acts: over, or suspended.
+    /// Whether the job is a service whose set-up is over.
+    #[must_use]
+    pub fn is_service(self) -> bool {
+        matches!(self, Self::Serving | Self::Paused)
+    }
+
+    /// Whether nothing happens unless somebody acts: over, suspended, or a service.
     #[must_use]
     pub fn is_at_rest(self) -> bool {
-        self.is_over() || self == Self::Suspended
+        self.is_over() || self == Self::Suspended || self.is_service()
     }
 }
 
@@ -139,11 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_is_over_stays_over_and_every_other_can_be_cancelled() {
+    fn a_job_that_is_over_stays_over_and_a_person_can_end_every_other() {
         for state in State::ALL {
-            let cancellable = state.next().iter().any(|(next, _)| *next == State::Cancelled);
-            assert_eq!(cancellable, !state.is_over(), "{state}");
+            let ended = if state.is_service() { State::Revoked } else { State::Cancelled };
+            let can_be_ended = state.next().iter().any(|(next, _)| *next == ended);
+            assert_eq!(can_be_ended, !state.is_over(), "{state}");
         }
         assert_eq!(State::Done.previous(), ["running", "suspended"]);
+        assert_eq!(State::Serving.previous(), ["running", "suspended", "paused"]);
     }
 }

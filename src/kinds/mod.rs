@@ -3,8 +3,10 @@
 //!
 //! | kind | computes |
 //! |---|---|
+//! | `bench` | the question that it was asked, for `tacitly bench serve` alone |
 //! | `psi` | which rows two parties share: `intersect`, `align`, `cardinality` |
 
+pub mod bench;
 pub mod psi;
 
 /// The names of all kinds of this version.

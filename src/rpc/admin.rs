@@ -52,6 +52,8 @@ pub struct Figures {
     pub at_work: u64,
     /// Whether each peer's link is up.
     pub links: Vec<(PartyId, bool)>,
+    /// Prepared material that is left, by job and stream.
+    pub material: Vec<(String, u64)>,
     /// When our certificate expires, in seconds since 1970.
     pub certificate_expires: i64,
 }
@@ -110,6 +112,7 @@ impl Admin {
             jobs: State::ALL.into_iter().map(count).collect(),
             at_work: self.jobs.at_work(),
             links: links.collect(),
+            material: self.jobs.services().material().await?,
             certificate_expires: self.peers.identity().not_after().as_second(),
         })
     }

@@ -17,7 +17,7 @@ use super::{control, frames, pages, status};
 use crate::attest::Attestation;
 use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
-use crate::jobs::{Asked, AskedParty, Jobs, OpenOutput, RendezvousRequest, Submission};
+use crate::jobs::{Ask, Asked, AskedParty, Jobs, OpenOutput, RendezvousRequest, Reply, Submission};
 use crate::peers::{IdentityFiles, Peers, RosterView, Rosters, Rotation};
 
 /// The control service of one daemon.
@@ -347,7 +347,10 @@ impl Control for Service {
     }
 
     async fn get_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
-        answer(self.jobs.get(&request.into_inner().job).await)
+        let id = request.into_inner().job;
+        let view = self.jobs.get(&id).await.map_err(|error| status::of(&error))?;
+        let service = self.jobs.services().view(&id).await.map_err(|error| status::of(&error))?;
+        Ok(Response::new(control::Job { service: service.map(Into::into), ..view.into() }))
     }
 
     async fn watch_job(&self, request: Request<control::JobRequest>) -> Answer<Self::WatchJobStream> {
@@ -387,6 +390,31 @@ impl Control for Service {
         answer(self.jobs.purge(&request.into_inner().job, &by).await)
     }
 
+    async fn ask_job(&self, request: Request<control::AskJobRequest>) -> Answer<control::AskJobReply> {
+        let control::AskJobRequest { job, questions, purpose, idempotency_key } = request.into_inner();
+        let asked = self.jobs.services().ask(Ask { job, questions, purpose, key: idempotency_key }).await;
+        let Reply { answers, entries } = asked.map_err(|error| status::of(&error))?;
+        Ok(Response::new(control::AskJobReply { answers, entries: entries.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn pause_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        let (by, job) = (actor(&request), request.into_inner().job);
+        self.jobs.services().pause(&job, &by).await.map_err(|error| status::of(&error))?;
+        answer(self.jobs.get(&job).await)
+    }
+
+    async fn unpause_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        let (by, job) = (actor(&request), request.into_inner().job);
+        self.jobs.services().unpause(&job, &by).await.map_err(|error| status::of(&error))?;
+        answer(self.jobs.get(&job).await)
+    }
+
+    async fn revoke_job(&self, request: Request<control::JobRequest>) -> Answer<control::Job> {
+        let (by, job) = (actor(&request), request.into_inner().job);
+        self.jobs.services().revoke(&job, &by).await.map_err(|error| status::of(&error))?;
+        answer(self.jobs.get(&job).await)
+    }
+
     async fn job_result(&self, request: Request<control::JobResultRequest>) -> Answer<Self::JobResultStream> {
         let asked = request.into_inner();
         let chunks = self.jobs.result(&asked.job, asked.columns, &asked.format).await;
@@ -396,8 +424,13 @@ impl Control for Service {
         Ok(Response::new(Box::pin(chunks)))
     }
 
-    async fn evidence(&self, request: Request<control::JobRequest>) -> Answer<control::EvidenceReply> {
-        let certificate = self.jobs.evidence(&request.into_inner().job).await;
+    async fn evidence(&self, request: Request<control::EvidenceRequest>) -> Answer<control::EvidenceReply> {
+        let control::EvidenceRequest { job, query } = request.into_inner();
+        let certificate = match (job.is_empty(), query.is_empty()) {
+            (true, false) => self.attestation.evidence_of_query(&query).await,
+            (_, true) => self.jobs.evidence(&job).await,
+            (false, false) => Err(Error::new(codes::BAD_REQUEST, "evidence is of a job or of a question, not of both")),
+        };
         let certificate = certificate.map_err(|error| status::of(&error))?.into();
         Ok(Response::new(control::EvidenceReply { certificate }))
     }

@@ -2,14 +2,14 @@
 
 use crate::chain::Mismatch;
 use crate::datasets::DatasetView;
-use crate::jobs::{JobView, PartyView, Shape, State};
+use crate::jobs::{AskedEntry, JobView, PartyView, ServiceView, Shape, State};
 use crate::peers::{MemberView, PeerView, RosterView};
 use crate::rpc::control;
 use crate::store::JobId;
 
 /// The states of a job, by the names that the API gives them.
 #[must_use]
-pub fn job_states() -> [&'static str; 8] {
+pub fn job_states() -> [&'static str; 12] {
     State::ALL.map(State::name)
 }
 
@@ -54,8 +54,24 @@ impl From<JobView> for control::Job {
             terms: view.terms,
             at_rest: view.state.is_at_rest(),
             purged: view.purged,
+            service: None,
             shape: view.shape.map(Shape::name).unwrap_or_default().to_owned(),
         }
+    }
+}
+
+impl From<AskedEntry> for control::AskedEntry {
+    fn from(entry: AskedEntry) -> Self {
+        let AskedEntry { responder, query, entry, units } = entry;
+        Self { responder: responder.to_string(), query, entry, units }
+    }
+}
+
+impl From<ServiceView> for control::Service {
+    fn from(view: ServiceView) -> Self {
+        let ServiceView { since, answered, refused, asked, material } = view;
+        let material = material.into_iter().map(|(stream, left)| control::Material { stream, left }).collect();
+        Self { since, answered, refused, asked, material }
     }
 }
 

@@ -51,14 +51,8 @@ impl EntryTable<'_> {
     /// [`StoreError::Invalid`] for a size beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
     /// [`StoreError::Io`].
     pub async fn place(self, log: &str, size: u64) -> Result<(), StoreError> {
-        let sql = "UPDATE entries SET log_index = placed.place FROM (
-                SELECT number, row_number() OVER (ORDER BY number) - 1
-                    + (SELECT CASE WHEN max(log_index) >= $2 THEN max(log_index) + 1 ELSE $2 END
-                       FROM entries WHERE log = $1) AS place
-                FROM entries WHERE log = $1 AND log_index IS NULL
-            ) AS placed WHERE entries.number = placed.number";
         let mut write = self.0.begin().await?;
-        write.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
+        place_waiting(&mut write, log, size).await?;
         write.commit().await
     }
 
@@ -202,6 +196,18 @@ pub(crate) async fn put_entry(write: &mut Transaction, new: NewEntry) -> Result<
     let query = statement(sql).bind(log).bind(subject).bind(kind).bind(note.clone());
     let number = write.row(query).await?.map_or(Ok(0), |row| row.count("number"))?;
     Ok(StoredEntry { number, note, log_index: None })
+}
+
+/// Gives every entry that waits its place in a log of `size` entries.
+pub(super) async fn place_waiting(write: &mut Transaction, log: &str, size: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE entries SET log_index = placed.place FROM (
+            SELECT number, row_number() OVER (ORDER BY number) - 1
+                + (SELECT CASE WHEN max(log_index) >= $2 THEN max(log_index) + 1 ELSE $2 END
+                   FROM entries WHERE log = $1) AS place
+            FROM entries WHERE log = $1 AND log_index IS NULL
+        ) AS placed WHERE entries.number = placed.number";
+    write.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;
+    Ok(())
 }
 
 /// Notes several of them.

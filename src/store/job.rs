@@ -178,6 +178,8 @@ pub struct JobChange {
     pub seed: Option<Seed>,
     /// A label and bytes, sealed and kept until the job ends, in place of those with the same label.
     pub checkpoint: Option<(String, Zeroizing<Vec<u8>>)>,
+    /// Whether the seed and the checkpoints of its attempts are wiped: there are no more attempts.
+    pub wipes_secrets: bool,
     /// What its kind shows of it.
     pub summary: Option<Value>,
     /// What went over the sessions with each party.
@@ -242,6 +244,7 @@ impl JobChange {
             attempt: None,
             seed: None,
             checkpoint: None,
+            wipes_secrets: false,
             summary: None,
             traffic: None,
             failure: None,

@@ -8,6 +8,7 @@ use super::database::{Database, Transaction};
 use super::datasets::require_dataset;
 use super::entries::put_entries;
 use super::events::append;
+use super::material::wipe_material;
 use super::record::{Row, Statement, count_optional, moment, statement, text_optional};
 use super::sealed::{Purpose, put_checkpoint, put_seed, release_parts, wipe};
 use super::{
@@ -181,9 +182,18 @@ impl JobTable<'_> {
         let mut write = self.0.begin().await?;
         let mut job = require_state(&mut write, id, from).await?;
         let found = job.state.clone();
+        let wipes = change.wipes_secrets;
         change_job(&mut write, &sealer, &mut job, to, change).await?;
+        if wipes {
+            wipe(&mut write, id, Purpose::Seed).await?;
+            wipe(&mut write, id, Purpose::Checkpoint).await?;
+        }
         update_job(&mut write, &job, &found).await?;
         write.commit().await?;
+        if wipes {
+            drop(sealer);
+            self.0.cut_log().await;
+        }
         Ok(job)
     }
 
@@ -222,6 +232,7 @@ impl JobTable<'_> {
         };
         wipe(&mut write, id, Purpose::Seed).await?;
         wipe(&mut write, id, Purpose::Checkpoint).await?;
+        wipe_material(&mut write, id).await?;
         update_job(&mut write, &job, &found).await?;
         write.commit().await?;
         drop(sealer);
@@ -246,7 +257,7 @@ impl JobTable<'_> {
         if job.finished_at.is_none() {
             return Err(StoreError::Conflict { job: id, found: job.state });
         }
-        for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt] {
+        for purpose in [Purpose::ResultParts, Purpose::ResultPart, Purpose::Salt, Purpose::Artefact] {
             wipe(&mut write, id, purpose).await?;
         }
         job.purged_at = Some(write.now);

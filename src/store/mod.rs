@@ -15,7 +15,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `store.rs` | [`Store`]: opening, its tables, what is done with all of it |
-//! | `peers.rs`, `invites.rs`, `parties.rs`, `rosters.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `events.rs`, `entries.rs` | one table (family) each |
+//! | `peers.rs`, `invites.rs`, `parties.rs`, `rosters.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `material.rs`, `events.rs`, `entries.rs` | one table (family) each |
+//! | `queries.rs`, `charges.rs` | questions under standing jobs, with what was answered; budgets |
+//! | `batch.rs` | what came together, in one transaction |
 //! | `dataset.rs`, `job.rs` | the values of datasets and of the ledger |
 //! | `backup.rs`, `check.rs`, `rekey.rs`, `key_check.rs` | copies of the store; whether one would open; a new sealing key; which key it is |
 //! | `database.rs` | the file: its schema, connections, transactions |
@@ -27,6 +29,8 @@
 //! Every `by` argument is the actor that the audit trail names: an operator, a peer, or the daemon itself.
 
 mod backup;
+mod batch;
+mod charges;
 mod check;
 mod database;
 mod dataset;
@@ -44,9 +48,11 @@ mod jobs;
 mod key;
 mod key_check;
 mod lock;
+mod material;
 mod parties;
 mod peers;
 mod public_key;
+mod queries;
 mod record;
 mod rekey;
 mod rosters;
@@ -61,6 +67,8 @@ mod signing;
 mod store;
 
 pub use backup::restore;
+pub use batch::{Change, Changed};
+pub use charges::{Charge, ChargeTable};
 pub use check::check_store;
 pub use database::Clock;
 pub use dataset::{Dataset, DatasetKey, NewDataset};
@@ -76,9 +84,11 @@ pub use job::{
 pub use job_id::{JobId, MalformedJobId};
 pub use jobs::JobTable;
 pub use key::SealingKey;
+pub use material::{MAX_MATERIAL_BLOCK, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, MaterialTable};
 pub use parties::PartyTable;
 pub use peers::{NewPeer, Peer, PeerTable, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
+pub use queries::{NewAnswer, NewQuery, NewServe, QueryTable, ServeTable, StoredAnswer, StoredQuery, StoredServe};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster, RosterTable};
 pub use rules::{Rule, RuleTable};
 pub use seal::Sealer;

@@ -6,6 +6,8 @@ use super::database::Database;
 use super::events::note;
 use super::fingerprints::reseal_fingerprints;
 use super::key_check::put_key_check;
+use super::material::reseal_material;
+use super::queries::reseal_queries;
 use super::sealed::reseal;
 use super::{Sealer, StoreError};
 
@@ -13,7 +15,9 @@ use super::{Sealer, StoreError};
 pub(crate) async fn rekey(database: &Database, new: Sealer, by: &str) -> Result<(), StoreError> {
     let mut sealer = database.sealer.write().await;
     let mut write = database.begin().await?;
-    let pieces = reseal(&mut write, &sealer, &new).await? + reseal_fingerprints(&mut write, &sealer, &new).await?;
+    let mut pieces = reseal(&mut write, &sealer, &new).await?;
+    pieces += reseal_fingerprints(&mut write, &sealer, &new).await? + reseal_queries(&mut write, &sealer, &new).await?;
+    pieces += reseal_material(&mut write, &sealer, &new).await?;
     put_key_check(&mut write, &new).await?;
     let [old, key] = [sealer.key_id(), new.key_id()].map(|id| id.to_string());
     note(&mut write, by, "store-rekeyed", json!({ "old": old, "new": key, "pieces": pieces })).await?;

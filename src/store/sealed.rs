@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     ResultPart,
     /// The salt under the commitment to the job's output.
     Salt,
+    /// What a service has of a job beyond its set-up, by its name.
+    Artefact,
     /// How many parts the result has. There is one only when the job has ended with a result.
     ResultParts,
 }
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Checkpoint => "checkpoint",
             Self::ResultPart => "result-part",
             Self::Salt => "salt",
+            Self::Artefact => "artefact",
             Self::ResultParts => "result-parts",
         }
     }
@@ -174,7 +177,14 @@ struct Place<'a> {
 impl Place<'_> {
     fn read<'a>(row: &Row, label: &'a str) -> Result<Place<'a>, StoreError> {
         let text: String = row.get("purpose")?;
-        let known = [Purpose::Seed, Purpose::Checkpoint, Purpose::ResultPart, Purpose::ResultParts, Purpose::Salt];
+        let known = [
+            Purpose::Seed,
+            Purpose::Checkpoint,
+            Purpose::ResultPart,
+            Purpose::ResultParts,
+            Purpose::Salt,
+            Purpose::Artefact,
+        ];
         let purpose = known.into_iter().find(|purpose| purpose.as_str() == text);
         Ok(Place {
             job: row.parse("job")?,

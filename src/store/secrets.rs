@@ -143,4 +143,27 @@ impl SecretTable<'_> {
         let salt = bytes.as_slice().try_into().map_err(|_| broken(job, Purpose::Salt, "", SealFault::Truncated))?;
         Ok(Some(Zeroizing::new(salt)))
     }
+
+    /// Seals what a service has of a job, in place of what has the same name. It outlives the job, until that is purged.
+    ///
+    /// # Errors
+    /// As [`SecretTable::put_checkpoint`].
+    pub async fn put_artefact(self, job: JobId, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if !(1..=64).contains(&name.len()) {
+            return Err(StoreError::invalid("the name of an artefact", "it has 1 to 64 bytes"));
+        }
+        let sealer = self.0.sealer.read().await;
+        let mut write = self.0.begin().await?;
+        require_open(&mut write, job).await?;
+        put_sealed(&mut write, &sealer, job, Purpose::Artefact, name, bytes).await?;
+        write.commit().await
+    }
+
+    /// An artefact of a job that was not purged, if there is one of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::SealBroken`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn artefact(self, job: JobId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        open_sealed(self.0, job, Purpose::Artefact, name).await
+    }
 }

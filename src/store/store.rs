@@ -9,8 +9,9 @@ use super::database::{Clock, Database};
 use super::key_check::check_key;
 use super::record::statement;
 use super::{
-    DatasetTable, EntryTable, EventTable, FingerprintTable, InviteTable, JobTable, PartyTable, PeerTable, RosterTable,
-    RuleTable, Sealer, SecretTable, StoreError, backup, rekey,
+    Change, Changed, ChargeTable, DatasetTable, EntryTable, EventTable, FingerprintTable, InviteTable, JobTable,
+    MaterialTable, PartyTable, PeerTable, QueryTable, RosterTable, RuleTable, Sealer, SecretTable, ServeTable,
+    StoreError, backup, batch, rekey,
 };
 
 /// An open store. Share it in an `Arc`; it is closed by [`Store::close`], or when dropped.
@@ -119,6 +120,46 @@ impl Store {
     #[must_use]
     pub fn entries(&self) -> EntryTable<'_> {
         EntryTable(&self.0)
+    }
+
+    /// Questions of ours under standing jobs.
+    #[must_use]
+    pub fn queries(&self) -> QueryTable<'_> {
+        QueryTable(&self.0)
+    }
+
+    /// Our answers to questions under standing jobs.
+    #[must_use]
+    pub fn serves(&self) -> ServeTable<'_> {
+        ServeTable(&self.0)
+    }
+
+    /// Material of services that is used once.
+    #[must_use]
+    pub fn material(&self) -> MaterialTable<'_> {
+        MaterialTable(&self.0)
+    }
+
+    /// What is used of budgets.
+    #[must_use]
+    pub fn charges(&self) -> ChargeTable<'_> {
+        ChargeTable(&self.0)
+    }
+
+    /// Makes all these changes, and gives their entries their places in a log of `size` entries, in this order: behind what
+    /// stands there, and behind all that had a place or waited for one. Either all are made or none; each tells what became
+    /// of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a size beyond reason; [`StoreError::DiskFull`], [`StoreError::Busy`],
+    /// [`StoreError::Io`].
+    pub async fn commit_together(
+        &self,
+        log: &str,
+        size: u64,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Changed>, StoreError> {
+        batch::commit_together(&self.0, log, size, changes).await
     }
 
     /// Writes and commits without changing anything, to see whether the store takes writes.

@@ -97,6 +97,7 @@ fn result(job: &str, peer: &str, sent: &[u8], received: &[u8]) -> ResultEntry {
 fn query(job: &str) -> QueryEntry {
     QueryEntry {
         job: Id(half(job)),
+        agreement: LeafHash(Hash::of(job.as_bytes())),
         query: Id(half("query")),
         commitment: commit(Subject::Query, &Salt::new([7; 32]), job.as_bytes()),
         batch: Bucket::of(1),
@@ -113,7 +114,10 @@ fn serve(job: &str, query: &SignedEntry) -> ServeEntry {
         asker: "bank".parse().unwrap(),
         commitment: commit(Subject::Query, &Salt::new([7; 32]), job.as_bytes()),
         batch: Bucket::of(1),
+        purpose: Code::parse("credit-review").unwrap(),
         status: ServeStatus::Served,
+        reason: None,
+        answer: Some(commit(Subject::Answer, &Salt::new([8; 32]), job.as_bytes())),
         unit: Code::parse("answer").unwrap(),
         units: Count::new(1).unwrap(),
         hits: None,
@@ -151,7 +155,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     let mut theirs = vec![
         of("shop", "good agreement", agreement("good", "marketing").into(), &both),
         of("shop", "good result", result("good", "bank", b"in", b"out").into(), &["shop"]),
-        of("shop", "good serve", serve("good", &asked).into(), &both),
+        of("shop", "good serve", serve("good", &asked).into(), &["shop"]),
     ];
     // One note that the bank led, in both logs.
     let joint = of("bank", "joint", agreement("joint", "marketing").into(), &both);
@@ -171,6 +175,8 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     stop(&mut pair.bank);
     stop(&mut pair.shop);
     let unanswered = of("bank", "unanswered", query("unanswered").into(), &["bank"]);
+    let twice = of("bank", "twice", query("twice").into(), &["bank"]);
+    let other = of("bank", "other", QueryEntry { job: Id(half("other")), ..query("else") }.into(), &["bank"]);
     let never_asked = of("bank", "never recorded", query("invented").into(), &["bank"]);
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     ours = vec![
@@ -178,13 +184,18 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
         of("bank", "other purpose", agreement("purpose", "marketing").into(), &both),
         of("bank", "other bytes", result("bytes", "shop", b"out", b"in").into(), &["bank"]),
         unanswered,
+        twice.clone(),
+        other.clone(),
         of("bank", "one note", agreement("two-notes", "marketing").into(), &both),
         entry(&homes, "bank", now, "a moment ago", agreement("moment", "marketing"), &both),
     ];
     theirs = vec![
         of("shop", "other purpose", agreement("purpose", "scoring").into(), &both),
         of("shop", "other bytes", result("bytes", "bank", b"in", b"OUT").into(), &["shop"]),
-        of("shop", "invented", serve("invented", &never_asked).into(), &both),
+        of("shop", "invented", serve("invented", &never_asked).into(), &["shop"]),
+        of("shop", "twice", serve("twice", &twice).into(), &["shop"]),
+        of("shop", "twice again", serve("twice", &twice).into(), &["shop"]),
+        of("shop", "another question", serve("other", &other).into(), &["shop"]),
         of("shop", "secret", agreement("secret", "marketing").into(), &both),
         of("bank", "another note", agreement("two-notes", "marketing").into(), &both),
     ];
@@ -200,6 +211,8 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
         ("agreement", "two-notes", "sign another note"),
         ("result", "bytes", "what we sent is not what they received"),
         ("query", "unanswered", "recorded by the asker alone"),
+        ("query", "twice", "answered 2 times"),
+        ("query", "other", "another question than was asked"),
         ("serve", "invented", "has no such question"),
         ("agreement", "secret", "in their log and not in ours"),
     ];

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tacitly_core::PartyId;
@@ -22,6 +23,8 @@ pub const MAX_BASIS_BYTES: u64 = 64 << 20;
 pub enum Subject {
     /// The exact bytes of a question.
     Query,
+    /// The exact bytes of the answer to a question.
+    Answer,
     /// What a party got out of a job.
     Output,
     /// The authorisation of the person concerned.
@@ -40,6 +43,7 @@ impl Subject {
     fn tag(self) -> &'static str {
         match self {
             Self::Query => "tacitly-commitment-1 query\n",
+            Self::Answer => "tacitly-commitment-1 answer\n",
             Self::Output => "tacitly-commitment-1 output\n",
             Self::Authorisation => "tacitly-commitment-1 authorisation\n",
             Self::Basis => "tacitly-commitment-1 basis\n",
@@ -81,6 +85,56 @@ impl Salt {
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// 32 random bytes from which the salts of a list of values are derived, one for each place: they travel and are kept in
+/// place of the salts, and to open one value shows nothing of the others. As secret as the values.
+///
+/// Not `Clone`, `Debug`, `PartialEq` nor serialisable; wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SaltSeed([u8; 32]);
+
+impl SaltSeed {
+    /// A seed of fresh random bytes that the caller drew, for one list.
+    #[must_use]
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(random)
+    }
+
+    /// The bytes, to be sealed in a store or given to whom all values are opened.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The salt of the value at this place, from 0.
+    #[must_use]
+    pub fn salt(&self, index: u64) -> Salt {
+        // A 32-byte key is shorter than a block, so HMAC pads it; `new` takes exactly one block.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&self.0);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        block.zeroize();
+        mac.update(b"tacitly-salt-1\n");
+        mac.update(&index.to_be_bytes());
+        Salt(mac.finalize().into_bytes().into())
+    }
+}
+
+/// Commits to a list of values: to one as [`commit`] does, to several as a [`Batch`]. There is no commitment to none.
+#[must_use]
+pub fn commit_all<'v>(
+    subject: Subject,
+    seed: &SaltSeed,
+    values: impl IntoIterator<Item = &'v [u8]>,
+) -> Option<Commitment> {
+    let values = (0..).zip(values).map(|(at, value)| commit(subject, &seed.salt(at), value));
+    let commitments: Vec<Commitment> = values.collect();
+    match commitments.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        several => Some(Batch::of(several).commitment()),
     }
 }
 

@@ -43,7 +43,7 @@ fn stale(root: &Path) -> Result<Vec<Generated>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 15] = [
+const PRINTED: [&str; 18] = [
     "StatusReply",
     "RotateIdentityReply",
     "InviteReply",
@@ -55,6 +55,9 @@ const PRINTED: [&str; 15] = [
     "Rule",
     "Job",
     "JobParty",
+    "Service",
+    "Material",
+    "AskedEntry",
     "Failure",
     "Event",
     "ReconcileReply",

@@ -166,6 +166,47 @@ pub struct MirrorCosignature {
     #[prost(bytes = "bytes", tag = "3")]
     pub key: ::prost::bytes::Bytes,
 }
+/// Questions under a standing job, from who asks to who answers. They are one round trip of their own, no Request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Questions {
+    /// the asker's signed entry (kind query)
+    #[prost(bytes = "bytes", tag = "1")]
+    pub entry: ::prost::bytes::Bytes,
+    /// 32 bytes: what the salts of the questions are derived from
+    #[prost(bytes = "bytes", tag = "2")]
+    pub seed: ::prost::bytes::Bytes,
+    /// 1 to 4096
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub questions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// What became of them. The same Questions have the same Served, byte for byte.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Served {
+    /// the responder's signed entry (kind serve)
+    #[prost(bytes = "bytes", tag = "1")]
+    pub entry: ::prost::bytes::Bytes,
+    /// 32 bytes: what the salts of the answers are derived from; empty if not answered
+    #[prost(bytes = "bytes", tag = "2")]
+    pub seed: ::prost::bytes::Bytes,
+    /// one for each question; none if not answered
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub answers: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// What an asker keeps of its questions, sealed, and never sends.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Asked {
+    /// 32 bytes, as in Questions
+    #[prost(bytes = "bytes", tag = "1")]
+    pub seed: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub questions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// 32 bytes: opens the commitment to the authorisation; empty if there is none
+    #[prost(bytes = "bytes", tag = "3")]
+    pub authorisation_salt: ::prost::bytes::Bytes,
+    /// what it needs to read the answers
+    #[prost(bytes = "bytes", tag = "4")]
+    pub kept: ::prost::bytes::Bytes,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unknown {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

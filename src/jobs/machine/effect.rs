@@ -34,6 +34,13 @@ pub(crate) enum Event {
     Resumed {
         by: String,
     },
+    /// A person has a service pause here, or go on.
+    Paused {
+        by: String,
+    },
+    Unpaused {
+        by: String,
+    },
     /// A party has decided.
     Decided {
         from: PartyId,
@@ -122,7 +129,11 @@ pub(crate) enum Effect {
     StopTask,
     /// Says [`Event::Woke`] after a while.
     Wake { turn: u64, after: Pause },
-    /// Puts on record that the job is over without a result.
+    /// Begins to serve: answers, asks and keeps the service up.
+    Serve,
+    /// Ends what [`Effect::Serve`] began, without a word.
+    StopServing,
+    /// Puts on record that the job is over without a result, or that a service is over.
     RecordEnd,
     /// Answers the party whose word this step is about.
     Answer { free: bool },
@@ -150,6 +161,10 @@ pub(crate) enum Write {
     State {
         state: State,
         failure: Option<Error>,
+        by: String,
+    },
+    /// The set-up of a service is over, and goes on record; the secrets of its attempts are wiped.
+    Serving {
         by: String,
     },
     /// The job ends here; secrets are wiped, and a result is released if it ends well.

@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     pub(crate) me: PartyId,
     pub(crate) leader: PartyId,
     pub(crate) quorum: Quorum,
+    /// It serves where another job is done.
+    pub(crate) serves: bool,
     pub(crate) state: State,
     /// The last attempt that began here.
     pub(crate) attempt: u32,
@@ -44,6 +46,7 @@ pub(crate) struct Ledger {
 /// One party of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
+    /// It says when what it keeps of the job is stored: a receiver its result, every party of a service its set-up.
     pub(crate) receives: bool,
     pub(crate) decision: Decision,
     /// The job goes on without it.

@@ -37,7 +37,8 @@ fn propose(step: &mut Step) {
 
 /// A party has decided.
 pub(super) fn decided(step: &mut Step, from: PartyId, decision: Decided) {
-    if step.is_over() || step.job.ledger.parties.get(&from).is_none_or(|member| member.decision != Decision::Open) {
+    let is_open = step.job.ledger.parties.get(&from).is_some_and(|member| member.decision == Decision::Open);
+    if step.is_over() || step.is_service() || !is_open {
         return;
     }
     match decision {
@@ -241,7 +242,7 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing, answ
     }
     let news = step.add_receipts(&standing.receipts);
     step.end_if_complete(from.as_str());
-    if step.is_over() || step.is_complete() {
+    if step.follow_end_of_service(from, standing) || step.is_over() || step.is_complete() {
         return;
     }
     if news {

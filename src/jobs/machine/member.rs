@@ -138,11 +138,11 @@ pub(super) fn standing(step: &mut Step, from: PartyId, standing: &Standing) {
     left_out.into_iter().for_each(|party| step.write(Write::LeftOut { party }));
     step.add_receipts(&standing.receipts);
     step.end_if_complete(from.as_str());
-    if step.is_over() || step.is_complete() {
+    if step.follow_end_of_service(from, standing) || step.is_over() || step.is_complete() {
         return;
     }
     match standing.state {
-        State::Done => {
+        State::Done | State::Serving | State::Paused => {
             // All others have their result, and nobody waits for us.
             let text = "the job was finished without this party, which could not be reached in time";
             step.end(State::Failed, Error::new(codes::LEFT_OUT, text).with(from), from.as_str());

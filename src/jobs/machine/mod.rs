@@ -7,13 +7,16 @@
 //! - The leader is the only one that begins attempts, and numbers them. It asks everybody for room, waits for its own
 //!   place, and tells everybody to begin: a place is held from there to the end of the task, and never while the job
 //!   waits for a peer, a person or room elsewhere.
-//! - There is one way to `done`: every receiver that is not left out has said that its result is stored.
+//! - There is one way to `done`: every receiver that is not left out has said that its result is stored. A job whose kind
+//!   serves comes to `serving` by the same way, where every party has said that its set-up is stored; it holds no place,
+//!   and serves again after every start until it is revoked or its time is over.
 //! - Words may be lost, late and repeated: each names its attempt, and is answered with how the job stands here.
 
 mod effect;
 mod job;
 mod leader;
 mod member;
+mod service;
 mod step;
 #[cfg(test)]
 pub(super) mod tests;
@@ -51,6 +54,8 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
             }
         }
         Event::Resumed { .. } => {}
+        Event::Paused { by } => service::pause(&mut step, &by),
+        Event::Unpaused { by } => service::unpause(&mut step, &by),
         Event::Decided { from, decision } => {
             if leads {
                 leader::decided(&mut step, from, decision);
@@ -74,6 +79,7 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
         Event::Place { .. } if step.job.holds_place() => {}
         Event::Place { .. } => step.effects.push(Effect::LeavePlace),
         Event::Finished { attempt, how, quick } => finished(&mut step, attempt, how, quick),
+        Event::Woke { turn } if turn == step.job.work.turn && step.is_service() => service::woke(&mut step),
         Event::Woke { turn } if turn == step.job.work.turn && step.job.computing().is_some() => {
             step.end_complete("daemon")
         }
@@ -92,7 +98,9 @@ pub(crate) fn step(job: Job, event: Event) -> (Job, Vec<Effect>) {
 /// Takes the job up. The process before this one may have ended a moment before it would have ended the job.
 fn resume(step: &mut Step) {
     step.end_complete("daemon");
-    if step.job.ledger.leads() {
+    if step.is_service() {
+        service::resume(step);
+    } else if step.job.ledger.leads() {
         leader::resume(step);
     } else {
         member::resume(step);
@@ -101,6 +109,7 @@ fn resume(step: &mut Step) {
 
 fn drain(step: &mut Step) {
     step.job.work.draining = true;
+    step.stop_serving();
     if step.job.computing().is_none() {
         step.enter(Activity::Idle);
     }

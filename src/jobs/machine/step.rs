@@ -29,6 +29,11 @@ impl Step {
         self.job.ledger.state == state
     }
 
+    /// Whether the set-up of a service is over, and the service is not.
+    pub(super) fn is_service(&self) -> bool {
+        self.job.ledger.state.is_service()
+    }
+
     /// Whether attempts may begin.
     pub(super) fn may_run(&self) -> bool {
         matches!(self.job.ledger.state, State::Approved | State::Running)
@@ -42,6 +47,7 @@ impl Step {
                 ledger.state = *state;
                 ledger.failure.clone_from(failure);
             }
+            Write::Serving { .. } => (ledger.state, ledger.failure) = (State::Serving, None),
             Write::Attempt(attempt) => ledger.attempt = *attempt,
             Write::Consent { party, consent } => {
                 if let Some(member) = ledger.parties.get_mut(party) {
@@ -111,12 +117,19 @@ impl Step {
         }
     }
 
-    /// Ends the job here without a result, and tells the others.
+    /// Ends the job here without a result, and tells the others. Whatever ends a service before its time revokes it.
     pub(super) fn end(&mut self, state: State, why: Error, by: &str) {
         if self.is_over() {
             return;
         }
         self.enter(Activity::Idle);
+        self.stop_serving();
+        let state = match state {
+            _ if !self.is_service() => state,
+            State::Expired => state,
+            _ if why.code == codes::TERMS_EXPIRED => State::Expired,
+            _ => State::Revoked,
+        };
         self.write(Write::End { state, failure: Some(why), by: by.to_owned() });
         self.effects.push(Effect::RecordEnd);
         self.notify_standing();
@@ -151,9 +164,23 @@ impl Step {
         !ours_is_missing && ledger.is_complete()
     }
 
-    /// The one way to `done`.
+    /// Serves, if that is how the job stands and the daemon goes on.
+    pub(super) fn serve(&mut self) {
+        if self.is(State::Serving) && !self.job.work.draining {
+            self.effects.push(Effect::Serve);
+        }
+    }
+
+    /// Serves no more, if it did.
+    pub(super) fn stop_serving(&mut self) {
+        if self.is(State::Serving) {
+            self.effects.push(Effect::StopServing);
+        }
+    }
+
+    /// The one way to `done`, or to `serving` where the kind of job serves.
     pub(super) fn end_complete(&mut self, by: &str) {
-        if self.is_over() || !self.is_complete() {
+        if self.is_over() || self.is_service() || !self.is_complete() {
             return;
         }
         self.enter(Activity::Idle);
@@ -162,7 +189,13 @@ impl Step {
             let late: Vec<PartyId> = self.job.ledger.others().filter(undecided).collect();
             late.into_iter().for_each(|party| self.write(Write::LeftOut { party }));
         }
-        self.write(Write::End { state: State::Done, failure: None, by: by.to_owned() });
+        if self.job.ledger.serves {
+            self.write(Write::Serving { by: by.to_owned() });
+            self.serve();
+            self.wake(Pause::Rarely);
+        } else {
+            self.write(Write::End { state: State::Done, failure: None, by: by.to_owned() });
+        }
         self.notify_standing();
     }
 
@@ -188,6 +221,19 @@ impl Step {
         self.effects.push(Effect::Answer { free });
     }
 
+    /// A service that is over at a party that takes part is over here, too. Returns whether it is.
+    pub(super) fn follow_end_of_service(&mut self, from: PartyId, standing: &Standing) -> bool {
+        let ledger = &self.job.ledger;
+        let takes_part = ledger.included().contains(&from) || from == ledger.leader;
+        // Where our set-up still goes on although all have told that theirs is stored, nobody waits for it any more.
+        let is_ours = self.is_service() || (ledger.serves && self.is_complete());
+        let is_over = is_ours && takes_part && standing.state.is_over() && !self.is_over();
+        if is_over {
+            self.follow_end(from, standing);
+        }
+        is_over
+    }
+
     /// What another party's end of the job means for ours.
     pub(super) fn follow_end(&mut self, from: PartyId, standing: &Standing) {
         let why = standing.failure.clone().unwrap_or_else(|| {
@@ -195,6 +241,7 @@ impl Step {
         });
         let state = match standing.state {
             State::Cancelled => State::Cancelled,
+            State::Revoked | State::Expired if self.job.ledger.serves && self.is_complete() => standing.state,
             State::Refused if self.is(State::Proposed) => State::Refused,
             _ => State::Failed,
         };

@@ -21,7 +21,7 @@ use super::super::core::Settings;
 use super::super::engine::{Below, Jobs};
 use super::super::kind::{Asked, AskedParty, Kinds};
 use super::super::proposals::Submission;
-use super::super::rendezvous::Meeting;
+use super::super::rendezvous::RendezvousRequest;
 use super::super::state::State;
 use super::super::view::JobView;
 use super::office::{PLACES, Town, id};
@@ -89,7 +89,7 @@ impl Member {
         let services: Vec<Arc<dyn Handler>> = vec![attestation.clone(), relay.clone()];
         let below = Below { store, signer, attestation, peers, relay, datasets: datasets.clone() };
         let jobs = Arc::new(Jobs::new(settings, below, kinds, &background));
-        let services = [services, vec![jobs.handler()]].concat();
+        let services = [services, jobs.handlers().into()].concat();
         inbox.open(services.clone());
         Self { jobs, datasets, _services: services }
     }
@@ -223,7 +223,8 @@ async fn three_programs_that_ask_for_the_same_sum_meet_and_none_names_the_datase
         let (me, jobs) = (*me, member.jobs.clone());
         let asked = consortium.asked(|party| party == me, 2);
         let (name, kind, wait) = ("monthly".to_owned(), "add".to_owned(), PATIENCE);
-        asking.spawn(async move { jobs.meet(Meeting { name, kind, asked, purpose: "test".to_owned(), wait }).await });
+        let request = RendezvousRequest { name, kind, asked, purpose: "test".to_owned(), wait };
+        asking.spawn(async move { jobs.rendezvous(request).await });
     }
     let jobs: BTreeSet<String> = asking.join_all().await.into_iter().map(|met| met.unwrap().id).collect();
     assert_eq!(jobs.len(), 1, "all are told of one job");

@@ -22,12 +22,14 @@ use super::super::kind::{JobKind, Kinds, Learned, Offers, Prepared, Protocol, Sh
 use super::super::machine::{Event, Finish, Message, Quorum, Standing, Task as Side};
 use super::super::part::{MakeParty, Stop, Summary};
 use super::super::places::Places;
+use super::super::reserve::Reserve;
 use super::super::run::Run;
 use super::super::running::RunningJobs;
 use super::super::shell::Shell;
 use super::super::state::State;
 use super::super::terms::{JobTerms, PartyTerms};
 use crate::attest::Recorder;
+use crate::attest::queries::Queries;
 use crate::chain::{Log, NoteKey};
 use crate::codes::Error;
 use crate::datasets::{Datasets, Names};
@@ -103,6 +105,7 @@ impl Town {
     pub(super) async fn open(&self, me: PartyId, kind: Arc<dyn JobKind>) -> Office {
         let (store, signer) = (self.store(me).await, self.keys[&me].clone());
         let recorder = Arc::new(Recorder::new(me, signer.clone(), store.clone(), self.log(me)));
+        let reserve = Reserve::new(store.clone());
         let (events, steps) = unbounded_channel();
         let known = Arc::new(peers(me, &store, signer.clone()).await);
         let relay = Relay::new(me, signer.clone(), known.clone(), crate::transport::Settings::default());
@@ -120,8 +123,10 @@ impl Town {
             recorder: recorder.clone(),
             peers: known,
             relay: Arc::new(relay),
-            datasets: Arc::new(Datasets::new(store, recorder, Names::default(), 1 << 20, 1 << 20)),
+            datasets: Arc::new(Datasets::new(store.clone(), recorder.clone(), Names::default(), 1 << 20, 1 << 20)),
             running: RunningJobs::default(),
+            reserve,
+            queries: Arc::new(Queries::new(store, recorder)),
             places: Places::new(PLACES),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

@@ -26,6 +26,7 @@ struct Stores {
     town: Town,
     terms: JobTerms,
     quorum: Quorum,
+    serves: bool,
     offices: BTreeMap<PartyId, Office>,
     machines: BTreeMap<PartyId, Machine>,
     runtime: Arc<Runtime>,
@@ -39,7 +40,7 @@ impl Stores {
         let terms = town.terms(first.leader, &receivers);
         let open = |name: &PartyId| (*name, runtime.block_on(town.open(*name, Toy::reading())));
         let offices = names.iter().map(open).collect();
-        Self { town, terms, quorum: first.quorum, offices, machines: BTreeMap::new(), runtime }
+        Self { town, terms, quorum: first.quorum, serves: first.serves, offices, machines: BTreeMap::new(), runtime }
     }
 
     /// The one exact result of a party.
@@ -95,7 +96,7 @@ impl Rows for Stores {
             self.town.open(party, Toy::reading()).await
         });
         let row = self.runtime.block_on(office.core.store.jobs().get(self.terms.job)).ok();
-        let kept = row.as_ref().map(|row| ledger(row, party, self.quorum).unwrap());
+        let kept = row.as_ref().map(|row| ledger(row, party, (self.quorum, self.serves)).unwrap());
         if let (Some(row), Some(kept)) = (row, &kept) {
             self.machines.insert(party, Machine::of(row, Job::of(kept.clone())));
         }

@@ -539,6 +539,45 @@ pub struct ListJobsReply {
     #[prost(string, tag = "2")]
     pub older: ::prost::alloc::string::String,
 }
+/// Questions to a service, asked, answered and charged as one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskJobRequest {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    /// in the words of the job's kind
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub questions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// a code; it goes on record
+    #[prost(string, tag = "3")]
+    pub purpose: ::prost::alloc::string::String,
+    /// the same key gives the same answers, and is charged once; empty: a fresh one
+    #[prost(string, tag = "4")]
+    pub idempotency_key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AskJobReply {
+    /// one for each question
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub answers: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<AskedEntry>,
+}
+/// A question that is on record on both sides.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskedEntry {
+    #[prost(string, tag = "1")]
+    pub responder: ::prost::alloc::string::String,
+    /// its number, for its evidence
+    #[prost(string, tag = "2")]
+    pub query: ::prost::alloc::string::String,
+    /// the leaf of our entry about it
+    #[prost(string, tag = "3")]
+    pub entry: ::prost::alloc::string::String,
+    /// what its answer counts as
+    #[prost(uint64, tag = "4")]
+    pub units: u64,
+}
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Job {
@@ -588,9 +627,38 @@ pub struct Job {
     /// when its result was wiped; empty: it was not
     #[prost(string, tag = "20")]
     pub purged: ::prost::alloc::string::String,
+    /// of a job that serves; only for one job, not in a list
+    #[prost(message, optional, tag = "22")]
+    pub service: ::core::option::Option<Service>,
     /// what its result is: rows | number | document; empty: the daemon does not know its kind
     #[prost(string, tag = "21")]
     pub shape: ::prost::alloc::string::String,
+}
+/// How a service stands here.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Service {
+    /// when its set-up was over; empty: it is not
+    #[prost(string, tag = "1")]
+    pub since: ::prost::alloc::string::String,
+    /// questions since the daemon started: answered, refused, and asked by us
+    #[prost(uint64, tag = "2")]
+    pub answered: u64,
+    #[prost(uint64, tag = "3")]
+    pub refused: u64,
+    #[prost(uint64, tag = "4")]
+    pub asked: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub material: ::prost::alloc::vec::Vec<Material>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Material {
+    #[prost(string, tag = "1")]
+    pub stream: ::prost::alloc::string::String,
+    /// units
+    #[prost(uint64, tag = "2")]
+    pub left: u64,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -653,6 +721,15 @@ pub struct JobResultRequest {
 pub struct ResultChunk {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
+}
+/// Of a job, or of one question under a standing job: one of the two.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvidenceRequest {
+    #[prost(string, tag = "1")]
+    pub job: ::prost::alloc::string::String,
+    /// the question's number, asked or answered here
+    #[prost(string, tag = "2")]
+    pub query: ::prost::alloc::string::String,
 }
 /// One text file that anybody verifies offline.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1515,6 +1592,90 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "PurgeJob"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn ask_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AskJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::AskJobReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/AskJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "AskJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn pause_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/PauseJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "PauseJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn unpause_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/UnpauseJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "UnpauseJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn revoke_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/RevokeJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "RevokeJob"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn job_result(
             &mut self,
             request: impl tonic::IntoRequest<super::JobResultRequest>,
@@ -1541,7 +1702,7 @@ pub mod control_client {
         }
         pub async fn evidence(
             &mut self,
-            request: impl tonic::IntoRequest<super::JobRequest>,
+            request: impl tonic::IntoRequest<super::EvidenceRequest>,
         ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status> {
             self.inner
                 .ready()
@@ -1789,6 +1950,22 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::JobRequest>,
         ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status>;
+        async fn ask_job(
+            &self,
+            request: tonic::Request<super::AskJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::AskJobReply>, tonic::Status>;
+        async fn pause_job(
+            &self,
+            request: tonic::Request<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status>;
+        async fn unpause_job(
+            &self,
+            request: tonic::Request<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status>;
+        async fn revoke_job(
+            &self,
+            request: tonic::Request<super::JobRequest>,
+        ) -> std::result::Result<tonic::Response<super::Job>, tonic::Status>;
         /// Server streaming response type for the JobResult method.
         type JobResultStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ResultChunk, tonic::Status>,
@@ -1801,7 +1978,7 @@ pub mod control_server {
         ) -> std::result::Result<tonic::Response<Self::JobResultStream>, tonic::Status>;
         async fn evidence(
             &self,
-            request: tonic::Request<super::JobRequest>,
+            request: tonic::Request<super::EvidenceRequest>,
         ) -> std::result::Result<tonic::Response<super::EvidenceReply>, tonic::Status>;
         /// Server streaming response type for the JobRows method.
         type JobRowsStream: tonic::codegen::tokio_stream::Stream<
@@ -3261,6 +3438,178 @@ pub mod control_server {
                     };
                     Box::pin(fut)
                 }
+                "/tacitly.control.v1.Control/AskJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct AskJobSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::AskJobRequest>
+                    for AskJobSvc<T> {
+                        type Response = super::AskJobReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AskJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::ask_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AskJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/PauseJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct PauseJobSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    for PauseJobSvc<T> {
+                        type Response = super::Job;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::pause_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PauseJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/UnpauseJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnpauseJobSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    for UnpauseJobSvc<T> {
+                        type Response = super::Job;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::unpause_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnpauseJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/RevokeJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeJobSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    for RevokeJobSvc<T> {
+                        type Response = super::Job;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::revoke_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tacitly.control.v1.Control/JobResult" => {
                     #[allow(non_camel_case_types)]
                     struct JobResultSvc<T: Control>(pub Arc<T>);
@@ -3310,7 +3659,7 @@ pub mod control_server {
                 "/tacitly.control.v1.Control/Evidence" => {
                     #[allow(non_camel_case_types)]
                     struct EvidenceSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::JobRequest>
+                    impl<T: Control> tonic::server::UnaryService<super::EvidenceRequest>
                     for EvidenceSvc<T> {
                         type Response = super::EvidenceReply;
                         type Future = BoxFuture<
@@ -3319,7 +3668,7 @@ pub mod control_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::JobRequest>,
+                            request: tonic::Request<super::EvidenceRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {

@@ -2,12 +2,15 @@
 //! daemons of which any is killed. Through the engine in memory they run in `src/jobs/tests`.
 
 mod consortium;
+mod echo;
 mod kills;
 mod kinds;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::RngExt as _;
 use serde_json::json;
@@ -30,7 +33,8 @@ const COIN: &str = "which way the coin fell";
 #[test]
 fn this_program_serves_a_party_that_knows_the_toys() {
     if let Some(home) = std::env::var_os(SERVED) {
-        tacitly::daemon::serve_with(Path::new(&home), kinds::toys()).unwrap();
+        let kinds = [kinds::toys(), vec![Arc::new(echo::Echo)]].concat();
+        tacitly::daemon::serve_with(Path::new(&home), kinds).unwrap();
     }
 }
 

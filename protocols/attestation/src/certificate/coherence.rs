@@ -9,7 +9,7 @@ use super::Refusal;
 use super::refusal::RefusalCode;
 use super::verdict::Proven;
 use crate::entry::{
-    AgreementEntry, Body, ContributionEntry, DatasetEntry, Header, Kind, LeafHash, ResultEntry, ServeEntry,
+    AgreementEntry, Body, ContributionEntry, DatasetEntry, Header, Kind, LeafHash, QueryEntry, ResultEntry, ServeEntry,
     SettlementEntry, UnitRow,
 };
 
@@ -31,6 +31,7 @@ impl Attached<'_> {
             Body::Result(result) => self.result(header.by, result),
             Body::Agreement(agreement) => self.agreement(header, agreement),
             Body::Dataset(dataset) => self.dataset(header.by, dataset),
+            Body::Query(query) => self.query(header.by, query),
             Body::Serve(serve) => self.serve(header.by, serve),
             Body::Contribution(contribution) => self.contribution(contribution),
             Body::Settlement(settlement) => self.settlement(settlement),
@@ -70,10 +71,21 @@ impl Attached<'_> {
         ensure(right, "a data set replaces an entry that is no data set of its owner")
     }
 
+    fn query(&self, by: PartyId, query: &QueryEntry) -> Result<(), &'static str> {
+        let Some(named) = self.find(query.agreement) else { return Ok(()) };
+        let (_, Body::Agreement(agreement)) = named else {
+            return Err("a question names an entry that is no agreement");
+        };
+        ensure(agreement.job == query.job, "a question names the agreement on another job")?;
+        let signed = agreement.is_signed_by(by) && agreement.is_signed_by(query.responder);
+        ensure(signed, "a question is between parties who have not both signed its agreement")
+    }
+
     fn serve(&self, by: PartyId, serve: &ServeEntry) -> Result<(), &'static str> {
         let Some(named) = self.find(serve.query) else { return Ok(()) };
         let (asked, Body::Query(query)) = named else { return Err("an answer names an entry that is no question") };
-        let same = (query.job, query.commitment, query.batch) == (serve.job, serve.commitment, serve.batch);
+        let same = (query.job, query.commitment, query.batch, &query.purpose)
+            == (serve.job, serve.commitment, serve.batch, &serve.purpose);
         let between = (asked.by, query.responder) == (serve.asker, by);
         ensure(
             same && between,

@@ -23,6 +23,9 @@
 //! signed tree; *witnessed* by enough others; *anchored* on a chain. One that is issued at once may reach the first
 //! only.
 //!
+//! A certificate of a question holds the asker's entry and the responder's, each signed by its own; it is about the one that
+//! its issuer recorded, whose place in the issuer's log it shows.
+//!
 //! Of a job of many parties it holds the agreement with the signatures of all that it needs, and the other parties' data
 //! set entries, each with its owner's signature; where those stand in their owners' logs it does not show. Entries that
 //! name each other must fit: a result with another job's agreement is refused. What is named and not attached is told as
@@ -38,5 +41,5 @@ mod verify;
 pub use create::{CreateFault, Draft, create};
 pub use manifest::{MAX_RELATED, Manifest};
 pub use refusal::{Refusal, RefusalCode};
-pub use verdict::{Anchoring, Finality, Gap, Included, Levels, Proven, Trust, Verdict};
+pub use verdict::{Anchoring, Finality, Gap, Included, Levels, Proven, Question, Trust, Verdict};
 pub use verify::{AnchorVerifier, verify, verify_with_anchor};

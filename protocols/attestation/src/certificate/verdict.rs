@@ -6,7 +6,9 @@ use std::fmt;
 use tacitly_core::PartyId;
 
 use super::Manifest;
-use crate::entry::{AgreementEntry, AnchorEntry, Body, Entry, LeafHash, Origin, PartyEntry, Phase, Time};
+use crate::entry::{
+    AgreementEntry, AnchorEntry, Body, Entry, Header, LeafHash, Origin, PartyEntry, Phase, QueryEntry, ServeEntry, Time,
+};
 use crate::hash::Hash;
 use crate::policy::{Policy, Quorum, QuorumStatus};
 
@@ -100,8 +102,10 @@ pub struct Proven {
 /// Something that the entry of a certificate rests on and that the certificate does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// The agreement that the result names is not attached.
+    /// The agreement that the result or the question names is not attached.
     Agreement(LeafHash),
+    /// The question that the answer names is not attached.
+    Query(LeafHash),
     /// The agreement names a data set of this party by its entry, which is not attached.
     Dataset {
         /// Whose.
@@ -111,19 +115,57 @@ pub enum Gap {
     },
 }
 
+/// A question that a certificate is about, as far as it shows it: the entry of one of the two at least.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'v> {
+    /// What was asked, and by whom.
+    pub query: Option<(&'v Header, &'v QueryEntry)>,
+    /// What became of it, and who says so.
+    pub serve: Option<(&'v Header, &'v ServeEntry)>,
+}
+
 impl Verdict {
-    /// The agreement on the job that the certificate is about: its entry itself, or the one that its result names.
+    /// The agreement on the job that the certificate is about: its entry itself, or the one that its result or its question
+    /// names.
     #[must_use]
     pub fn agreement(&self) -> Option<&AgreementEntry> {
         let named = match self.entries.first()?.entry.body() {
             Body::Agreement(agreement) => return Some(agreement),
             Body::Result(result) => result.agreement,
+            Body::Query(_) | Body::Serve(_) => self.question()?.query?.1.agreement,
             _ => return None,
         };
-        self.entries.iter().find(|proven| proven.leaf == named).and_then(|proven| match proven.entry.body() {
+        match self.find(named)?.body() {
             Body::Agreement(agreement) => Some(agreement),
             _ => None,
-        })
+        }
+    }
+
+    /// The question that the certificate is about, if it is about one.
+    #[must_use]
+    pub fn question(&self) -> Option<Question<'_>> {
+        let main = self.entries.first()?;
+        match main.entry.body() {
+            Body::Query(query) => {
+                let answers = self.entries.iter().find_map(|proven| match proven.entry.body() {
+                    Body::Serve(serve) if serve.query == main.leaf => Some((proven.entry.header(), serve)),
+                    _ => None,
+                });
+                Some(Question { query: Some((main.entry.header(), query)), serve: answers })
+            }
+            Body::Serve(serve) => {
+                let asked = self.find(serve.query).and_then(|entry| match entry.body() {
+                    Body::Query(query) => Some((entry.header(), query)),
+                    _ => None,
+                });
+                Some(Question { query: asked, serve: Some((main.entry.header(), serve)) })
+            }
+            _ => None,
+        }
+    }
+
+    fn find(&self, leaf: LeafHash) -> Option<&Entry> {
+        self.entries.iter().find(|proven| proven.leaf == leaf).map(|proven| &proven.entry)
     }
 
     /// What the entry rests on and the certificate does not show: there are names for it, and no word of what it says.
@@ -132,6 +174,11 @@ impl Verdict {
         let Some(agreement) = self.agreement() else {
             return match self.entries.first().map(|proven| proven.entry.body()) {
                 Some(Body::Result(result)) => vec![Gap::Agreement(result.agreement)],
+                Some(Body::Query(query)) => vec![Gap::Agreement(query.agreement)],
+                Some(Body::Serve(serve)) => match self.question().and_then(|question| question.query) {
+                    Some((_, query)) => vec![Gap::Agreement(query.agreement)],
+                    None => vec![Gap::Query(serve.query)],
+                },
                 _ => Vec::new(),
             };
         };

@@ -8,7 +8,7 @@ use super::refusal::RefusalCode as Code;
 use super::verdict::{Anchoring, Finality, Included, Levels, Proven, Trust, Verdict};
 use super::{MAX_RELATED, Manifest, Refusal};
 use crate::checkpoint::Checkpoint;
-use crate::entry::{AnchorEntry, Kind, LeafHash, Origin, SignedEntry};
+use crate::entry::{AnchorEntry, Body, Kind, LeafHash, Origin, SignedEntry};
 use crate::note::Note;
 use crate::policy::{CheckpointFault, Policy, Quorum, QuorumStatus};
 use crate::proof::LogProof;
@@ -138,12 +138,14 @@ fn parts(text: &str) -> Result<Parts, Refusal> {
     Ok(Parts { manifest, entry, related, proof, anchor, policy })
 }
 
-/// Checks that each attached entry is named by one before it, so that the first one's signatures cover them all.
+/// Checks that each attached entry is named by one before it, so that the first one's signatures cover them all; or, right
+/// behind the question that the certificate is about, that it is the answer to it.
 fn chained(entries: &[Proven]) -> Result<(), Refusal> {
     let mut named: BTreeSet<LeafHash> = BTreeSet::new();
     for (at, proven) in entries.iter().enumerate() {
+        let answers = at == 1 && matches!(proven.entry.body(), Body::Serve(serve) if serve.query == entries[0].leaf);
         // Taking the name away as it is used refuses a second copy as well, unless it is named anew.
-        if at > 0 && !named.remove(&proven.leaf) {
+        if at > 0 && !answers && !named.remove(&proven.leaf) {
             return Err(Refusal::new(Code::Related, format!("attached entry {at} is named by none before it")));
         }
         named.extend(proven.entry.references());

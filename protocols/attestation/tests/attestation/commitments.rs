@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tacitly_attestation::commitment::{Batch, Salt, Subject, commit, opens, verify_in_batch};
+use tacitly_attestation::commitment::{Batch, Salt, SaltSeed, Subject, commit, commit_all, opens, verify_in_batch};
 use tacitly_attestation::entry::Commitment;
 use tacitly_attestation::transcript::Transcript;
 
@@ -18,6 +18,7 @@ fn a_commitment_opens_to_its_own_value_under_its_own_salt_and_subject() {
     assert!(!opens(&committed, Subject::Output, &salt, b"value"));
     let subjects = [
         Subject::Query,
+        Subject::Answer,
         Subject::Output,
         Subject::Authorisation,
         Subject::Basis,
@@ -71,5 +72,24 @@ fn both_ends_of_a_link_have_the_same_transcript_unless_a_message_differs() {
     assert_eq!(of(&[b"one", b"two"]).1, 6);
     for other in [&[&b"two"[..], b"one"][..], &[b"onetwo"], &[b"one", b"two", b""], &[b"one"], &[]] {
         assert_ne!(of(other).0, of(&[b"one", b"two"]).0);
+    }
+}
+
+#[test]
+fn a_list_is_committed_to_under_one_seed_and_each_of_its_values_opens_alone() {
+    let (seed, other) = (SaltSeed::new([7; 32]), SaltSeed::new([8; 32]));
+    let values: [&[u8]; 3] = [b"a", b"b", b"b"];
+    let of = |seed: &SaltSeed, values: &[&[u8]]| commit_all(Subject::Answer, seed, values.iter().copied());
+    assert_eq!(of(&seed, &[]), None);
+    let one = of(&seed, &values[..1]).unwrap();
+    assert!(opens(&one, Subject::Answer, &seed.salt(0), b"a"), "a list of one is a commitment like any other");
+    let all = of(&seed, &values).unwrap();
+    let each: Vec<Commitment> =
+        (0..).zip(values).map(|(at, value)| commit(Subject::Answer, &seed.salt(at), value)).collect();
+    assert_ne!(each[1], each[2], "equal values have salts of their own");
+    assert_eq!(Batch::of(&each).commitment(), all);
+    assert_eq!(verify_in_batch(&all, &each[2], 2, 3, &Batch::of(&each).prove(2).unwrap()), Ok(()));
+    for changed in [of(&other, &values), of(&seed, &values[..2]), of(&seed, &[b"b", b"a", b"b"])] {
+        assert_ne!(changed, Some(all));
     }
 }

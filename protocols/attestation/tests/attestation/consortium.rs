@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use tacitly_attestation::certificate::{CreateFault, Draft, Gap, RefusalCode, Verdict, create, verify};
 use tacitly_attestation::entry::{
     AgreementEntry, Attendance, Body, Count, DatasetEntry, Digest, Entry, EntryFault, Header, Kind, LeafHash,
-    MAX_PARTIES, MAX_TEXT_BYTES, MalformedEntry, Origin, Participant, PartyEntry, PartyKey, PeerTranscript, QueryEntry,
-    ResultEntry, ServeEntry, SignedEntry, Software, Time,
+    MAX_PARTIES, MAX_TEXT_BYTES, MalformedEntry, Origin, Participant, PartyEntry, PartyKey, PeerTranscript,
+    ResultEntry, SignedEntry, Software, Time,
 };
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyRing, NoteSignature};
@@ -360,7 +360,7 @@ fn a_certificate_without_a_signature_that_the_agreement_demands_is_refused() {
 #[test]
 fn entries_that_cannot_mean_each_other_make_no_certificate() {
     let evidence = evidence(names(4));
-    let (me, leader) = (evidence.names.last().unwrap().as_str(), "bank-000");
+    let me = evidence.names.last().unwrap().as_str();
     let refused = |entry: &SignedEntry, related: &[SignedEntry], why: &str| {
         assert_eq!(evidence.issue(entry, related, None).map(|_| ()), Err(RefusalCode::Related), "{why}");
     };
@@ -397,20 +397,6 @@ fn entries_that_cannot_mean_each_other_make_no_certificate() {
     let theirs = DatasetEntry { supersedes: Some(evidence.datasets[0].leaf()), ..dataset };
     let theirs = entry_of(me, "data set", vec![], theirs);
     refused(&theirs, &[evidence.datasets[0].clone()], "a data set that replaces another party's");
-
-    let Body::Query(query) = body(Kind::Query) else { panic!() };
-    let query = QueryEntry { responder: party(me), ..query };
-    let asked = entry_of(leader, "query", vec![], query.clone());
-    let Body::Serve(serve) = body(Kind::Serve) else { panic!() };
-    let serve = ServeEntry { query: asked.leaf(), asker: party(leader), ..serve };
-    let both = |serve: ServeEntry| signed(Entry::new(header(me, "serve", vec![]), serve).unwrap(), &[me, leader]);
-    assert!(evidence.issue(&both(serve.clone()), std::slice::from_ref(&asked), None).is_ok());
-    let of_another = entry_of("bank-001", "query", vec![], query.clone());
-    refused(&both(ServeEntry { query: of_another.leaf(), ..serve.clone() }), &[of_another], "another asker's question");
-    let other_job = entry_of(leader, "query", vec![], QueryEntry { job: id("another job"), ..query });
-    refused(&both(ServeEntry { query: other_job.leaf(), ..serve.clone() }), &[other_job], "another job's question");
-    let none = ServeEntry { query: evidence.datasets[0].leaf(), ..serve };
-    refused(&both(none), &[evidence.datasets[0].clone()], "a question that is none");
 }
 
 #[test]

@@ -219,6 +219,9 @@ fn only_the_canonical_form_is_an_entry() {
 fn what_no_single_field_can_say_is_checked_as_well() {
     let cases = [
         (Kind::Serve, "/status", json!("refused"), "only answered questions have units"),
+        (Kind::Serve, "/asker", json!("bank-a"), "nobody answers himself"),
+        (Kind::Query, "/responder", json!("bank-a"), "nobody asks himself"),
+        (Kind::Query, "/batch", json!(0), "a batch has at least one question"),
         (Kind::Serve, "/batch", json!(8), "the batch is too small to tell its hits"),
         (Kind::Serve, "/hits", json!(129), "more hits than questions"),
         (Kind::Agreement, "/parties/1/party", json!("bank-a"), "a party stands twice"),
@@ -242,6 +245,21 @@ fn what_no_single_field_can_say_is_checked_as_well() {
         let refusal = refusal(&with(&json_of(&entry(kind)), pointer, json!([])));
         assert!(refusal.to_string().contains(why), "{refusal}");
     }
+    let json = json_of(&entry(Kind::Serve));
+    let mut refused = with(&with(&json, "/status", json!("refused")), "/units", json!(0));
+    assert!(refusal(&refused).to_string().contains("an answered question has an answer"));
+    refused.as_object_mut().unwrap().remove("answer");
+    assert!(refusal(&refused).to_string().contains("a question that was not answered has a reason"));
+    refused.as_object_mut().unwrap().insert("reason".to_owned(), json!("over-quota"));
+    assert!(refusal(&refused).to_string().contains("only answered questions have hits"));
+    refused.as_object_mut().unwrap().remove("hits");
+    assert!(parse(&refused).is_ok());
+    let mut served = json.clone();
+    served.as_object_mut().unwrap().insert("reason".to_owned(), json!("over-quota"));
+    assert!(refusal(&served).to_string().contains("a question that was not answered has a reason"));
+    served.as_object_mut().unwrap().remove("reason");
+    served.as_object_mut().unwrap().remove("answer");
+    assert!(refusal(&served).to_string().contains("an answered question has an answer"));
     let items = vec![json!(LEAF); 129];
     let refusal = refusal(&with(&json_of(&entry(Kind::Erasure)), "/targets", json!(items)));
     assert_eq!(refusal, EntryRefusal { field: "targets".to_owned(), reason: Reason::TooMany(128) });
@@ -259,7 +277,7 @@ fn a_party_whose_name_looks_like_a_phone_number_cannot_be_written_either() {
 #[test]
 fn each_kind_needs_the_signatures_that_its_meaning_asks_for() {
     let ring: KeyRing = ["bank-a", "shop-b", "regulator"].iter().map(|name| signer(name).public).collect();
-    let both: &[Kind] = &[Kind::Agreement, Kind::Serve, Kind::Statement, Kind::Settlement];
+    let both: &[Kind] = &[Kind::Agreement, Kind::Statement, Kind::Settlement];
     for kind in Kind::ALL {
         let one = signed(entry(*kind), &["bank-a"]);
         let two = signed(entry(*kind), &["shop-b", "bank-a"]);
@@ -283,7 +301,7 @@ fn each_kind_needs_the_signatures_that_its_meaning_asks_for() {
 
 #[test]
 fn the_counterparty_signs_the_same_text_and_its_line_is_added() {
-    let entry = entry(Kind::Serve);
+    let entry = entry(Kind::Settlement);
     let ours = signed(entry.clone(), &["bank-a"]);
     let theirs = signed(SignedEntry::parse(&ours.encode()).unwrap().entry().clone(), &["shop-b"]);
     let both = ours.with(theirs.signatures()[0].clone()).unwrap();

@@ -5,7 +5,7 @@
 
 use serde_json::{Value as Json, json};
 use tacitly_attestation::certificate::{self, Draft};
-use tacitly_attestation::commitment::{Batch, Salt, Subject, commit};
+use tacitly_attestation::commitment::{Batch, Salt, SaltSeed, Subject, commit};
 use tacitly_attestation::dataset::{DatasetSeed, Fingerprinter, Opener, Opening};
 use tacitly_attestation::entry::{Entry, Fingerprint, Kind, SignedEntry, Software, Time};
 use tacitly_attestation::hash::Hash;
@@ -61,6 +61,11 @@ fn log() -> Json {
     })
 }
 
+fn question() -> Json {
+    let certificate = super::questions::certificate_of_asker();
+    json!({ "certificate": text(certificate) })
+}
+
 fn witness() -> Json {
     let keys = || [log_key("bank-a").public].into_iter().collect();
     let mut state = WitnessState::new(origin("bank-a").as_str(), keys());
@@ -99,6 +104,10 @@ fn hashes() -> Json {
             "fingerprint": fingerprinter.fingerprint().to_string(),
             "opening_of_row_2": text(opener.finish().unwrap().0.encode().unwrap()),
         },
+        "salts": {
+            "seed": "42 times 32",
+            "salts": ([0, 1].map(|at| Hash(*SaltSeed::new([42; 32]).salt(at).expose()).to_string())),
+        },
         "commitment": {
             "salt": "7 times 32", "subject": "query", "values": "one byte each: 1, 2, 3",
             "commitments": queries.map(|query| query.to_string()),
@@ -113,7 +122,7 @@ fn hashes() -> Json {
 fn golden_texts_and_hashes_are_written_as_ever() {
     let now = json!({
         "source": "written by tests/attestation/golden.rs of this crate",
-        "entries": entries(), "log": log(), "witness": witness(), "hashes": hashes(),
+        "entries": entries(), "log": log(), "witness": witness(), "hashes": hashes(), "question": question(),
     });
     let golden: Json = serde_json::from_str(GOLDEN).unwrap();
     for (name, expected) in golden.as_object().unwrap() {
@@ -135,6 +144,9 @@ fn golden_texts_are_read_and_verified() {
     LogProof::parse(text(&log["proof"]).as_bytes()).unwrap();
     let verdict = certificate::verify(text(&log["certificate"]).as_bytes(), Some(&policy)).unwrap();
     assert_eq!(verdict.levels.to_string(), text(&log["levels"]));
+
+    let verdict = certificate::verify(text(&golden["question"]["certificate"]).as_bytes(), None).unwrap();
+    assert!(verdict.question().unwrap().serve.is_some());
 
     AddCheckpoint::parse(text(&golden["witness"]["request"]).as_bytes()).unwrap();
     let fork = ForkEvidence::parse(text(&golden["witness"]["fork"]).as_bytes()).unwrap();

@@ -10,6 +10,7 @@ mod notes;
 mod oracles;
 mod policies;
 mod properties;
+mod questions;
 mod rosters;
 mod statements;
 mod support;

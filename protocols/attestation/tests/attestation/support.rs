@@ -146,6 +146,7 @@ pub(crate) fn body(kind: Kind) -> Body {
         Kind::Agreement => agreement(Some(leaf("data set a")), Some(leaf("data set b"))).into(),
         Kind::Query => QueryEntry {
             job: id("job"),
+            agreement: leaf("agreement"),
             query: id("query"),
             commitment: commitment("query"),
             batch: Bucket::of(100),
@@ -160,7 +161,10 @@ pub(crate) fn body(kind: Kind) -> Body {
             asker: party("shop-b"),
             commitment: commitment("query"),
             batch: Bucket::of(100),
+            purpose: code("credit-review"),
             status: ServeStatus::Served,
+            reason: None,
+            answer: Some(commitment("answer")),
             unit: code("answer"),
             units: count(100),
             hits: Some(count(17)),

@@ -43,10 +43,12 @@ fn judge(world: &World, seed: u64) {
             );
             continue;
         };
-        assert!(ledger.state.is_over(), "seed {seed}: {name} is {} after {:?}", ledger.state, world.story());
+        let serves = world.weather.serves;
+        let well = if serves { State::Serving } else { State::Done };
+        let done = ledger.state == well;
+        assert!(ledger.state.is_over() || done, "seed {seed}: {name} is {} after {:?}", ledger.state, world.story());
         let receives = ledger.parties[name].receives;
-        let done = ledger.state == State::Done;
-        assert_eq!(process.released, u32::from(done && receives), "seed {seed}: {name}");
+        assert_eq!(process.released, u32::from(done && receives && !serves), "seed {seed}: {name}");
         assert_eq!(ledger.failure.is_none(), done, "seed {seed}: {name} does not say why");
         world.judge_rows(*name);
         if !world.ended_by_somebody && !world.weather.one_never_returns {
@@ -65,7 +67,22 @@ const KINDS: [Weather; 6] = [
 ];
 
 pub(in crate::jobs) const fn weather(parties: usize, quorum: Quorum, receivers: usize) -> Weather {
-    Weather { parties, quorum, receivers, lossy: 150, crashes: 15, endings: 0, one_never_returns: false, losses: true }
+    Weather {
+        parties,
+        quorum,
+        receivers,
+        lossy: 150,
+        crashes: 15,
+        endings: 0,
+        one_never_returns: false,
+        losses: true,
+        serves: false,
+    }
+}
+
+/// A service of so many parties.
+const fn service(parties: usize) -> Weather {
+    Weather { serves: true, ..weather(parties, Quorum::All, parties) }
 }
 
 #[test]
@@ -120,4 +137,24 @@ fn a_job_that_needs_a_party_that_never_returns_waits_and_names_it() {
         }
     }
     assert!(waited > 50, "only {waited} worlds lost a party");
+}
+
+#[test]
+fn a_service_serves_everywhere_after_every_order_and_holds_no_place() {
+    for seed in 0..2_000 {
+        run(service([2, 3, 7][seed as usize % 3]), seed);
+    }
+}
+
+#[test]
+fn a_service_that_anybody_ends_is_over_everywhere_and_never_serves_again() {
+    let mut ended = 0;
+    for seed in 0..2_000 {
+        let world = run(Weather { endings: 4, ..service([2, 3, 7][seed as usize % 3]) }, seed);
+        let states: Vec<_> = world.all.values().filter_map(|process| process.state()).collect();
+        let over = states.iter().filter(|state| state.is_over()).count();
+        assert!(over == 0 || over == states.len(), "seed {seed}: {states:?}");
+        ended += u32::from(states.iter().all(|state| matches!(state, State::Revoked | State::Expired)));
+    }
+    assert!(ended > 200, "only {ended} services were ended that had served");
 }

@@ -26,6 +26,8 @@ pub(in crate::jobs) struct Weather {
     pub(in crate::jobs) one_never_returns: bool,
     /// Links are given up although the party at their other end comes back.
     pub(in crate::jobs) losses: bool,
+    /// The kind of job serves.
+    pub(in crate::jobs) serves: bool,
 }
 
 /// What becomes of a world's rows beside what it remembers of them.
@@ -58,6 +60,10 @@ pub(in crate::jobs) struct Process {
     timers: BTreeSet<u64>,
     queue: Option<u64>,
     holds_place: bool,
+    /// Its service runs.
+    pub(in crate::jobs) serving: bool,
+    /// It was revoked or had expired before.
+    was_ended: bool,
     pub(in crate::jobs) gone: bool,
 }
 
@@ -107,6 +113,8 @@ impl World {
             timers: BTreeSet::new(),
             queue: None,
             holds_place: false,
+            serving: false,
+            was_ended: false,
             gone: false,
         };
         let all = names.iter().map(|name| (*name, process(*name))).collect();
@@ -141,6 +149,7 @@ impl World {
             me,
             leader: self.names[0],
             quorum: self.weather.quorum,
+            serves: self.weather.serves,
             state: State::Proposed,
             attempt: 0,
             parties: self.names.iter().enumerate().map(member).collect(),
@@ -179,6 +188,7 @@ impl World {
         process.timers.clear();
         process.queue = None;
         process.holds_place = false;
+        process.serving = false;
         if let Some(rows) = &mut self.rows {
             assert_eq!(rows.reopen(party), process.ledger, "seed {}: what {party} had written", self.seed);
         }
@@ -224,6 +234,10 @@ impl World {
             self.take_effect(party, effect);
         }
         self.check(party);
+        let process = self.all.get_mut(&party).unwrap();
+        let ended = matches!(process.state(), Some(State::Revoked | State::Expired));
+        assert!(ended || !process.was_ended, "seed {}: {party} lives again", self.seed);
+        process.was_ended = ended;
     }
 
     fn take_effect(&mut self, party: PartyId, effect: Effect) {
@@ -238,6 +252,11 @@ impl World {
             }
             Effect::StopTask => process.task = None,
             Effect::Wake { turn, .. } => drop(process.timers.insert(turn)),
+            Effect::Serve => {
+                assert!(!process.serving && process.stored, "it serves twice, or without its set-up");
+                process.serving = true;
+            }
+            Effect::StopServing => process.serving = false,
             Effect::Write(_) | Effect::RecordEnd | Effect::Answer { .. } => {}
         }
     }
@@ -250,7 +269,9 @@ impl World {
         let waits = !matches!(job.work.activity, Activity::Starting { .. } | Activity::Computing { .. });
         assert!(!(waits && process.holds_place), "seed {}: a place is held while {party} waits", self.seed);
         assert!(job.computing().is_some() || process.task.is_none(), "seed {}: a task without a place", self.seed);
-        assert!(!job.ledger.state.is_over() || !process.holds_place);
+        let state = job.ledger.state;
+        assert!(!(state.is_over() || state.is_service()) || !process.holds_place);
+        assert_eq!(process.serving, state == State::Serving, "seed {}: {party} is {state}", self.seed);
     }
 
     /// Delivers a word and brings the answer back, unless either is lost.
@@ -432,6 +453,8 @@ impl World {
         let proposed_here = job.ledger.state == State::Proposed && !job.ledger.leads();
         self.ended_by_somebody |= !job.ledger.state.is_over();
         let (state, code) = match self.rng.random_range(0..3) {
+            0 if job.ledger.state.is_service() => (State::Expired, codes::TERMS_EXPIRED),
+            1 if job.ledger.state.is_service() => (State::Revoked, codes::REVOKED),
             0 if proposed_here => (State::Refused, codes::REFUSED_BY_PERSON),
             1 => (State::Failed, codes::REFUSED_BY_RULE),
             _ => (State::Cancelled, codes::CANCELLED),
@@ -441,11 +464,13 @@ impl World {
     }
 
     fn a_person_acts(&mut self, party: PartyId) {
-        let job = self.all[&party].job.as_ref().unwrap();
-        let by = "person".to_owned();
-        match job.ledger.state {
-            State::Proposed if !job.ledger.leads() => self.happen(party, Event::Approved { consent: consent(), by }),
+        let ledger = &self.all[&party].job.as_ref().unwrap().ledger;
+        let (state, leads, by) = (ledger.state, ledger.leads(), "person".to_owned());
+        match state {
+            State::Proposed if !leads => self.happen(party, Event::Approved { consent: consent(), by }),
             State::Suspended => self.happen(party, Event::Resumed { by }),
+            State::Serving if self.chance(100) => self.happen(party, Event::Paused { by }),
+            State::Paused => self.happen(party, Event::Unpaused { by }),
             _ => {}
         }
     }
@@ -534,9 +559,11 @@ impl World {
         self.all.iter().map(told).collect()
     }
 
-    /// Whether nothing can change any more: every party that is there is over.
+    /// Whether nothing can change any more: every party that is there is over, or serves.
     pub(in crate::jobs) fn is_over(&self) -> bool {
-        self.late.is_empty() && self.all.values().all(|process| process.gone || process.over())
+        let over = |process: &Process| process.gone || process.over();
+        let serves = |process: &Process| process.gone || process.serving;
+        self.late.is_empty() && (self.all.values().all(over) || self.all.values().all(serves))
     }
 }
 

@@ -132,6 +132,26 @@ CREATE TABLE sealed (
     PRIMARY KEY (job, purpose, label, piece)
 ) STRICT;
 
+-- Prepared material of services: streams of units that are used once. Whatever is taken out to be used is deleted from
+-- its blocks, and passed by `next`, in one transaction before it is used.
+CREATE TABLE material (
+    scope  TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    -- The first unit that was never taken out, and the one behind the last that was put.
+    next   INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    PRIMARY KEY (scope, stream)
+) STRICT;
+
+CREATE TABLE material_blocks (
+    scope  TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    first  INTEGER NOT NULL,
+    units  INTEGER NOT NULL,
+    blob   BLOB NOT NULL,
+    PRIMARY KEY (scope, stream, first)
+) STRICT;
+
 -- The audit trail.
 CREATE TABLE events (
     seq    INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -192,3 +212,44 @@ CREATE TABLE fingerprints (
 ) STRICT;
 
 CREATE INDEX fingerprints_of ON fingerprints (dataset, fingerprint);
+
+-- Questions that we ask under standing jobs, by the key that their caller chose. The signed question stands among the
+-- entries; what it commits to is sealed here, and so is the answer, beside the signed entry of who gave it.
+CREATE TABLE queries (
+    job         TEXT NOT NULL,
+    request_key TEXT NOT NULL,
+    id          TEXT NOT NULL UNIQUE,
+    responder   TEXT NOT NULL,
+    entry       INTEGER NOT NULL REFERENCES entries (number),
+    asked       BLOB NOT NULL,
+    -- Both or neither: none while it waits for its answer.
+    serve       BLOB,
+    answer      BLOB,
+    PRIMARY KEY (job, request_key)
+) STRICT;
+
+CREATE INDEX queries_open ON queries (job) WHERE serve IS NULL;
+
+-- Questions that were put to us, by the leaf of the asker's entry, so that none is answered or charged twice: the asker's
+-- signed entry, ours (among the entries), and the sealed answer, which is given again byte for byte.
+CREATE TABLE serves (
+    query  BLOB PRIMARY KEY,
+    id     TEXT NOT NULL,
+    job    TEXT NOT NULL,
+    asker  TEXT NOT NULL,
+    note   BLOB NOT NULL,
+    entry  INTEGER NOT NULL REFERENCES entries (number),
+    answer BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX serves_by_id ON serves (id);
+
+-- What was used of budgets, which outlive jobs: of a limit, for one key of it, in the window that began then (milliseconds
+-- since 1970; 0 for a budget without windows).
+CREATE TABLE charges (
+    limit_name   TEXT NOT NULL,
+    key_digest   BLOB NOT NULL,
+    window_start INTEGER NOT NULL,
+    units        INTEGER NOT NULL,
+    PRIMARY KEY (limit_name, key_digest, window_start)
+) STRICT;

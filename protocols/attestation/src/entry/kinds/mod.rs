@@ -113,7 +113,7 @@ kinds! {
     Agreement(AgreementEntry) = "agreement", Before;
     /// A question, or a batch of them, by the one who asks.
     Query(QueryEntry) = "query", During;
-    /// The answer to it, by the one who answers and the one who asked.
+    /// What became of it, by the one who answers.
     Serve(ServeEntry) = "serve", During;
     /// What a kind of job states in words of its own.
     Statement(StatementEntry) = "statement", During;

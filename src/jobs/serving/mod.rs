@@ -1,0 +1,28 @@
+//! Services: standing jobs that answer questions for months, after their set-up and after every start.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `service.rs` | [`Service`]: what a kind that serves tells the engine; [`ServiceRun`]: what it may touch of the world |
+//! | `services.rs` | the services that run in this process |
+//! | `asking.rs`, `answering.rs`, `quota.rs` | a question, from the asker to the record of both sides and back; how many there may be |
+//! | `control.rs`, `handler.rs` | what our operators and applications ask of services; what other parties do |
+//! | `sessions.rs` | sessions of a service, which another party opens |
+//! | `message.rs` | bytes ↔ messages |
+
+mod answering;
+mod asking;
+mod control;
+mod handler;
+mod message;
+mod quota;
+mod service;
+mod services;
+mod sessions;
+
+pub use asking::{AskedEntry, Draft, Questions, Told};
+pub use control::{Ask, Reply, ServiceControl, ServiceView};
+pub use quota::QUESTIONS_PER_DAY;
+pub use service::{Admission, Keep, Opened, Put, Service, ServiceRun, Serving, Session};
+
+pub(super) use handler::QuestionsHandler;
+pub(super) use services::{Services, serve};

@@ -1,0 +1,223 @@
+//! What a kind of job that serves tells the engine, and what it may touch of the world while it does. A service answers
+//! questions for months, also after a restart, from what its set-up has left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tacitly_core::{Party, PartyId, SessionTag};
+use zeroize::Zeroizing;
+
+use super::super::core::Core;
+use super::super::part::{PartOutput, Stop};
+use super::super::reserve::{Units, Use};
+use super::super::rules::Rules;
+use super::super::terms::JobTerms;
+use super::sessions;
+use crate::codes::{self, Error};
+use crate::datasets::Datasets;
+use crate::policy::Rule;
+use crate::store::{Charge, Job, MaterialBlock, MaterialScope, MaterialStand, MaterialStream};
+use crate::transport::Pending;
+
+/// A service that runs.
+pub struct Serving {
+    /// What answers.
+    pub service: Arc<dyn Service>,
+    /// Keeps it up, by refilling its material say. It ends with the service, or ends it: it is begun anew after a while, or
+    /// is over if the upkeep [failed](Stop::Failed).
+    pub upkeep: Pending<'static, Stop>,
+}
+
+/// What answers at one party.
+pub trait Service: Send + Sync {
+    /// What is counted when questions are charged, a code.
+    fn unit(&self) -> &'static str {
+        "question"
+    }
+
+    /// The material that it uses, for whoever looks how much is left.
+    fn streams(&self) -> Vec<MaterialStream> {
+        Vec::new()
+    }
+
+    /// Whether a question may be answered, and at what price. Cheap: it reads no file and computes nothing long.
+    ///
+    /// # Errors
+    /// Why not, in words that the asker may read; the refusal goes on record.
+    fn admit(&self, asked: &Put<'_>) -> Result<Admission, Error>;
+
+    /// Answers an admitted question, on a thread that may compute.
+    ///
+    /// # Errors
+    /// Why there is no answer. The asker is named by it only if the question itself breaks the rules.
+    fn answer(&self, asked: &Put<'_>, material: Vec<Units>) -> Result<Vec<u8>, Error>;
+
+    /// Our side of a session that another party of the job opens: a dealer's stream, a refill, a copy of an index.
+    ///
+    /// # Errors
+    /// Why not, in words that the other party may read.
+    fn session(&self, _opened: Opened) -> Pending<'static, Result<Session, Error>> {
+        Box::pin(async { Err(Error::new(codes::BAD_REQUEST, "this service has no sessions")) })
+    }
+}
+
+/// A question as it is put to a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Put<'a> {
+    /// Who asks.
+    pub from: PartyId,
+    /// What for, as it stands in the asker's entry.
+    pub purpose: &'a str,
+    /// The question.
+    pub question: &'a [u8],
+}
+
+/// On what terms a question is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// What it uses up of which material.
+    pub material: Vec<Use>,
+    /// What it uses of which budgets, beside those of the rule.
+    pub charges: Vec<Charge>,
+    /// How many units it counts as in the entries about it.
+    pub units: u32,
+}
+
+/// A session that another party opens.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Who.
+    pub from: PartyId,
+    /// The tag that both parties of it have.
+    pub tag: SessionTag,
+    /// What the other party says it is about.
+    pub opening: Bytes,
+}
+
+/// Our side of a session of a service.
+pub struct Session {
+    /// What runs it, with the tag of the session.
+    pub party: Box<dyn Party<Output = PartOutput>>,
+    /// Keeps what came of it. Until it has, the other party does not take the session for complete.
+    pub keep: Keep,
+}
+
+/// Keeps what came of a session.
+pub type Keep = Box<dyn FnOnce(PartOutput) -> Pending<'static, Result<(), Error>> + Send>;
+
+/// A standing job, as its kind sees it while it serves. A clone is the same.
+#[derive(Clone)]
+pub struct ServiceRun(Arc<Standing>);
+
+struct Standing {
+    core: Arc<Core>,
+    job: Job,
+    terms: JobTerms,
+}
+
+impl ServiceRun {
+    pub(in crate::jobs) fn new(core: Arc<Core>, job: Job, terms: JobTerms) -> Self {
+        Self(Arc::new(Standing { core, job, terms }))
+    }
+
+    pub(in crate::jobs) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    pub(in crate::jobs) fn job(&self) -> &Job {
+        &self.0.job
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub fn terms(&self) -> &JobTerms {
+        &self.0.terms
+    }
+
+    /// This party.
+    #[must_use]
+    pub fn me(&self) -> PartyId {
+        self.0.core.me()
+    }
+
+    /// The other parties; those that the job went on without are missing.
+    #[must_use]
+    pub fn others(&self) -> BTreeSet<PartyId> {
+        let there = self.0.job.parties.iter().filter(|party| !party.left_out).map(|party| party.party);
+        there.filter(|party| *party != self.me()).collect()
+    }
+
+    /// Our datasets.
+    #[must_use]
+    pub fn datasets(&self) -> &Arc<Datasets> {
+        &self.0.core.datasets
+    }
+
+    /// Our rules for the other parties, as they are at this moment. They still allow the job.
+    ///
+    /// # Errors
+    /// The refusal if they no longer do, or an error of the store.
+    pub async fn rules(&self) -> Result<BTreeMap<PartyId, Rule>, Error> {
+        Rules(&self.0.core).standing(&self.0.terms).await
+    }
+
+    /// What the set-up, or this service itself, has left under a name.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn artefact(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        Ok(self.0.core.store.secrets().artefact(self.0.job.id, name).await?)
+    }
+
+    /// Leaves something under a name, sealed, in place of what was there. It is there until the job is purged.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn put_artefact(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.0.core.store.secrets().put_artefact(self.0.job.id, name, bytes).await?)
+    }
+
+    /// A stream of material of this job.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> MaterialStream {
+        MaterialStream { scope: MaterialScope::Job(self.0.job.id), name: name.to_owned() }
+    }
+
+    /// How much of a stream is there to be used, and where the next block of it begins.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn material(&self, stream: &MaterialStream) -> Result<MaterialStand, Error> {
+        self.0.core.reserve.stand(stream).await
+    }
+
+    /// Puts a block of material, sealed, behind all that was put before.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn put_material(&self, stream: &MaterialStream, block: &MaterialBlock) -> Result<(), Error> {
+        Ok(self.0.core.store.material().put(stream, block).await?)
+    }
+
+    /// Takes units that nobody has used or will use: from `at` on if it is said, otherwise the next that lie side by side.
+    ///
+    /// # Errors
+    /// [`codes::MATERIAL_NONE`] if there are not so many, or some of them are gone; an error of the store.
+    pub async fn take_material(&self, stream: &MaterialStream, at: Option<u64>, count: u32) -> Result<Units, Error> {
+        self.0.core.reserve.take(&Use { stream: stream.clone(), at, count }).await
+    }
+
+    /// Opens a session of this service with a party, and runs our side of it, which `make` makes of its tag.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub async fn session(
+        &self,
+        to: PartyId,
+        opening: Bytes,
+        make: impl FnOnce(SessionTag) -> Session + Send,
+    ) -> Result<(), Stop> {
+        sessions::open(self, to, opening, make).await
+    }
+}

@@ -1,0 +1,358 @@
+//! Questions under standing jobs: those that we ask and those that we answer, each with its two signed entries. What was
+//! asked and answered is sealed.
+
+use tacitly_core::PartyId;
+use zeroize::Zeroizing;
+
+use super::charges::{Charge, charge, take_back};
+use super::database::{Database, Transaction};
+use super::record::{Row, Statement, count, statement};
+use super::{JobId, NewEntry, SealFault, Sealer, StoreError, StoredEntry};
+
+/// What the sealed values are bound to beside their row.
+const ASKED: &str = "query-asked";
+const ANSWER: &str = "query-answer";
+const SERVED: &str = "serve-answer";
+
+/// A question of ours, signed and not sent yet.
+pub struct NewQuery {
+    /// The standing job.
+    pub job: JobId,
+    /// The key that the caller chose for it: the same key is the same question.
+    pub request_key: String,
+    /// Its number, as its entry says it.
+    pub id: String,
+    /// Who is asked.
+    pub responder: PartyId,
+    /// Its entry.
+    pub entry: NewEntry,
+    /// What the entry commits to, to be sealed.
+    pub asked: Zeroizing<Vec<u8>>,
+    /// What it uses of which budgets of ours.
+    pub charges: Vec<Charge>,
+}
+
+/// A question of ours.
+pub struct StoredQuery {
+    /// The standing job.
+    pub job: JobId,
+    /// The key that the caller chose for it.
+    pub request_key: String,
+    /// Who was asked.
+    pub responder: PartyId,
+    /// Its entry.
+    pub entry: StoredEntry,
+    /// What the entry commits to.
+    pub asked: Zeroizing<Vec<u8>>,
+    /// What came back, once it has.
+    pub answer: Option<StoredAnswer>,
+}
+
+/// What came back to a question of ours.
+pub struct StoredAnswer {
+    /// The signed entry of who answered.
+    pub serve: Vec<u8>,
+    /// The answer, which is sealed.
+    pub answer: Zeroizing<Vec<u8>>,
+}
+
+/// What came back to a question of ours, to be kept.
+pub struct NewAnswer {
+    /// The standing job.
+    pub job: JobId,
+    /// The key that the caller chose for the question.
+    pub request_key: String,
+    /// What came back.
+    pub answer: StoredAnswer,
+}
+
+/// Our answer to a question that was put to us.
+pub struct NewServe {
+    /// The leaf of the asker's entry.
+    pub query: [u8; 32],
+    /// The question's number, as the asker's entry says it.
+    pub id: String,
+    /// The standing job.
+    pub job: JobId,
+    /// Who asked.
+    pub asker: PartyId,
+    /// The asker's signed entry.
+    pub note: Vec<u8>,
+    /// Our entry.
+    pub entry: NewEntry,
+    /// The answer, to be sealed.
+    pub answer: Zeroizing<Vec<u8>>,
+    /// What it uses of which budgets.
+    pub charges: Vec<Charge>,
+}
+
+/// An answer that we have given, or were about to when we were killed.
+pub struct StoredServe {
+    /// The asker's signed entry.
+    pub note: Vec<u8>,
+    /// Our entry.
+    pub entry: StoredEntry,
+    /// The answer.
+    pub answer: Zeroizing<Vec<u8>>,
+}
+
+/// What became of a question or an answer that was to be put down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It stands in the ledger, charged.
+    Done(StoredEntry),
+    /// It was put down before: nothing has changed.
+    Before,
+    /// This limit has no room for it: nothing has changed.
+    OverQuota(String),
+}
+
+/// Questions of ours with their entries.
+macro_rules! queries {
+    ($which:literal) => {
+        concat!(
+            "SELECT queries.job, request_key, responder, entries.number, entries.note, entries.log_index, asked, serve,
+             answer FROM queries JOIN entries ON entries.number = queries.entry ",
+            $which
+        )
+    };
+}
+
+/// Answers of ours with their entries.
+macro_rules! serves {
+    ($which:literal) => {
+        concat!(
+            "SELECT serves.query, serves.note AS asked, entries.number, entries.note, entries.log_index, answer
+             FROM serves JOIN entries ON entries.number = serves.entry ",
+            $which
+        )
+    };
+}
+
+/// Questions of ours under standing jobs.
+#[derive(Clone, Copy)]
+pub struct QueryTable<'s>(pub(super) &'s Database);
+
+impl QueryTable<'_> {
+    /// The question of ours that was asked under this key.
+    ///
+    /// # Errors
+    /// [`StoreError::SealBroken`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn get(self, job: JobId, request_key: &str) -> Result<Option<StoredQuery>, StoreError> {
+        let sql = queries!("WHERE queries.job = $1 AND request_key = $2");
+        self.one(statement(sql).bind(job.to_string()).bind(request_key.to_owned())).await
+    }
+
+    /// The question of ours with this number.
+    ///
+    /// # Errors
+    /// As [`QueryTable::get`].
+    pub async fn numbered(self, id: &str) -> Result<Option<StoredQuery>, StoreError> {
+        self.one(statement(queries!("WHERE queries.id = $1")).bind(id.to_owned())).await
+    }
+
+    /// The keys of at most `limit` questions of ours under a job that have no answer yet, in order, from behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn unanswered(self, job: JobId, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT request_key FROM queries WHERE job = $1 AND serve IS NULL AND request_key > $2
+                   ORDER BY request_key LIMIT $3";
+        let query = statement(sql).bind(job.to_string()).bind(after.to_owned()).bind(limit);
+        self.0.rows(query).await?.iter().map(|row| row.get("request_key")).collect()
+    }
+
+    /// The signed entries of a party about at most `limit` questions of ours that it answered, by the numbers of ours, from
+    /// behind `after` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn answers_of(
+        self,
+        responder: PartyId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let sql = "SELECT entry, serve FROM queries
+                   WHERE responder = $1 AND serve IS NOT NULL AND entry > $2 ORDER BY entry LIMIT $3";
+        let query =
+            statement(sql).bind(responder.to_string()).bind(count("the number of an entry", after)?).bind(limit);
+        self.0.rows(query).await?.iter().map(|row| Ok((row.count("entry")?, row.get("serve")?))).collect()
+    }
+
+    async fn one(self, query: Statement) -> Result<Option<StoredQuery>, StoreError> {
+        let sealer = self.0.sealer.read().await;
+        let Some(row) = self.0.row(query).await? else { return Ok(None) };
+        let (job, request_key): (JobId, String) = (row.parse("job")?, row.get("request_key")?);
+        let opened = |purpose, blob: &[u8]| open(&sealer, purpose, &[&job.to_string(), &request_key], blob);
+        let answer = match row.get::<Option<Vec<u8>>>("serve")? {
+            Some(serve) => Some(StoredAnswer { serve, answer: opened(ANSWER, row.get("answer")?)? }),
+            None => None,
+        };
+        let asked = opened(ASKED, row.get("asked")?)?;
+        let (responder, entry) = (row.parse("responder")?, read_entry(&row)?);
+        Ok(Some(StoredQuery { job, request_key, responder, entry, asked, answer }))
+    }
+}
+
+/// Our answers to questions under standing jobs.
+#[derive(Clone, Copy)]
+pub struct ServeTable<'s>(pub(super) &'s Database);
+
+impl ServeTable<'_> {
+    /// The answer that we gave to the question with this leaf.
+    ///
+    /// # Errors
+    /// As [`QueryTable::get`].
+    pub async fn get(self, query: &[u8; 32]) -> Result<Option<StoredServe>, StoreError> {
+        self.one(statement(serves!("WHERE serves.query = $1")).bind(query.to_vec())).await
+    }
+
+    /// The last answer that we gave to a question with this number, which its asker chose.
+    ///
+    /// # Errors
+    /// As [`QueryTable::get`].
+    pub async fn numbered(self, id: &str) -> Result<Option<StoredServe>, StoreError> {
+        let sql = serves!("WHERE serves.id = $1 ORDER BY entries.number DESC LIMIT 1");
+        self.one(statement(sql).bind(id.to_owned())).await
+    }
+
+    async fn one(self, query: Statement) -> Result<Option<StoredServe>, StoreError> {
+        let sealer = self.0.sealer.read().await;
+        let Some(row) = self.0.row(query).await? else { return Ok(None) };
+        let answer = open(&sealer, SERVED, &[&name(row.get("query")?)], row.get("answer")?)?;
+        Ok(Some(StoredServe { note: row.get("asked")?, entry: read_entry(&row)?, answer }))
+    }
+}
+
+/// Puts a question of ours down with its entry, which gets this place, and with what it uses of budgets.
+pub(super) async fn put_query(
+    write: &mut Transaction,
+    sealer: &Sealer,
+    new: NewQuery,
+    place: u64,
+) -> Result<Put, StoreError> {
+    let NewQuery { job, request_key, id, responder, entry, asked, charges } = new;
+    if let Some(limit) = charge(write, &charges).await? {
+        return Ok(Put::OverQuota(limit));
+    }
+    let NewEntry { log, subject, kind, note } = entry;
+    let sql = "INSERT INTO entries (log, subject, kind, note, log_index) SELECT $1, $2, $3, $4, $5
+               WHERE NOT EXISTS (SELECT 1 FROM queries WHERE job = $6 AND request_key = $7) RETURNING number";
+    let insert = statement(sql)
+        .bind(log)
+        .bind(subject)
+        .bind(kind)
+        .bind(note.clone())
+        .bind(count("the index of an entry", place)?)
+        .bind(job.to_string())
+        .bind(request_key.clone());
+    let Some(row) = write.row(insert).await? else {
+        take_back(write, &charges).await?;
+        return Ok(Put::Before);
+    };
+    let entry = StoredEntry { number: row.count("number")?, note, log_index: Some(place) };
+    let asked = sealer.seal(ASKED, &[&job.to_string(), &request_key], &asked)?;
+    let sql = "INSERT INTO queries (job, request_key, id, responder, entry, asked) VALUES ($1, $2, $3, $4, $5, $6)";
+    let insert = statement(sql)
+        .bind(job.to_string())
+        .bind(request_key)
+        .bind(id)
+        .bind(responder.to_string())
+        .bind(count("the number of an entry", entry.number)?)
+        .bind(asked);
+    write.run(insert).await?;
+    Ok(Put::Done(entry))
+}
+
+/// Keeps what came back to a question of ours. What came first stays.
+pub(super) async fn put_answer(write: &mut Transaction, sealer: &Sealer, new: NewAnswer) -> Result<(), StoreError> {
+    let NewAnswer { job, request_key, answer: StoredAnswer { serve, answer } } = new;
+    let answer = sealer.seal(ANSWER, &[&job.to_string(), &request_key], &answer)?;
+    let sql = "UPDATE queries SET serve = $3, answer = $4
+               WHERE job = $1 AND request_key = $2 AND serve IS NULL";
+    write.run(statement(sql).bind(job.to_string()).bind(request_key).bind(serve).bind(answer)).await?;
+    Ok(())
+}
+
+/// Puts an answer of ours down with its entry, which gets this place, and with what it uses of budgets.
+pub(super) async fn put_serve(
+    write: &mut Transaction,
+    sealer: &Sealer,
+    new: NewServe,
+    place: u64,
+) -> Result<Put, StoreError> {
+    let NewServe { query, id, job, asker, note: asked, entry, answer, charges } = new;
+    if let Some(limit) = charge(write, &charges).await? {
+        return Ok(Put::OverQuota(limit));
+    }
+    let NewEntry { log, subject, kind, note } = entry;
+    let sql = "INSERT INTO entries (log, subject, kind, note, log_index) SELECT $1, $2, $3, $4, $5
+               WHERE NOT EXISTS (SELECT 1 FROM serves WHERE query = $6) RETURNING number";
+    let insert = statement(sql)
+        .bind(log)
+        .bind(subject)
+        .bind(kind)
+        .bind(note.clone())
+        .bind(count("the index of an entry", place)?)
+        .bind(query.to_vec());
+    let Some(row) = write.row(insert).await? else {
+        take_back(write, &charges).await?;
+        return Ok(Put::Before);
+    };
+    let entry = StoredEntry { number: row.count("number")?, note, log_index: Some(place) };
+    let answer = sealer.seal(SERVED, &[&name(&query)], &answer)?;
+    let sql = "INSERT INTO serves (query, id, job, asker, note, entry, answer) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let insert = statement(sql)
+        .bind(query.to_vec())
+        .bind(id)
+        .bind(job.to_string())
+        .bind(asker.to_string())
+        .bind(asked)
+        .bind(count("the number of an entry", entry.number)?)
+        .bind(answer);
+    write.run(insert).await?;
+    Ok(Put::Done(entry))
+}
+
+/// Opens everything sealed about questions with one key and seals it with another. Returns how much there is.
+pub(super) async fn reseal_queries(write: &mut Transaction, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
+    let mut resealed = 0;
+    for row in &write.rows(statement("SELECT rowid, job, request_key FROM queries")).await? {
+        let bound: [String; 2] = [row.get("job")?, row.get("request_key")?];
+        let bound = bound.each_ref().map(String::as_str);
+        let id: i64 = row.get("rowid")?;
+        let blobs = write.row(statement("SELECT asked, answer FROM queries WHERE rowid = $1").bind(id)).await?;
+        let blobs = blobs.ok_or_else(|| row.damaged("asked"))?;
+        let asked = new.seal(ASKED, &bound, &open(old, ASKED, &bound, blobs.get("asked")?)?)?;
+        let answer: Option<&[u8]> = blobs.get("answer")?;
+        let answer = answer.map(|blob| new.seal(ANSWER, &bound, &open(old, ANSWER, &bound, blob)?)).transpose()?;
+        resealed += 1 + u64::from(answer.is_some());
+        let sql = "UPDATE queries SET asked = $2, answer = $3 WHERE rowid = $1";
+        write.run(statement(sql).bind(id).bind(asked).bind(answer)).await?;
+    }
+    for row in &write.rows(statement("SELECT rowid, query FROM serves")).await? {
+        let (bound, id): (String, i64) = (name(row.get("query")?), row.get("rowid")?);
+        let blob = write.row(statement("SELECT answer FROM serves WHERE rowid = $1").bind(id)).await?;
+        let blob = blob.ok_or_else(|| row.damaged("answer"))?;
+        let answer = new.seal(SERVED, &[&bound], &open(old, SERVED, &[&bound], blob.get("answer")?)?)?;
+        write.run(statement("UPDATE serves SET answer = $2 WHERE rowid = $1").bind(id).bind(answer)).await?;
+        resealed += 1;
+    }
+    Ok(resealed)
+}
+
+/// How a question is called by its leaf, in what its sealed answer is bound to.
+fn name(query: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(query)
+}
+
+fn open(sealer: &Sealer, purpose: &str, row: &[&str], blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let broken = |fault: SealFault| StoreError::SealBroken { what: format!("{purpose} of a question"), fault };
+    sealer.open(purpose, row, blob).map_err(broken)
+}
+
+fn read_entry(row: &Row) -> Result<StoredEntry, StoreError> {
+    let (number, log_index) = (row.count("number")?, row.count_optional("log_index")?);
+    Ok(StoredEntry { number, note: row.get("note")?, log_index })
+}
