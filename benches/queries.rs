@@ -12,11 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tacitly::attest::Recorder;
 use tacitly::attest::queries::{Begin, Checked, Code, Decision, LeafHash, Outcome, Queries, Question, Under};
 use tacitly::chain::{KeyUse, Log, NoteKey};
 use tacitly::store::{Charge, FileSigner, JobId, NoteSigner, PublicKey, Sealer, SealingKey, Signer, Store};
+
+/// Questions of each asker in one iteration, so that those who ask at once do so nearly all of the time.
+const EACH: u64 = 32;
 
 /// The asker and the responder.
 struct Pair {
@@ -103,14 +106,16 @@ fn queries(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let pair = runtime.block_on(Pair::new(folder.path()));
     let mut group = criterion.benchmark_group("queries");
-    group.throughput(Throughput::Elements(1)).sample_size(20);
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
     for askers in [1, 64] {
         let (mut asked, mut used) = (0, Duration::ZERO);
+        group.throughput(Throughput::Elements(askers * EACH));
         group.bench_function(format!("{askers} askers"), |bencher| {
             bencher.iter_custom(|times| {
                 let (begun, before) = (Instant::now(), processor_time());
+                let questions = times * askers * EACH;
                 runtime.block_on(async {
-                    let left = Arc::new(AtomicU64::new(times));
+                    let left = Arc::new(AtomicU64::new(questions));
                     let mut asking = tokio::task::JoinSet::new();
                     for _ in 0..askers {
                         let (pair, left) = (pair.clone(), left.clone());
@@ -123,7 +128,7 @@ fn queries(criterion: &mut Criterion) {
                     }
                     asking.join_all().await;
                 });
-                asked += times;
+                asked += questions;
                 used += processor_time() - before;
                 begun.elapsed()
             });

@@ -6,16 +6,17 @@
 //! ```text
 //! core ← curve25519-batch ← { psi, attestation } ← this crate ← the binary, examples, benches, tests, python
 //!
-//! main → cli, daemon → rpc → jobs → datasets → attest → peers → session → transport
-//!                                └→ relay ──────────────┘
-//!                                                    └→ policy, store, intake, chain
+//! main → cli, daemon → { rpc, kinds } → jobs → datasets → attest → peers → session → transport
+//!                                            └→ relay ──────────────┘
+//!                                                                └→ policy, store, intake, chain
 //! ```
 //!
 //! | room | what it does |
 //! |---|---|
 //! | [`session`] | drives any protocol party over any transport: deadline, heartbeat, progress, checkpoint, transcript |
 //! | [`transport`] | moves envelopes between two authenticated parties: mutual TLS, one connection per pair |
-//! | [`jobs`] | a business job from proposal to sealed result |
+//! | [`kinds`] | what only one kind of job knows, a folder each |
+//! | [`jobs`] | a business job of any kind from proposal to sealed result |
 //! | [`datasets`] | files registered once and tables for one job; rules about them, openings and erasures |
 //! | [`attest`] | what goes on record, and its way into the attestation log; witnesses and mirrors |
 //! | [`relay`] | sessions between two members of a job through its leader |
@@ -28,9 +29,9 @@
 //! | [`rpc`] | the control API for a daemon's own operators |
 //! | [`daemon`] | start, configuration, drain |
 //! | [`cli`] | the commands |
-//! | [`codes`], [`tally`] | every error by its stable code; what this process counts |
+//! | [`codes`], [`counters`] | every error by its stable code; what this process counts |
 //! | [`kernel`] | the curve kernel as operators see it |
-//! | [`trial`], [`sample`] | real parties and invented data for demo, bench and tests |
+//! | [`test_bed`], [`synthetic`] | real parties and invented data for demo, bench and tests |
 
 // Kinds of job that tests define say `tacitly` wherever they are compiled.
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub mod attest;
 pub mod chain;
 pub mod cli;
 pub mod codes;
+pub mod counters;
 pub mod daemon;
 pub mod datasets;
 pub mod evidence;
@@ -47,16 +49,16 @@ pub mod intake;
 pub mod jobs;
 pub mod kernel;
 pub mod kinds;
+pub mod link_bench;
 pub mod peers;
 pub mod policy;
 pub mod relay;
 pub mod rpc;
-pub mod sample;
 pub mod session;
 pub mod store;
-pub mod tally;
+pub mod synthetic;
+pub mod test_bed;
 pub mod transport;
-pub mod trial;
 
 pub use tacitly_attestation as attestation;
 pub use tacitly_core as core;

@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
-use tacitly::sample;
+use tacitly::synthetic;
 
 /// Writes two tables of invented people, some of whom are in both.
 #[derive(Parser)]
@@ -32,10 +32,10 @@ struct Arguments {
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { rows, overlap, seed, out } = Arguments::parse();
     create_dir_all(&out)?;
-    sample::write_bank_customers(rows, overlap, seed, File::create(out.join("bank_customers.csv"))?)?;
-    sample::write_shop_members(rows, overlap, seed, File::create(out.join("shop_members.csv"))?)?;
+    synthetic::write_bank_customers(rows, overlap, seed, File::create(out.join("bank_customers.csv"))?)?;
+    synthetic::write_shop_members(rows, overlap, seed, File::create(out.join("shop_members.csv"))?)?;
     let mut shared = BufWriter::new(File::create(out.join("shared_numbers.txt"))?);
-    for number in sample::shared_numbers(overlap, seed) {
+    for number in synthetic::shared_numbers(overlap, seed) {
         writeln!(shared, "{number}")?;
     }
     shared.flush()?;

@@ -136,12 +136,12 @@ impl Attestation {
     /// `None`: the peer is to come again.
     async fn follow(&self, from: PartyId, ask: Ask) -> Result<Option<Answer>, Error> {
         let answer = match ask {
-            Ask::AddCheckpoint(asked) => self.witnessing.take_checkpoint(from, asked).await,
-            Ask::LastCosigned(asked) => self.witnessing.tell_last_cosigned(from, &asked).await?,
-            Ask::Seen(seen) => self.gossip.take_seen(from, &seen).await?,
+            Ask::AddCheckpoint(asked) => self.witnessing.handle_add_checkpoint(from, asked).await,
+            Ask::LastCosigned(asked) => self.witnessing.handle_last_cosigned(from, &asked).await?,
+            Ask::Gossip(seen) => self.gossip.handle_gossip(from, &seen).await?,
             Ask::Entries(asked) => return self.reconciliation.show(from, asked).await,
             Ask::Copy(asked) => self.mirrors.show(from, asked).await?,
-            Ask::Kept(kept) => self.mirrors.take_kept(from, &kept).await?,
+            Ask::MirrorCosignature(kept) => self.mirrors.handle_mirror_cosignature(from, &kept).await?,
         };
         Ok(Some(answer))
     }

@@ -93,7 +93,7 @@ impl Copies {
                 let kept = copies.get(&name).and_then(Mirror::checkpoint);
                 if kept != told.as_ref() {
                     told = kept.cloned();
-                    self.tell_kept(peer, copies, name).await?;
+                    self.notify_owner(peer, copies, name).await?;
                 }
             }
             *pause = PAUSE;
@@ -190,18 +190,18 @@ impl Copies {
         Err(Error::new(codes::PEER_FAILED, format!("{peer} {text}")).with(peer))
     }
 
-    async fn tell_kept(&self, peer: PartyId, copies: &Open, name: LogName) -> Result<(), Error> {
+    async fn notify_owner(&self, peer: PartyId, copies: &Open, name: LogName) -> Result<(), Error> {
         let Some(mirror) = copies.get(&name) else { return Ok(()) };
         let now = u64::try_from(self.store.now().as_second()).unwrap_or_default();
         let Some((checkpoint, line)) = mirror.checkpoint().zip(mirror.cosign(&self.settings.key, now)?) else {
             return Ok(());
         };
-        let kept = pb::Kept {
+        let kept = pb::MirrorCosignature {
             checkpoint: checkpoint.encode().into(),
             line: line.to_string(),
             key: self.settings.key.public().public().to_vec().into(),
         };
-        match ask(&self.peers, peer, Ask::Kept(kept)).await? {
+        match ask(&self.peers, peer, Ask::MirrorCosignature(kept)).await? {
             Answer::Noted(_) => Ok(()),
             _ => {
                 let text = format!("{peer} cannot note at the moment that we keep its log");

@@ -55,7 +55,7 @@ impl Gossip {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] if that cannot be read; [`Error`] of the witness.
-    pub(super) async fn take_seen(&self, from: PartyId, seen: &pb::Seen) -> Result<Answer, Error> {
+    pub(super) async fn handle_gossip(&self, from: PartyId, seen: &pb::Gossip) -> Result<Answer, Error> {
         let unreadable = |_| Error::new(codes::BAD_REQUEST, "the peer's message cannot be read").with(from);
         let name = LogName(<[u8; 32]>::try_from(&seen.log[..]).map_err(|_| unreadable(()))?);
         let shown = match &seen.checkpoint[..] {
@@ -111,8 +111,9 @@ impl Gossip {
 
     async fn compare_with(&self, peer: PartyId, known: &Witnessed) -> Result<(), Error> {
         let name = LogName::of(&known.key);
-        let seen =
-            |checkpoint: Vec<u8>| Ask::Seen(pb::Seen { log: name.0.to_vec().into(), checkpoint: checkpoint.into() });
+        let seen = |checkpoint: Vec<u8>| {
+            Ask::Gossip(pb::Gossip { log: name.0.to_vec().into(), checkpoint: checkpoint.into() })
+        };
         let Answer::Cosigned(theirs) = ask(&self.peers, peer, seen(Vec::new())).await? else { return Ok(()) };
         let Ok(shown) = SignedCheckpoint::parse(&theirs.checkpoint) else { return Ok(()) };
         if self.witnessing.compare(name, shown).await? {

@@ -51,7 +51,11 @@ impl Mirrors {
     /// # Errors
     /// [`codes::BAD_REQUEST`] or [`codes::PROTOCOL_VIOLATION`] if what it says is no cosignature of our log by a key of its
     /// own for that; [`codes::LOG_OLD`] if it holds more than we do; [`Error`] of the store or the log.
-    pub(super) async fn take_kept(&self, from: PartyId, kept: &pb::Kept) -> Result<Answer, Error> {
+    pub(super) async fn handle_mirror_cosignature(
+        &self,
+        from: PartyId,
+        kept: &pb::MirrorCosignature,
+    ) -> Result<Answer, Error> {
         let unreadable = || Error::new(codes::BAD_REQUEST, "the peer's message cannot be read").with(from);
         if !self.entitled.contains(&from) {
             return Ok(Answer::NotEntitled(pb::NotEntitled {}));

@@ -158,7 +158,7 @@ impl Profile {
         }
         for external in &self.external {
             // A peer may bear the same name.
-            witnesses.push(Witness { name: format!("outside-{}", external.place.party), key: external.key.clone() });
+            witnesses.push(Witness { name: format!("external-{}", external.place.party), key: external.key.clone() });
         }
         let most = witnesses.len();
         let needed = match self.settings.quorum {

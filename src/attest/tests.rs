@@ -130,7 +130,7 @@ async fn what_another_has_seen_of_our_log_beyond_its_end_stops_the_log_and_a_for
     let world = World::new(BTreeSet::new()).await;
     let ours = LogName::of(world.log.key().public());
     let seen = |log: &[u8], checkpoint: Vec<u8>| {
-        Ask::Seen(pb::Seen { log: log.to_vec().into(), checkpoint: checkpoint.into() })
+        Ask::Gossip(pb::Gossip { log: log.to_vec().into(), checkpoint: checkpoint.into() })
     };
     let nothing = Some(Answer::Cosigned(pb::Cosigned::default()));
     assert_eq!(world.hears("shop", seen(&[7; 32], Vec::new())).await, Some(Answer::Unknown(pb::Unknown {})));
@@ -173,7 +173,11 @@ async fn a_copy_of_our_log_is_kept_by_those_who_are_entitled_and_cosigned_with_a
         let name = mirror_name(id("shop"));
         let key = NoteKey::new(&name, KeyUse::Cosignature, public.as_bytes(), NoteSigner(signer.clone())).unwrap();
         let line = copy.cosign(&key, 1_795_000_000).unwrap().unwrap().to_string();
-        Ask::Kept(pb::Kept { checkpoint: stated.encode().into(), line, key: public.as_bytes().to_vec().into() })
+        Ask::MirrorCosignature(pb::MirrorCosignature {
+            checkpoint: stated.encode().into(),
+            line,
+            key: public.as_bytes().to_vec().into(),
+        })
     };
     assert_eq!(stranger.hears("shop", kept(&mirror, &checkpoint)).await, not_entitled);
     assert_eq!(world.hears("shop", kept(&world.shop, &checkpoint)).await, None, "its key as a witness");

@@ -37,7 +37,7 @@ impl Witnessing {
     }
 
     /// A peer asks for a cosignature of its log.
-    pub(super) async fn take_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Answer {
+    pub(super) async fn handle_add_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Answer {
         let (status, body) = match self.judge_checkpoint(from, asked).await {
             Ok(verdict) => {
                 if matches!(verdict, Verdict::Cosigned(_)) {
@@ -81,7 +81,7 @@ impl Witnessing {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] if that is no log's name; [`Error`] of the store or the witness.
-    pub(super) async fn tell_last_cosigned(&self, from: PartyId, asked: &pb::LastCosigned) -> Result<Answer, Error> {
+    pub(super) async fn handle_last_cosigned(&self, from: PartyId, asked: &pb::LastCosigned) -> Result<Answer, Error> {
         let key = self.store.peers().get(from).await?.signing_key;
         let log = VerifierKey::new(&asked.origin, KeyUse::Text, key.as_bytes())
             .map_err(|_| Error::new(codes::BAD_REQUEST, "not the name of a log").with(from))?;

@@ -240,7 +240,7 @@ impl<'v> Look<'v> {
 
     /// The checkpoints that mirrors hold, and every signature under them.
     fn kept(&mut self, keys: &KeyRing) {
-        let kept = match self.view.kept() {
+        let kept = match self.view.mirror_cosignatures() {
             Ok(kept) => kept,
             Err(error) => return self.unreadable("kept", &error),
         };

@@ -15,14 +15,14 @@ use tacitly_attestation::tree::{
 };
 use tokio::sync::{oneshot, watch};
 
+use super::checkpoint_signer::CheckpointSigner;
 use super::lock::Lock;
 use super::recover::{self, Found};
-use super::scribe::Scribe;
 use super::segment::{Records, Step};
-use super::shelf::Shelf;
-use super::state::{Core, Head, Leaf, Signed, Standing, State, Waiting};
+use super::state::{Core, Head, Leaf, Mode, Signed, State, Waiting};
+use super::tile_store::TileStore;
 use super::tiles::{Tiles, WIDTH, damaged};
-use super::{ChainError, Cosigned, Kept, NoteKey, files, index, writer};
+use super::{ChainError, Cosigned, MirrorCosignatures, NoteKey, files, index, writer};
 
 /// One party's log. A clone is the same log; when the last is dropped, what waits is written and signed.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ struct Handle {
     threads: Mutex<Vec<JoinHandle<()>>>,
     places: Mutex<Places>,
     cosigned: Mutex<Cosigned>,
-    kept: Mutex<Kept>,
+    kept: Mutex<MirrorCosignatures>,
     _lock: Lock,
 }
 
@@ -57,12 +57,12 @@ impl Log {
         let lock = Lock::take(folder)?;
         let Found { segment, offsets, signed, signed_end, checkpoint, unsigned, end, settled } =
             recover::open(folder, key.public())?;
-        let (cosigned, kept) = (Cosigned::read(folder)?, Kept::read(folder)?);
+        let (cosigned, kept) = (Cosigned::read(folder)?, MirrorCosignatures::read(folder)?);
         let mut tree = signed.range().clone();
         unsigned.iter().for_each(|leaf| tree.push(*leaf));
         let state = State {
             waiting: VecDeque::new(),
-            standing: Standing::Appending,
+            mode: Mode::Appending,
             tree,
             end,
             offsets,
@@ -83,11 +83,11 @@ impl Log {
             signed: watch::Sender::new(Signed { checkpoint: checkpoint.map(Arc::new), fault: None }),
             turned: watch::Sender::default(),
         });
-        let scribe = Scribe { shelf: Shelf::new(folder, signed, signed_end), synchronised: settled };
+        let signer = CheckpointSigner { tiles: TileStore::new(folder, signed, signed_end), synchronised: settled };
         let (writing, signing) = (core.clone(), core.clone());
         let threads = [
             thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer::run(&writing)),
-            thread::Builder::new().name("log-scribe".to_owned()).spawn(move || scribe.run(&signing)),
+            thread::Builder::new().name("log-signer".to_owned()).spawn(move || signer.run(&signing)),
         ];
         let threads = threads.into_iter().collect::<Result<Vec<_>, _>>();
         let threads = threads.map_err(|error| ChainError::io(folder, error))?;
@@ -143,7 +143,7 @@ impl Log {
         let (answer, answered) = oneshot::channel();
         {
             let mut state = self.0.core.locked();
-            if let Standing::Refusing(why) = &state.standing {
+            if let Mode::Refusing(why) = &state.mode {
                 return Err(why.clone());
             }
             state.waiting.push_back(Waiting { entries, place, answer });
@@ -159,10 +159,10 @@ impl Log {
     pub async fn takes_entries(&self) -> Result<(), ChainError> {
         let mut turned = self.0.core.turned.subscribe();
         loop {
-            match &self.0.core.locked().standing {
-                Standing::Appending => return Ok(()),
-                Standing::Refusing(why) => return Err(why.clone()),
-                Standing::Held => {}
+            match &self.0.core.locked().mode {
+                Mode::Appending => return Ok(()),
+                Mode::Refusing(why) => return Err(why.clone()),
+                Mode::Held => {}
             }
             turned.changed().await.map_err(|_| ChainError::Closed)?;
         }
@@ -172,16 +172,16 @@ impl Log {
     /// [`peer_cosigned`](Self::peer_cosigned), then [`release`](Self::release).
     pub fn hold(&self) {
         let mut state = self.0.core.locked();
-        if matches!(state.standing, Standing::Appending) {
-            state.standing = Standing::Held;
+        if matches!(state.mode, Mode::Appending) {
+            state.mode = Mode::Held;
         }
     }
 
     /// Takes entries again after [`hold`](Self::hold). A log that refuses goes on refusing.
     pub fn release(&self) {
         let mut state = self.0.core.locked();
-        if matches!(state.standing, Standing::Held) {
-            state.standing = Standing::Appending;
+        if matches!(state.mode, Mode::Held) {
+            state.mode = Mode::Appending;
         }
         self.0.core.to_write.notify_all();
         self.0.core.turned.send_replace(());
@@ -228,9 +228,9 @@ impl Log {
     /// Why nothing is appended, if that is so.
     #[must_use]
     pub fn refusal(&self) -> Option<ChainError> {
-        match &self.0.core.locked().standing {
-            Standing::Refusing(why) => Some(why.clone()),
-            Standing::Appending | Standing::Held => None,
+        match &self.0.core.locked().mode {
+            Mode::Refusing(why) => Some(why.clone()),
+            Mode::Appending | Mode::Held => None,
         }
     }
 
@@ -471,7 +471,7 @@ impl Log {
 
     /// What mirrors hold.
     #[must_use]
-    pub fn kept(&self) -> Kept {
+    pub fn mirror_cosignatures(&self) -> MirrorCosignatures {
         locked(&self.0.kept).clone()
     }
 

@@ -12,7 +12,7 @@ use tacitly_attestation::note::{NoteSignature, VerifierKey};
 use super::fault_point::reach;
 use super::lock::Lock;
 use super::recover::{self, Found};
-use super::shelf::Shelf;
+use super::tile_store::TileStore;
 use super::{ChainError, NoteKey, files, segment};
 
 /// One party's log as its mirror has it.
@@ -25,7 +25,7 @@ pub struct Mirror {
     end: u64,
     /// The leaves behind the newest checkpoint.
     unsigned: Vec<Hash>,
-    shelf: Shelf,
+    tiles: TileStore,
     checkpoint: Option<SignedCheckpoint>,
     _lock: Lock,
 }
@@ -48,7 +48,7 @@ impl Mirror {
             state: MirrorState::resume(range),
             end,
             unsigned,
-            shelf: Shelf::new(folder, signed, signed_end),
+            tiles: TileStore::new(folder, signed, signed_end),
             checkpoint,
             _lock: lock,
         })
@@ -106,9 +106,9 @@ impl Mirror {
         self.state = MirrorState::stored(extension);
         let newer = self.checkpoint.as_ref().is_none_or(|known| known.checkpoint() != signed.checkpoint());
         if newer && self.state.whole(signed).is_some() {
-            let edge = self.shelf.read_back(&self.segment, &self.path, &self.unsigned, self.end)?;
+            let edge = self.tiles.read_back(&self.segment, &self.path, &self.unsigned, self.end)?;
             reach("mirror: before the checkpoint");
-            self.shelf.put(edge, self.end, signed)?;
+            self.tiles.put(edge, self.end, signed)?;
             self.unsigned.clear();
             self.checkpoint = Some(signed.clone());
         }

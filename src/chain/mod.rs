@@ -23,37 +23,37 @@
 //! | module | what |
 //! |---|---|
 //! | `log.rs` | [`Log`]: append, find, prove |
-//! | `writer.rs`, `scribe.rs`, `state.rs` | the two threads, and what they share |
-//! | `shelf.rs` | the tree on the disk behind the segment |
+//! | `writer.rs`, `checkpoint_signer.rs`, `state.rs` | the two threads, and what they share |
+//! | `tile_store.rs` | the tree on the disk behind the segment |
 //! | `segment.rs`, `tiles.rs`, `index.rs`, `checkpoint.rs`, `files.rs`, `lock.rs` | a kind of file each |
 //! | `recover.rs` | what a start finds and mends |
 //! | `view.rs`, `fsck.rs` | reading a log that others write |
 //! | `reconcile.rs` | two logs held against each other |
-//! | `cosigned.rs`, `kept.rs` | what others cosigned of our log, and hold of it |
+//! | `cosigned.rs`, `mirror_cosignatures.rs` | what others cosigned of our log, and hold of it |
 //! | `witness.rs` | [`Witness`]: what we cosign of others' logs; forks are kept as evidence |
 //! | `mirror.rs` | [`Mirror`]: a copy of another's log |
 //! | `key.rs`, `error.rs` | the signing key; what may go wrong |
 
 mod checkpoint;
+mod checkpoint_signer;
 mod cosigned;
 mod error;
 mod fault_point;
 mod files;
 mod fsck;
 mod index;
-mod kept;
 mod key;
 mod lock;
 mod log;
 mod mirror;
+mod mirror_cosignatures;
 mod reconcile;
 mod recover;
-mod scribe;
 mod segment;
-mod shelf;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tile_store;
 mod tiles;
 mod view;
 pub mod witness;
@@ -63,10 +63,10 @@ pub use cosigned::{Cosignature, Cosigned};
 pub use error::ChainError;
 pub(crate) use fault_point::reach;
 pub use fsck::{Finding, Fsck, SignatureCheck, fsck};
-pub use kept::Kept;
 pub use key::{NoteKey, SigningRefused};
 pub use log::Log;
 pub use mirror::Mirror;
+pub use mirror_cosignatures::MirrorCosignatures;
 pub use reconcile::{Mismatch, Placed, Reconciled, concerns, reconcile};
 pub use segment::NAME as SEGMENT;
 pub use state::{Head, Leaf};

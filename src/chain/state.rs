@@ -48,7 +48,7 @@ impl Waiting {
 
 /// Whether entries are taken.
 #[derive(Clone, Debug)]
-pub(super) enum Standing {
+pub(super) enum Mode {
     Appending,
     /// They wait until it is known whether this log is the newest of its name.
     Held,
@@ -58,7 +58,7 @@ pub(super) enum Standing {
 /// What the log is at the moment.
 pub(super) struct State {
     pub(super) waiting: VecDeque<Waiting>,
-    pub(super) standing: Standing,
+    pub(super) mode: Mode,
     /// The durable entries.
     pub(super) tree: CompactRange,
     /// Where they end in the segment.
@@ -115,7 +115,7 @@ impl Core {
     /// From now on nothing is appended; whoever waits learns why.
     pub(super) fn refuse(&self, why: &ChainError) {
         let mut state = self.locked();
-        state.standing = Standing::Refusing(why.clone());
+        state.mode = Mode::Refusing(why.clone());
         for waiting in state.waiting.drain(..) {
             let _nobody_waits = waiting.answer.send(Err(why.clone()));
         }

@@ -8,7 +8,7 @@ use tacitly_attestation::checkpoint::SignedCheckpoint;
 
 use super::segment::{self, Records, Step};
 use super::tiles::WIDTH;
-use super::{ChainError, Cosigned, Kept, checkpoint, index};
+use super::{ChainError, Cosigned, MirrorCosignatures, checkpoint, index};
 
 /// The longest first line of a segment.
 const MAX_FIRST_LINE: u64 = 512;
@@ -77,8 +77,8 @@ impl View {
     ///
     /// # Errors
     /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
-    pub fn kept(&self) -> Result<Kept, ChainError> {
-        Kept::read(&self.folder)
+    pub fn mirror_cosignatures(&self) -> Result<MirrorCosignatures, ChainError> {
+        MirrorCosignatures::read(&self.folder)
     }
 
     /// How many bytes the entries take.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::fault_point::reach;
 use super::segment;
-use super::state::{Core, Standing, State, Waiting};
+use super::state::{Core, Mode, State, Waiting};
 use super::tiles::WIDTH;
 use super::{ChainError, Leaf};
 
@@ -20,7 +20,7 @@ pub(super) fn run(core: &Core) {
     loop {
         let batch = {
             let state = gather(core, core.locked(), &last);
-            if state.waiting.is_empty() || !matches!(state.standing, Standing::Appending) {
+            if state.waiting.is_empty() || !matches!(state.mode, Mode::Appending) {
                 // Closing: entries that are still held back were never told to be stored.
                 break;
             }
@@ -45,7 +45,7 @@ struct Last {
 /// beside a synchronisation, keeps them from falling into a first one and all others, which would halve the rate.
 fn gather<'c>(core: &'c Core, mut state: MutexGuard<'c, State>, last: &Last) -> MutexGuard<'c, State> {
     loop {
-        let ready = matches!(state.standing, Standing::Appending) && !state.waiting.is_empty();
+        let ready = matches!(state.mode, Mode::Appending) && !state.waiting.is_empty();
         if ready || state.closing {
             break;
         }

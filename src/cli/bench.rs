@@ -15,8 +15,8 @@ use super::figures::round;
 use super::replay::Alone;
 use super::{Failure, Output};
 use crate::kernel;
-use crate::sample;
-use crate::trial::{Party, Setup, TrialError, Usage, introduce};
+use crate::synthetic;
+use crate::test_bed::{Party, Setup, TestBedError, Usage, connect};
 
 /// How often the disk is looked at.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -26,6 +26,7 @@ const GLANCE: Duration = Duration::from_millis(250);
 pub(crate) enum Bench {
     Psi(BenchPsi),
     Log(super::bench_log::BenchLog),
+    Session(super::bench_session::BenchSession),
     Serve(super::bench_serve::BenchServe),
     #[command(hide = true)]
     ServeParty(super::bench_serve::ServeParty),
@@ -99,6 +100,7 @@ impl Bench {
         let bench = match self {
             Self::Psi(bench) => bench,
             Self::Log(bench) => return bench.run(output),
+            Self::Session(bench) => return bench.run(output),
             Self::Serve(bench) => return bench.run(output),
             Self::ServeParty(party) => return party.run(),
         };
@@ -137,8 +139,8 @@ impl BenchPsi {
         let files = [folder.path().join("a.csv"), folder.path().join("b.csv")];
         // The receiver has the ids 0..n, the other side as many as it has rows, beginning so that `shared` are common.
         let offset = n - shared;
-        sample::write_bench_ids(n, 0, 1, BufWriter::new(File::create(&files[0])?))?;
-        sample::write_bench_ids(n_peer, offset, 2, BufWriter::new(File::create(&files[1])?))?;
+        synthetic::write_bench_ids(n, 0, 1, BufWriter::new(File::create(&files[0])?))?;
+        synthetic::write_bench_ids(n_peer, offset, 2, BufWriter::new(File::create(&files[1])?))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executable = std::env::current_exe()?;
         let setup = |core: usize| {
@@ -150,7 +152,7 @@ impl BenchPsi {
         };
         let a = Party::start(folder.path(), "a", setup(0))?;
         let b = Party::start(folder.path(), "b", setup(1))?;
-        introduce(&a, &b)?;
+        connect(&a, &b)?;
         for (party, file, peer) in [(&a, &files[0], "b"), (&b, &files[1], "a")] {
             let file = file.display().to_string();
             party.tacitly(&["dataset", "add", "ids", &file, "--key", "id=raw", "--allow", peer])?;
@@ -224,8 +226,8 @@ impl BenchPsi {
 /// Runs some work while another thread looks at the disk space of both parties. Returns the most that it saw, too.
 fn while_watching_the_disk<T>(
     parties: [&Party; 2],
-    work: impl FnOnce() -> Result<T, TrialError>,
-) -> Result<(T, u64), TrialError> {
+    work: impl FnOnce() -> Result<T, TestBedError>,
+) -> Result<(T, u64), TestBedError> {
     let (over, most) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {

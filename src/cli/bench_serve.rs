@@ -19,9 +19,9 @@ use super::figures::round;
 use super::{Failure, Output};
 use crate::kinds::bench;
 use crate::rpc::control;
-use crate::sample;
 use crate::store::{NewEvent, Sealer, SealingKey, Store};
-use crate::trial::{Party, Setup, introduce, until};
+use crate::synthetic;
+use crate::test_bed::{self, Party, Setup, until};
 
 /// Bytes of a question.
 const QUESTION: usize = 64;
@@ -92,7 +92,7 @@ impl BenchServe {
         let setup = Setup::of(program(folder.path())?);
         let [a, b] = ["a", "b"].map(|name| Party::start(folder.path(), name, setup.clone()));
         let (a, b) = (a?, b?);
-        introduce(&a, &b)?;
+        test_bed::connect(&a, &b)?;
         let job = begin(&a, &b)?;
         let socket = Way { home: a.home.clone(), port: None };
         let time = Duration::from_secs(self.seconds.max(1));
@@ -132,7 +132,7 @@ impl BenchServe {
         for (party, peer, offset, salt) in [(a, "b", 0, 1), (b, "a", self.rows / 2, 2)] {
             let file = folder.join(format!("{}.csv", party.name));
             let mut out = std::io::BufWriter::new(std::fs::File::create(&file)?);
-            sample::write_bench_ids(self.rows, offset, salt, &mut out)?;
+            synthetic::write_bench_ids(self.rows, offset, salt, &mut out)?;
             out.flush()?;
             party.tacitly(&[
                 "dataset",

@@ -12,8 +12,8 @@ use tacitly_attestation::certificate;
 use tokio::task::yield_now;
 
 use super::{Failure, Output};
-use crate::sample;
-use crate::trial::{Party, Setup, introduce};
+use crate::synthetic;
+use crate::test_bed::{Party, Setup, connect};
 
 /// Show two parties at work: two daemons with TLS on loopback, two messy files, one intersection, checked against the
 /// answer in the clear. Afterwards everything is removed but the evidence of the job, whose place is printed.
@@ -54,8 +54,8 @@ impl Demo {
         let shared = self.rows / 3;
         let customers = folder.path().join("customers.csv");
         let members = folder.path().join("members.csv");
-        sample::write_bank_customers(self.rows, shared, SEED, BufWriter::new(File::create(&customers)?))?;
-        sample::write_shop_members(self.rows, shared, SEED, BufWriter::new(File::create(&members)?))?;
+        synthetic::write_bank_customers(self.rows, shared, SEED, BufWriter::new(File::create(&customers)?))?;
+        synthetic::write_shop_members(self.rows, shared, SEED, BufWriter::new(File::create(&members)?))?;
         output.note(|| {
             format!("two files of {} rows: numbers like `+86 138-0013-8000`, repeats, rows without one", self.rows)
         });
@@ -67,7 +67,7 @@ impl Demo {
         yield_now().await;
         let mut shop = Passing(Party::start(folder.path(), "shop", setup)?);
         yield_now().await;
-        introduce(&bank, &shop)?;
+        connect(&bank, &shop)?;
         output.note(|| "two daemons, each with its own folder and certificate, linked by mutual TLS 1.3".to_owned());
 
         let settings = ["--duplicates", "first", "--invalid", "skip"];
@@ -87,7 +87,7 @@ impl Demo {
         let seconds = begin.elapsed().as_secs_f64();
 
         let found = numbers_in(&hits)?;
-        let expected: BTreeSet<String> = sample::shared_numbers(shared, SEED).collect();
+        let expected: BTreeSet<String> = synthetic::shared_numbers(shared, SEED).collect();
         let exact = found.len() as u64 == shared && found.iter().cloned().collect::<BTreeSet<_>>() == expected;
         if !exact {
             return Err(Failure::plain(format!(

@@ -111,8 +111,8 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-impl From<crate::trial::TrialError> for Failure {
-    fn from(error: crate::trial::TrialError) -> Self {
+impl From<crate::test_bed::TestBedError> for Failure {
+    fn from(error: crate::test_bed::TestBedError) -> Self {
         Self::plain(error)
     }
 }

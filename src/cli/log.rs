@@ -190,7 +190,7 @@ impl Head {
             root: checkpoint.map(|checkpoint| checkpoint.checkpoint().root.to_string()),
             checkpoint: checkpoint.map(ToString::to_string),
             cosigned: CosignedView::all(view.cosigned().map_err(Failure::plain)?.newest()),
-            kept: CosignedView::all(view.kept().map_err(Failure::plain)?.newest()),
+            kept: CosignedView::all(view.mirror_cosignatures().map_err(Failure::plain)?.newest()),
         };
         output.say(
             || &head,

@@ -5,6 +5,7 @@ mod backup;
 mod bench;
 mod bench_log;
 mod bench_serve;
+mod bench_session;
 mod complete;
 mod config;
 mod connect;

@@ -17,7 +17,7 @@ use crate::intake::{
     self, Budget, Delimiter, Duplicates, Format, Invalid, KeyColumn, KeySpec, Keys, OutputFormat, Profile, Source,
 };
 use crate::kernel;
-use crate::sample;
+use crate::synthetic;
 
 /// The first bytes of a recording.
 const FORMAT: &[u8] = b"tacitly recording 1\n";
@@ -82,8 +82,8 @@ impl Alone<'_> {
     fn record(&self, flow: Flow, folder: &Path) -> Result<Figures, Failure> {
         let (terms, ids) = self.terms(flow)?;
         let (mine, theirs) = (folder.join("a.csv"), folder.join("b.csv"));
-        sample::write_bench_ids(self.n, 0, 1, BufWriter::new(File::create(&mine)?))?;
-        sample::write_bench_ids(self.n_peer, self.n - self.shared(), 2, BufWriter::new(File::create(&theirs)?))?;
+        synthetic::write_bench_ids(self.n, 0, 1, BufWriter::new(File::create(&mine)?))?;
+        synthetic::write_bench_ids(self.n_peer, self.n - self.shared(), 2, BufWriter::new(File::create(&theirs)?))?;
         let begin = Instant::now();
         let (ours, other) = (read(&mine)?, read(&theirs)?);
         let mut a = party(&terms, ids[0], &ours)?;
@@ -122,7 +122,7 @@ impl Alone<'_> {
     fn replay(&self, flow: Flow, folder: &Path) -> Result<Figures, Failure> {
         let (terms, ids) = self.terms(flow)?;
         let mine = folder.join("a.csv");
-        sample::write_bench_ids(self.n, 0, 1, BufWriter::new(File::create(&mine)?))?;
+        synthetic::write_bench_ids(self.n, 0, 1, BufWriter::new(File::create(&mine)?))?;
         let mut recording = BufReader::with_capacity(1 << 20, File::open(self.file)?);
         let mut format = [0; FORMAT.len()];
         let is_ours = recording.read_exact(&mut format).is_ok() && format == FORMAT;

@@ -15,8 +15,8 @@ use prometheus::{Counter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::counters::Counters;
 use crate::rpc::admin::Admin;
-use crate::tally::Tally;
 
 /// Connections served at the same time, and how long each may take.
 const CONNECTIONS: usize = 8;
@@ -95,21 +95,21 @@ async fn render(admin: &Admin) -> prometheus::Result<String> {
         expires.set(figures.certificate_expires);
         register(&registry, expires)?;
     }
-    let tally = Tally::of_process();
-    let (sent, received) = tally.traffic();
+    let process = Counters::of_process();
+    let (sent, received) = process.traffic();
     let text = "Application bytes of protocol sessions that are over.";
     let bytes = counters(&registry, "tacitly_session_bytes_total", text, "direction")?;
     bytes.with_label_values(&["out"]).inc_by(sent);
     bytes.with_label_values(&["in"]).inc_by(received);
     let endings = counters(&registry, "tacitly_sessions_total", "Protocol sessions that are over, by ending.", "code")?;
-    for (code, count) in tally.endings() {
+    for (code, count) in process.endings() {
         endings.with_label_values(&[code.as_str()]).inc_by(count);
     }
     let errors = counters(&registry, "tacitly_store_errors_total", "Errors of the store, by code.", "code")?;
-    for (code, count) in tally.store_errors() {
+    for (code, count) in process.store_errors() {
         errors.with_label_values(&[code]).inc_by(count);
     }
-    let (answered, refused, took) = tally.questions();
+    let (answered, refused, took) = process.questions();
     let text = "Questions under standing jobs that were decided here, by what became of them.";
     let questions = counters(&registry, "tacitly_questions_total", text, "ending")?;
     questions.with_label_values(&["answered"]).inc_by(answered);

@@ -7,7 +7,7 @@ use super::canonical::{Duplicates, Invalid, KeyColumn, KeySpec, push_cell};
 use super::distinct::{Arena, Distinct, Member, OverBudget};
 use super::kind::{Kind, NoText};
 use super::pass::Pass;
-use super::report::{Report, Tally};
+use super::report::{Counters, Report};
 use super::row::{Row, Schema, Visitor};
 use super::selection::Selection;
 use super::{Budget, FileDigest, IntakeError, Place, Problem, Rule, Source};
@@ -193,7 +193,7 @@ pub(super) fn pass(
     expected: Option<&FileDigest>,
     budget: &Budget<'_>,
     keys: &mut impl KeyVisitor,
-) -> Result<(Tally, FileDigest), IntakeError> {
+) -> Result<(Counters, FileDigest), IntakeError> {
     let mut pass = Pass::open(source, expected, budget)?;
     let wanted = key_columns(pass.schema(), spec).map_err(|error| pass.unless_changed(error))?;
     pass.know_names();
@@ -261,7 +261,7 @@ pub(super) struct KeyRows<'a, K> {
     spec: &'a KeySpec,
     /// Where each column of the key stands among the wanted ones.
     places: Vec<usize>,
-    pub(super) tally: Tally,
+    pub(super) tally: Counters,
     id: Vec<u8>,
     /// A whole number of a Parquet file as text.
     number: Vec<u8>,
@@ -270,7 +270,7 @@ pub(super) struct KeyRows<'a, K> {
 
 impl<'a, K: KeyVisitor> KeyRows<'a, K> {
     pub(super) fn new(spec: &'a KeySpec, places: Vec<usize>, keys: &'a mut K) -> Self {
-        Self { spec, places, tally: Tally::new(spec.columns.len()), id: Vec::new(), number: Vec::new(), keys }
+        Self { spec, places, tally: Counters::new(spec.columns.len()), id: Vec::new(), number: Vec::new(), keys }
     }
 }
 

@@ -61,7 +61,7 @@ impl fmt::Display for Report {
 }
 
 /// Counts while rows are read.
-pub(super) struct Tally {
+pub(super) struct Counters {
     pub(super) rows: u64,
     pub(super) duplicates: u64,
     pub(super) distinct: u64,
@@ -69,7 +69,7 @@ pub(super) struct Tally {
     refused: Vec<[u64; Rule::ALL.len()]>,
 }
 
-impl Tally {
+impl Counters {
     pub(super) fn new(columns: usize) -> Self {
         Self { rows: 0, duplicates: 0, distinct: 0, refused: vec![[0; Rule::ALL.len()]; columns] }
     }

@@ -17,6 +17,9 @@ use crate::store::Dataset;
 use crate::transport::Pending;
 
 /// A kind of job. What it says of terms is a function of the terms, the same at every party.
+///
+/// What a job costs is a line of [`JobKind::explain`], in the kind's own units, since nothing but a person reads it; what
+/// came of a job is [`Summary::figures`], shown by name by every face, so that no kind has to print its own.
 pub trait JobKind: Send + Sync + 'static {
     /// Its name in terms, rules, the ledger and the API.
     fn name(&self) -> &'static str;

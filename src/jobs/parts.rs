@@ -18,11 +18,11 @@ use super::part::{Inputs, Over, PartOutput, PartParty, PartsOver, Shown, Stop, T
 use super::running::{Course, RunningJob};
 use super::scope::Scope;
 use crate::codes::{self, Error};
+use crate::counters::COUNTERS;
 use crate::session::{
-    self, Absence, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Retagged, Settle,
+    self, Absence, AttemptTag, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Settle,
 };
 use crate::store::{Job, StoreError};
-use crate::tally::TALLY;
 use crate::transport::{Notice, SessionLink};
 
 /// How the label of a checkpoint begins that says that a part is over.
@@ -167,14 +167,14 @@ impl Parts<'_> {
         let _counted_however_it_ends = Counted(&self.scope.work);
         let meter = &self.scope.work.meter;
         let _waiting = meter.wait_for(links.iter().map(SessionLink::peer).collect());
-        let party = Retagged::new(Metered::new(party, meter.clone()), inside, outside);
+        let party = AttemptTag::new(Metered::new(party, meter.clone()), inside, outside);
         let driven = session::drive(Box::new(party), links, options);
         let ended = tokio::select! {
             biased;
             ended = driven => ended,
             () = self.somebody_is_elsewhere(task) => return Err(Stop::Restarted),
         };
-        TALLY.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
+        COUNTERS.ending(ended.as_ref().map_or_else(Ended::code, |_| "done"));
         let Completed { transcripts, .. } = ended.map_err(|ended| self.of_ended(ended))?;
         Ok(Over::of(items.load(Ordering::Relaxed), &transcripts))
     }
@@ -241,7 +241,7 @@ struct Counted<'a>(&'a RunningJob);
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let progress = self.0.session();
-        TALLY.bytes(progress.bytes_out, progress.bytes_in);
+        COUNTERS.bytes(progress.bytes_out, progress.bytes_in);
     }
 }
 

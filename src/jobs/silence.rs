@@ -55,26 +55,20 @@ pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &RunningJob) -> E
             work.meter.has_sign(silent.saturating_sub(LOOK));
         } else if silent >= patience {
             return lost(&awaited, &answered, silent, &work.progress().stage);
-        } else if silent >= pause && asked.elapsed() >= pause {
+        } else if silent >= pause && asked.elapsed() >= pause && asks.is_empty() {
             asked = Instant::now();
-            asks = ask(core, job, work.attempt, &awaited, pause.min(LONGEST_ANSWER));
+            asks = ask(core, job, work.attempt, &awaited);
         }
     }
 }
 
 /// Asks everybody we wait for, and can ask, since when nothing has moved there.
-fn ask(
-    core: &Arc<Core>,
-    job: &Job,
-    attempt: u32,
-    awaited: &BTreeSet<PartyId>,
-    patience: Duration,
-) -> JoinSet<(PartyId, Option<Duration>)> {
+fn ask(core: &Arc<Core>, job: &Job, attempt: u32, awaited: &BTreeSet<PartyId>) -> JoinSet<(PartyId, Option<Duration>)> {
     let mut asks = JoinSet::new();
     for party in awaited.iter().copied().filter(|party| core.peers.has_link(*party)) {
         let (core, present) = (core.clone(), pb::Present { job: job.id.to_string(), attempt });
         asks.spawn(async move {
-            let answer = timeout(patience, asking::once(&core.peers, party, Ask::Present(present))).await;
+            let answer = timeout(LONGEST_ANSWER, asking::once(&core.peers, party, Ask::Present(present))).await;
             let still = match answer {
                 Ok(Some(Answer::AtWork(at_work))) => Some(Duration::from_millis(at_work.still_ms)),
                 _ => None,

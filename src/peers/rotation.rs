@@ -104,7 +104,7 @@ impl Rotation {
         let mut answers = JoinSet::new();
         for peer in peers.clone() {
             let this = self.clone();
-            answers.spawn(async move { (peer, this.tell_pin(peer, pin, None).await) });
+            answers.spawn(async move { (peer, this.notify_pin(peer, pin, None).await) });
         }
         let told = answers.join_all().await;
         let mut untold: Vec<PartyId> = told.into_iter().filter(|(_, told)| !told).map(|(peer, _)| peer).collect();
@@ -127,7 +127,7 @@ impl Rotation {
         tracing::info!(%pin, %expires, "new connections show the new certificate");
         for peer in peers {
             let this = self.clone();
-            self.background.spawn(async move { this.tell_pin(peer, pin, Some(grace)).await });
+            self.background.spawn(async move { this.notify_pin(peer, pin, Some(grace)).await });
         }
         Ok(Rotated { pin: pin.to_string(), certificate_expires: expires.to_string(), untold })
     }
@@ -135,11 +135,11 @@ impl Rotation {
     /// Tells a peer whose link has come up which pin is ours, in case it was away when an older one was replaced.
     fn announce_pin(self: &Arc<Self>, peer: PartyId) {
         let (this, pin) = (self.clone(), self.transport.identity().pin());
-        self.background.spawn(async move { this.tell_pin(peer, pin, Some(GRACE)).await });
+        self.background.spawn(async move { this.notify_pin(peer, pin, Some(GRACE)).await });
     }
 
     /// Returns whether the peer has noted the pin.
-    async fn tell_pin(&self, peer: PartyId, pin: Pin, grace: Option<Duration>) -> bool {
+    async fn notify_pin(&self, peer: PartyId, pin: Pin, grace: Option<Duration>) -> bool {
         let mut rotate = pb::Rotate {
             pin: pin.to_string(),
             replaces: grace.is_some(),

@@ -121,7 +121,7 @@ impl Admin {
     ///
     /// # Errors
     /// An error of the store; the call should then not be made.
-    pub async fn note_call(&self, actor: &str, role: &str, call: &str) -> Result<(), Error> {
+    pub async fn record_call(&self, actor: &str, role: &str, call: &str) -> Result<(), Error> {
         let detail = json!({ "role": role, "call": call });
         let event = NewEvent { job: None, actor: actor.to_owned(), kind: "control-call".to_owned(), detail };
         Ok(self.store.events().append(event).await?)

@@ -120,7 +120,7 @@ impl Gate {
             return Err(caller.lacks(needed, call));
         }
         if !needed.contains(&Auditor) {
-            self.admin.note_call(&format!("token:{}", caller.name), caller.role.name(), call).await?;
+            self.admin.record_call(&format!("token:{}", caller.name), caller.role.name(), call).await?;
         }
         Ok(caller)
     }

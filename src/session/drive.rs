@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::ended::Ended;
+use super::session_state::{Next, SessionState};
 use super::status::Status;
 use super::transcript::PeerTranscripts;
-use super::turn::{Next, Table};
-use crate::transport::{Notice, Pending, SessionLink};
+use crate::transport::{Doorbell, Notice, Pending, SessionLink};
 
 /// Makes a checkpoint durable. Until it has, the party sends nothing more and acknowledges nothing more.
 pub type CheckpointSink = Box<dyn FnMut(Checkpoint) -> Pending<'static, Result<(), LocalFailure>> + Send>;
@@ -69,8 +69,9 @@ pub struct Completed<T> {
 
 /// Runs `party` over one link per peer until it has its answer and its peers have theirs, or until it ends otherwise.
 ///
-/// The party computes on Tokio's pool for blocking work, never on a worker, while frames come and go. Whatever the
-/// end, peers are told at once; if this future is dropped they are told that the session was abandoned.
+/// The party computes on Tokio's pool for blocking work, never on a worker, while frames come and go; one thread stays
+/// with it as long as frames come quickly. Whatever the end, peers are told at once; if this future is dropped they are
+/// told that the session was abandoned.
 ///
 /// # Errors
 /// [`Ended`]
@@ -125,7 +126,10 @@ struct Session {
     me: PartyId,
     tag: String,
     links: Vec<Arc<SessionLink>>,
-    doorbell: Arc<Notify>,
+    /// Rings for the part that computes.
+    doorbell: Arc<Doorbell>,
+    /// Tells that a link came up or went down.
+    links_changed: Arc<Notify>,
     status: watch::Sender<Status>,
     /// Ends the part that computes.
     stop: CancellationToken,
@@ -147,20 +151,21 @@ impl Session {
         let session = Self {
             me: first.me(),
             tag: HEXLOWER.encode(&first.session().0),
-            doorbell: Arc::new(Notify::new()),
+            doorbell: Arc::default(),
+            links_changed: Arc::default(),
             status: status.unwrap_or_default(),
             stop: CancellationToken::new(),
             links: links.into_iter().map(Arc::new).collect(),
         };
-        session.links.iter().for_each(|link| link.ring(session.doorbell.clone()));
-        session.look();
+        session.links.iter().for_each(|link| link.ring(session.doorbell.clone(), session.links_changed.clone()));
+        session.refresh();
         Ok(session)
     }
 
     async fn run<P>(
         &self,
         party: Box<P>,
-        mut checkpoint: Option<CheckpointSink>,
+        mut sink: Option<CheckpointSink>,
         mut settle: Option<Settle<P::Output>>,
         mut interrupted: Pin<&mut impl Future<Output = Interruption>>,
     ) -> Result<Completed<P::Output>, Ended>
@@ -168,40 +173,41 @@ impl Session {
         P: Party + ?Sized + 'static,
         P::Output: 'static,
     {
-        let mut table = Table::new(party, &self.links, self.status.clone(), self.stop.clone());
+        let mut state = SessionState::new(party, &self.links, self.status.clone(), self.stop.clone());
         let mut answer = None;
         loop {
-            let (next, rang);
-            (table, next, rang) = self.compute(table, interrupted.as_mut()).await?;
+            let next;
+            (state, next) = self.compute(state, interrupted.as_mut()).await?;
             match next {
-                Next::Idle if rang => {}
-                Next::Idle => tokio::select! {
+                Next::Idle(until) => tokio::select! {
                     biased;
                     why = interrupted.as_mut() => return Err(self.interrupted(why)),
-                    () = self.doorbell.notified() => self.look(),
+                    () = self.doorbell.rung() => {}
+                    () = self.links_changed.notified() => self.refresh(),
+                    () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
                 },
-                Next::Store(state) => {
-                    let sink = checkpoint.as_mut().ok_or_else(|| {
+                Next::Store(checkpoint) => {
+                    let sink = sink.as_mut().ok_or_else(|| {
                         self.local("no-checkpoint-store", "the protocol needs a place for its checkpoints".to_owned())
                     })?;
                     tokio::select! {
                         biased;
                         why = interrupted.as_mut() => return Err(self.interrupted(why)),
-                        stored = sink(state) => stored.map_err(|failure| self.failed(failure))?,
+                        stored = sink(checkpoint) => stored.map_err(|failure| self.failed(failure))?,
                     }
-                    table.stored();
+                    state.stored();
                 }
                 Next::Answer(output) => {
                     answer = Some(match settle.take() {
                         Some(settle) => {
-                            settle(output, table.transcripts()).await.map_err(|failure| self.failed(failure))?
+                            settle(output, state.transcripts()).await.map_err(|failure| self.failed(failure))?
                         }
                         None => output,
                     });
                 }
                 Next::Complete => {
                     let output = answer.ok_or_else(|| self.local("no-answer", "the answer is missing".to_owned()))?;
-                    return Ok(Completed { output, transcripts: table.transcripts() });
+                    return Ok(Completed { output, transcripts: state.transcripts() });
                 }
                 Next::Over(ended) => return Err(ended),
                 Next::Stopped => return Err(self.local(Notice::ABANDONED, "the session was abandoned".to_owned())),
@@ -209,41 +215,35 @@ impl Session {
         }
     }
 
-    /// One turn on the compute pool. Also returns whether the doorbell rang meanwhile.
+    /// Lets a thread of the compute pool work on the session until it needs us, or has waited in vain for a while.
     async fn compute<P>(
         &self,
-        mut table: Table<P>,
+        mut state: SessionState<P>,
         mut interrupted: Pin<&mut impl Future<Output = Interruption>>,
-    ) -> Result<(Table<P>, Next<P::Output>, bool), Ended>
+    ) -> Result<(SessionState<P>, Next<P::Output>), Ended>
     where
         P: Party + ?Sized + 'static,
         P::Output: 'static,
     {
-        let mut turn = spawn_blocking(move || {
-            let next = table.run();
-            (table, next)
+        let doorbell = self.doorbell.clone();
+        let mut computing = spawn_blocking(move || {
+            let next = state.run(&doorbell);
+            (state, next)
         });
-        let mut rang = false;
         loop {
             tokio::select! {
                 biased;
                 why = interrupted.as_mut() => return Err(self.interrupted(why)),
-                turned = &mut turn => {
-                    let (table, next) = turned.map_err(|_| {
-                        self.local("panic", "the protocol panicked; this is a defect, its log says where".to_owned())
-                    })?;
-                    return Ok((table, next, rang));
-                }
-                () = self.doorbell.notified() => {
-                    rang = true;
-                    self.look();
-                }
+                computed = &mut computing => return computed.map_err(|_| {
+                    self.local("panic", "the protocol panicked; this is a defect, its log says where".to_owned())
+                }),
+                () = self.links_changed.notified() => self.refresh(),
             }
         }
     }
 
     /// Shows which links are up.
-    fn look(&self) {
+    fn refresh(&self) {
         self.status.send_if_modified(|status| {
             let mut changed = false;
             for link in &self.links {
@@ -276,6 +276,7 @@ impl Session {
     /// Ends the session here and tells the peers.
     fn finish(&self, notice: &Notice) {
         self.stop.cancel();
+        self.doorbell.ring();
         self.links.iter().for_each(|link| link.finish(notice.clone()));
     }
 }

@@ -69,6 +69,9 @@ pub enum Absence {
     /// Its link is up, but it never opened the session.
     #[error("a peer never opened the session")]
     NeverOpened,
+    /// Its link is up, but it moved nothing for too long.
+    #[error("a peer moved nothing for too long")]
+    NoProgress,
 }
 
 impl Ended {
@@ -88,6 +91,7 @@ impl Ended {
             Self::Stalled { cause: Absence::PeerLost, .. } => Notice::PEER_LOST,
             Self::Stalled { cause: Absence::PeerRestarted, .. } => Notice::PEER_RESTARTED,
             Self::Stalled { cause: Absence::NeverOpened, .. } => Notice::NEVER_OPENED,
+            Self::Stalled { cause: Absence::NoProgress, .. } => Notice::NO_PROGRESS,
             Self::PeerFailed { .. } => Self::PEER_FAILED,
             Self::Deadline { .. } => Notice::DEADLINE,
             Self::Cancelled { .. } => Notice::CANCELLED,
@@ -106,6 +110,7 @@ impl Ended {
                 Notice::PEER_LOST
                     | Notice::PEER_RESTARTED
                     | Notice::NEVER_OPENED
+                    | Notice::NO_PROGRESS
                     | Notice::SHUTDOWN
                     | Notice::ABANDONED
                     | Notice::TOO_MANY_SESSIONS

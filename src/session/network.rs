@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::transport::{
-    BootId, Common, Connection, Farewell, Inbox, Link, LinkError, LinkState, Notice, PeerDirectory, Refusal,
-    SessionLink, Settings, Transport, UnfitSettings,
+    BootId, CloseReason, Common, Connection, Inbox, Link, LinkError, LinkState, Notice, PeerDirectory, Refusal,
+    SessionLimits, SessionLink, Settings, Transport, UnfitSettings, keep, welcome,
 };
 
 /// How often a shutdown looks whether everything has been said.
@@ -84,7 +84,7 @@ impl Network {
     /// The state of the link with every peer, now and whenever one changes.
     #[must_use]
     pub fn links(&self) -> watch::Receiver<BTreeMap<PartyId, LinkState>> {
-        self.inner.common.board.subscribe()
+        self.inner.common.states.subscribe()
     }
 
     /// Asks `peer` and waits for its [`Inbox`]'s answer, for at most `patience`, through a link that may have to come
@@ -104,7 +104,16 @@ impl Network {
     /// [`LinkError::UnknownPeer`], [`LinkError::TooManySessions`], [`LinkError::AlreadyOpen`],
     /// [`LinkError::ShuttingDown`].
     pub fn open(&self, peer: PartyId, tag: SessionTag) -> Result<SessionLink, LinkError> {
-        SessionLink::open(&self.link(peer)?, tag)
+        let Settings { window, patience, .. } = self.inner.common.settings;
+        self.open_with(peer, tag, SessionLimits { window, patience })
+    }
+
+    /// The same with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Network::open`].
+    pub fn open_with(&self, peer: PartyId, tag: SessionTag, limits: SessionLimits) -> Result<SessionLink, LinkError> {
+        SessionLink::open(&self.link(peer)?, tag, limits)
     }
 
     /// Tells `peer` that a session which it may have opened will not take place here, and under which stable code.
@@ -138,7 +147,7 @@ impl Network {
             stays
         });
         for peer in peers.into_iter().filter(|peer| *peer != self.me()) {
-            links.entry(peer).or_insert_with(|| Link::start(peer, self.inner.common.clone()));
+            links.entry(peer).or_insert_with(|| keep(peer, self.inner.common.clone()));
         }
     }
 
@@ -192,8 +201,8 @@ impl Network {
 
     fn take_call(&self, connection: Connection) {
         match self.link(connection.peer()) {
-            Ok(link) => drop(tokio::spawn(link.welcome(connection))),
-            Err(_) => drop(tokio::spawn(connection.part(Some(Farewell::NoLongerAPeer)))),
+            Ok(link) => drop(tokio::spawn(welcome(link, connection))),
+            Err(_) => drop(tokio::spawn(connection.part(Some(CloseReason::NoLongerAPeer)))),
         }
     }
 

@@ -202,7 +202,8 @@ pub(crate) async fn put_entry(write: &mut Transaction, new: NewEntry) -> Result<
 pub(super) async fn place_waiting(write: &mut Transaction, log: &str, size: u64) -> Result<(), StoreError> {
     let sql = "UPDATE entries SET log_index = placed.place FROM (
             SELECT number, row_number() OVER (ORDER BY number) - 1
-                + max($2, coalesce((SELECT max(log_index) + 1 FROM entries WHERE log = $1), 0)) AS place
+                + (SELECT CASE WHEN max(log_index) >= $2 THEN max(log_index) + 1 ELSE $2 END
+                   FROM entries WHERE log = $1) AS place
             FROM entries WHERE log = $1 AND log_index IS NULL
         ) AS placed WHERE entries.number = placed.number";
     write.run(statement(sql).bind(log.to_owned()).bind(count("the size of a log", size)?)).await?;

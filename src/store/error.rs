@@ -9,7 +9,7 @@ use tacitly_core::PartyId;
 
 use super::{JobId, SealingKeyId};
 use crate::codes::{self, Error};
-use crate::tally::TALLY;
+use crate::counters::COUNTERS;
 
 /// Why the store did not do what was asked.
 ///
@@ -375,7 +375,7 @@ impl From<StoreError> for Error {
             _ => codes::STORE,
         };
         if [codes::DISK_FULL, codes::STORE].contains(&code) {
-            TALLY.store_error(code.name);
+            COUNTERS.store_error(code.name);
         }
         Self::new(code, error.to_string())
     }

@@ -148,15 +148,19 @@ pub(crate) async fn put_sealed(
 
 /// Opens every sealed piece with one key and seals it with another.
 pub(crate) async fn reseal(write: &mut Transaction, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
-    let rows = write.rows(statement("SELECT rowid, job, purpose, label, piece, pieces FROM sealed")).await?;
+    let rows = write.rows(statement("SELECT job, purpose, label, piece, pieces FROM sealed")).await?;
     for row in &rows {
-        let id: i64 = row.get("rowid")?;
-        let blob = write.row(statement("SELECT blob FROM sealed WHERE rowid = $1").bind(id)).await?;
-        let blob: Vec<u8> = blob.ok_or_else(|| row.damaged("blob"))?.get("blob")?;
         let label: String = row.get("label")?;
         let place = Place::read(row, &label)?;
+        let here = |sql| {
+            let query = statement(sql).bind(place.job.to_string()).bind(place.purpose.as_str());
+            query.bind(label.clone()).bind(place.piece as i64)
+        };
+        let sql = "SELECT blob FROM sealed WHERE job = $1 AND purpose = $2 AND label = $3 AND piece = $4";
+        let blob: Vec<u8> = write.row(here(sql)).await?.ok_or_else(|| row.damaged("blob"))?.get("blob")?;
         let blob = place.seal(new, &place.open(old, &blob)?)?;
-        write.run(statement("UPDATE sealed SET blob = $2 WHERE rowid = $1").bind(id).bind(blob)).await?;
+        let sql = "UPDATE sealed SET blob = $5 WHERE job = $1 AND purpose = $2 AND label = $3 AND piece = $4";
+        write.run(here(sql).bind(blob)).await?;
     }
     Ok(rows.len() as u64)
 }

@@ -19,6 +19,8 @@ pub enum Envelope {
         session: SessionTag,
         /// The sender's number for it.
         channel: u64,
+        /// How much of it the sender holds unconsumed.
+        window: Window,
     },
     /// A protocol's message.
     SessionFrame {
@@ -26,6 +28,8 @@ pub enum Envelope {
         channel: u64,
         /// The message.
         frame: Frame,
+        /// How many frames of the session the sender's protocol has consumed, as far as it tells.
+        consumed: u64,
     },
     /// How many frames of a session the sender's protocol has consumed.
     SessionAcknowledgement {
@@ -58,7 +62,7 @@ pub enum Envelope {
         outcome: Result<Bytes, String>,
     },
     /// Last on a stream that is closed on purpose.
-    Bye(Farewell),
+    Bye(CloseReason),
 }
 
 /// How a party introduces itself on a fresh connection.
@@ -80,8 +84,32 @@ pub struct Hello {
     pub connection: u64,
     /// The last connection with the receiver that it has lost, 0 if none.
     pub lost: u64,
-    /// How much of one session it holds unconsumed.
-    pub window: Window,
+    /// Which of the pair's connections this is.
+    pub lane: Lane,
+}
+
+/// A connection between two parties is known by both and its lane. Only [`Lane::ONLY`] is used: the others are for
+/// shards and workers, so that what goes over the wire need not change for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane(u8);
+
+impl Lane {
+    /// The one that is used.
+    pub const ONLY: Self = Self(0);
+    /// How many there can be.
+    pub const MOST: u8 = 16;
+
+    /// The lane of this number, if there can be such a one.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Self> {
+        u8::try_from(number).ok().filter(|number| *number < Self::MOST).map(Self)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
 }
 
 /// The wire versions a build speaks, both ends included.
@@ -134,6 +162,12 @@ impl Window {
     pub fn has_room(self, frames: usize, bytes: usize) -> bool {
         frames < self.frames as usize && bytes < self.bytes as usize
     }
+
+    /// What fits into both.
+    #[must_use]
+    pub fn smaller(self, other: Self) -> Self {
+        Self { frames: self.frames.min(other.frames), bytes: self.bytes.min(other.bytes) }
+    }
 }
 
 /// Why a party's part in a session is over, as far as its peers are told.
@@ -152,6 +186,8 @@ impl Notice {
     pub const PEER_RESTARTED: &str = "peer-restarted";
     /// The code of a session that a peer never opened.
     pub const NEVER_OPENED: &str = "never-opened";
+    /// The code of a session in which a peer moved nothing for too long.
+    pub const NO_PROGRESS: &str = "no-progress";
     /// The code of a session that was ended by whoever runs the sender's process.
     pub const CANCELLED: &str = "cancelled";
     /// The code of a session that did not end in time.
@@ -211,7 +247,7 @@ pub(crate) fn is_code(text: &str) -> bool {
 
 /// Why a stream is closed on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Farewell {
+pub enum CloseReason {
     /// The sender's process stops.
     #[error("it is shutting down")]
     ShuttingDown,
@@ -230,6 +266,9 @@ pub enum Farewell {
     /// The receiver is no longer a peer.
     #[error("it no longer takes us for a peer; ask its operator")]
     NoLongerAPeer,
+    /// The Hello names a lane that the sender does not use.
+    #[error("it uses one connection with us only, and we wanted another")]
+    Lane,
     /// A reason that this build does not know.
     #[error("for a reason that this version does not know")]
     Unknown,

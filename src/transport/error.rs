@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tacitly_core::PartyId;
 
-use super::envelope::{Farewell, WireRange};
+use super::envelope::{CloseReason, WireRange};
 use super::identity::Pin;
 
 /// Why a link is down, or why something could not be done over it.
@@ -43,12 +43,12 @@ pub enum LinkError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The peer refuses our certificate.
-    #[error("{peer} refused our certificate: {complaint}")]
+    #[error("{peer} refused our certificate: {alert}")]
     RefusedByPeer {
         /// Who.
         peer: PartyId,
         /// Why, as far as TLS tells.
-        complaint: Complaint,
+        alert: TlsAlert,
     },
     /// The handshake failed for another reason than a certificate.
     #[error("the TLS handshake with {who} failed: {detail}; both sides need TLS 1.3 and a direct or pass-through path")]
@@ -82,6 +82,14 @@ pub enum LinkError {
         /// The name in the greeting.
         claimed: PartyId,
     },
+    /// The greeting names a connection beside the one that is used.
+    #[error("{peer} wants a connection in lane {lane}; only lane 0 is used by this version")]
+    Lane {
+        /// Who.
+        peer: PartyId,
+        /// Which.
+        lane: u8,
+    },
     /// Nothing was heard for two heartbeats.
     #[error("nothing was heard from {peer} for {} s", silence.as_secs_f32())]
     Silent {
@@ -96,7 +104,7 @@ pub enum LinkError {
         /// Who.
         peer: PartyId,
         /// Its reason.
-        why: Farewell,
+        why: CloseReason,
     },
     /// The connection broke.
     #[error("the connection with {peer} broke: {detail}")]
@@ -213,7 +221,7 @@ pub enum Refusal {
 
 /// What a peer has against our certificate, as far as a TLS alert tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Complaint {
+pub enum TlsAlert {
     /// Expired, or not yet valid by the peer's clock.
     #[error("it is expired, or not valid yet by its clock; run `tacitly identity rotate` here or compare the clocks")]
     OutOfTime,

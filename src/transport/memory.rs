@@ -12,7 +12,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Pending, Pulse, Transport};
+use super::connection::{Connection, LastSeen, Outgoing, Pending, Sender, Transport, outgoing};
 use super::envelope::Envelope;
 use super::error::LinkError;
 use super::identity::Pin;
@@ -122,13 +122,13 @@ impl MemoryHub {
     async fn carry(
         self,
         (from, to): (PartyId, PartyId),
-        mut sent: mpsc::Receiver<Envelope>,
+        mut sent: Outgoing,
         delivered: mpsc::Sender<Envelope>,
-        heard: Pulse,
+        heard: LastSeen,
         line: CancellationToken,
     ) {
         let mut changes = self.changes.subscribe();
-        while let Some(envelope) = sent.recv().await {
+        while let Some(envelope) = sent.next().await {
             while self.is_cut(from, to) {
                 if changes.changed().await.is_err() {
                     return;
@@ -189,16 +189,16 @@ impl MemoryTransport {
             let _ = watched.run_until_cancelled(theirs.cancelled()).await;
             watched.cancel();
         });
-        let (our_pulse, their_pulse) = (Pulse::new(), Pulse::new());
+        let (our_pulse, their_pulse) = (LastSeen::new(), LastSeen::new());
         let (our_sender, their_stream) = self.direction((self.me, peer), &line, &their_pulse);
         let (their_sender, our_stream) = self.direction((peer, self.me), &line, &our_pulse);
-        let end = |peer, outgoing, incoming, pulse| Connection {
+        let end = |peer, outgoing, incoming, last_seen| Connection {
             peer,
             dialler: self.me,
             pin: None,
             outgoing,
             incoming: Box::pin(ReceiverStream::new(incoming).map(Ok)),
-            pulse,
+            last_seen,
             cut: line.clone().drop_guard(),
         };
         let theirs = end(self.me, their_sender, their_stream, their_pulse);
@@ -210,9 +210,9 @@ impl MemoryTransport {
         &self,
         ends: (PartyId, PartyId),
         line: &CancellationToken,
-        heard: &Pulse,
-    ) -> (mpsc::Sender<Envelope>, mpsc::Receiver<Envelope>) {
-        let (sender, sent) = mpsc::channel(QUEUE);
+        heard: &LastSeen,
+    ) -> (Sender, mpsc::Receiver<Envelope>) {
+        let (sender, sent) = outgoing();
         let (delivered, stream) = mpsc::channel(QUEUE);
         let carried = self.hub.clone().carry(ends, sent, delivered, heard.clone(), line.clone());
         tokio::spawn(line.clone().run_until_cancelled_owned(carried));

@@ -31,15 +31,19 @@ mod stream;
 mod tls;
 mod wire;
 
-pub use connection::{Connection, Pending, Pulse, Transport};
+pub use connection::{Connection, LastSeen, Pending, Transport};
 pub use directory::{Entry, PeerDirectory, Roster};
 pub use enrolment::{Application, EnrolError, Enroller, Inviter, Welcome};
-pub use envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange};
-pub use error::{Complaint, LinkError, Refusal};
+pub use envelope::{BootId, CloseReason, Envelope, Hello, Lane, Notice, Window, WireRange};
+pub use error::{LinkError, Refusal, TlsAlert};
 pub use grpc::Grpc;
+pub(crate) use grpc::bare;
 pub use identity::{IdentityError, MalformedPin, Pin, TlsIdentity};
-pub use link::{BEYOND_WINDOW, BUSY, Departure, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, SessionLink, UnfitFrame};
-pub(crate) use link::{Common, Link};
+pub use link::{
+    BEYOND_WINDOW, BUSY, Departure, Doorbell, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, SessionLimits, SessionLink,
+    UnfitFrame,
+};
+pub(crate) use link::{Common, Link, keep, welcome};
 pub use memory::{MemoryHub, MemoryTransport, Tap};
 pub use settings::{Settings, UnfitSettings};
 pub(crate) use stream::over_stream;

@@ -19,6 +19,9 @@ pub struct Settings {
     pub greeting_window: Duration,
     /// How much of one session we hold unconsumed, and send ahead if the peer holds as much.
     pub window: Window,
+    /// How long a peer whose link is up may move nothing in a session while we wait for it; `None`: until the session's
+    /// deadline.
+    pub patience: Option<Duration>,
     /// The most sessions with one peer at a time.
     pub max_sessions: usize,
     /// The most requests of one peer that are handled at a time, and the most of ours that wait for its answers.
@@ -32,6 +35,8 @@ pub struct Settings {
     pub redial_first: Duration,
     /// The longest pause between dials.
     pub redial_most: Duration,
+    /// The pause between dials while sessions wait for the link.
+    pub redial_for_sessions: Duration,
     /// The wire versions to speak; all that this build knows, unless the operator holds it back.
     pub wire: WireRange,
     /// Abilities beyond the wire version.
@@ -48,12 +53,14 @@ impl Default for Settings {
             opening_window: Duration::from_secs(300),
             greeting_window: Duration::from_secs(10),
             window: Window { frames: 64, bytes: 8 << 20 },
+            patience: None,
             max_sessions: 32,
             max_requests: 64,
             requests_per_second: const { NonZeroU64::new(200).unwrap() },
             bytes_per_second: None,
             redial_first: Duration::from_millis(250),
             redial_most: Duration::from_secs(10),
+            redial_for_sessions: Duration::from_millis(500),
             wire: WireRange::OURS,
             features: BTreeSet::new(),
             software: concat!("tacitly ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -85,8 +92,10 @@ impl Settings {
             (!self.heartbeat.is_zero(), "heartbeat", positive),
             (!self.greeting_window.is_zero(), "greeting_window", positive),
             (!self.redial_first.is_zero(), "redial_first", positive),
+            (!self.redial_for_sessions.is_zero(), "redial_for_sessions", positive),
             (self.redial_first <= self.redial_most, "redial_most", "at least redial_first"),
             (self.window.has_room(0, 0), "window", "at least one frame and one byte"),
+            (self.patience.is_none_or(|patience| !patience.is_zero()), "patience", positive),
             (self.max_sessions > 0, "max_sessions", positive),
             ((1..=65_536).contains(&self.max_requests), "max_requests", "from 1 to 65536"),
             (self.wire.oldest <= self.wire.newest, "wire", "a range from older to newer"),

@@ -7,16 +7,17 @@ use prost::Message as _;
 use tacitly_core::PartyId;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Pulse};
+use super::connection::{Connection, LastSeen, Outgoing, outgoing};
 use super::envelope::Envelope;
 use super::error::LinkError;
 use super::generated as pb;
 use super::wire::{MAX_ENVELOPE, Rule, from_wire, to_wire};
 
-/// Envelopes that wait in each direction.
+/// Envelopes that wait to be heard.
 const QUEUE: usize = 2;
 /// Bytes that are asked of the stream at a time.
 const GULP: usize = 16 << 10;
@@ -35,10 +36,10 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (reader, writer) = tokio::io::split(stream);
-    let (outgoing, to_send) = mpsc::channel(QUEUE);
+    let (sender, to_send) = outgoing();
     let (received, incoming) = mpsc::channel(QUEUE);
-    let pulse = Pulse::new();
-    let heard = pulse.clone();
+    let last_seen = LastSeen::new();
+    let heard = last_seen.clone();
     tokio::spawn(cut.clone().run_until_cancelled_owned(write(writer, to_send)));
     tokio::spawn(cut.clone().run_until_cancelled_owned(async move {
         let why = match read(reader, &heard, &received).await {
@@ -53,17 +54,17 @@ where
         peer,
         dialler,
         pin: None,
-        outgoing,
+        outgoing: sender,
         incoming: Box::pin(ReceiverStream::new(incoming)),
-        pulse,
+        last_seen,
         cut: cut.clone().drop_guard(),
     }
 }
 
 /// Sends envelopes until there are no more, and ends the stream in order.
-async fn write<S: AsyncWrite + Unpin>(mut stream: S, mut to_send: mpsc::Receiver<Envelope>) -> io::Result<()> {
+async fn write<S: AsyncWrite + Unpin>(mut stream: S, mut to_send: Outgoing) -> io::Result<()> {
     let mut bytes = BytesMut::new();
-    while let Some(envelope) = to_send.recv().await {
+    while let Some(envelope) = to_send.next().await {
         let envelope = to_wire(envelope);
         bytes.clear();
         bytes.put_u32(u32::try_from(envelope.encoded_len()).map_err(io::Error::other)?);
@@ -83,7 +84,7 @@ enum Unreadable {
 /// Reads envelopes until the other side ends the stream, or nobody listens any more.
 async fn read<S: AsyncRead + Unpin>(
     mut stream: S,
-    heard: &Pulse,
+    heard: &LastSeen,
     received: &mpsc::Sender<Result<Envelope, LinkError>>,
 ) -> Result<(), Unreadable> {
     let mut bytes = BytesMut::new();
@@ -123,7 +124,7 @@ mod tests {
     use tacitly_core::{Frame, SessionTag};
 
     use super::*;
-    use crate::transport::Farewell;
+    use crate::transport::CloseReason;
 
     fn ends() -> (Connection, Connection) {
         let (one, other) = tokio::io::duplex(100);
@@ -138,15 +139,15 @@ mod tests {
     async fn envelopes_larger_than_the_pipe_arrive_in_order_and_so_does_a_farewell() {
         let (mut bank, mut shop) = ends();
         let frame = Frame { session: SessionTag([7; 16]), sequence: 3, body: Bytes::from(vec![9; 5_000]) };
-        let sent = [Envelope::SessionFrame { channel: 1, frame }, Envelope::Heartbeat];
+        let sent = [Envelope::SessionFrame { channel: 1, frame, consumed: 0 }, Envelope::Heartbeat];
         for envelope in &sent {
             bank.send(envelope.clone()).await.unwrap();
         }
         for envelope in sent {
             assert_eq!(shop.receive().await, Ok(envelope));
         }
-        let parting = tokio::spawn(bank.part(Some(Farewell::ShuttingDown)));
-        assert_eq!(shop.receive().await, Ok(Envelope::Bye(Farewell::ShuttingDown)));
+        let parting = tokio::spawn(bank.part(Some(CloseReason::ShuttingDown)));
+        assert_eq!(shop.receive().await, Ok(Envelope::Bye(CloseReason::ShuttingDown)));
         assert!(matches!(shop.receive().await, Err(LinkError::Broken { .. })), "nothing comes after it");
         drop(shop);
         parting.await.unwrap();

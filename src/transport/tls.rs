@@ -21,7 +21,7 @@ use rustls::{
 use tacitly_core::PartyId;
 
 use super::directory::PeerDirectory;
-use super::error::{Complaint, Refusal};
+use super::error::{Refusal, TlsAlert};
 use super::identity::{Certificate, Pin, TlsIdentity};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
@@ -50,10 +50,10 @@ pub(super) fn accepting(
     directory: Arc<dyn PeerDirectory>,
 ) -> Result<(Arc<ServerConfig>, Verdict), rustls::Error> {
     let verdict = Verdict::default();
-    let judge = Judge { whom: Whom::Anyone(directory), verdict: verdict.clone() };
+    let verifier = CertificateVerifier { whom: Whom::Anyone(directory), verdict: verdict.clone() };
     let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(Arc::new(judge))
+        .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(vec![identity.certificate_der().clone()], identity.key_der())?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -68,11 +68,11 @@ pub(super) fn dialling(
     pins: Vec<Pin>,
 ) -> Result<(Arc<ClientConfig>, Verdict), rustls::Error> {
     let verdict = Verdict::default();
-    let judge = Judge { whom: Whom::One(peer, pins), verdict: verdict.clone() };
+    let verifier = CertificateVerifier { whom: Whom::One(peer, pins), verdict: verdict.clone() };
     let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(judge))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(vec![identity.certificate_der().clone()], identity.key_der())?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
@@ -81,11 +81,11 @@ pub(super) fn dialling(
 
 /// The configuration for asking `party` over HTTPS, who proves itself with the key of `pin`. We show no certificate.
 pub(super) fn asking(party: PartyId, pin: Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let judge = Judge { whom: Whom::One(party, vec![pin]), verdict: Verdict::default() };
+    let verifier = CertificateVerifier { whom: Whom::One(party, vec![pin]), verdict: Verdict::default() };
     let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(judge))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![HTTP_1.to_vec()];
     config.resumption = Resumption::disabled();
@@ -112,13 +112,13 @@ enum Whom {
     One(PartyId, Vec<Pin>),
 }
 
-struct Judge {
+struct CertificateVerifier {
     whom: Whom,
     verdict: Verdict,
 }
 
-impl Judge {
-    fn judge(&self, der: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+impl CertificateVerifier {
+    fn verify(&self, der: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
         let verdict = self.decide(der, now);
         let answer = verdict.as_ref().map(|_| ()).map_err(|refusal| as_tls(refusal).into());
         // A handshake has one certificate per side, so the place is empty.
@@ -161,7 +161,7 @@ fn owner(directory: &dyn PeerDirectory, pin: Pin) -> Option<PartyId> {
     directory.peers().into_iter().find(|peer| directory.pins(*peer).contains(&pin))
 }
 
-/// The TLS error whose alert tells the other side most; [`complaint`] is its inverse over there.
+/// The TLS error whose alert tells the other side most; [`alert`] is its inverse over there.
 fn as_tls(refusal: &Refusal) -> CertificateError {
     match refusal {
         Refusal::Expired { .. } => CertificateError::Expired,
@@ -173,18 +173,18 @@ fn as_tls(refusal: &Refusal) -> CertificateError {
 }
 
 /// What the other side has against our certificate, if that is why the handshake failed.
-pub(super) fn complaint(error: &io::Error) -> Option<Complaint> {
+pub(super) fn alert(error: &io::Error) -> Option<TlsAlert> {
     match tls_error(error)? {
-        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => Some(Complaint::OutOfTime),
-        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => Some(Complaint::UnknownPin),
-        rustls::Error::AlertReceived(AlertDescription::BadCertificate) => Some(Complaint::WrongName),
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => Some(TlsAlert::OutOfTime),
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => Some(TlsAlert::UnknownPin),
+        rustls::Error::AlertReceived(AlertDescription::BadCertificate) => Some(TlsAlert::WrongName),
         rustls::Error::AlertReceived(
             AlertDescription::CertificateUnknown
             | AlertDescription::CertificateRevoked
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied,
-        ) => Some(Complaint::Other),
+        ) => Some(TlsAlert::Other),
         _ => None,
     }
 }
@@ -205,13 +205,13 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-impl fmt::Debug for Judge {
+impl fmt::Debug for CertificateVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Judge")
+        f.write_str("CertificateVerifier")
     }
 }
 
-impl ClientCertVerifier for Judge {
+impl ClientCertVerifier for CertificateVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -222,7 +222,7 @@ impl ClientCertVerifier for Judge {
         _: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.judge(end_entity, now).map(|()| ClientCertVerified::assertion())
+        self.verify(end_entity, now).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -248,7 +248,7 @@ impl ClientCertVerifier for Judge {
     }
 }
 
-impl ServerCertVerifier for Judge {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -257,7 +257,7 @@ impl ServerCertVerifier for Judge {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.judge(end_entity, now).map(|()| ServerCertVerified::assertion())
+        self.verify(end_entity, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

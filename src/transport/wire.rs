@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tacitly_core::{Frame, SessionTag};
 
-use super::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window, WireRange, is_code};
+use super::envelope::{BootId, CloseReason, Envelope, Hello, Lane, Notice, Window, WireRange, is_code};
 use super::generated as pb;
 use super::settings::{are_features, is_printable_name};
 use pb::bye::Reason;
@@ -26,19 +26,22 @@ pub(super) fn to_wire(envelope: Envelope) -> pb::Envelope {
             boot: hello.boot.0.to_vec().into(),
             connection: hello.connection,
             lost: hello.lost,
-            window_frames: hello.window.frames,
-            window_bytes: hello.window.bytes,
+            lane: hello.lane.number().into(),
             clock_millis: hello.clock.map_or(0, |clock| clock.as_millisecond().try_into().unwrap_or(0)),
         }),
         Envelope::Heartbeat => Kind::Heartbeat(pb::Heartbeat {}),
-        Envelope::SessionOpen { session, channel } => {
-            Kind::SessionOpen(pb::SessionOpen { session: session.0.to_vec().into(), channel })
-        }
-        Envelope::SessionFrame { channel, frame } => Kind::SessionFrame(pb::SessionFrame {
+        Envelope::SessionOpen { session, channel, window } => Kind::SessionOpen(pb::SessionOpen {
+            session: session.0.to_vec().into(),
+            channel,
+            window_frames: window.frames,
+            window_bytes: window.bytes,
+        }),
+        Envelope::SessionFrame { channel, frame, consumed } => Kind::SessionFrame(pb::SessionFrame {
             channel,
             session: frame.session.0.to_vec().into(),
             sequence: frame.sequence,
             body: frame.body,
+            consumed,
         }),
         Envelope::SessionAcknowledgement { channel, consumed } => {
             Kind::SessionAcknowledgement(pb::SessionAcknowledgement { channel, consumed })
@@ -57,7 +60,7 @@ pub(super) fn to_wire(envelope: Envelope) -> pb::Envelope {
                 Err(code) => pb::response::Outcome::Declined(code),
             }),
         }),
-        Envelope::Bye(farewell) => Kind::Bye(pb::Bye { reason: reason(farewell).into() }),
+        Envelope::Bye(close_reason) => Kind::Bye(pb::Bye { reason: reason(close_reason).into() }),
     };
     pb::Envelope { kind: Some(kind) }
 }
@@ -68,7 +71,11 @@ pub(super) fn from_wire(envelope: pb::Envelope) -> Result<Envelope, Rule> {
         Kind::Heartbeat(pb::Heartbeat {}) => Envelope::Heartbeat,
         Kind::SessionOpen(open) => {
             let channel = if open.channel == 0 { Err("channel-number") } else { Ok(open.channel) }?;
-            Envelope::SessionOpen { session: tag(&open.session)?, channel }
+            let window = Window { frames: open.window_frames, bytes: open.window_bytes };
+            if !window.has_room(0, 0) {
+                return Err("session-window");
+            }
+            Envelope::SessionOpen { session: tag(&open.session)?, channel, window }
         }
         Kind::SessionFrame(frame) => Envelope::SessionFrame {
             channel: frame.channel,
@@ -77,6 +84,7 @@ pub(super) fn from_wire(envelope: pb::Envelope) -> Result<Envelope, Rule> {
                 sequence: frame.sequence,
                 body: sized(frame.body, "frame-size")?,
             },
+            consumed: frame.consumed,
         },
         Kind::SessionAcknowledgement(pb::SessionAcknowledgement { channel, consumed }) => {
             Envelope::SessionAcknowledgement { channel, consumed }
@@ -95,7 +103,7 @@ pub(super) fn from_wire(envelope: pb::Envelope) -> Result<Envelope, Rule> {
                 pb::response::Outcome::Declined(_) => return Err("response-outcome"),
             },
         },
-        Kind::Bye(bye) => Envelope::Bye(farewell(Reason::try_from(bye.reason))),
+        Kind::Bye(bye) => Envelope::Bye(close_reason(Reason::try_from(bye.reason))),
     })
 }
 
@@ -106,9 +114,6 @@ fn greeting(hello: pb::Hello) -> Result<Hello, Rule> {
     if !is_printable_name(&hello.software) {
         return Err("hello-software");
     }
-    if hello.window_frames == 0 || hello.window_bytes == 0 {
-        return Err("hello-window");
-    }
     Ok(Hello {
         wire: WireRange { oldest: hello.wire_oldest, newest: hello.wire_newest },
         features: hello.features.into_iter().collect(),
@@ -117,7 +122,7 @@ fn greeting(hello: pb::Hello) -> Result<Hello, Rule> {
         boot: BootId(hello.boot.as_ref().try_into().map_err(|_| "hello-boot")?),
         connection: hello.connection,
         lost: hello.lost,
-        window: Window { frames: hello.window_frames, bytes: hello.window_bytes },
+        lane: Lane::new(hello.lane).ok_or("hello-lane")?,
         clock: clock(hello.clock_millis)?,
     })
 }
@@ -135,27 +140,29 @@ fn sized(body: bytes::Bytes, rule: Rule) -> Result<bytes::Bytes, Rule> {
     if body.len() > Frame::MAX_BODY { Err(rule) } else { Ok(body) }
 }
 
-fn reason(farewell: Farewell) -> Reason {
-    match farewell {
-        Farewell::ShuttingDown => Reason::ShuttingDown,
-        Farewell::Superseded => Reason::Superseded,
-        Farewell::Version => Reason::Version,
-        Farewell::WrongParty => Reason::WrongParty,
-        Farewell::Violation => Reason::Violation,
-        Farewell::NoLongerAPeer => Reason::NoLongerAPeer,
-        Farewell::Unknown => Reason::Unspecified,
+fn reason(close_reason: CloseReason) -> Reason {
+    match close_reason {
+        CloseReason::ShuttingDown => Reason::ShuttingDown,
+        CloseReason::Superseded => Reason::Superseded,
+        CloseReason::Version => Reason::Version,
+        CloseReason::WrongParty => Reason::WrongParty,
+        CloseReason::Violation => Reason::Violation,
+        CloseReason::NoLongerAPeer => Reason::NoLongerAPeer,
+        CloseReason::Lane => Reason::Lane,
+        CloseReason::Unknown => Reason::Unspecified,
     }
 }
 
-fn farewell<E>(reason: Result<Reason, E>) -> Farewell {
+fn close_reason<E>(reason: Result<Reason, E>) -> CloseReason {
     match reason {
-        Ok(Reason::ShuttingDown) => Farewell::ShuttingDown,
-        Ok(Reason::Superseded) => Farewell::Superseded,
-        Ok(Reason::Version) => Farewell::Version,
-        Ok(Reason::WrongParty) => Farewell::WrongParty,
-        Ok(Reason::Violation) => Farewell::Violation,
-        Ok(Reason::NoLongerAPeer) => Farewell::NoLongerAPeer,
-        Ok(Reason::Unspecified) | Err(_) => Farewell::Unknown,
+        Ok(Reason::ShuttingDown) => CloseReason::ShuttingDown,
+        Ok(Reason::Superseded) => CloseReason::Superseded,
+        Ok(Reason::Version) => CloseReason::Version,
+        Ok(Reason::WrongParty) => CloseReason::WrongParty,
+        Ok(Reason::Violation) => CloseReason::Violation,
+        Ok(Reason::NoLongerAPeer) => CloseReason::NoLongerAPeer,
+        Ok(Reason::Lane) => CloseReason::Lane,
+        Ok(Reason::Unspecified) | Err(_) => CloseReason::Unknown,
     }
 }
 
@@ -174,7 +181,7 @@ mod tests {
             boot: BootId([7; 16]),
             connection: 11,
             lost: 10,
-            window: Window { frames: 64, bytes: 8 << 20 },
+            lane: Lane::ONLY,
             clock: Timestamp::from_second(1_795_000_000).ok(),
         }
     }
@@ -186,19 +193,20 @@ mod tests {
         for envelope in [
             Envelope::Hello(hello()),
             Envelope::Heartbeat,
-            Envelope::SessionOpen { session, channel: 3 },
-            Envelope::SessionFrame { channel: 3, frame },
+            Envelope::SessionOpen { session, channel: 3, window: Window { frames: 64, bytes: 8 << 20 } },
+            Envelope::SessionFrame { channel: 3, frame, consumed: 4 },
             Envelope::SessionAcknowledgement { channel: 3, consumed: 6 },
             Envelope::SessionEnd { session, channel: 3, notice: Notice::new("disk-full", "sorting") },
             Envelope::Request { id: 1, body: Bytes::from_static(b"?") },
             Envelope::Response { id: 1, outcome: Ok(Bytes::from_static(b"!")) },
             Envelope::Response { id: 2, outcome: Err("busy".into()) },
-            Envelope::Bye(Farewell::ShuttingDown),
-            Envelope::Bye(Farewell::Superseded),
-            Envelope::Bye(Farewell::Version),
-            Envelope::Bye(Farewell::WrongParty),
-            Envelope::Bye(Farewell::Violation),
-            Envelope::Bye(Farewell::NoLongerAPeer),
+            Envelope::Bye(CloseReason::ShuttingDown),
+            Envelope::Bye(CloseReason::Superseded),
+            Envelope::Bye(CloseReason::Version),
+            Envelope::Bye(CloseReason::WrongParty),
+            Envelope::Bye(CloseReason::Violation),
+            Envelope::Bye(CloseReason::NoLongerAPeer),
+            Envelope::Bye(CloseReason::Lane),
         ] {
             assert_eq!(from_wire(to_wire(envelope.clone())), Ok(envelope));
         }
@@ -208,7 +216,11 @@ mod tests {
     fn what_is_out_of_bounds_is_refused_by_its_rule() {
         let frame = |session: &[u8], body: usize| {
             let (session, body) = (session.to_vec().into(), vec![0; body].into());
-            Kind::SessionFrame(pb::SessionFrame { channel: 1, session, sequence: 0, body })
+            Kind::SessionFrame(pb::SessionFrame { channel: 1, session, sequence: 0, body, consumed: 0 })
+        };
+        let open = |channel, window_bytes| {
+            let session = vec![0; 16].into();
+            Kind::SessionOpen(pb::SessionOpen { session, channel, window_frames: 1, window_bytes })
         };
         let altered = |edit: fn(&mut pb::Hello)| {
             let Some(Kind::Hello(mut hello)) = to_wire(Envelope::Hello(hello())).kind else { unreachable!() };
@@ -223,10 +235,11 @@ mod tests {
             (None, "envelope-kind"),
             (Some(frame(&[0; 15], 1)), "session-tag"),
             (Some(frame(&[0; 16], Frame::MAX_BODY + 1)), "frame-size"),
-            (Some(Kind::SessionOpen(pb::SessionOpen { session: vec![0; 16].into(), channel: 0 })), "channel-number"),
+            (Some(open(0, 1)), "channel-number"),
+            (Some(open(1, 0)), "session-window"),
             (Some(altered(|hello| hello.party = "Not A Name".into())), "hello-party"),
             (Some(altered(|hello| hello.boot = Bytes::new())), "hello-boot"),
-            (Some(altered(|hello| hello.window_bytes = 0)), "hello-window"),
+            (Some(altered(|hello| hello.lane = 16)), "hello-lane"),
             (Some(altered(|hello| hello.software = "x\u{7}".into())), "hello-software"),
             (Some(altered(|hello| hello.features = vec!["x".into(); 65])), "hello-features"),
             (Some(end("no code", "")), "session-end"),

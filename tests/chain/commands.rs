@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tacitly::trial::Party;
+use tacitly::test_bed::Party;
 
 use crate::support::setup;
 use crate::world::{append, init, json, run, tick};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sqlx::Connection as _;
-use tacitly::trial::{Party, await_link, introduce, until};
+use tacitly::test_bed::{Party, await_link, connect, until};
 
 use crate::support::{Pair, mobiles, setup};
 use crate::world::{Consortium, append, await_cosignatures, copy_folder, head, json, ledger, put_log, run};
@@ -116,7 +116,7 @@ async fn a_mirror_takes_no_more_of_its_disk_than_it_was_given() {
     let _stopped = bank.stop();
     append(&bank.home, "bank", 0, 3_000).await;
     bank.serve().unwrap();
-    introduce(&bank, &shop).unwrap();
+    connect(&bank, &shop).unwrap();
     let said = until(|| shop.log().contains("limits.mirror_mib").then_some(()));
     assert!(said.is_some(), "{}", shop.log());
     let copy = mirrors(&shop).remove(0);

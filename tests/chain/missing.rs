@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use tacitly::trial::{Party, await_link, until};
+use tacitly::test_bed::{Party, await_link, until};
 use tacitly_attestation::entry::{Body, ResultStatus, SignedEntry};
 
 use crate::support::{Pair, mobiles, setup};

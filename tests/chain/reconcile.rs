@@ -6,7 +6,7 @@ use std::path::Path;
 use tacitly::chain::Log;
 use tacitly::evidence::job_number;
 use tacitly::store::NoteSigner;
-use tacitly::trial::Party;
+use tacitly::test_bed::Party;
 use tacitly_attestation::commitment::{Salt, Subject, commit};
 use tacitly_attestation::entry::{
     AgreementEntry, Attendance, Body, Bucket, ByteCount, Code, Count, Digest, Entry, Header, Id, LeafHash, Nonce,
@@ -165,7 +165,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     record(&open_log(&shop, "shop"), &theirs).await;
     pair.bank.serve().unwrap();
     pair.shop.serve().unwrap();
-    tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+    tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
     await_cosignatures(&pair.shop, &["bank"]);
     let (found, agree) = json(&bank, &["log", "reconcile", "shop"]);
     assert!(agree && found["mismatches"].as_array().unwrap().is_empty(), "{found}");
@@ -203,7 +203,7 @@ async fn what_one_side_left_out_or_wrote_otherwise_is_found_on_both_sides() {
     record(&open_log(&shop, "shop"), &theirs).await;
     pair.bank.serve().unwrap();
     pair.shop.serve().unwrap();
-    tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+    tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
     await_cosignatures(&pair.bank, &["shop"]);
     let expected = [
         ("agreement", "left-out", "in our log and not in theirs"),
@@ -254,7 +254,7 @@ async fn a_peer_that_is_busy_with_another_reconcile_is_asked_again() {
     stop(&mut pair.shop);
     append_at_once(&pair.shop.home, "shop", 0..12_000).await;
     pair.shop.serve().unwrap();
-    tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+    tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
     await_cosignatures(&pair.shop, &["bank"]);
     std::thread::scope(|scope| {
         let asked: Vec<_> =
@@ -300,7 +300,7 @@ async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
         let begun = open_log(&shop, "shop").head().size;
         append(&shop, "shop", first, until - begun).await;
         pair.shop.serve().unwrap();
-        tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+        tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
         let refused = run(&bank, &["log", "reconcile", "shop"]);
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success(), "{case}");
@@ -317,7 +317,7 @@ async fn a_peer_that_shows_another_log_than_the_one_we_witnessed_is_named() {
     copy_folder(&witnessed, &shop.join("log"));
     append_at_once(&shop, "shop", 200..4400).await;
     pair.shop.serve().unwrap();
-    tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+    tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
     let (found, agree) = json(&bank, &["log", "reconcile", "shop"]);
     assert!(agree, "{found}");
     for fork in forks(&pair.bank) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use tacitly::trial::{Party, free_address, until};
+use tacitly::test_bed::{Party, free_address, until};
 
 use crate::support::setup;
 use crate::world::{append, json, run};

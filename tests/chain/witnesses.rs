@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tacitly::trial::{await_link, until};
+use tacitly::test_bed::{await_link, until};
 use tacitly_attestation::note::KeyRing;
 use tacitly_attestation::witness::ForkEvidence;
 

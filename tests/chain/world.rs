@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use tacitly::chain::{Log, NoteKey};
 use tacitly::store::{FileSigner, NoteSigner, Signer};
-use tacitly::trial::{Party, Setup, introduce, until};
+use tacitly::test_bed::{Party, Setup, connect, until};
 use tacitly_attestation::entry::{Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -155,9 +155,9 @@ impl Consortium {
         let folder = tempfile::tempdir().unwrap();
         let start = |name: &str, setup: Setup| Party::start(folder.path(), name, setup).unwrap();
         let (bank, shop, regulator) = (start("bank", bank), start("shop", shop), start("regulator", regulator));
-        introduce(&bank, &shop).unwrap();
-        introduce(&bank, &regulator).unwrap();
-        introduce(&shop, &regulator).unwrap();
+        connect(&bank, &shop).unwrap();
+        connect(&bank, &regulator).unwrap();
+        connect(&shop, &regulator).unwrap();
         Self { folder, bank, shop, regulator }
     }
 

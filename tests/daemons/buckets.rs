@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use tacitly::trial::{PATIENCE, Party, Setup, until, until_within};
+use tacitly::test_bed::{PATIENCE, Party, Setup, until, until_within};
 
 use crate::support::{Pair, mobiles, numbers, semi_join, setup, tacitly};
 

@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tacitly::peers::read_invitation;
 use tacitly::store::{FileSigner, Signer};
+use tacitly::test_bed::{Party, await_link, until};
 use tacitly::transport::{
     Application, Enroller, Grpc, Pending, Pin, Roster, Settings, TlsIdentity, Transport, Welcome,
 };
-use tacitly::trial::{Party, await_link, until};
 use tacitly_core::PartyId;
 
 use crate::support::heard::fresh_identity;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tacitly::trial::{Party, until};
+use tacitly::test_bed::{Party, until};
 
 use crate::support::{Pair, init, run, setup, tacitly};
 

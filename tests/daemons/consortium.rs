@@ -9,7 +9,7 @@ use tacitly::attestation::entry::{Code, Count};
 use tacitly::attestation::roster::{Roster, SignedRoster};
 use tacitly::core::PartyId;
 use tacitly::store::{FileSigner, NoteSigner, Signer as _};
-use tacitly::trial::{Party, introduce, until};
+use tacitly::test_bed::{Party, connect, until};
 
 use crate::support::{run, setup};
 use crate::toys::introduced_by_the_first;
@@ -141,7 +141,7 @@ impl tacitly::store::Signer for Pass {
 fn a_roster_that_is_not_the_one_compared_or_gives_a_party_another_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let [bank, shop] = ["bank", "shop"].map(|name| Party::start(folder.path(), name, setup()).unwrap());
-    introduce(&bank, &shop).unwrap();
+    connect(&bank, &shop).unwrap();
     let fresh = |name: &str| FileSigner::create(&folder.path().join(name)).unwrap();
     let of = |party: &Party| FileSigner::load(&party.home.join("identity.key")).unwrap();
     let (lab, thief, notary) = (fresh("lab.key"), fresh("thief.key"), Arc::new(Founder(fresh("notary.key"))));

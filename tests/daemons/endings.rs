@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tacitly::trial::{Party, introduce, until};
+use tacitly::test_bed::{Party, connect, until};
 
 use crate::support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 
@@ -329,7 +329,7 @@ fn a_cable_cut_for_good_ends_in_peer_lost_on_both_sides() {
 
 #[test]
 fn a_cable_cut_for_less_than_the_window_costs_nothing() {
-    let window = |setup: tacitly::trial::Setup| setup.set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60);
+    let window = |setup: tacitly::test_bed::Setup| setup.set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60);
     let (mut pair, cable) = Pair::with_cable(window(setup()), window(setup()));
     let (ours, theirs) = (mobiles(0..30_000), mobiles(15_000..45_000));
     pair.datasets(&ours, &theirs);
@@ -383,7 +383,7 @@ fn three_parties_pin_each_other_in_pairs_and_work_at_the_same_time() {
     let mut pair = Pair::start();
     pair.datasets(&mobiles(0..500), &mobiles(250..750));
     let third = Party::start(pair.folder.path(), "lender", setup()).unwrap();
-    introduce(&pair.bank, &third).unwrap();
+    connect(&pair.bank, &third).unwrap();
     let path = pair.file("lender.csv");
     std::fs::write(&path, mobiles(100..300).join("\n").replace('\n', ",x\n").replacen("", "mobile,n\n", 1) + ",x\n")
         .unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tacitly::chain::View;
-use tacitly::trial::{Party, until};
+use tacitly::test_bed::{Party, until};
 use tacitly_attestation::certificate::{Verdict, verify};
 use tacitly_attestation::entry::{Body, Kind, PeerTranscript, ResultStatus, SignedEntry};
 use tacitly_core::Frame;
@@ -231,7 +231,7 @@ fn who_a_party_is_and_whom_it_trusts_is_on_record_once_and_again_only_when_it_ch
     bank.stop();
     bank.serve().unwrap();
     let shop = Party::start(folder.path(), "shop", setup()).unwrap();
-    tacitly::trial::introduce(&bank, &shop).unwrap();
+    tacitly::test_bed::connect(&bank, &shop).unwrap();
     // The peer is a witness from now on.
     standing(&bank, &["party", "policy", "policy"]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tacitly::jobs::wire::{self as pb, reply::What as Answer};
-use tacitly::trial::until;
+use tacitly::test_bed::until;
 
 use crate::support::stage::Stage;
 use crate::support::{Pair, SUBMIT, mobiles};
@@ -29,7 +29,7 @@ fn a_job_is_proposed_until_a_moment_and_ends_if_nobody_begins_it_before() {
     assert!(explained.contains("no attempt begins after that"), "{explained}");
 
     // A person there does not decide in time.
-    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--approval", "ask"]).unwrap();
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
     let job = submit(Timestamp::now() + SignedDuration::from_secs(4)).unwrap();
     let id = job["id"].as_str().unwrap();
     for party in [&pair.bank, &pair.shop] {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tacitly::trial::{PATIENCE, Party, Setup, introduce, until, until_within};
+use tacitly::test_bed::{PATIENCE, Party, Setup, connect, until, until_within};
 
 use crate::support::{Pair, mobiles, setup};
 use crate::toys::set_up_and_introduced_by_the_first;
@@ -40,7 +40,7 @@ impl Market {
         let mut pair = Pair::with(patient(places), patient(places));
         pair.datasets(&mobiles(0..200), &mobiles(100..300));
         let lender = Party::start(pair.folder.path(), "lender", patient(places)).unwrap();
-        introduce(&pair.bank, &lender).unwrap();
+        connect(&pair.bank, &lender).unwrap();
         let add = |party: &Party, name: &str, file: &str, column: &str, peer: &str| {
             let (path, key) = (pair.file(file).display().to_string(), format!("{column}=cn-mobile"));
             party.tacitly(&["dataset", "add", name, &path, "--key", &key, "--allow", peer]).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tacitly::trial::{PATIENCE, Party, Setup, introduce, until, until_within};
+use tacitly::test_bed::{PATIENCE, Party, Setup, connect, until, until_within};
 
 use crate::support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
 
@@ -39,7 +39,7 @@ fn a_cut_past_the_window_suspends_both_sides_and_either_resumes_to_the_exact_ans
         let job = Pair::await_state(&pair.bank, &["suspended"]);
         Pair::await_state(&pair.shop, &["suspended"]);
         cable.mend();
-        tacitly::trial::await_link(&pair.bank, &pair.shop).unwrap();
+        tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
         let id = job["id"].as_str().unwrap();
         let party = if resumer == "bank" { &pair.bank } else { &pair.shop };
         party.tacitly(&["job", "resume", id]).unwrap();
@@ -73,7 +73,7 @@ fn fifty_jobs_between_three_daemons_at_once_are_exact_and_the_next_is_refused_wi
     let mut pair = Pair::with(many(setup()), many(setup()));
     pair.datasets(&mobiles(0..200), &mobiles(100..300));
     let lender = Party::start(pair.folder.path(), "lender", many(setup())).unwrap();
-    introduce(&pair.bank, &lender).unwrap();
+    connect(&pair.bank, &lender).unwrap();
     let path = pair.file("bank.csv").display().to_string();
     lender.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=cn-mobile", "--allow", "bank"]).unwrap();
     pair.bank.tacitly(&["dataset", "allow", "ids", "lender"]).unwrap();

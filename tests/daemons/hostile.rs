@@ -10,8 +10,8 @@ use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use tacitly::attest::wire as logs;
 use tacitly::jobs::wire as pb;
+use tacitly::test_bed::until;
 use tacitly::transport::Envelope;
-use tacitly::trial::until;
 use tacitly_attestation::entry::{
     AgreementEntry, Body, Code, Digest, Entry, Header, Id, Milliseconds, Nonce, Origin, SignedEntry, TickEntry, Time,
 };
@@ -496,7 +496,7 @@ fn a_rule_of_the_stream_that_is_broken_is_shown_with_the_liars_name() {
     stage.liar.runtime.block_on(async {
         let mut connection = stage.liar.call().await.unwrap();
         let frame = Frame { session: SessionTag([1; 16]), sequence: 0, body: Bytes::new() };
-        connection.send(Envelope::SessionFrame { channel: 99, frame }).await.unwrap();
+        connection.send(Envelope::SessionFrame { channel: 99, frame, consumed: 0 }).await.unwrap();
         while connection.receive().await.is_ok() {}
     });
     let shown = stage.link_detail("broke the rules");

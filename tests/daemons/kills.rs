@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use tacitly::trial::until;
+use tacitly::test_bed::until;
 
 use crate::support::{Pair, mobiles, numbers, semi_join, tacitly};
 

@@ -7,7 +7,7 @@ use tacitly::jobs::{JobTerms, MAX_PARTIES, PartyTerms};
 use tacitly::store::{
     Decision, Failure, FileSigner, JobId, JobParty, NewJob, PublicKey, Sealer, SealingKey, Signer as _, Store,
 };
-use tacitly::trial::Party;
+use tacitly::test_bed::Party;
 
 use crate::support::setup;
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
-use tacitly::transport::{Envelope, Notice};
-use tacitly::trial::{Setup, until};
+use tacitly::test_bed::{Setup, until};
+use tacitly::transport::{Envelope, Notice, Settings};
 use tacitly_core::SessionTag;
 
 use crate::support::liar::NAME;
@@ -49,14 +49,14 @@ fn a_peer_that_says_yes_and_then_nothing_is_lost_although_its_link_is_up() {
 
 #[test]
 fn a_peer_that_says_that_it_is_at_work_is_waited_for() {
-    // 3 s.
-    let stage = stage(setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.05));
+    // 6 s.
+    let stage = stage(setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.1));
     let script = Script { dawdles: true, says_it_works: true, ..stage.honest() };
     let play = stage.liar.play(script, Arc::default());
     let mut submitted = stage.submit();
-    let job = || stage.jobs()[0].clone();
+    let job = || stage.jobs().first().cloned().unwrap_or_default();
     assert!(until(|| (job()["state"] == "running").then_some(())).is_some());
-    std::thread::sleep(Duration::from_secs(12));
+    std::thread::sleep(Duration::from_secs(18));
     assert_eq!(job()["state"], "running", "{}", job());
     stage.bank.tacitly(&["job", "cancel", job()["id"].as_str().unwrap()]).unwrap();
     submitted.wait().unwrap();
@@ -234,7 +234,8 @@ fn a_flood_of_session_openings_and_endings_is_cut_off_and_takes_no_memory() {
         tag[..8].copy_from_slice(&number.to_be_bytes());
         SessionTag(tag)
     };
-    let open = |channel| Envelope::SessionOpen { session: session(channel), channel };
+    let open =
+        |channel| Envelope::SessionOpen { session: session(channel), channel, window: Settings::default().window };
     let notice = Notice::new(Notice::ABANDONED, "");
     let end = |channel| Envelope::SessionEnd { session: session(channel), channel, notice: notice.clone() };
     flood(&stage, Lasts::Seconds(2), true, open);

@@ -20,7 +20,7 @@ use tacitly::chain::View;
 use tacitly::evidence::{check, check_opening, check_output, page};
 use tacitly::intake::{Budget, Encoding, Format, Output, OutputFormat, Selection, Source, visit_rows, write_rows};
 use tacitly::store::{FileSigner, NoteSigner, Signer};
-use tacitly::trial::Party;
+use tacitly::test_bed::Party;
 
 use crate::support::{Pair, mobiles, setup};
 

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tacitly::trial::{Party, await_link, free_address, until};
+use tacitly::test_bed::{Party, await_link, free_address, until};
 
 use crate::support::script::Script;
 use crate::support::stage::Stage;
@@ -433,7 +433,8 @@ fn a_daemon_that_goes_away_under_psi_is_named_with_the_way_back_to_the_job() {
 fn a_port_that_is_no_control_port_is_named_by_what_answers_there() {
     let folder = tempfile::tempdir().unwrap();
     let listen = free_address().unwrap();
-    let bank = Party::start(folder.path(), "bank", tacitly::trial::Setup { listen: Some(listen), ..setup() }).unwrap();
+    let bank =
+        Party::start(folder.path(), "bank", tacitly::test_bed::Setup { listen: Some(listen), ..setup() }).unwrap();
     let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let web_port = web.local_addr().unwrap();
     std::thread::spawn(move || {

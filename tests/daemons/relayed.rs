@@ -10,7 +10,7 @@ use tacitly::attestation::entry::{Code, Count};
 use tacitly::attestation::roster::{Roster, SignedRoster};
 use tacitly::relay::wire::{Outcome, Piece};
 use tacitly::store::NoteSigner;
-use tacitly::trial::{Party, Setup, until_within};
+use tacitly::test_bed::{Party, Setup, until_within};
 
 use crate::support::leader::{Face, Leader, Trick};
 use crate::support::liar::NAME;

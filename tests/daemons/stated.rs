@@ -14,7 +14,7 @@ use tacitly::attestation::entry::{
 };
 use tacitly::chain::View;
 use tacitly::evidence::{check_basis, page};
-use tacitly::trial::{Party, TrialError, until};
+use tacitly::test_bed::{Party, TestBedError, until};
 
 use crate::support::{Pair, mobiles, setup, tacitly};
 
@@ -61,7 +61,7 @@ fn file_of(folder: &Path, name: &str, rows: u64) -> String {
     path.display().to_string()
 }
 
-fn add(party: &Party, path: &str, more: &[&str]) -> Result<Value, TrialError> {
+fn add(party: &Party, path: &str, more: &[&str]) -> Result<Value, TestBedError> {
     party.tacitly(&[&["dataset", "add", "ids", path, "--key", "mobile=cn-mobile", "--replace"], more].concat())
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tacitly::session::{LinkError, LinkState, Network};
-use tacitly::transport::{Complaint, Inbox, Pending, Refusal, Settings, TlsIdentity, Transport, WireRange};
-use tacitly::trial::PATIENCE;
+use tacitly::test_bed::PATIENCE;
+use tacitly::transport::{Inbox, Pending, Refusal, Settings, TlsAlert, TlsIdentity, Transport, WireRange};
 use tacitly_core::PartyId;
 
 use crate::support::heard::fresh_identity;
@@ -23,8 +23,8 @@ fn a_stranger_is_refused_by_name_also_while_an_invitation_is_open() {
     for claimed in [stranger, stage.liar.me] {
         let transport = stage.liar.transport(fresh_identity(claimed));
         let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
-        let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::UnknownPin };
-        assert_eq!(refused, complaint);
+        let alert = LinkError::RefusedByPeer { peer: stage.liar.victim, alert: TlsAlert::UnknownPin };
+        assert_eq!(refused, alert);
         stage.logs(&format!("is not pinned for {claimed}"));
     }
     // Whoever holds an invitation may enrol, and do nothing else.
@@ -46,8 +46,8 @@ fn an_expired_certificate_of_a_pinned_key_is_refused_by_name_and_date() {
     let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
     let transport = stage.liar.transport(expired(&stage.liar, yesterday));
     let refused = stage.liar.runtime.block_on(transport.dial(stage.liar.victim)).err().unwrap();
-    let complaint = LinkError::RefusedByPeer { peer: stage.liar.victim, complaint: Complaint::OutOfTime };
-    assert_eq!(refused, complaint);
+    let alert = LinkError::RefusedByPeer { peer: stage.liar.victim, alert: TlsAlert::OutOfTime };
+    assert_eq!(refused, alert);
     let on = jiff::Timestamp::from_second(yesterday.as_second()).unwrap();
     let words = Refusal::Expired { party: stage.liar.me, on }.to_string();
     assert!(words.contains("expired on") && words.contains(NAME), "{words}");

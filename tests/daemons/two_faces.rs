@@ -3,7 +3,7 @@
 use tacitly::attestation::certificate::verify;
 use tacitly::attestation::entry::{Kind, LeafHash};
 use tacitly::jobs::JobTerms;
-use tacitly::trial::{Party, Setup, introduce, until, until_within};
+use tacitly::test_bed::{Party, Setup, connect, until, until_within};
 use tacitly_core::PartyId;
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ impl Stage {
         let setup =
             Setup { executable: program(folder.path()), ..setup() }.set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 5);
         let members = ["bank", "shop"].map(|name| Party::start(folder.path(), name, setup.clone()).unwrap());
-        introduce(&members[0], &members[1]).unwrap();
+        connect(&members[0], &members[1]).unwrap();
         let leader = Leader::of(&[&members[0], &members[1]], folder.path());
         Self { members, leader, folder }
     }

@@ -5,13 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tacitly::session::{Ended, LinkState, Network, Options, SessionLink, Settings, drive};
 use tacitly::transport::{
-    BootId, Connection, Envelope, Farewell, Hello, LinkError, MemoryHub, MemoryTransport, Notice, Transport, Window,
-    WireRange,
+    BootId, CloseReason, Connection, Envelope, Hello, Lane, LinkError, MemoryHub, MemoryTransport, Notice, Transport,
+    Window, WireRange,
 };
 use tacitly_core::{Frame, SessionTag, code};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{Bulk, down, id, join, link_is, tag, tight, up};
+
+/// What `mallory` says that it holds of a session.
+const WINDOW: Window = Window { frames: 64, bytes: 8 << 20 };
 
 /// How `mallory` introduces itself.
 fn hello() -> Hello {
@@ -23,7 +26,7 @@ fn hello() -> Hello {
         boot: BootId([6; 16]),
         connection: 666,
         lost: 0,
-        window: Window { frames: 64, bytes: 8 << 20 },
+        lane: Lane::ONLY,
         clock: None,
     }
 }
@@ -61,7 +64,7 @@ async fn next(connection: &mut Connection) -> Result<Envelope, LinkError> {
 /// Opens a session at both ends and returns ours, and the number under which `a` knows it.
 async fn opened(a: &Network, connection: &mut Connection, session: SessionTag) -> (SessionLink, u64) {
     let link = a.open(id("mallory"), session).unwrap();
-    connection.send(Envelope::SessionOpen { session, channel: 1 }).await.unwrap();
+    connection.send(Envelope::SessionOpen { session, channel: 1, window: WINDOW }).await.unwrap();
     let Envelope::SessionOpen { channel, .. } = next(connection).await.unwrap() else { panic!("no opening") };
     (link, channel)
 }
@@ -85,7 +88,8 @@ async fn a_flood_beyond_the_window_names_the_peer_and_takes_the_link_down() {
     let (a, _transport, mut connection) = greeted().await;
     let (link, channel) = opened(&a, &mut connection, tag("s")).await;
     for sequence in 0..5 {
-        let _ = connection.send(Envelope::SessionFrame { channel, frame: frame(tag("s"), sequence) }).await;
+        let _ =
+            connection.send(Envelope::SessionFrame { channel, frame: frame(tag("s"), sequence), consumed: 0 }).await;
     }
     violation(&a, "frame-window").await;
     let ended = drive_alone(link).await;
@@ -98,7 +102,10 @@ async fn a_repeated_or_skipped_frame_names_the_peer() {
         let (a, _transport, mut connection) = greeted().await;
         let (link, channel) = opened(&a, &mut connection, tag("s")).await;
         for sequence in sent {
-            connection.send(Envelope::SessionFrame { channel, frame: frame(tag("s"), sequence) }).await.unwrap();
+            connection
+                .send(Envelope::SessionFrame { channel, frame: frame(tag("s"), sequence), consumed: 0 })
+                .await
+                .unwrap();
         }
         let ended = drive_alone(link).await;
         assert_eq!((ended.culprit(), ended.code()), (Some(id("mallory")), code::FRAME_ORDER));
@@ -111,7 +118,7 @@ async fn a_repeated_or_skipped_frame_names_the_peer() {
 async fn a_frame_replayed_from_another_session_names_the_peer() {
     let (a, _transport, mut connection) = greeted().await;
     let (link, channel) = opened(&a, &mut connection, tag("s")).await;
-    connection.send(Envelope::SessionFrame { channel, frame: frame(tag("earlier"), 0) }).await.unwrap();
+    connection.send(Envelope::SessionFrame { channel, frame: frame(tag("earlier"), 0), consumed: 0 }).await.unwrap();
     let ended = drive_alone(link).await;
     assert_eq!((ended.culprit(), ended.code()), (Some(id("mallory")), code::FRAME_SESSION));
 }
@@ -125,7 +132,10 @@ async fn frames_of_a_session_that_has_ended_reach_nobody_and_harm_nothing() {
         matches!(next(&mut connection).await.unwrap(), Envelope::SessionEnd { notice, .. } if notice.code() == "bored")
     );
     for sequence in 0..1000 {
-        connection.send(Envelope::SessionFrame { channel, frame: frame(tag("s"), sequence) }).await.unwrap();
+        connection
+            .send(Envelope::SessionFrame { channel, frame: frame(tag("s"), sequence), consumed: 0 })
+            .await
+            .unwrap();
     }
     connection.send(Envelope::SessionAcknowledgement { channel, consumed: 7 }).await.unwrap();
     sleep(Duration::from_millis(100)).await;
@@ -137,8 +147,8 @@ async fn what_was_never_opened_sent_or_asked_cannot_be_used_acknowledged_or_answ
     let session = tag("s");
     let frame = frame(session, 0);
     for (envelope, rule) in [
-        (Envelope::SessionFrame { channel: 0, frame: frame.clone() }, "channel-number"),
-        (Envelope::SessionFrame { channel: 99, frame }, "channel-number"),
+        (Envelope::SessionFrame { channel: 0, frame: frame.clone(), consumed: 0 }, "channel-number"),
+        (Envelope::SessionFrame { channel: 99, frame, consumed: 0 }, "channel-number"),
         (Envelope::SessionAcknowledgement { channel: 1, consumed: 1 }, "acknowledgement"),
         (Envelope::SessionAcknowledgement { channel: u64::MAX, consumed: 1 }, "channel-number"),
         (Envelope::Response { id: 1, outcome: Ok(Bytes::new()) }, "response-id"),
@@ -150,7 +160,7 @@ async fn what_was_never_opened_sent_or_asked_cannot_be_used_acknowledged_or_answ
         connection.send(envelope.clone()).await.unwrap();
         violation(&a, rule).await;
         let told = next(&mut connection).await.unwrap();
-        assert_eq!(told, Envelope::Bye(Farewell::Violation), "after {envelope:?}");
+        assert_eq!(told, Envelope::Bye(CloseReason::Violation), "after {envelope:?}");
     }
 }
 
@@ -181,7 +191,7 @@ async fn sessions_opened_without_end_are_answered_with_a_refusal() {
     let most = Settings::default().max_sessions;
     for at in 0..=most as u64 {
         let session = tag(&at.to_string());
-        connection.send(Envelope::SessionOpen { session, channel: at + 1 }).await.unwrap();
+        connection.send(Envelope::SessionOpen { session, channel: at + 1, window: WINDOW }).await.unwrap();
     }
     let refused = next(&mut connection).await.unwrap();
     assert!(matches!(refused, Envelope::SessionEnd { notice, .. } if notice.code() == "too-many-sessions"));
@@ -223,10 +233,12 @@ async fn an_introduction_that_is_wrong_is_refused_by_name_and_the_peer_is_told()
     };
     let violation = |rule| LinkError::Violation { peer: id("mallory"), rule };
     let wrong_party = LinkError::WrongParty { peer: id("mallory"), claimed: id("b") };
+    let other_lane = LinkError::Lane { peer: id("mallory"), lane: 3 };
     for (first, error, told) in [
-        (wrong(|hello| hello.party = "b".parse().unwrap()), wrong_party, Farewell::WrongParty),
-        (wrong(|hello| hello.connection = 0), violation("hello-connection"), Farewell::Violation),
-        (Envelope::Heartbeat, violation("hello-first"), Farewell::Violation),
+        (wrong(|hello| hello.party = "b".parse().unwrap()), wrong_party, CloseReason::WrongParty),
+        (wrong(|hello| hello.connection = 0), violation("hello-connection"), CloseReason::Violation),
+        (wrong(|hello| hello.lane = Lane::new(3).unwrap()), other_lane, CloseReason::Lane),
+        (Envelope::Heartbeat, violation("hello-first"), CloseReason::Violation),
     ] {
         let (a, mallory) = strangers(tight());
         let mut connection = mallory.dial(id("a")).await.unwrap();

@@ -6,7 +6,7 @@ use tacitly::session::{Ended, LinkState, Network, Options, Settings, StartError}
 use tacitly::transport::{LinkError, MemoryHub};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Bulk, bulk, down, id, join, link_is, pair, run, tag, tight, up};
+use crate::support::{Bulk, bulk, down, id, join, link_is, pair, reaches, run, tag, tight, up};
 
 #[tokio::test(start_paused = true)]
 async fn links_that_both_sides_dial_at_the_same_moment_settle_on_one_connection() {
@@ -131,4 +131,25 @@ async fn more_sessions_than_allowed_are_refused_on_our_side_and_on_the_peers() {
     assert_eq!(refused, LinkError::TooManySessions { peer: id("b"), limit: 3 });
     assert_eq!(a.open(id("b"), tag("4")).err().unwrap(), LinkError::AlreadyOpen { peer: id("b") });
     assert!(matches!(a.open(id("c"), tag("5")), Err(LinkError::UnknownPeer { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_cut_a_little_shorter_than_the_window_is_survived() {
+    let (hub, a, b) = pair(tight()).await;
+    let (mut at_a, at_b) = bulk("s", 3000, 10);
+    let received = at_a.counters.clone();
+    at_a.before_receive = Some(Box::new(|_| std::thread::sleep(Duration::from_micros(200))));
+    let at_a = run(&a, at_a, "s", Options::default());
+    let at_b = run(&b, at_b, "s", Options::default());
+    for cut in 0..15 {
+        reaches(&received.received, 100 * (cut + 1)).await;
+        hub.cut(id("a"), id("b"));
+        hub.sever(id("a"), id("b"));
+        // Of the window of 30 s, what is left is little more than the longest pause between two dials.
+        sleep(Duration::from_millis(20_000 + 635 * cut)).await;
+        hub.heal(id("a"), id("b"));
+        up(&a, "b").await;
+    }
+    assert_eq!(at_a.await.unwrap().unwrap().output, Bulk::answer(3000, 10));
+    assert_eq!(at_b.await.unwrap().unwrap().output, Bulk::answer(3000, 10));
 }

@@ -1,5 +1,6 @@
 //! Sessions between parties in one process: in memory on a virtual clock, and over real sockets.
 
+mod bench;
 mod hostile;
 mod links;
 mod memory;

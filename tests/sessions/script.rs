@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use tacitly::session::{Absence, CheckpointSink, Completed, Ended, Network, Options, drive};
+use tacitly::session::{Absence, CheckpointSink, Completed, Ended, Network, Options, Settings, drive};
 use tacitly::transport::MemoryHub;
 use tacitly_core::{Fault, Halt, Mailbox, PartyId, Roles, Script};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{id, join, pair, tag, tight, up};
 
@@ -115,4 +115,67 @@ async fn whoever_was_lost_is_left_out_or_stalls_the_session_when_it_is_needed() 
             assert_eq!((at_a.unwrap(), ended(at_b).await.unwrap()), (vec!["here".into()], "enough".into()));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_ends_with_the_peer_that_moves_nothing_and_with_no_other() {
+    for needs in [false, true] {
+        let hub = MemoryHub::new();
+        let patience = Some(Duration::from_secs(60));
+        let a = join(&hub, "a", &["b", "c"], Settings { patience, ..tight() });
+        let (b, c) = (join(&hub, "b", &["a"], tight()), join(&hub, "c", &["a"], tight()));
+        up(&a, "b").await;
+        up(&a, "c").await;
+        let begun = Instant::now();
+        let at_a = play(&a, "a", &["b", "c"], async move |mailbox: Mailbox| {
+            mailbox.progress("collecting", 0, 2);
+            let early = mailbox.receive(id("b")).await?;
+            let missed = mailbox.receive(id("c")).await;
+            if needs {
+                missed?;
+            }
+            mailbox.send(id("b"), early);
+            Ok(mailbox.receive(id("b")).await?)
+        });
+        // It has nothing to do for as long as c keeps everybody waiting, and is not blamed for that.
+        let at_b = play(&b, "b", &["a"], async |mailbox: Mailbox| {
+            mailbox.send(id("a"), "here");
+            let body = mailbox.receive(id("a")).await?;
+            mailbox.send(id("a"), body);
+            Ok(())
+        });
+        let at_c = play(&c, "c", &["a"], async |mailbox: Mailbox| Ok(mailbox.receive(id("a")).await?));
+        let at_a = ended(at_a).await;
+        assert!((60..65).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        if needs {
+            let stalled = Ended::Stalled { who: id("c"), cause: Absence::NoProgress, stage: "collecting" };
+            assert!(stalled.is_resumable() && stalled.code() == "no-progress");
+            assert_eq!(at_a, Err(stalled));
+        } else {
+            assert_eq!((at_a, ended(at_b).await), (Ok("here".into()), Ok(())));
+        }
+        let Err(Ended::PeerFailed { who, code, .. }) = ended(at_c).await else { panic!("it was told nothing") };
+        assert_eq!((who, code.as_str()), (id("a"), "no-progress"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_does_not_run_while_the_peer_has_not_opened_the_session_or_the_link_is_down() {
+    let hub = MemoryHub::new();
+    let patience = Some(Duration::from_secs(20));
+    let a = join(&hub, "a", &["b"], Settings { patience, ..tight() });
+    let b = join(&hub, "b", &["a"], tight());
+    up(&a, "b").await;
+    let at_a = play(&a, "a", &["b"], async |mailbox: Mailbox| Ok(mailbox.receive(id("b")).await?));
+    sleep(Duration::from_secs(15)).await;
+    let at_b = play(&b, "b", &["a"], async |mailbox: Mailbox| {
+        mailbox.checkpoint("slow", vec![1]).await;
+        mailbox.send(id("a"), "late");
+        Ok(())
+    });
+    hub.cut(id("a"), id("b"));
+    hub.sever(id("a"), id("b"));
+    sleep(Duration::from_secs(25)).await;
+    hub.heal(id("a"), id("b"));
+    assert_eq!((ended(at_a).await, ended(at_b).await), (Ok("late".into()), Ok(())));
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tacitly::session::{Absence, Ended, LinkError, LinkState, Network, Options, Settings, drive};
 use tacitly::transport::{
-    Application, BootId, Complaint, EnrolError, Enroller, Entry, Envelope, Grpc, Hello, Inviter, Pending, Pin, Refusal,
-    Roster, TlsIdentity, Transport, Welcome, Window, WireRange,
+    Application, BootId, EnrolError, Enroller, Entry, Envelope, Grpc, Hello, Inviter, Lane, Pending, Pin, Refusal,
+    Roster, TlsAlert, TlsIdentity, Transport, Welcome, WireRange,
 };
 use tacitly_core::{Frame, PartyId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -162,8 +162,8 @@ async fn a_key_that_is_not_pinned_is_refused_by_name_on_both_sides() {
     let other = identity("b").pin();
     a.knows("b", &[other], None);
     b.knows("a", &[a.pin], Some(a.listen().await));
-    let complaint = LinkError::RefusedByPeer { peer: id("a"), complaint: Complaint::UnknownPin };
-    b.is_down("a", |reason| *reason == complaint).await;
+    let alert = LinkError::RefusedByPeer { peer: id("a"), alert: TlsAlert::UnknownPin };
+    b.is_down("a", |reason| *reason == alert).await;
     let refused = LinkError::Refused(Refusal::UnknownPin { party: id("b"), pin: b.pin }).to_string();
     a.has_refused(&refused).await;
 
@@ -190,8 +190,8 @@ async fn a_certificate_out_of_its_time_is_refused_by_name_and_date_on_both_sides
         a.knows("b", &[b.pin], None);
         b.knows("a", &[a.pin], Some(a.listen().await));
         a.is_down("b", is_named).await;
-        let complaint = LinkError::RefusedByPeer { peer: id("a"), complaint: Complaint::OutOfTime };
-        b.is_down("a", |reason| *reason == complaint).await;
+        let alert = LinkError::RefusedByPeer { peer: id("a"), alert: TlsAlert::OutOfTime };
+        b.is_down("a", |reason| *reason == alert).await;
         // It is dialled.
         let c = Site::named("c");
         c.knows("b", &[b.pin], Some(at_b));
@@ -206,8 +206,8 @@ async fn a_certificate_with_another_name_than_its_key_is_pinned_for_is_refused_o
     c.knows("a", &[a.pin], Some(a.listen().await));
     let wrong = LinkError::Refused(Refusal::WrongName { expected: id("b"), found: id("c") });
     a.is_down("b", |reason| *reason == wrong).await;
-    let complaint = LinkError::RefusedByPeer { peer: id("a"), complaint: Complaint::WrongName };
-    c.is_down("a", |reason| *reason == complaint).await;
+    let alert = LinkError::RefusedByPeer { peer: id("a"), alert: TlsAlert::WrongName };
+    c.is_down("a", |reason| *reason == alert).await;
 
     let d = Site::named("d");
     d.knows("b", &[c.pin], Some(c.listen().await));
@@ -348,7 +348,7 @@ async fn an_identity_is_rotated_without_restart_and_the_old_key_is_worth_nothing
     up(&a.network, "b").await;
     exchanges(&a.network, &b.network, "on the new key").await;
     a.knows("b", &[old], None);
-    b.is_down("a", |reason| matches!(reason, LinkError::RefusedByPeer { complaint: Complaint::UnknownPin, .. })).await;
+    b.is_down("a", |reason| matches!(reason, LinkError::RefusedByPeer { alert: TlsAlert::UnknownPin, .. })).await;
 }
 
 #[tokio::test]
@@ -370,13 +370,13 @@ async fn envelopes_beyond_their_bounds_are_refused_before_they_fill_memory() {
             boot: BootId([1; 16]),
             connection: 1,
             lost: 0,
-            window: Window { frames: 1, bytes: 1 },
+            lane: Lane::ONLY,
             clock: None,
         };
         connection.send(Envelope::Hello(hello)).await.unwrap();
         up(&a.network, "mallory").await;
         let frame = Frame { session: tag("s"), sequence: 0, body: vec![0; size].into() };
-        connection.send(Envelope::SessionFrame { channel: 1, frame }).await.unwrap();
+        connection.send(Envelope::SessionFrame { channel: 1, frame, consumed: 0 }).await.unwrap();
         let wanted = LinkError::Violation { peer: id("mallory"), rule };
         a.is_down("mallory", |reason| *reason == wanted).await;
     }
@@ -415,8 +415,8 @@ async fn a_stranger_with_an_invitation_enrols_and_may_do_nothing_else() {
         signature: "ed25519:signed".into(),
     };
     let closed = b.grpc.enrol(&inviter, application("sesame")).await.unwrap_err();
-    let complaint = LinkError::RefusedByPeer { peer: id("a"), complaint: Complaint::UnknownPin };
-    assert_eq!(closed, EnrolError::Link(complaint), "no invitation is open");
+    let alert = LinkError::RefusedByPeer { peer: id("a"), alert: TlsAlert::UnknownPin };
+    assert_eq!(closed, EnrolError::Link(alert), "no invitation is open");
 
     a.roster.admit_strangers(true);
     let refused = b.grpc.enrol(&inviter, application("guess")).await.unwrap_err();
@@ -535,7 +535,7 @@ async fn a_peer_behind_a_proxy_is_reached_by_connect_and_a_proxy_that_refuses_is
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_named() {
     let b = Site::named("b");
-    let nowhere = tacitly::trial::free_address().unwrap();
+    let nowhere = tacitly::test_bed::free_address().unwrap();
     b.knows("a", &[identity("a").pin()], Some(nowhere));
     b.is_down("a", |reason| reason.to_string().starts_with(&format!("cannot reach a at {nowhere}: "))).await;
 }

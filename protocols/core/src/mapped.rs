@@ -34,6 +34,10 @@ impl<P: Party, T: Send, F: FnMut(P::Output) -> T + Send> Party for Mapped<P, F> 
         self.party.lost(who)
     }
 
+    fn waits_for(&self, who: PartyId) -> bool {
+        self.party.waits_for(who)
+    }
+
     fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
         self.party.poll_checkpoint()
     }

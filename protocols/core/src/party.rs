@@ -35,6 +35,13 @@ pub trait Party: Send {
     /// The [`Stall`] that ends the session.
     fn lost(&mut self, who: PartyId) -> Result<(), Stall>;
 
+    /// Whether this party waits for a message of `who`. A driver that has waited for `who` long enough calls
+    /// [`Party::lost`], so a party that waits for one of several peers says for which.
+    fn waits_for(&self, who: PartyId) -> bool {
+        let _ = who;
+        true
+    }
+
     /// Something that must be durable before this party sends more. The driver stores it, then calls
     /// [`Party::stored`]. Protocols that release nothing twice-sensitive need none.
     fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
@@ -73,6 +80,10 @@ impl<P: Party + ?Sized> Party for Box<P> {
 
     fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
         (**self).lost(who)
+    }
+
+    fn waits_for(&self, who: PartyId) -> bool {
+        (**self).waits_for(who)
     }
 
     fn poll_checkpoint(&mut self) -> Option<Checkpoint> {

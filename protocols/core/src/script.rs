@@ -22,7 +22,7 @@
 //! mailbox does not have. So the same frames in the same order give the same frames, as with every [`Party`]. A script
 //! waits for its mailbox only: nothing else would wake it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::Pin;
@@ -98,6 +98,8 @@ struct State {
     storing: bool,
     asked: u64,
     stored: u64,
+    /// The parties whose message the script waits for.
+    awaited: BTreeSet<PartyId>,
     /// Something that the script may wait for has happened.
     changed: bool,
     misuse: Option<&'static str>,
@@ -141,6 +143,7 @@ impl<T> Script<T> {
             storing: false,
             asked: 0,
             stored: 0,
+            awaited: BTreeSet::new(),
             changed: true,
             misuse: None,
         };
@@ -155,6 +158,7 @@ impl<T> Script<T> {
     fn resume(&mut self) {
         while self.mailbox.state().has_changed() {
             let Some(running) = &mut self.running else { return };
+            self.mailbox.state().awaited.clear();
             // Nobody is to be woken: each call of the driver that changes something comes here.
             let polled = running.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             let misuse = self.mailbox.state().misuse;
@@ -170,6 +174,7 @@ impl<T> Script<T> {
     /// The script has returned its answer. What a peer has sent beyond it is that peer's breach.
     fn complete(&mut self, output: T) {
         self.running = None;
+        self.mailbox.state().awaited.clear();
         let surplus = self.mailbox.state().surplus();
         match surplus {
             Some(fault) => self.end(fault.into()),
@@ -232,6 +237,10 @@ impl<T: Send> Party for Script<T> {
                 Ok(())
             }
         }
+    }
+
+    fn waits_for(&self, who: PartyId) -> bool {
+        self.mailbox.state().awaited.contains(&who)
     }
 
     fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
@@ -336,7 +345,10 @@ impl Mailbox {
                         Poll::Ready(Ok(body))
                     }
                     None if peer.lost => Poll::Ready(Err(Stall { who: from, stage })),
-                    None => Poll::Pending,
+                    None => {
+                        state.awaited.insert(from);
+                        Poll::Pending
+                    }
                 },
                 None => state.misused(),
             }

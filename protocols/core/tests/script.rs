@@ -54,6 +54,17 @@ fn assert_over<T: Send>(mut party: Script<T>) {
 }
 
 #[test]
+fn a_script_says_whose_message_it_waits_for() {
+    let (mut party, mut a, mut b) = (both(), peer(), peer());
+    let waits = |party: &Script<(Bytes, Bytes)>| ["a", "b"].map(|name| party.waits_for(id(name)));
+    assert_eq!(waits(&party), [true, false]);
+    party.receive(id("a"), a.pack("first")).unwrap();
+    assert_eq!(waits(&party), [false, true]);
+    party.receive(id("b"), b.pack("second")).unwrap();
+    assert_eq!(waits(&party), [false, false]);
+}
+
+#[test]
 fn messages_wait_until_they_are_asked_for_and_keep_their_order() {
     let (mut party, mut a, mut b) = (both(), peer(), peer());
     party.receive(id("b"), b.pack("early")).unwrap();

@@ -14,13 +14,13 @@ pub mod request {
         #[prost(message, tag = "2")]
         LastCosigned(super::LastCosigned),
         #[prost(message, tag = "3")]
-        Seen(super::Seen),
+        Gossip(super::Gossip),
         #[prost(message, tag = "4")]
         Entries(super::EntriesFrom),
         #[prost(message, tag = "5")]
         Copy(super::CopyFrom),
         #[prost(message, tag = "6")]
-        Kept(super::Kept),
+        MirrorCosignature(super::MirrorCosignature),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -35,10 +35,10 @@ pub mod reply {
         /// to AddCheckpoint
         #[prost(message, tag = "1")]
         Witnessed(super::Witnessed),
-        /// to LastCosigned and Seen
+        /// to LastCosigned and Gossip
         #[prost(message, tag = "2")]
         Cosigned(super::Cosigned),
-        /// to Seen
+        /// to Gossip
         #[prost(message, tag = "3")]
         Unknown(super::Unknown),
         /// to EntriesFrom
@@ -47,10 +47,10 @@ pub mod reply {
         /// to CopyFrom
         #[prost(message, tag = "5")]
         Copied(super::Copied),
-        /// to Kept
+        /// to MirrorCosignature
         #[prost(message, tag = "6")]
         Noted(super::Noted),
-        /// to CopyFrom and Kept: the asker may keep no copy of this log
+        /// to CopyFrom and MirrorCosignature: the asker may keep no copy of this log
         #[prost(message, tag = "7")]
         NotEntitled(super::NotEntitled),
     }
@@ -87,7 +87,7 @@ pub struct Cosigned {
 /// Witness to witness: what have you cosigned of this log? Who does not know the log's key cannot tell which it is, and
 /// answers Unknown.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Seen {
+pub struct Gossip {
     /// 32 bytes: SHA-256("tacitly-log-name-1" LF, origin, LF, public key)
     #[prost(bytes = "bytes", tag = "1")]
     pub log: ::prost::bytes::Bytes,
@@ -156,7 +156,7 @@ pub struct Copied {
 }
 /// A mirror to a log's owner: it holds every entry of this checkpoint, durably.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Kept {
+pub struct MirrorCosignature {
     #[prost(bytes = "bytes", tag = "1")]
     pub checkpoint: ::prost::bytes::Bytes,
     /// C2SP tlog-cosignature by its key as a mirror, which is not its key as a witness

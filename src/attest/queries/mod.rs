@@ -21,8 +21,6 @@
 //! | `responder.rs` | answering: check what comes, charge, keep, release |
 
 mod asker;
-#[cfg(test)]
-mod crash;
 mod question;
 mod responder;
 #[cfg(test)]

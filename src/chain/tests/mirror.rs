@@ -57,7 +57,7 @@ async fn a_copy_is_the_folder_of_the_log_and_its_owner_can_go_on_from_it() {
         copy_all(&mut mirror, &log, at_once);
         let line = mirror.cosign(&mirror_key(), 1_795_000_000).unwrap().unwrap();
         log.add_kept(mirror.checkpoint().unwrap(), line, mirror_key().public()).unwrap();
-        let kept = log.kept().newest();
+        let kept = log.mirror_cosignatures().newest();
         assert_eq!((kept[0].size, kept[0].witness.as_str()), (size, "tacitly/shop/mirror"));
         assert!(log.cosigned().newest().is_empty(), "a mirror is no witness");
 
@@ -135,7 +135,7 @@ async fn a_mirrors_word_counts_for_our_log_and_under_its_key_only() {
     let another = Log::open(another.path(), key(2)).unwrap();
     another.append(entry(0)).await.unwrap();
     assert!(another.add_kept(checkpoint, line.clone(), mirror_key().public()).is_err(), "another log");
-    assert!(log.kept().newest().is_empty());
+    assert!(log.mirror_cosignatures().newest().is_empty());
     // Lines that a mirror invents in our name, and keys that it changes, are in no other mirror's way.
     let mut crowded = checkpoint.clone();
     for byte in 20..82 {
@@ -153,7 +153,7 @@ async fn a_mirrors_word_counts_for_our_log_and_under_its_key_only() {
     let regulator = NoteKey::new("tacitly/regulator/mirror", KeyUse::Cosignature, &public, private).unwrap();
     log.add_kept(&crowded, mirror.cosign(&regulator, 3).unwrap().unwrap(), regulator.public()).unwrap();
     drop(log);
-    let kept = world.open().kept().newest();
+    let kept = world.open().mirror_cosignatures().newest();
     let shown: Vec<_> = kept.iter().map(|line| (line.witness.as_str(), line.size, line.time)).collect();
     assert_eq!(shown, [("tacitly/regulator/mirror", 3, 3), ("tacitly/shop/mirror", 3, 2)]);
     assert_eq!(files(&world.file("kept")).len(), 2, "one file for each mirror");

@@ -10,8 +10,8 @@ use super::service::{Admission, Put};
 use super::services::{RunningService, Services};
 use crate::attest::queries::{Checked, CheckedQuery, Code, Decision};
 use crate::codes::{self, Error};
+use crate::counters::COUNTERS;
 use crate::store::Charge;
-use crate::tally::TALLY;
 
 /// What a question is answered with, and at what price.
 struct Answered {
@@ -59,7 +59,7 @@ pub(in crate::jobs) async fn answer(
     } else {
         service.counts.refused(number)
     }
-    TALLY.question(answered, began.elapsed());
+    COUNTERS.question(answered, began.elapsed());
     Ok(reply)
 }
 

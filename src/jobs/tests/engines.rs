@@ -13,6 +13,7 @@ use tacitly_attestation::certificate::verify;
 use tacitly_attestation::entry::{Body, Code, Count, Kind, LeafHash, StatementValue};
 use tacitly_attestation::note::KeyUse;
 use tacitly_core::{PartyId, Terms};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt as _;
 
@@ -20,6 +21,7 @@ use super::super::core::Settings;
 use super::super::engine::{Below, Jobs};
 use super::super::kind::{Asked, AskedParty, Kinds};
 use super::super::proposals::Submission;
+use super::super::rendezvous::RendezvousRequest;
 use super::super::state::State;
 use super::super::view::JobView;
 use super::office::{PLACES, Town, id};
@@ -150,32 +152,43 @@ impl Consortium {
         (0..parts).map(of_part).collect()
     }
 
+    /// A sum of so many parts, with the datasets of these.
+    fn asked(&self, datasets_of: impl Fn(PartyId) -> bool, parts: u64) -> Asked {
+        let party = |me: &PartyId| {
+            let dataset = datasets_of(*me).then(|| AMOUNTS.to_owned());
+            (*me, AskedParty { role: String::new(), dataset, receives: true })
+        };
+        Asked { parties: self.members.keys().map(party).collect(), params: Terms::new().with("parts", parts) }
+    }
+
     /// Runs a sum of so many parts that this party leads, to its end at everybody.
     async fn adds(&self, leader: &str, parts: u64) {
-        let party =
-            |me: &PartyId| (*me, AskedParty { role: String::new(), dataset: Some(AMOUNTS.to_owned()), receives: true });
-        let params = Terms::new().with("parts", parts);
-        let asked = Asked { parties: self.members.keys().map(party).collect(), params };
+        let asked = self.asked(|_| true, parts);
         let submission =
             Submission { kind: "add".to_owned(), asked, purpose: "test".to_owned(), ..Submission::default() };
         let job = self.members[&id(leader)].jobs.submit(submission, "operator").await.unwrap().id;
+        self.ends_well(&job, leader, parts).await;
+    }
+
+    /// The sum is done and the same wherever somebody looks.
+    async fn ends_well(&self, job: &str, leader: &str, parts: u64) {
         let sums = self.sums(parts as usize);
         let summary = serde_json::json!({ "sum": sums.iter().sum::<i64>(), "parties": self.members.len() });
         let mut notes: BTreeSet<LeafHash> = BTreeSet::new();
         for (name, member) in &self.members {
-            let done = timeout(PATIENCE, member.await_done(&job)).await;
-            let Ok(view) = done else { panic!("{name}: {:?}", member.jobs.get(&job).await) };
+            let done = timeout(PATIENCE, member.await_done(job)).await;
+            let Ok(view) = done else { panic!("{name}: {:?}", member.jobs.get(job).await) };
             assert_eq!((view.leader.as_str(), view.result_items), (leader, Some(parts)), "{name}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&view.summary).unwrap(), summary, "{name}");
             assert!(view.parties.iter().all(|party| party.has_result && !party.left_out), "{name}");
             // Members hear of each other's signatures in the agreement.
             let signed = view.parties.iter().filter(|party| party.decision == "signed").count();
             assert_eq!(signed, if name.as_str() == leader { self.members.len() } else { 2 }, "{name}");
-            assert_eq!(member.result(&job).await, sums, "{name}");
-            let explained = member.jobs.explain(&job).await.unwrap();
+            assert_eq!(member.result(job).await, sums, "{name}");
+            let explained = member.jobs.explain(job).await.unwrap();
             assert_eq!(explained.matches("the sum of everybody's numbers").count(), self.members.len(), "{explained}");
             // One note, signed by all and the same in everybody's log, and everybody's data in the evidence.
-            let verdict = verify(&member.jobs.evidence(&job).await.unwrap(), None).unwrap();
+            let verdict = verify(&member.jobs.evidence(job).await.unwrap(), None).unwrap();
             let agreed = verdict.entries.iter().find(|entry| entry.entry.kind() == Kind::Agreement).unwrap();
             assert_eq!((agreed.signed.len(), verdict.gaps().len()), (self.members.len(), 0), "{name}");
             let data = verdict.entries.iter().filter(|entry| entry.entry.kind() == Kind::Dataset);
@@ -200,6 +213,22 @@ async fn two_three_and_seven_parties_add_their_columns_through_the_engine() {
         // Whoever leads, and in parts.
         consortium.adds("party-1", 3).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_programs_that_ask_for_the_same_sum_meet_and_none_names_the_datasets_of_others() {
+    let consortium = Consortium::of(3).await;
+    let mut asking = JoinSet::new();
+    for (me, member) in &consortium.members {
+        let (me, jobs) = (*me, member.jobs.clone());
+        let asked = consortium.asked(|party| party == me, 2);
+        let (name, kind, wait) = ("monthly".to_owned(), "add".to_owned(), PATIENCE);
+        let request = RendezvousRequest { name, kind, asked, purpose: "test".to_owned(), wait };
+        asking.spawn(async move { jobs.rendezvous(request).await });
+    }
+    let jobs: BTreeSet<String> = asking.join_all().await.into_iter().map(|met| met.unwrap().id).collect();
+    assert_eq!(jobs.len(), 1, "all are told of one job");
+    consortium.ends_well(jobs.first().unwrap(), "party-0", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -56,14 +56,12 @@ pub struct Hello {
     /// The number of the last connection between the two that the sender has lost, 0 if it has lost none.
     #[prost(fixed64, tag = "8")]
     pub lost: u64,
-    /// How much of one session the sender holds unconsumed.
-    #[prost(uint32, tag = "9")]
-    pub window_frames: u32,
-    #[prost(uint32, tag = "10")]
-    pub window_bytes: u32,
     /// The sender's clock, in milliseconds since 1970; 0 from a build that does not say.
-    #[prost(uint64, tag = "11")]
+    #[prost(uint64, tag = "9")]
     pub clock_millis: u64,
+    /// Which of up to 16 connections of the same pair this is. Only 0 is used: the others are for shards and workers.
+    #[prost(uint32, tag = "10")]
+    pub lane: u32,
 }
 /// Nothing to say, still here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -78,6 +76,11 @@ pub struct SessionOpen {
     /// the sender's number, from 1, never used twice by one process
     #[prost(uint64, tag = "2")]
     pub channel: u64,
+    /// How much of the session the sender holds unconsumed: frames, and bytes of their bodies.
+    #[prost(uint32, tag = "3")]
+    pub window_frames: u32,
+    #[prost(uint32, tag = "4")]
+    pub window_bytes: u32,
 }
 /// One message of a protocol.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -94,8 +97,11 @@ pub struct SessionFrame {
     /// at most 1,000,000 bytes
     #[prost(bytes = "bytes", tag = "4")]
     pub body: ::prost::bytes::Bytes,
+    /// as in a SessionAcknowledgement: what goes the other way is acknowledged with what goes this way
+    #[prost(uint64, tag = "5")]
+    pub consumed: u64,
 }
-/// The sender's protocol has consumed this many frames of the session.
+/// The sender's protocol has consumed this many frames of the session. By itself where no frame takes it along soon.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionAcknowledgement {
     /// the receiver's number
@@ -184,6 +190,8 @@ pub mod bye {
         Violation = 5,
         /// The receiver of this Bye is no longer a peer.
         NoLongerAPeer = 6,
+        /// The Hello names a lane that the sender does not use.
+        Lane = 7,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -199,6 +207,7 @@ pub mod bye {
                 Self::WrongParty => "REASON_WRONG_PARTY",
                 Self::Violation => "REASON_VIOLATION",
                 Self::NoLongerAPeer => "REASON_NO_LONGER_A_PEER",
+                Self::Lane => "REASON_LANE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -211,6 +220,7 @@ pub mod bye {
                 "REASON_WRONG_PARTY" => Some(Self::WrongParty),
                 "REASON_VIOLATION" => Some(Self::Violation),
                 "REASON_NO_LONGER_A_PEER" => Some(Self::NoLongerAPeer),
+                "REASON_LANE" => Some(Self::Lane),
                 _ => None,
             }
         }

@@ -15,7 +15,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use super::proxy;
 use super::stream::{Visitor, Watched};
 use super::windows::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
-use crate::transport::connection::{Pulse, cut_of};
+use crate::transport::connection::{LastSeen, cut_of};
 use crate::transport::error::LinkError;
 use crate::transport::generated::exchange_client::ExchangeClient;
 use crate::transport::identity::{Pin, TlsIdentity, dns_name};
@@ -34,7 +34,7 @@ pub(super) struct Target {
 pub(super) struct Line {
     pub(super) client: ExchangeClient<Channel>,
     pub(super) pin: Pin,
-    pub(super) pulse: Pulse,
+    pub(super) last_seen: LastSeen,
     pub(super) cut: DropGuard,
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn dial(
 
     let (token, cut) = cut_of(closing);
     let visitor = Visitor::new(caller, token);
-    let pulse = visitor.pulse.clone();
+    let last_seen = visitor.last_seen.clone();
     let mut stream = Some(TokioIo::new(Watched::dialled(tls, visitor, ahead.freeze())));
     // HTTP/2 reconnects by calling this again; a broken link must not come back without our handshake.
     let once = tower::service_fn(move |_: Uri| {
@@ -89,7 +89,7 @@ pub(super) async fn dial(
         .await
         .map_err(|error| LinkError::Broken { peer, detail: error.to_string() })?;
     let client = ExchangeClient::new(channel).max_decoding_message_size(MAX_ENVELOPE);
-    Ok(Line { client, pin: caller.pin, pulse, cut })
+    Ok(Line { client, pin: caller.pin, last_seen, cut })
 }
 
 /// Why the handshake failed: what we have against them, what they have against us, or something else.
@@ -98,8 +98,8 @@ fn refused(target: &Target, verdict: &Verdict, error: &io::Error) -> LinkError {
     if let Some(Err(refusal)) = verdict.get() {
         return refusal.clone().into();
     }
-    match tls::complaint(error) {
-        Some(complaint) => LinkError::RefusedByPeer { peer, complaint },
+    match tls::alert(error) {
+        Some(alert) => LinkError::RefusedByPeer { peer, alert },
         None => LinkError::Handshake { who: peer.to_string(), detail: tls::explain(error) },
     }
 }

@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::stream::{Visitor, Watched};
 use super::windows::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use crate::transport::error::LinkError;
-use crate::transport::generated::exchange_server::ExchangeServer;
+use crate::transport::generated::exchange_server::{Exchange, ExchangeServer};
 use crate::transport::tls;
 use crate::transport::wire::MAX_ENVELOPE;
 
@@ -44,11 +44,17 @@ const SEEING_OFF: Duration = Duration::from_secs(1);
 type Arrived = Watched<TlsStream<TcpStream>>;
 
 pub(super) async fn listen(shared: Arc<Shared>, address: SocketAddr) -> io::Result<SocketAddr> {
+    let service = Service { shared: shared.clone() };
+    serve(shared, address, service).await
+}
+
+/// Answers calls on `address` by `service`, once the caller has proved who it is.
+pub(super) async fn serve(shared: Arc<Shared>, address: SocketAddr, service: impl Exchange) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let (ready, arrivals) = mpsc::channel(16);
     tokio::spawn(accept(shared.clone(), listener, ready));
-    let service = ExchangeServer::new(Service { shared: shared.clone() }).max_decoding_message_size(MAX_ENVELOPE);
+    let service = ExchangeServer::new(service).max_decoding_message_size(MAX_ENVELOPE);
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -67,7 +73,7 @@ pub(super) async fn listen(shared: Arc<Shared>, address: SocketAddr) -> io::Resu
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<Arrived>) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    let places = Arc::new(Places::default());
+    let slots = Arc::new(ConnectionSlots::default());
     let closing = shared.closing.clone();
     let run = async {
         while let Ok(permit) = handshakes.clone().acquire_owned().await {
@@ -80,14 +86,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<
                     continue;
                 }
             };
-            let (shared, places, ready) = (shared.clone(), places.clone(), ready.clone());
+            let (shared, slots, ready) = (shared.clone(), slots.clone(), ready.clone());
             tokio::spawn(async move {
                 let window = shared.settings.greeting_window;
                 let greeted = timeout(window, greet(&shared, tcp, from)).await;
                 match greeted {
                     Ok(Ok((stream, caller))) => {
                         drop(permit);
-                        admit(&shared, stream, caller, &places, &ready).await;
+                        admit(&shared, stream, caller, &slots, &ready).await;
                     }
                     Ok(Err((error, tcp))) => refuse(&shared, error, tcp, from).await,
                     Err(_) => tracing::debug!(%from, "a caller did not finish its handshake"),
@@ -114,9 +120,9 @@ async fn greet(
             _ => Err((handshake("it showed no certificate".to_owned()), None)),
         },
         Err((error, tcp)) => {
-            let error = match (verdict.get(), tls::complaint(&error)) {
+            let error = match (verdict.get(), tls::alert(&error)) {
                 (Some(Err(refusal)), _) => refusal.clone().into(),
-                (_, Some(complaint)) => handshake(format!("it refused our certificate: {complaint}")),
+                (_, Some(alert)) => handshake(format!("it refused our certificate: {alert}")),
                 (_, None) => handshake(tls::explain(&error)),
             };
             Err((error, Some(tcp)))
@@ -145,15 +151,15 @@ async fn admit(
     shared: &Shared,
     stream: TlsStream<TcpStream>,
     caller: tls::Caller,
-    places: &Places,
+    slots: &ConnectionSlots,
     ready: &mpsc::Sender<Arrived>,
 ) {
-    let Some(place) = places.take(&caller) else {
+    let Some(slot) = slots.take(&caller) else {
         tracing::warn!(party = %caller.party, known = caller.known, "refused a call: too many connections");
         return;
     };
     let visitor = Visitor::new(caller, shared.closing.child_token());
-    if ready.send(Watched::accepted(stream, visitor.clone(), place)).await.is_err() {
+    if ready.send(Watched::accepted(stream, visitor.clone(), slot)).await.is_err() {
         return;
     }
     let patience = sleep(shared.settings.greeting_window);
@@ -163,25 +169,25 @@ async fn admit(
 }
 
 /// How many connections each caller may have.
-struct Places {
+struct ConnectionSlots {
     strangers: Arc<Semaphore>,
     peers: Mutex<BTreeMap<PartyId, Arc<Semaphore>>>,
 }
 
-impl Default for Places {
+impl Default for ConnectionSlots {
     fn default() -> Self {
         Self { strangers: Arc::new(Semaphore::new(MAX_STRANGERS)), peers: Mutex::default() }
     }
 }
 
-impl Places {
+impl ConnectionSlots {
     fn take(&self, caller: &tls::Caller) -> Option<OwnedSemaphorePermit> {
-        let places = if caller.known {
+        let slots = if caller.known {
             let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
             peers.entry(caller.party).or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_PEER))).clone()
         } else {
             self.strangers.clone()
         };
-        places.try_acquire_owned().ok()
+        slots.try_acquire_owned().ok()
     }
 }

@@ -1,5 +1,6 @@
 //! The real network: HTTP/2 over pinned TLS, one port, dialled by either side.
 
+pub(crate) mod bare;
 mod dial;
 mod listen;
 mod proxy;

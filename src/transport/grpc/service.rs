@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::shared::{QUEUE, Shared, received};
+use super::shared::{Shared, received};
 use super::stream;
-use crate::transport::connection::Connection;
+use crate::transport::connection::{Connection, outgoing};
 use crate::transport::enrolment;
 use crate::transport::generated as pb;
 use crate::transport::wire;
@@ -35,18 +33,18 @@ impl pb::exchange_server::Exchange for Service {
         if !visitor.open() {
             return Err(Status::failed_precondition("one stream per connection"));
         }
-        let (outgoing, queue) = mpsc::channel(QUEUE);
+        let (sender, outgoing) = outgoing();
         let connection = Connection {
             peer,
             dialler: peer,
             pin: Some(visitor.caller.pin),
-            outgoing,
+            outgoing: sender,
             incoming: Box::pin(request.into_inner().map(move |item| received(peer, item))),
-            pulse: visitor.pulse,
+            last_seen: visitor.last_seen,
             cut: visitor.cut.drop_guard(),
         };
         self.shared.arrived.send(Ok(connection)).await.map_err(|_| Status::unavailable("shutting down"))?;
-        Ok(tonic::Response::new(Box::pin(ReceiverStream::new(queue).map(|envelope| Ok(wire::to_wire(envelope))))))
+        Ok(tonic::Response::new(Box::pin(outgoing.map(|envelope| Ok(wire::to_wire(envelope))))))
     }
 
     async fn enrol(

@@ -6,12 +6,11 @@ use tacitly_core::PartyId;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::dial::{self, Target};
-use crate::transport::connection::Connection;
+use crate::transport::connection::{Connection, outgoing};
 use crate::transport::directory::PeerDirectory;
 use crate::transport::enrolment::Enroller;
 use crate::transport::envelope::Envelope;
@@ -20,10 +19,6 @@ use crate::transport::generated as pb;
 use crate::transport::identity::TlsIdentity;
 use crate::transport::settings::Settings;
 use crate::transport::wire;
-
-/// Envelopes that wait between a link and its HTTP/2 stream: enough to keep it busy, few enough that what is urgent
-/// soon gets its turn.
-pub(super) const QUEUE: usize = 2;
 
 /// A call that came.
 pub(super) type Arrival = Result<Connection, LinkError>;
@@ -60,8 +55,8 @@ impl Shared {
     async fn open(&self, target: &Target) -> Result<Connection, LinkError> {
         let peer = target.party;
         let mut line = dial::dial(&self.identity(), target, &self.closing).await?;
-        let (outgoing, queue) = mpsc::channel(QUEUE);
-        let calls = ReceiverStream::new(queue).map(wire::to_wire);
+        let (sender, outgoing) = outgoing();
+        let calls = outgoing.map(wire::to_wire);
         let answers = line.client.open(calls).await.map_err(|status| broken(peer, &status))?.into_inner();
         // The client is kept with the stream: its connection lives as long as the stream is read.
         let client = line.client;
@@ -73,9 +68,9 @@ impl Shared {
             peer,
             dialler: self.me,
             pin: Some(line.pin),
-            outgoing,
+            outgoing: sender,
             incoming: Box::pin(incoming),
-            pulse: line.pulse,
+            last_seen: line.last_seen,
             cut: line.cut,
         })
     }

@@ -13,21 +13,21 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::transport::server::Connected;
 
-use crate::transport::connection::Pulse;
+use crate::transport::connection::LastSeen;
 use crate::transport::tls::Caller;
 
 /// What is known about the other end of a byte stream.
 #[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) caller: Caller,
-    pub(super) pulse: Pulse,
+    pub(super) last_seen: LastSeen,
     pub(super) cut: CancellationToken,
     opened: Arc<AtomicBool>,
 }
 
 impl Visitor {
     pub(super) fn new(caller: Caller, cut: CancellationToken) -> Self {
-        Self { caller, pulse: Pulse::new(), cut, opened: Arc::default() }
+        Self { caller, last_seen: LastSeen::new(), cut, opened: Arc::default() }
     }
 
     /// The visitor that makes this gRPC call.
@@ -52,8 +52,8 @@ pub(super) struct Watched<S> {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What was read before HTTP/2 took over.
     ahead: Bytes,
-    /// One of the places for callers, given back when the stream is gone.
-    _place: Option<OwnedSemaphorePermit>,
+    /// One of the slots for callers, given back when the stream is gone.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> Watched<S> {
@@ -62,15 +62,15 @@ impl<S> Watched<S> {
         Self::new(inner, visitor, ahead, None)
     }
 
-    /// The stream of a caller, who holds a place.
-    pub(super) fn accepted(inner: S, visitor: Visitor, place: OwnedSemaphorePermit) -> Self {
-        Self::new(inner, visitor, Bytes::new(), Some(place))
+    /// The stream of a caller, who holds a slot.
+    pub(super) fn accepted(inner: S, visitor: Visitor, slot: OwnedSemaphorePermit) -> Self {
+        Self::new(inner, visitor, Bytes::new(), Some(slot))
     }
 
-    fn new(inner: S, visitor: Visitor, ahead: Bytes, place: Option<OwnedSemaphorePermit>) -> Self {
-        visitor.pulse.beat();
+    fn new(inner: S, visitor: Visitor, ahead: Bytes, slot: Option<OwnedSemaphorePermit>) -> Self {
+        visitor.last_seen.beat();
         let cut = Box::pin(visitor.cut.clone().cancelled_owned());
-        Self { inner, visitor, cut, ahead, _place: place }
+        Self { inner, visitor, cut, ahead, _slot: slot }
     }
 
     fn has_been_cut(&mut self, context: &mut Context<'_>) -> bool {
@@ -99,7 +99,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         if buffer.filled().len() > before {
-            self.visitor.pulse.beat();
+            self.visitor.last_seen.beat();
         }
         Poll::Ready(Ok(()))
     }

@@ -55,6 +55,8 @@ pub enum Departure {
     Restarted,
     /// The peer never opened the session.
     NeverOpened,
+    /// The link is up, and the peer moved nothing for as long as our patience lasts.
+    Stuck,
     /// The peer ended its part, well or badly.
     Ended(Notice),
     /// The peer broke the rules of the stream in this session.

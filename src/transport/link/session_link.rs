@@ -1,15 +1,17 @@
 //! Our end of one session with one peer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Link;
+use super::doorbell::Doorbell;
+use super::link::Link;
 use super::link_state::Departure;
-use super::state::Session;
-use crate::transport::envelope::Notice;
+use super::session::Session;
+use crate::transport::envelope::{Notice, Window};
 use crate::transport::error::LinkError;
 
 /// Our end of one session with one peer: frames in both directions, whatever becomes of the connections below.
@@ -20,6 +22,16 @@ pub struct SessionLink {
     link: Arc<Link>,
     channel: u64,
     session: SessionTag,
+    patience: Option<Duration>,
+}
+
+/// What one session may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// How much of it we hold unconsumed, and send ahead: a coordinator of many links has small ones.
+    pub window: Window,
+    /// How long a peer whose link is up may move nothing while we wait for it; `None`: until the session's deadline.
+    pub patience: Option<Duration>,
 }
 
 /// Our own protocol made a frame that does not belong here; no peer's doing.
@@ -46,11 +58,12 @@ pub enum UnfitFrame {
 
 impl SessionLink {
     /// Opens a session on a link.
-    pub(crate) fn open(link: &Arc<Link>, tag: SessionTag) -> Result<Self, LinkError> {
-        let channel = link.locked().open(tag, link.common.settings.max_sessions, Instant::now())?;
-        link.timers.notify_one();
-        link.wanted.notify_one();
-        Ok(Self { link: link.clone(), channel, session: tag })
+    pub(crate) fn open(link: &Arc<Link>, tag: SessionTag, limits: SessionLimits) -> Result<Self, LinkError> {
+        let SessionLimits { window, patience } = limits;
+        let channel = link.locked().open(tag, window, link.common.settings.max_sessions, Instant::now())?;
+        link.reset_timers();
+        link.want();
+        Ok(Self { link: link.clone(), channel, session: tag, patience })
     }
 
     /// Our own name.
@@ -71,24 +84,39 @@ impl SessionLink {
         self.session
     }
 
+    /// How long the peer may move nothing while we wait for it.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    /// When the peer last moved something here; `None` while the link is down or the session not open at both ends,
+    /// which have limits of their own.
+    #[must_use]
+    pub fn last_moved(&self) -> Option<Instant> {
+        self.link.locked().last_moved(self.channel)
+    }
+
     /// Whether the link below is up.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.link.is_up()
     }
 
-    /// Rings `doorbell` from now on, and once at once, whenever a frame, credit, a change of the link or an end may
-    /// have come.
-    pub fn ring(&self, doorbell: Arc<Notify>) {
-        self.with(|session| session.doorbell = doorbell.clone());
-        doorbell.notify_one();
+    /// Rings `doorbell` from now on, and once at once, whenever a frame, credit that was missing, or an end may have come;
+    /// tells `link_changed` when the link comes up or goes down.
+    pub fn ring(&self, doorbell: Arc<Doorbell>, link_changed: Arc<Notify>) {
+        self.with(|session| {
+            session.doorbell = doorbell.clone();
+            session.link_changed = link_changed;
+        });
+        doorbell.ring();
     }
 
     /// Whether a frame may be sent.
     #[must_use]
     pub fn has_credit(&self) -> bool {
-        let window = self.link.common.settings.window;
-        self.with(|session| session.outgoing.has_room(window)).unwrap_or(false)
+        self.with(|session| session.outgoing.has_room(session.window)).unwrap_or(false)
     }
 
     /// Sends a frame; never waits. Whoever sends without credit fills memory.
@@ -109,7 +137,7 @@ impl SessionLink {
                 return Err(UnfitFrame::Sequence { found: frame.sequence, expected });
             }
             session.outgoing.push(frame);
-            state.ring();
+            state.wake_sender();
         }
         Ok(())
     }
@@ -120,12 +148,18 @@ impl SessionLink {
         self.with(|session| session.incoming.take()).flatten()
     }
 
-    /// The oldest frame that was taken has been consumed, and need not come again.
+    /// The oldest frame that was taken has been consumed, and need not come again. The peer hears of it with our next
+    /// frame, or soon.
     pub fn consumed(&self) {
+        self.link.locked().consumed(self.channel, Instant::now());
+    }
+
+    /// From now on the peer hears at once of what is consumed: it may wait for nothing else.
+    pub fn acknowledge_at_once(&self) {
         let mut state = self.link.locked();
         if let Some(session) = state.sessions.get_mut(&self.channel) {
-            session.incoming.consume();
-            state.ring();
+            session.incoming.acknowledge_at_once();
+            state.wake_sender();
         }
     }
 

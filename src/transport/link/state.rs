@@ -2,18 +2,17 @@
 //! come out, and time is an argument.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use tacitly_core::{Frame, PartyId, SessionTag};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::link_state::{Departure, LinkState};
-use super::pace::Pace;
-use super::questions::{BUSY, Questions};
-use super::window::{Incoming, Outgoing};
-use crate::transport::envelope::{BootId, Envelope, Farewell, Hello, Notice, Window};
+use super::pending_requests::{BUSY, PendingRequests};
+use super::rate_limiter::RateLimiter;
+use super::session::{Opened, Session};
+use crate::transport::envelope::{BootId, CloseReason, Envelope, Hello, Notice, Window};
 use crate::transport::error::LinkError;
 use crate::transport::settings::Settings;
 
@@ -25,37 +24,6 @@ const MAX_CONTROL: usize = 1024;
 
 /// A request counts once more for each of so many bytes.
 const REQUEST_UNIT: u64 = 16 << 10;
-
-/// One session with the peer.
-pub(super) struct Session {
-    pub(super) tag: SessionTag,
-    /// The peer's number for it, once it has opened it too.
-    theirs: Option<u64>,
-    pub(super) outgoing: Outgoing,
-    pub(super) incoming: Incoming,
-    pub(super) over: Option<Departure>,
-    /// The peer's process that took part in it is gone, and the one that runs now must not hear of it.
-    forgotten: bool,
-    /// Rung when there is something to look at.
-    pub(super) doorbell: Arc<Notify>,
-    opened: Instant,
-}
-
-impl Session {
-    fn end(&mut self, departure: Departure) {
-        if self.over.is_none() {
-            if departure.is_complete() {
-                self.outgoing.waive();
-            }
-            self.over = Some(departure);
-            self.doorbell.notify_one();
-        }
-    }
-
-    fn is_live(&self) -> bool {
-        self.over.is_none()
-    }
-}
 
 /// A session that has ended on our side.
 struct Ending {
@@ -76,9 +44,10 @@ impl Ending {
 struct Current {
     id: u64,
     dialler: PartyId,
-    window: Window,
-    /// Rung when there is something to send, or when another connection takes over.
-    bell: Arc<Notify>,
+    /// Wakes whoever sends, when it waits for something to send or for another connection to take over.
+    sender: Option<Waker>,
+    /// The moment at which whoever sends looks again by itself.
+    alarm: Option<Instant>,
 }
 
 /// What an envelope asks the link's owner to do.
@@ -89,7 +58,7 @@ pub(super) enum Received {
     /// Answer a question.
     Request { id: u64, body: Bytes },
     /// The peer hangs up.
-    Bye(Farewell),
+    Bye(CloseReason),
 }
 
 pub(super) struct State {
@@ -102,6 +71,8 @@ pub(super) struct State {
     current: Option<Current>,
     /// Counts connections.
     generation: u64,
+    /// How many fresh connections are in their greeting.
+    pub(super) greetings: usize,
     /// The last connection that we have lost.
     pub(super) lost: u64,
     /// The peer's process, as far as we have heard.
@@ -110,16 +81,16 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<u64, Session>,
     /// The session whose frame went out last: the others come first.
     turn: u64,
-    /// Sessions that the peer has opened and we have not, with its numbers.
-    announced: BTreeMap<SessionTag, u64>,
+    /// Sessions that the peer has opened and we have not.
+    announced: BTreeMap<SessionTag, Opened>,
     endings: VecDeque<Ending>,
     pub(super) heartbeat_due: bool,
     control: VecDeque<Envelope>,
-    pub(super) questions: Questions,
+    pub(super) pending: PendingRequests,
     /// Bytes of frames to the peer, bytes of frames from it, and what it asks and announces.
-    sending: Pace,
-    taking: Pace,
-    asking: Pace,
+    sending: RateLimiter,
+    taking: RateLimiter,
+    asking: RateLimiter,
 }
 
 impl State {
@@ -132,6 +103,7 @@ impl State {
             withdrawn: false,
             current: None,
             generation: 0,
+            greetings: 0,
             lost: 0,
             boot: None,
             next_channel: 1,
@@ -141,17 +113,17 @@ impl State {
             endings: VecDeque::new(),
             heartbeat_due: false,
             control: VecDeque::new(),
-            questions: Questions::new(),
-            sending: Pace::new(settings.bytes_per_second, now),
-            taking: Pace::new(settings.bytes_per_second, now),
-            asking: Pace::new(Some(settings.requests_per_second), now),
+            pending: PendingRequests::new(),
+            sending: RateLimiter::new(settings.bytes_per_second, now),
+            taking: RateLimiter::new(settings.bytes_per_second, now),
+            asking: RateLimiter::new(Some(settings.requests_per_second), now),
         }
     }
 
     // Connections.
 
-    /// Takes a greeted connection into use and returns its generation and bell, or `None` if the one in use stays.
-    pub(super) fn adopt(&mut self, dialler: PartyId, hello: &Hello, up: LinkState) -> Option<(u64, Arc<Notify>)> {
+    /// Takes a greeted connection into use and returns its generation, or `None` if the one in use stays.
+    pub(super) fn adopt(&mut self, dialler: PartyId, hello: &Hello, up: LinkState) -> Option<u64> {
         if self.closing || self.current.as_ref().is_some_and(|current| !self.replaces(current, dialler, hello)) {
             return None;
         }
@@ -166,15 +138,14 @@ impl State {
             self.endings.retain(|ending| ending.theirs.is_none());
         }
         self.generation += 1;
-        let bell = Arc::new(Notify::new());
-        self.current = Some(Current { id: hello.connection, dialler, window: hello.window, bell: bell.clone() });
+        self.current = Some(Current { id: hello.connection, dialler, sender: None, alarm: None });
         for (channel, session) in self.sessions.iter_mut().filter(|(_, session)| session.is_live()) {
             session.outgoing.rewind();
             session.incoming.rewind();
-            self.control.push_back(Envelope::SessionOpen { session: session.tag, channel: *channel });
+            self.control.push_back(session.opening(*channel));
         }
         self.enter(up);
-        Some((self.generation, bell))
+        Some(self.generation)
     }
 
     /// Whether a new connection takes the place of the one in use. Both ends see the same two connections and decide
@@ -207,35 +178,68 @@ impl State {
         }
     }
 
+    /// Whether sessions wait for the link to come back.
+    pub(super) fn keeps_sessions_waiting(&self) -> bool {
+        !self.phase.is_up() && self.sessions.values().any(Session::is_live)
+    }
+
     pub(super) fn is_current(&self, generation: u64) -> bool {
         self.generation == generation && self.current.is_some()
     }
 
-    /// Rings for whoever sends on the current connection.
-    pub(super) fn ring(&self) {
-        if let Some(current) = &self.current {
-            current.bell.notify_one();
+    /// Wakes whoever sends on the current connection.
+    pub(super) fn wake_sender(&mut self) {
+        if let Some(sender) = self.current.as_mut().and_then(|current| current.sender.take()) {
+            sender.wake();
+        }
+    }
+
+    /// Whoever sends has nothing to send at the moment, waits to be woken, and looks again by itself at the moment that
+    /// is returned, if any.
+    pub(super) fn sender_waits(&mut self, sender: &Waker, now: Instant) -> Option<Instant> {
+        let next = self.send_again_at(now);
+        let current = self.current.as_mut()?;
+        current.sender = Some(sender.clone());
+        // An alarm that comes too early does no harm, and one that stays need not be set again for every frame.
+        let stays = current.alarm.filter(|alarm| *alarm > now && next.is_none_or(|next| *alarm <= next));
+        current.alarm = stays.or(next);
+        current.alarm
+    }
+
+    /// Our protocol has consumed the oldest frame that it took of this session.
+    pub(super) fn consumed(&mut self, channel: u64, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        session.incoming.consume(now);
+        let Some(current) = &self.current else { return };
+        if session.acknowledgement_due(now).is_some_and(|due| current.alarm.is_none_or(|alarm| due < alarm)) {
+            self.wake_sender();
         }
     }
 
     /// Forgets the connection in use and all that is true of it only.
     fn let_go(&mut self) {
-        self.ring();
+        self.wake_sender();
         self.current = None;
         self.announced.clear();
         self.control.clear();
-        self.questions.interrupt(self.peer);
+        self.pending.interrupt(self.peer);
     }
 
     fn enter(&mut self, phase: LinkState) {
         self.phase = phase;
-        self.sessions.values().for_each(|session| session.doorbell.notify_one());
+        self.sessions.values().for_each(|session| session.link_changed.notify_one());
     }
 
     // Sessions.
 
     /// Opens a session and returns our number for it.
-    pub(super) fn open(&mut self, tag: SessionTag, most: usize, now: Instant) -> Result<u64, LinkError> {
+    pub(super) fn open(
+        &mut self,
+        tag: SessionTag,
+        window: Window,
+        most: usize,
+        now: Instant,
+    ) -> Result<u64, LinkError> {
         let peer = self.peer;
         if self.closing {
             return Err(LinkError::ShuttingDown);
@@ -250,46 +254,44 @@ impl State {
         self.next_channel += 1;
         // An end that the peer has not heard of, of a session that it never opened, is no longer of interest.
         self.endings.retain(|ending| ending.tag != tag || ending.theirs.is_some());
-        let session = Session {
-            tag,
-            theirs: self.announced.remove(&tag),
-            outgoing: Outgoing::default(),
-            incoming: Incoming::default(),
-            over: None,
-            forgotten: false,
-            doorbell: Arc::new(Notify::new()),
-            opened: now,
-        };
-        self.sessions.insert(channel, session);
+        let session = Session::new(tag, window, self.announced.remove(&tag), now);
         if self.current.is_some() {
-            self.control.push_back(Envelope::SessionOpen { session: tag, channel });
-            self.ring();
+            self.control.push_back(session.opening(channel));
+            self.wake_sender();
         }
+        self.sessions.insert(channel, session);
         Ok(channel)
+    }
+
+    /// When the peer last moved something in a session; `None` while nobody can expect it to.
+    pub(super) fn last_moved(&self, channel: u64) -> Option<Instant> {
+        let session = self.sessions.get(&channel).filter(|session| self.phase.is_up() && session.open().is_some())?;
+        Some(session.moved.max(self.phase.since()))
     }
 
     /// Ends our part in a session.
     pub(super) fn finish(&mut self, channel: u64, notice: Notice) {
         if let Some(session) = self.sessions.remove(&channel) {
-            if self.announced.get(&session.tag) == session.theirs.as_ref() {
+            let theirs = session.theirs.map(|theirs| theirs.channel);
+            if self.announced.get(&session.tag).map(|announced| announced.channel) == theirs {
                 self.announced.remove(&session.tag);
             }
             if !session.forgotten {
-                self.record(Ending { tag: session.tag, ours: channel, theirs: session.theirs, notice });
+                self.record(Ending { tag: session.tag, ours: channel, theirs, notice });
             }
         }
     }
 
     /// Tells the peer that a session which we never opened will not take place.
     pub(super) fn decline(&mut self, tag: SessionTag, notice: Notice) {
-        let theirs = self.announced.remove(&tag);
+        let theirs = self.announced.remove(&tag).map(|announced| announced.channel);
         self.record(Ending { tag, ours: 0, theirs, notice });
     }
 
     fn record(&mut self, ending: Ending) {
         if self.current.is_some() {
             self.control.push_back(ending.told());
-            self.ring();
+            self.wake_sender();
         }
         self.endings.push_back(ending);
         if self.endings.len() > MAX_ENDINGS {
@@ -297,12 +299,16 @@ impl State {
         }
     }
 
-    /// Ends the sessions whose time is over and returns when the next one's is.
+    /// Ends the sessions whose time is over and returns when the next one's is. A session is not given up while a
+    /// connection is in its greeting, unless that takes longer than a greeting may.
     pub(super) fn expire(&mut self, now: Instant, settings: &Settings) -> Option<Instant> {
         let (up, since) = (self.phase.is_up(), self.phase.since());
         let mut next = None;
         for session in self.sessions.values_mut().filter(|session| session.is_live()) {
             let (window, departure) = match (up, session.theirs) {
+                (false, _) if self.greetings > 0 => {
+                    (settings.reconnect_window + settings.greeting_window, Departure::Lost)
+                }
                 (false, _) => (settings.reconnect_window, Departure::Lost),
                 (true, None) => (settings.opening_window, Departure::NeverOpened),
                 (true, Some(_)) => continue,
@@ -324,13 +330,13 @@ impl State {
 
     /// Ends the sessions and questions that are left.
     pub(super) fn end_all(&mut self, departure: &Departure, error: &LinkError) {
-        self.questions.end_all(error);
+        self.pending.end_all(error);
         self.sessions.values_mut().for_each(|session| session.end(departure.clone()));
     }
 
     /// Whether sessions or answers are still under way.
     pub(super) fn is_busy(&self) -> bool {
-        !self.sessions.is_empty() || self.questions.owes()
+        !self.sessions.is_empty() || self.pending.owes()
     }
 
     // Envelopes.
@@ -345,37 +351,33 @@ impl State {
         match envelope {
             Envelope::Heartbeat => {}
             Envelope::Hello(_) => return Err("second-hello"),
-            Envelope::Bye(farewell) => return Ok(Received::Bye(farewell)),
-            Envelope::SessionOpen { session, channel } => {
+            Envelope::Bye(close_reason) => return Ok(Received::Bye(close_reason)),
+            Envelope::SessionOpen { session, channel, window } => {
                 self.asking.charge(1, now);
-                self.opened(session, channel, settings.max_sessions);
+                self.opened(session, Opened { channel, window }, settings.max_sessions, now);
             }
             Envelope::SessionEnd { session, channel, notice } => {
                 self.asking.charge(1, now);
                 self.ended(session, channel, notice);
             }
-            Envelope::SessionFrame { channel, frame } => {
+            Envelope::SessionFrame { channel, frame, consumed } => {
                 self.taking.charge(frame.body.len() as u64, now);
-                return self.frame(channel, frame, settings.window);
+                self.acknowledged(channel, consumed, now)?;
+                return self.frame(channel, frame, now);
             }
-            Envelope::SessionAcknowledgement { channel, consumed } => {
-                if let Some(session) = self.session(channel)? {
-                    if let Err(rule) = session.outgoing.acknowledge(consumed) {
-                        session.end(Departure::Violation { rule, sequence: None });
-                        return Err(rule);
-                    }
-                    session.doorbell.notify_one();
-                }
-            }
+            Envelope::SessionAcknowledgement { channel, consumed } => self.acknowledged(channel, consumed, now)?,
             Envelope::Request { id, body } => {
                 self.asking.charge(1 + body.len() as u64 / REQUEST_UNIT, now);
-                if !self.closing && self.questions.begin_answer(settings.max_requests) {
+                if !self.closing && self.pending.begin_answer(settings.max_requests) {
                     return Ok(Received::Request { id, body });
                 }
                 let code = if self.closing { Notice::SHUTDOWN } else { BUSY };
                 self.control.push_back(Envelope::Response { id, outcome: Err(code.to_owned()) });
             }
-            Envelope::Response { id, outcome } => self.questions.answered(self.peer, id, outcome)?,
+            Envelope::Response { id, outcome } => self.pending.answered(self.peer, id, outcome)?,
+        }
+        if !self.control.is_empty() {
+            self.wake_sender();
         }
         if self.control.len() > MAX_CONTROL { Err("control-backlog") } else { Ok(Received::Nothing) }
     }
@@ -388,30 +390,57 @@ impl State {
         Ok(self.sessions.get_mut(&channel).filter(|session| session.is_live()))
     }
 
-    fn frame(&mut self, channel: u64, frame: Frame, window: Window) -> Result<Received, &'static str> {
+    /// The peer's protocol has consumed so many frames of a session.
+    fn acknowledged(&mut self, channel: u64, consumed: u64, now: Instant) -> Result<(), &'static str> {
+        let Some(session) = self.session(channel)? else { return Ok(()) };
+        match session.acknowledged(consumed, now) {
+            Ok(matters) => {
+                if matters {
+                    session.doorbell.ring();
+                }
+                if session.outgoing.waits() {
+                    self.wake_sender();
+                }
+                Ok(())
+            }
+            Err(rule) => {
+                session.end(Departure::Violation { rule, sequence: None });
+                Err(rule)
+            }
+        }
+    }
+
+    fn frame(&mut self, channel: u64, frame: Frame, now: Instant) -> Result<Received, &'static str> {
         if let Some(session) = self.session(channel)? {
             let sequence = Some(frame.sequence);
-            if let Err(rule) = session.incoming.accept(frame, window) {
+            if let Err(rule) = session.received(frame, now) {
                 session.end(Departure::Violation { rule, sequence });
                 return Err(rule);
             }
-            session.doorbell.notify_one();
+            session.doorbell.ring();
+            if session.acknowledgement_due(now).is_some_and(|due| due <= now) {
+                // It has come before, and the peer does not know.
+                self.wake_sender();
+            }
         }
         Ok(Received::Nothing)
     }
 
     /// The peer has opened a session.
-    fn opened(&mut self, tag: SessionTag, channel: u64, most: usize) {
+    fn opened(&mut self, tag: SessionTag, theirs: Opened, most: usize, now: Instant) {
+        let channel = theirs.channel;
         if let Some(session) = self.sessions.values_mut().find(|session| session.tag == tag && session.is_live()) {
             match session.theirs {
-                None => session.theirs = Some(channel),
-                Some(known) if known == channel => {}
+                None => session.opened_there(theirs, now),
+                Some(known) if known.channel == channel => {}
                 // It has ended the session that we are in, and we have missed that.
                 Some(_) => {
                     session.end(Departure::Ended(Notice::new(Notice::ABANDONED, "")));
-                    self.announced.insert(tag, channel);
+                    self.announced.insert(tag, theirs);
                 }
             }
+            // Frames of ours may have waited for it.
+            self.wake_sender();
             return;
         }
         let ended = |ending: &&mut Ending| ending.tag == tag && ending.theirs.is_none_or(|known| known == channel);
@@ -426,18 +455,18 @@ impl State {
             let notice = Notice::new(code, "");
             self.control.push_back(Envelope::SessionEnd { session: tag, channel: 0, notice });
         } else {
-            self.announced.insert(tag, channel);
+            self.announced.insert(tag, theirs);
         }
     }
 
     /// The peer has ended a session.
     fn ended(&mut self, tag: SessionTag, channel: u64, notice: Notice) {
-        if self.announced.get(&tag) == Some(&channel) {
+        if self.announced.get(&tag).is_some_and(|announced| announced.channel == channel) {
             self.announced.remove(&tag);
         }
         let stale = self.endings.iter().any(|ending| ending.tag == tag && ending.theirs == Some(channel));
         let meant = |session: &&mut Session| {
-            session.tag == tag && session.is_live() && session.theirs.is_none_or(|known| known == channel)
+            session.tag == tag && session.is_live() && session.theirs.is_none_or(|known| known.channel == channel)
         };
         if let Some(session) = self.sessions.values_mut().find(meant).filter(|_| !stale) {
             session.end(Departure::Ended(notice));
@@ -450,47 +479,56 @@ impl State {
         self.asking.wait(now)
     }
 
-    /// The moment at which frames or acknowledgements that wait for their pace may go out.
+    /// The moment at which frames or acknowledgements that wait, for their rate or for each other, may go out.
     pub(super) fn send_again_at(&self, now: Instant) -> Option<Instant> {
-        [self.sending.wait(now), self.taking.wait(now)].into_iter().flatten().min()
+        let (sending, taking) = (self.sending.wait(now), self.taking.wait(now));
+        let due = self.sessions.values().filter_map(|session| session.acknowledgement_due(now)).min();
+        // Whoever may not take more yet does not say that it has.
+        let due = due.map(|due| taking.map_or(due, |taking| taking.max(due)));
+        [sending, due].into_iter().flatten().min()
     }
 
     /// What goes out next on the current connection: signs of life and small things first, then a frame of each
-    /// session in turn. A peer that sends faster than it may has its acknowledgements late, and with them its window;
-    /// signs of life never wait.
+    /// session in turn, which takes the session's acknowledgement along. A peer that sends faster than it may has its
+    /// acknowledgements late, and with them its window; signs of life never wait.
     pub(super) fn outbound(&mut self, now: Instant) -> Option<Envelope> {
-        let window = self.current.as_ref()?.window;
+        self.current.as_ref()?;
         if std::mem::take(&mut self.heartbeat_due) {
             return Some(Envelope::Heartbeat);
         }
         if let Some(envelope) = self.control.pop_front() {
             return Some(envelope);
         }
-        let open = |session: &Session| session.theirs.filter(|_| session.is_live());
-        if self.taking.wait(now).is_none() {
-            for session in self.sessions.values_mut() {
-                if let Some(channel) = open(session)
-                    && let Some(consumed) = session.incoming.acknowledgement()
-                {
-                    return Some(Envelope::SessionAcknowledgement { channel, consumed });
-                }
-            }
+        let may_acknowledge = self.taking.wait(now).is_none();
+        if may_acknowledge && let Some(envelope) = self.acknowledgement(now) {
+            return Some(envelope);
         }
-        if let Some(envelope) = self.questions.outbound() {
+        if let Some(envelope) = self.pending.outbound() {
             return Some(envelope);
         }
         if self.sending.wait(now).is_some() {
             return None;
         }
-        let after = self.sessions.range(self.turn + 1..).map(|(ours, _)| *ours);
-        let order: Vec<u64> = after.chain(self.sessions.range(..=self.turn).map(|(ours, _)| *ours)).collect();
-        order.into_iter().find_map(|ours| {
-            let session = self.sessions.get_mut(&ours)?;
-            let channel = open(session)?;
-            let frame = session.outgoing.next(window)?;
-            self.turn = ours;
-            self.sending.charge(frame.body.len() as u64, now);
-            Some(Envelope::SessionFrame { channel, frame })
+        let (after, before) = (self.sessions.range(self.turn + 1..), self.sessions.range(..=self.turn));
+        let next = after.chain(before).find_map(|(ours, session)| {
+            let theirs = session.open()?;
+            session.outgoing.has_next(theirs.window).then_some((*ours, theirs))
+        });
+        let (ours, theirs) = next?;
+        let session = self.sessions.get_mut(&ours)?;
+        let frame = session.outgoing.next(theirs.window)?;
+        let consumed = if may_acknowledge { session.incoming.acknowledgement() } else { session.incoming.told() };
+        self.turn = ours;
+        self.sending.charge(frame.body.len() as u64, now);
+        Some(Envelope::SessionFrame { channel: theirs.channel, frame, consumed })
+    }
+
+    /// An acknowledgement that goes by itself.
+    fn acknowledgement(&mut self, now: Instant) -> Option<Envelope> {
+        self.sessions.values_mut().find_map(|session| {
+            let channel = session.open()?.channel;
+            session.acknowledgement_due(now).filter(|due| *due <= now)?;
+            Some(Envelope::SessionAcknowledgement { channel, consumed: session.incoming.acknowledgement() })
         })
     }
 }

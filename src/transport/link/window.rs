@@ -1,9 +1,11 @@
 //! The two directions of one session with one peer: numbered frames, acknowledgements, and a bound on what is under
-//! way. Nothing here knows a clock, a task or a connection.
+//! way. No task, no connection, and time is an argument.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tacitly_core::{Frame, code};
+use tokio::time::Instant;
 
 use crate::transport::envelope::Window;
 
@@ -11,6 +13,12 @@ use crate::transport::envelope::Window;
 pub const BEYOND_WINDOW: &str = "frame-window";
 /// The code of a peer that acknowledges what was not sent.
 pub const FALSE_ACKNOWLEDGEMENT: &str = "acknowledgement";
+
+/// How long an acknowledgement waits for a frame that takes it along.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(5);
+
+/// An acknowledgement of this part of a window goes out at once: the sender may be waiting for room.
+const PART_OF_WINDOW: usize = 4;
 
 /// Frames that our protocol has sent, kept until the peer's has consumed them.
 #[derive(Debug, Default)]
@@ -48,12 +56,14 @@ impl Outgoing {
         }
     }
 
+    /// Whether a frame waits for the connection, and the peer has room for it.
+    pub(super) fn has_next(&self, theirs: Window) -> bool {
+        self.waits() && theirs.has_room(self.gone, self.gone_bytes)
+    }
+
     /// The next frame for the connection, if the peer has room for it.
     pub(super) fn next(&mut self, theirs: Window) -> Option<Frame> {
-        let frame = self.kept.get(self.gone)?;
-        if !theirs.has_room(self.gone, self.gone_bytes) {
-            return None;
-        }
+        let frame = self.kept.get(self.gone).filter(|_| self.has_next(theirs))?;
         self.gone += 1;
         self.gone_bytes += frame.body.len();
         Some(frame.clone())
@@ -65,12 +75,14 @@ impl Outgoing {
         self.gone_bytes = 0;
     }
 
-    /// The peer's protocol has consumed the first `consumed` frames of the session.
-    pub(super) fn acknowledge(&mut self, consumed: u64) -> Result<(), &'static str> {
+    /// The peer's protocol has consumed the first `consumed` frames of the session. Returns whether that makes room
+    /// where there was none, or settles everything.
+    pub(super) fn acknowledge(&mut self, consumed: u64, ours: Window) -> Result<bool, &'static str> {
         // What is not under way on this connection may still have been, and been consumed, on the one before.
         if consumed > self.next_sequence() {
             return Err(FALSE_ACKNOWLEDGEMENT);
         }
+        let (had_room, was_settled) = (self.has_room(ours), self.is_settled());
         while self.acknowledged < consumed {
             let Some(frame) = self.kept.pop_front() else { break };
             self.acknowledged += 1;
@@ -80,7 +92,17 @@ impl Outgoing {
                 self.gone_bytes -= frame.body.len();
             }
         }
-        Ok(())
+        Ok(had_room != self.has_room(ours) || was_settled != self.is_settled())
+    }
+
+    /// How many frames the peer's protocol has consumed.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Whether frames wait for the connection, or for room at the peer.
+    pub(super) fn waits(&self) -> bool {
+        self.gone < self.kept.len()
     }
 
     /// The peer's part is complete: whatever it has not consumed, it does not need.
@@ -109,13 +131,20 @@ pub(super) struct Incoming {
     next: u64,
     /// The least sequence number that may come next on this connection, once one has come.
     next_here: Option<u64>,
-    /// An acknowledgement should go out.
-    due: bool,
+    /// How many frames of the session the peer has been told that we consumed.
+    told: u64,
+    /// The first frame consumed since then, and the bytes of all of them.
+    untold_since: Option<Instant>,
+    untold_bytes: usize,
+    /// The peer should be told again where we are.
+    repeat: bool,
+    /// Acknowledgements wait for nothing any more.
+    at_once: bool,
 }
 
 impl Incoming {
-    /// Takes a frame in, or says which rule it breaks.
-    pub(super) fn accept(&mut self, frame: Frame, ours: Window) -> Result<(), &'static str> {
+    /// Takes a frame in, or says which rule it breaks. Returns whether it is a new one.
+    pub(super) fn accept(&mut self, frame: Frame, ours: Window) -> Result<bool, &'static str> {
         // On a new connection the peer starts anywhere in the past, and leaves out what it learns that we have. But
         // nothing comes twice on one connection, and nothing new is left out.
         if frame.sequence > self.next || self.next_here.is_some_and(|next| frame.sequence < next) {
@@ -123,8 +152,8 @@ impl Incoming {
         }
         self.next_here = Some(frame.sequence + 1);
         if frame.sequence < self.next {
-            self.due = true;
-            return Ok(());
+            self.repeat = true;
+            return Ok(false);
         }
         if !ours.has_room(self.waiting.len() + self.taken.len(), self.held_bytes) {
             return Err(BEYOND_WINDOW);
@@ -132,7 +161,7 @@ impl Incoming {
         self.next += 1;
         self.held_bytes += frame.body.len();
         self.waiting.push_back(frame);
-        Ok(())
+        Ok(true)
     }
 
     /// The next frame for our protocol.
@@ -143,22 +172,51 @@ impl Incoming {
     }
 
     /// Our protocol has consumed the oldest frame that it took.
-    pub(super) fn consume(&mut self) {
+    pub(super) fn consume(&mut self, now: Instant) {
         if let Some(size) = self.taken.pop_front() {
             self.held_bytes -= size;
-            self.due = true;
+            self.untold_bytes += size;
+            self.untold_since.get_or_insert(now);
         }
     }
 
-    /// How many frames our protocol has consumed, if the peer should be told.
-    pub(super) fn acknowledgement(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.due).then(|| self.next - (self.waiting.len() + self.taken.len()) as u64)
+    /// From now on the peer hears at once of every frame that is consumed.
+    pub(super) fn acknowledge_at_once(&mut self) {
+        self.at_once = true;
+    }
+
+    /// The moment at which an acknowledgement should go out by itself, `least` being the smaller of both windows.
+    pub(super) fn due(&self, least: Window, now: Instant) -> Option<Instant> {
+        if self.repeat {
+            return Some(now);
+        }
+        let since = self.untold_since?;
+        let untold = (self.consumed() - self.told) as usize;
+        let much = untold.saturating_mul(PART_OF_WINDOW) >= least.frames as usize
+            || self.untold_bytes.saturating_mul(PART_OF_WINDOW) >= least.bytes as usize;
+        Some(if self.at_once || much { since } else { since + ACKNOWLEDGE_WITHIN })
+    }
+
+    /// How many frames our protocol has consumed; the peer is told.
+    pub(super) fn acknowledgement(&mut self) -> u64 {
+        self.told = self.consumed();
+        (self.untold_since, self.untold_bytes, self.repeat) = (None, 0, false);
+        self.told
+    }
+
+    /// What the peer has been told already.
+    pub(super) fn told(&self) -> u64 {
+        self.told
+    }
+
+    fn consumed(&self) -> u64 {
+        self.next - (self.waiting.len() + self.taken.len()) as u64
     }
 
     /// A new connection: the peer may repeat itself, and should be told where we are.
     pub(super) fn rewind(&mut self) {
         self.next_here = None;
-        self.due = self.next > 0;
+        self.repeat = self.next > 0;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -185,10 +243,10 @@ mod tests {
             outgoing.push(frame(outgoing.next_sequence(), 10));
         }
         assert_eq!(outgoing.next_sequence(), 4);
-        outgoing.acknowledge(1).unwrap();
+        outgoing.acknowledge(1, SMALL).unwrap();
         assert!(outgoing.has_room(SMALL));
-        assert_eq!(outgoing.acknowledge(5), Err(FALSE_ACKNOWLEDGEMENT));
-        assert_eq!(outgoing.acknowledge(0), Ok(()), "an old acknowledgement says nothing new");
+        assert_eq!(outgoing.acknowledge(5, SMALL), Err(FALSE_ACKNOWLEDGEMENT));
+        assert_eq!(outgoing.acknowledge(0, SMALL), Ok(false), "an old acknowledgement says nothing new");
     }
 
     #[test]
@@ -197,14 +255,14 @@ mod tests {
         (0..4).for_each(|sequence| outgoing.push(frame(sequence, 10)));
         let theirs = Window { frames: 2, bytes: 100 };
         assert_eq!(std::iter::from_fn(|| outgoing.next(theirs)).count(), 2);
-        outgoing.acknowledge(1).unwrap();
+        outgoing.acknowledge(1, SMALL).unwrap();
         assert_eq!(outgoing.next(theirs).unwrap().sequence, 2);
     }
 
     #[test]
     fn a_flood_beyond_the_window_is_refused_in_frames_and_in_bytes() {
         let mut incoming = Incoming::default();
-        (0..4).for_each(|sequence| incoming.accept(frame(sequence, 1), SMALL).unwrap());
+        (0..4).for_each(|sequence| assert_eq!(incoming.accept(frame(sequence, 1), SMALL), Ok(true)));
         assert_eq!(incoming.accept(frame(4, 1), SMALL), Err(BEYOND_WINDOW));
         let mut incoming = Incoming::default();
         incoming.accept(frame(0, 100), SMALL).unwrap();
@@ -214,12 +272,46 @@ mod tests {
     #[test]
     fn taking_a_frame_makes_no_room_until_it_is_consumed() {
         let mut incoming = Incoming::default();
-        (0..4).for_each(|sequence| incoming.accept(frame(sequence, 1), SMALL).unwrap());
+        (0..4).for_each(|sequence| assert_eq!(incoming.accept(frame(sequence, 1), SMALL), Ok(true)));
+        let now = Instant::now();
         incoming.take().unwrap();
-        assert_eq!(incoming.acknowledgement(), None);
-        incoming.consume();
-        assert_eq!(incoming.acknowledgement(), Some(1));
+        assert_eq!(incoming.due(SMALL, now), None);
+        incoming.consume(now);
+        assert_eq!(incoming.due(SMALL, now), Some(now), "a quarter of the window");
+        assert_eq!(incoming.acknowledgement(), 1);
+        assert_eq!(incoming.due(SMALL, now), None, "it was told");
         incoming.accept(frame(4, 1), SMALL).unwrap();
+    }
+
+    #[test]
+    fn an_acknowledgement_waits_for_a_frame_a_little_and_not_at_the_end() {
+        let (wide, start) = (Window { frames: 64, bytes: 100 }, Instant::now());
+        let consume = |incoming: &mut Incoming, sequence, bytes, at| {
+            incoming.accept(frame(sequence, bytes), wide).unwrap();
+            incoming.take().unwrap();
+            incoming.consume(at);
+        };
+        let mut incoming = Incoming::default();
+        consume(&mut incoming, 0, 1, start);
+        consume(&mut incoming, 1, 1, start + ACKNOWLEDGE_WITHIN / 2);
+        assert_eq!(incoming.due(wide, start), Some(start + ACKNOWLEDGE_WITHIN), "counted from the first");
+        consume(&mut incoming, 2, 23, start + ACKNOWLEDGE_WITHIN / 2);
+        assert_eq!(incoming.due(wide, start), Some(start), "a quarter of the bytes");
+        assert_eq!(incoming.acknowledgement(), 3);
+        incoming.acknowledge_at_once();
+        consume(&mut incoming, 3, 1, start);
+        assert_eq!(incoming.due(wide, start), Some(start));
+    }
+
+    #[test]
+    fn what_makes_no_room_and_settles_nothing_makes_no_difference() {
+        let mut outgoing = Outgoing::default();
+        (0..3).for_each(|sequence| outgoing.push(frame(sequence, 1)));
+        assert_eq!(outgoing.acknowledge(1, SMALL), Ok(false), "there was room before");
+        (3..5).for_each(|sequence| outgoing.push(frame(sequence, 1)));
+        assert_eq!(outgoing.acknowledge(2, SMALL), Ok(true), "room");
+        assert_eq!(outgoing.acknowledge(5, SMALL), Ok(true), "settled");
+        assert_eq!(outgoing.acknowledge(5, SMALL), Ok(false));
     }
 
     #[test]
@@ -237,12 +329,12 @@ mod tests {
     fn a_replay_leaves_out_what_is_acknowledged_in_the_middle_of_it() {
         let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::default());
         (0..4).for_each(|sequence| outgoing.push(frame(sequence, 1)));
-        (0..3).for_each(|_| incoming.accept(outgoing.next(SMALL).unwrap(), SMALL).unwrap());
-        (0..3).for_each(|_| incoming.take().map(|_| incoming.consume()).unwrap());
+        (0..3).for_each(|_| assert_eq!(incoming.accept(outgoing.next(SMALL).unwrap(), SMALL), Ok(true)));
+        (0..3).for_each(|_| incoming.take().map(|_| incoming.consume(Instant::now())).unwrap());
         outgoing.rewind();
         incoming.rewind();
-        incoming.accept(outgoing.next(SMALL).unwrap(), SMALL).unwrap();
-        outgoing.acknowledge(incoming.acknowledgement().unwrap()).unwrap();
+        assert_eq!(incoming.accept(outgoing.next(SMALL).unwrap(), SMALL), Ok(false), "a repetition");
+        outgoing.acknowledge(incoming.acknowledgement(), SMALL).unwrap();
         let after = outgoing.next(SMALL).unwrap();
         assert_eq!(after.sequence, 3);
         incoming.accept(after, SMALL).unwrap();
@@ -262,20 +354,20 @@ mod tests {
                     2 | 3 => data.extend(outgoing.next(SMALL)),
                     4 | 5 => {
                         if let Some(frame) = data.pop_front() {
-                            prop_assert_eq!(incoming.accept(frame, SMALL), Ok(()));
+                            prop_assert!(incoming.accept(frame, SMALL).is_ok());
                         }
                     }
                     6 | 7 => {
                         if let Some(frame) = incoming.take() {
                             prop_assert_eq!(frame.sequence, consumed);
                             consumed += 1;
-                            incoming.consume();
+                            incoming.consume(Instant::now());
                         }
                     }
-                    8 => acknowledgements.extend(incoming.acknowledgement()),
+                    8 => acknowledgements.push_back(incoming.acknowledgement()),
                     9 | 10 => {
                         if let Some(count) = acknowledgements.pop_front() {
-                            prop_assert_eq!(outgoing.acknowledge(count), Ok(()));
+                            prop_assert!(outgoing.acknowledge(count, SMALL).is_ok());
                         }
                     }
                     _ => {

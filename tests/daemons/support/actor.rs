@@ -9,9 +9,9 @@ use tacitly::attest::wire as logs;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::jobs::{JobTerms, RECEIPT_CONTEXT, attempt_label};
 use tacitly::peers::wire;
-use tacitly::session::Retagged;
+use tacitly::session::AttemptTag;
 use tacitly::store::Signer as _;
-use tacitly::transport::{Connection, Envelope, Notice};
+use tacitly::transport::{Connection, Envelope, Notice, Settings};
 use tacitly_core::{Frame, Party, PartyId, Seed, SessionTag, Terms};
 use tacitly_psi::{Flow, Member, PsiParty, PsiTerms};
 use tokio::time::interval;
@@ -37,7 +37,7 @@ struct Session {
     tag: SessionTag,
     /// The daemon's number for it.
     channel: Option<u64>,
-    party: Retagged<PsiParty>,
+    party: AttemptTag<PsiParty>,
     consumed: u64,
 }
 
@@ -148,7 +148,7 @@ impl Actor {
                 self.out.push_front(Envelope::Response { id, outcome: Ok(said(body)) });
             }
             Envelope::Response { id, outcome } => return self.hear_words(id, outcome.ok()?),
-            Envelope::SessionOpen { session, channel } => {
+            Envelope::SessionOpen { session, channel, .. } => {
                 self.opened_there = Some((session, channel));
                 self.begin();
             }
@@ -220,7 +220,7 @@ impl Actor {
                 Answer::Witnessed(logs::Witnessed { status: 409, body })
             }
             Ask::Copy(asked) => Answer::Copied((self.script.copied)(asked)),
-            Ask::Kept(_) => Answer::Noted(logs::Noted {}),
+            Ask::MirrorCosignature(_) => Answer::Noted(logs::Noted {}),
             _ => Answer::Unknown(logs::Unknown {}),
         };
         logs::Reply { what: Some(answer) }.encode_to_vec().into()
@@ -343,9 +343,13 @@ impl Actor {
         let hash = terms.to_terms().hash();
         let tag = SessionTag::of(&hash, &attempt_label(WHOLE, self.attempt));
         let party = PsiParty::new(terms, me, WHOLE, items, Seed::from_bytes([6; 32]), None).unwrap();
-        let party = Retagged::new(party, SessionTag::of(&hash, WHOLE), tag);
+        let party = AttemptTag::new(party, SessionTag::of(&hash, WHOLE), tag);
         self.session = Some(Session { tag, channel: None, party, consumed: 0 });
-        self.out.push_back(Envelope::SessionOpen { session: tag, channel: CHANNEL });
+        self.out.push_back(Envelope::SessionOpen {
+            session: tag,
+            channel: CHANNEL,
+            window: Settings::default().window,
+        });
         self.begin();
     }
 
@@ -383,6 +387,7 @@ impl Actor {
     fn pump(&mut self) {
         let Some(session) = self.session.as_mut() else { return };
         let Some(channel) = session.channel else { return };
+        let consumed = if self.script.never_ends { 0 } else { session.consumed };
         if session.party.poll_checkpoint().is_some() {
             session.party.stored();
         }
@@ -390,7 +395,7 @@ impl Actor {
         while let Some(frame) = session.party.poll_send(self.liar.victim) {
             for frame in (self.script.lie)(self.attempt, frame) {
                 seen.sent.entry(self.attempt).or_default().push(frame.clone());
-                self.out.push_back(Envelope::SessionFrame { channel, frame });
+                self.out.push_back(Envelope::SessionFrame { channel, frame, consumed });
             }
         }
         let Some(outcome) = session.party.output() else { return };

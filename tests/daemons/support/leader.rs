@@ -13,8 +13,8 @@ use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, PartyTerms};
 use tacitly::peers::wire;
 use tacitly::relay::wire as relay;
 use tacitly::store::{JobId, PublicKey, Signer as _};
-use tacitly::transport::{Connection, Envelope};
-use tacitly::trial::{Party as Daemon, until};
+use tacitly::test_bed::{Party as Daemon, until};
+use tacitly::transport::{Connection, Envelope, Settings};
 use tacitly_attestation::entry::{Code, Entry, SignedEntry};
 use tacitly_core::{Frame, PartyId, SessionTag, Terms};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -218,7 +218,7 @@ impl Table {
                         Ok(Envelope::Response { id, outcome: Ok(body) }) => {
                             let _nobody_waits = awaited.remove(&id).map(|back: oneshot::Sender<Bytes>| back.send(body));
                         }
-                        Ok(Envelope::SessionOpen { session, channel }) => {
+                        Ok(Envelope::SessionOpen { session, channel, .. }) => {
                             for envelope in brings_nothing(session, channel) {
                                 if line.send(envelope).await.is_err() {
                                     return;
@@ -345,9 +345,10 @@ impl Table {
 fn brings_nothing(session: SessionTag, channel: u64) -> [Envelope; 3] {
     let message = move |sequence| {
         let frame = Frame { session, sequence, body: Bytes::copy_from_slice(&0i64.to_be_bytes()) };
-        Envelope::SessionFrame { channel, frame }
+        Envelope::SessionFrame { channel, frame, consumed: 0 }
     };
-    [Envelope::SessionOpen { session, channel }, message(0), message(1)]
+    let window = Settings::default().window;
+    [Envelope::SessionOpen { session, channel, window }, message(0), message(1)]
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,11 +15,11 @@ use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as As
 use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, PartyTerms, WORD_CONTEXT, consented};
 use tacitly::peers::{ENROLMENT_CONTEXT, enrolment_words, read_invitation, wire};
 use tacitly::store::{FileSigner, JobId, NoteSigner, PublicKey, Signer};
+use tacitly::test_bed::Party as Daemon;
 use tacitly::transport::{
-    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, LinkError, Pin, Roster, Settings, TlsIdentity,
-    Transport, Window, WireRange,
+    Application, BootId, Connection, Entry, Envelope, Grpc, Hello, Lane, LinkError, Pin, Roster, Settings, TlsIdentity,
+    Transport, WireRange,
 };
-use tacitly::trial::Party as Daemon;
 use tacitly_attestation::checkpoint::{Checkpoint, SignedCheckpoint};
 use tacitly_attestation::entry::{self, Body, Header, Origin, SignedEntry};
 use tacitly_attestation::hash::Hash;
@@ -131,7 +131,7 @@ impl Liar {
             boot: BootId(boot),
             connection: number,
             lost: 0,
-            window: Window { frames: 64, bytes: 8 << 20 },
+            lane: Lane::ONLY,
             clock: Some(Timestamp::now() + ahead),
         };
         connection.send(Envelope::Hello(hello)).await?;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tacitly::trial::{Party, Setup, TrialError, introduce, until};
+use tacitly::test_bed::{Party, Setup, TestBedError, connect, until};
 use tempfile::TempDir;
 
 pub(crate) mod actor;
@@ -82,13 +82,13 @@ impl Pair {
         let folder = tempfile::tempdir().unwrap();
         let bank = Party::start(folder.path(), "bank", bank).unwrap();
         let shop = Party::start(folder.path(), "shop", shop).unwrap();
-        introduce(&bank, &shop).unwrap();
+        connect(&bank, &shop).unwrap();
         Self { bank, shop, secrets: Vec::new(), folder }
     }
 
     /// The bank is reached through a cable that can be cut; the shop dials.
     pub fn with_cable(bank: Setup, shop: Setup) -> (Self, Cable) {
-        let listen = tacitly::trial::free_address().unwrap();
+        let listen = tacitly::test_bed::free_address().unwrap();
         let cable = Cable::to(listen);
         let bank = Setup { listen: Some(listen), advertise: Some(cable.address), ..bank };
         let shop = Setup { dials_only: true, ..shop };
@@ -120,7 +120,7 @@ impl Pair {
     }
 
     /// Runs an intersection for the bank; returns the job and the column `n` of the rows written.
-    pub fn intersect(&self) -> Result<(Value, Vec<u64>), TrialError> {
+    pub fn intersect(&self) -> Result<(Value, Vec<u64>), TestBedError> {
         let out = self.file("out.csv");
         let _leftover = std::fs::remove_file(&out);
         let text = out.display().to_string();

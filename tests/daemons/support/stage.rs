@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tacitly::trial::{Party, Setup, until, until_within};
+use tacitly::test_bed::{Party, Setup, until, until_within};
 use tacitly_psi::PsiAnswer;
 use tempfile::TempDir;
 

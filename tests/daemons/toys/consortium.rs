@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tacitly::attestation::certificate::verify;
 use tacitly::attestation::entry::{Kind, LeafHash};
-use tacitly::trial::{Party, Setup, TrialError, introduce, until, until_within};
+use tacitly::test_bed::{Party, Setup, TestBedError, connect, until, until_within};
 use tempfile::TempDir;
 
 use super::program;
@@ -61,7 +61,7 @@ impl Consortium {
         for at in 0..count {
             parties.push(Party::start(folder.path(), &name(at), setup.clone()).unwrap());
             let (joiner, before) = parties.split_last().unwrap();
-            before.iter().for_each(|inviter| introduce(inviter, joiner).unwrap());
+            before.iter().for_each(|inviter| connect(inviter, joiner).unwrap());
         }
         let mut rng = ChaCha8Rng::seed_from_u64(20_261_130);
         let mut all = Vec::new();
@@ -98,7 +98,7 @@ impl Consortium {
     }
 
     /// Submits a job of all parties at the first one; everybody receives. Returns its number.
-    pub(super) fn submit(&self, kind: &str, dataset: &str, params: &Value) -> Result<String, TrialError> {
+    pub(super) fn submit(&self, kind: &str, dataset: &str, params: &Value) -> Result<String, TestBedError> {
         let (mut words, params) = (vec!["job", "submit", "--kind", kind, "--purpose", "test"], params.to_string());
         let named: Vec<String> = self.parties.iter().map(|party| named(party, dataset)).collect();
         named.iter().for_each(|party| words.extend(["--party", party]));

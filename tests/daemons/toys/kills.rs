@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
-use tacitly::trial::{Party, until_within};
+use tacitly::test_bed::{Party, until_within};
 
 use super::SUM;
 use super::consortium::{Consortium, Done, Signed, impatient, patient};

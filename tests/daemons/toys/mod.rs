@@ -17,7 +17,7 @@ use serde_json::json;
 use tacitly::core::simulate::Network;
 use tacitly::core::{PartyId, Seed, SessionTag, Terms};
 use tacitly::jobs::{Input, JobKind as _, Task, TaskSeed};
-use tacitly::trial::{Party, Setup, introduce};
+use tacitly::test_bed::{Party, Setup, connect};
 
 use self::consortium::{Consortium, Done, patient};
 use crate::support::setup;
@@ -51,7 +51,7 @@ pub(crate) fn set_up_and_introduced_by_the_first<const N: usize>(
 ) -> [Party; N] {
     let setup = Setup { executable: program(folder), ..setup };
     let parties = names.map(|name| Party::start(folder, name, setup.clone()).unwrap());
-    parties[1..].iter().for_each(|other| introduce(&parties[0], other).unwrap());
+    parties[1..].iter().for_each(|other| connect(&parties[0], other).unwrap());
     parties
 }
 

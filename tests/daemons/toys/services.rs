@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-use tacitly::trial::{Party, Setup, TrialError, until, until_within};
+use tacitly::test_bed::{Party, Setup, TestBedError, until, until_within};
 
 use super::consortium::{Consortium, patient};
 use crate::support::tacitly;
@@ -197,7 +197,7 @@ async fn whoever_is_killed_no_pad_is_used_twice_nothing_charged_twice_and_no_ans
         let found = consortium.parties[0].tacitly(&["log", "reconcile", "party-1"]).ok()?;
         found["mismatches"].as_array()?.is_empty().then_some(())
     });
-    let told = |found: Result<Value, TrialError>| format!("{found:?}");
+    let told = |found: Result<Value, TestBedError>| format!("{found:?}");
     assert!(reconciled.is_some(), "{}", told(consortium.parties[0].tacitly(&["log", "reconcile", "party-1"])));
 
     // The log's folder is lost: it comes back as it was, or the daemon takes nothing more.

@@ -8,9 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::paths::{Crate, Names, Target};
 use super::tree::{Source, Token, made_up, production_sources};
 
-/// Rooms whose types may have methods in several files, each with its reason. The list can only shrink.
-const EXCUSED: [(&str, &str); 1] = [("transport", "Link has the phases of a connection in a file each")];
-
 /// The paths of the types whose own methods a file holds.
 fn types_with_methods(code: &[Token]) -> Vec<Names> {
     let mut found = Vec::new();
@@ -56,29 +53,21 @@ fn spread(all: &Crate) -> BTreeMap<Target, BTreeSet<&str>> {
     files
 }
 
-fn complaints(folder: &str, sources: &[Source], excused: &[(&str, &str)]) -> Vec<String> {
+fn complaints(folder: &str, sources: &[Source]) -> Vec<String> {
     let all = Crate::of(folder, sources);
-    let spread = spread(&all);
-    let is_in = |target: &Target, room: &str| target.module.first().is_some_and(|first| first == room);
-    let mut complaints: Vec<String> = spread
-        .iter()
-        .filter(|(target, _)| !excused.iter().any(|(room, _)| is_in(target, room)))
-        .map(|(target, files)| {
-            let files: Vec<&str> = files.iter().copied().collect();
-            format!("{} has methods in {}", target.item.as_deref().unwrap_or_default(), files.join(" and "))
-        })
-        .collect();
-    let idle = excused.iter().filter(|(room, _)| !spread.keys().any(|target| is_in(target, room)));
-    complaints.extend(idle.map(|(room, _)| format!("{room} needs no excuse: take it out of EXCUSED")));
-    complaints
+    let told = |(target, files): (Target, BTreeSet<&str>)| {
+        let files: Vec<&str> = files.into_iter().collect();
+        format!("{} has methods in {}", target.item.as_deref().unwrap_or_default(), files.join(" and "))
+    };
+    spread(&all).into_iter().map(told).collect()
 }
 
 #[test]
 fn a_types_own_methods_stand_in_one_file() {
-    let mut found = complaints("src", &production_sources("src"), &EXCUSED);
+    let mut found = complaints("src", &production_sources("src"));
     for name in super::anatomy::present() {
         let folder = format!("protocols/{name}/src");
-        found.extend(complaints(&folder, &production_sources(&folder), &[]));
+        found.extend(complaints(&folder, &production_sources(&folder)));
     }
     super::assert_none(&found);
 }
@@ -89,7 +78,7 @@ fn methods_in_two_files_are_seen_and_traits_and_namesakes_are_not() {
         let one =
             made_up("src/a/b.rs", "pub struct B<T>(T); impl<T: Fn() -> u8> B<T> where T: for<'x> X<'x> { fn f() {} }");
         let handed_on = made_up("src/a/mod.rs", "mod b; pub use b::B;");
-        complaints("src", &[handed_on, one, made_up("src/a/c.rs", other)], &[])
+        complaints("src", &[handed_on, one, made_up("src/a/c.rs", other)])
     };
     for text in [
         "use super::B; impl B<u8> { fn g() {} }",
@@ -107,12 +96,4 @@ fn methods_in_two_files_are_seen_and_traits_and_namesakes_are_not() {
     ] {
         assert_eq!(told(text), Vec::<String>::new(), "{text}");
     }
-}
-
-#[test]
-fn an_excuse_holds_for_its_room_and_may_not_outlive_its_reason() {
-    let files = [made_up("src/a/b.rs", "pub struct B; impl B {}"), made_up("src/a/c.rs", "use super::b::B; impl B {}")];
-    assert_eq!(complaints("src", &files, &[("a", "because")]), Vec::<String>::new());
-    assert_eq!(complaints("src", &files, &[("z", "because")]).len(), 2);
-    assert_eq!(complaints("src", &files[..1], &[("a", "because")]), ["a needs no excuse: take it out of EXCUSED"]);
 }

@@ -10,7 +10,7 @@ use crate::entry::{
     AgreementEntry, AnchorEntry, Body, Entry, Header, LeafHash, Origin, PartyEntry, Phase, QueryEntry, ServeEntry, Time,
 };
 use crate::hash::Hash;
-use crate::policy::{Policy, Quorum, Standing};
+use crate::policy::{Policy, Quorum, QuorumStatus};
 
 /// A certificate that holds, and what it proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Levels {
     /// Where it stands in its log, if that is shown.
     pub included: Option<Included>,
     /// Which witnesses cosigned the tree. The level is reached if [`Quorum::Met`].
-    pub witnessed: Option<Standing>,
+    pub witnessed: Option<QuorumStatus>,
     /// Whether the tree was anchored on a chain.
     pub anchored: Anchoring,
 }
@@ -251,7 +251,7 @@ impl fmt::Display for Levels {
             None => f.write_str("; not included")?,
         }
         match &self.witnessed {
-            Some(Standing { cosigned, of, quorum }) => {
+            Some(QuorumStatus { cosigned, of, quorum }) => {
                 write!(f, "; witnessed {} of {of}", cosigned.len())?;
                 f.write_str(match quorum {
                     Quorum::Met => "",

@@ -10,7 +10,7 @@ use super::{MAX_RELATED, Manifest, Refusal};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{AnchorEntry, Body, Kind, LeafHash, Origin, SignedEntry};
 use crate::note::Note;
-use crate::policy::{CheckpointFault, Policy, Quorum, Standing};
+use crate::policy::{CheckpointFault, Policy, Quorum, QuorumStatus};
 use crate::proof::LogProof;
 use crate::sections::Sections;
 
@@ -155,7 +155,7 @@ fn chained(entries: &[Proven]) -> Result<(), Refusal> {
 
 /// Checks that the entry stands in its log, and how that log's tree stands with its witnesses. An agreement stands in the
 /// logs of all who signed it: any log that the policy knows will do.
-fn logged(main: &Proven, proof: &LogProof, policy: &Policy) -> Result<(Included, Standing), Refusal> {
+fn logged(main: &Proven, proof: &LogProof, policy: &Policy) -> Result<(Included, QuorumStatus), Refusal> {
     let Checkpoint { origin, size, root, .. } = proof.checkpoint.checkpoint();
     let named = &main.entry.header().log;
     let log = match Origin::parse(origin) {

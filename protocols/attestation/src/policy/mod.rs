@@ -35,7 +35,7 @@ pub struct Policy(Parsed);
 
 /// How a checkpoint stands under a policy that knows its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QuorumStatus {
     /// The witnesses that cosigned, in the policy's order, with their times in seconds since 1970.
     pub cosigned: Vec<(String, u64)>,
     /// How many witnesses the policy names.
@@ -162,7 +162,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`CheckpointFault`]. Too few cosignatures are no fault here: the caller decides what [`Quorum::Missed`] means.
-    pub fn judge(&self, signed: &SignedCheckpoint) -> Result<Standing, CheckpointFault> {
+    pub fn judge(&self, signed: &SignedCheckpoint) -> Result<QuorumStatus, CheckpointFault> {
         let origin = &signed.checkpoint().origin;
         let of_log: KeyRing = self.0.logs.iter().filter(|key| key.name() == origin).cloned().collect();
         if of_log.iter().next().is_none() {
@@ -179,6 +179,6 @@ impl Policy {
         };
         let cosigned: Vec<(String, u64)> = self.0.witnesses.iter().filter_map(times).collect();
         let quorum = self.quorum(cosigned.iter().map(|(name, _)| name.as_str()));
-        Ok(Standing { cosigned, of: self.0.witnesses.len(), quorum })
+        Ok(QuorumStatus { cosigned, of: self.0.witnesses.len(), quorum })
     }
 }

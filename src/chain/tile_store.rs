@@ -11,7 +11,7 @@ use super::tiles::{Edge, Tiles};
 use super::{ChainError, checkpoint};
 
 /// What is filed of a segment.
-pub(super) struct Shelf {
+pub(super) struct TileStore {
     folder: PathBuf,
     edge: Edge,
     end: u64,
@@ -19,7 +19,7 @@ pub(super) struct Shelf {
     before: u64,
 }
 
-impl Shelf {
+impl TileStore {
     /// The shelf of the log in `folder`: the tree of its newest checkpoint, and where its entries end.
     pub(super) fn new(folder: &Path, edge: Edge, end: u64) -> Self {
         Self { folder: folder.to_owned(), before: edge.size(), edge, end }

@@ -26,7 +26,7 @@ const PORTS_OF_A_PROCESS: u32 = 613;
 
 /// A trial could not be set up, or a command of it failed.
 #[derive(Debug, thiserror::Error)]
-pub enum TrialError {
+pub enum TestBedError {
     /// The system refused.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -45,7 +45,7 @@ pub enum TrialError {
     Late(String),
 }
 
-impl TrialError {
+impl TestBedError {
     /// The stable code of the command's failure; empty if there is none.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -119,8 +119,8 @@ impl Party {
     /// Makes a party in `folder/name` and starts its daemon.
     ///
     /// # Errors
-    /// [`TrialError`], with the daemon's log if it did not come up.
-    pub fn start(folder: &Path, name: &str, setup: Setup) -> Result<Self, TrialError> {
+    /// [`TestBedError`], with the daemon's log if it did not come up.
+    pub fn start(folder: &Path, name: &str, setup: Setup) -> Result<Self, TestBedError> {
         let listen = match setup.listen {
             Some(address) => address,
             None => free_address()?,
@@ -143,8 +143,8 @@ impl Party {
     /// Starts the daemon, after a [`Party::kill`] or [`Party::stop`].
     ///
     /// # Errors
-    /// [`TrialError::Late`] with the daemon's log if it does not answer.
-    pub fn serve(&mut self) -> Result<(), TrialError> {
+    /// [`TestBedError::Late`] with the daemon's log if it does not answer.
+    pub fn serve(&mut self) -> Result<(), TestBedError> {
         let mut command = match self.setup.cpu {
             Some(cpu) => {
                 let mut command = Command::new("taskset");
@@ -164,7 +164,7 @@ impl Party {
         if answers == Some(true) {
             return Ok(());
         }
-        Err(TrialError::Late(format!("the daemon of {} did not come up:\n{}", self.name, self.log())))
+        Err(TestBedError::Late(format!("the daemon of {} did not come up:\n{}", self.name, self.log())))
     }
 
     /// Gives the daemon one more setting, in the form of its environment, which counts from its next start on.
@@ -175,8 +175,8 @@ impl Party {
     /// Runs a `tacitly` command for this party, as its own process, and returns what it printed as JSON.
     ///
     /// # Errors
-    /// [`TrialError::Command`] with its code and words if it fails; [`TrialError::Late`] past [`Setup::command_limit`].
-    pub fn tacitly(&self, arguments: &[&str]) -> Result<Value, TrialError> {
+    /// [`TestBedError::Command`] with its code and words if it fails; [`TestBedError::Late`] past [`Setup::command_limit`].
+    pub fn tacitly(&self, arguments: &[&str]) -> Result<Value, TestBedError> {
         let output = self.command(arguments).output()?;
         self.told(arguments, &output)
     }
@@ -185,7 +185,7 @@ impl Party {
     ///
     /// # Errors
     /// As [`Party::tacitly`].
-    pub async fn tacitly_meanwhile(&self, arguments: &[&str]) -> Result<Value, TrialError> {
+    pub async fn tacitly_meanwhile(&self, arguments: &[&str]) -> Result<Value, TestBedError> {
         let mut command = tokio::process::Command::from(self.command(arguments));
         let output = command.kill_on_drop(true).output().await?;
         self.told(arguments, &output)
@@ -205,20 +205,20 @@ impl Party {
     }
 
     /// What a command has told by its end.
-    fn told(&self, arguments: &[&str], output: &Output) -> Result<Value, TrialError> {
+    fn told(&self, arguments: &[&str], output: &Output) -> Result<Value, TestBedError> {
         let command = arguments.join(" ");
         if output.status.success() {
             let text = String::from_utf8_lossy(&output.stdout);
-            let late = |error| TrialError::Late(format!("`tacitly {command}` did not print JSON: {error}: {text}"));
+            let late = |error| TestBedError::Late(format!("`tacitly {command}` did not print JSON: {error}: {text}"));
             return serde_json::from_str(text.trim()).map_err(late);
         }
         if self.setup.command_limit.is_some() && output.status.code() == Some(TIMED_OUT) {
-            return Err(TrialError::Late(format!("`tacitly {command}` did not end in time:\n{}", self.log())));
+            return Err(TestBedError::Late(format!("`tacitly {command}` did not end in time:\n{}", self.log())));
         }
         let text = String::from_utf8_lossy(&output.stderr);
         let error = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or_default();
         let part = |name: &str| error["error"][name].as_str().map(str::to_owned);
-        Err(TrialError::Command {
+        Err(TestBedError::Command {
             command,
             code: part("code").unwrap_or_default(),
             text: part("text").unwrap_or_else(|| text.trim().to_owned()),
@@ -228,8 +228,8 @@ impl Party {
     /// The daemon's use of processor and memory.
     ///
     /// # Errors
-    /// [`TrialError::Io`] if the daemon is gone.
-    pub fn usage(&self) -> Result<Usage, TrialError> {
+    /// [`TestBedError::Io`] if the daemon is gone.
+    pub fn usage(&self) -> Result<Usage, TestBedError> {
         let id = self.daemon.as_ref().map(Child::id).unwrap_or_default();
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
         // The fields after the command's name, which stands in parentheses and may hold anything.
@@ -307,8 +307,8 @@ impl Drop for Party {
 /// Pins two parties with each other and waits until both see their link up.
 ///
 /// # Errors
-/// [`TrialError`] if the enrolment fails or the link does not come up.
-pub fn introduce(inviter: &Party, joiner: &Party) -> Result<(), TrialError> {
+/// [`TestBedError`] if the enrolment fails or the link does not come up.
+pub fn connect(inviter: &Party, joiner: &Party) -> Result<(), TestBedError> {
     let invitation = inviter.tacitly(&["peer", "invite"])?;
     joiner.tacitly(&["peer", "join", invitation["code"].as_str().unwrap_or_default()])?;
     await_link(inviter, joiner)
@@ -317,15 +317,15 @@ pub fn introduce(inviter: &Party, joiner: &Party) -> Result<(), TrialError> {
 /// Waits until two parties see their link up.
 ///
 /// # Errors
-/// [`TrialError::Late`] if it does not come up.
-pub fn await_link(one: &Party, other: &Party) -> Result<(), TrialError> {
+/// [`TestBedError::Late`] if it does not come up.
+pub fn await_link(one: &Party, other: &Party) -> Result<(), TestBedError> {
     let up = |party: &Party, peer: &Party| {
         let peers = party.tacitly(&["peer", "list"]).ok()?;
         let sees = |entry: &Value| entry["party"] == peer.name.as_str() && entry["link_up"] == true;
         peers.as_array()?.iter().any(sees).then_some(())
     };
     until(|| up(one, other).and_then(|()| up(other, one)))
-        .ok_or_else(|| TrialError::Late("the link between the parties did not come up".to_owned()))
+        .ok_or_else(|| TestBedError::Late("the link between the parties did not come up".to_owned()))
 }
 
 /// Asks again and again until there is an answer, for at most [`PATIENCE`].

@@ -1,22 +1,23 @@
 //! Two parties with real stores and logs ask and answer, honestly and otherwise.
 
+mod crash;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use tacitly_attestation::entry::{Kind, Origin};
+use tacitly_attestation::entry::{Bucket, Code, Kind, Origin, QueryEntry, ServeStatus};
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::note::KeyUse;
 use tacitly_core::PartyId;
 use tempfile::TempDir;
 
-use super::super::message::{self, Questions, Served};
 use super::*;
+use crate::attest::message::{self, Questions, Served};
 use crate::chain::{Log, NoteKey};
 use crate::store::{Charge, FileSigner, JobId, NoteSigner, PublicKey, Sealer, SealingKey, Signer};
-use bytes::Bytes;
-use tacitly_attestation::entry::{Bucket, Code, QueryEntry, ServeStatus};
 
 /// The world's clock beside the system's, in milliseconds.
 type Shift = Arc<AtomicI64>;

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 const BURST: Duration = Duration::from_secs(1);
 
 /// So many units a second for one peer; without a limit nothing ever waits.
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     per_second: Option<NonZeroU64>,
     used_up_to: Instant,
 }
 
-impl Pace {
+impl RateLimiter {
     pub(super) fn new(per_second: Option<NonZeroU64>, now: Instant) -> Self {
         Self { per_second, used_up_to: now }
     }
@@ -41,11 +41,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_may_be_used_at_once_and_then_the_rate_holds() {
         let start = Instant::now();
-        let mut pace = Pace::new(NonZeroU64::new(100), start);
+        let mut rate = RateLimiter::new(NonZeroU64::new(100), start);
         let mut now = start;
         for _ in 0..1000 {
-            now = pace.wait(now).unwrap_or(now);
-            pace.charge(1, now);
+            now = rate.wait(now).unwrap_or(now);
+            rate.charge(1, now);
         }
         let took = (now - start).as_secs_f64();
         assert!((8.9..=9.1).contains(&took), "1000 units at 100 a second took {took} s");
@@ -54,10 +54,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_not_used_is_saved_for_one_second_only() {
         let start = Instant::now();
-        let mut pace = Pace::new(NonZeroU64::new(100), start);
+        let mut rate = RateLimiter::new(NonZeroU64::new(100), start);
         let later = start + Duration::from_secs(60);
-        pace.charge(150, later);
-        assert_eq!(pace.wait(later), Some(later + Duration::from_millis(500)));
-        assert_eq!(Pace::new(None, start).wait(start), None);
+        rate.charge(150, later);
+        assert_eq!(rate.wait(later), Some(later + Duration::from_millis(500)));
+        assert_eq!(RateLimiter::new(None, start).wait(start), None);
     }
 }

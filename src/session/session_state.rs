@@ -1,22 +1,28 @@
-//! The part of a session that computes: one party, its seats at the table, and what to do next. It runs on the
-//! compute pool and talks to the links directly, so that frames leave while the next one is being made.
+//! The part of a session that computes: one party, its peers, and what to do next. It runs on the compute pool and
+//! talks to the links directly, so that frames leave while the next one is being made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tacitly_core::{Checkpoint, Fault, Halt, Party, PartyId, Stall, Violation};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ended::{Absence, Ended};
 use super::status::Status;
 use super::transcript::{PeerTranscripts, Running};
-use crate::transport::{Departure, Notice, SessionLink};
+use crate::transport::{Departure, Doorbell, Notice, SessionLink};
+
+/// How long a thread stays with a session that has nothing to do. A round over a fast network is over before; a session
+/// that waits for longer holds no thread, and what it costs to get one again is little beside the wait.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// What has to happen before the party can go on.
 pub(super) enum Next<T> {
-    /// Something from outside: a frame, credit, an end.
-    Idle,
+    /// Something from outside: a frame, credit, an end; or this moment.
+    Idle(Option<Instant>),
     /// This must be made durable.
     Store(Checkpoint),
     /// Here is the answer.
@@ -29,8 +35,8 @@ pub(super) enum Next<T> {
     Stopped,
 }
 
-/// One peer's place.
-struct Seat {
+/// What a session knows of one peer.
+struct PeerState {
     link: Arc<SessionLink>,
     sent: Running,
     received: Running,
@@ -38,16 +44,18 @@ struct Seat {
     gone: bool,
     /// The peer has come to its answer and says nothing more.
     complete: bool,
+    /// Since when we wait for it.
+    awaited_since: Option<Instant>,
 }
 
-pub(super) struct Table<P: Party + ?Sized> {
+pub(super) struct SessionState<P: Party + ?Sized> {
     party: Box<P>,
-    seats: Vec<Seat>,
+    peers: Vec<PeerState>,
     status: watch::Sender<Status>,
     stop: CancellationToken,
     /// The answer is out.
     answered: bool,
-    /// The seat whose last frame has been received and not yet reported consumed: it may have raised a checkpoint or
+    /// The peer whose last frame has been received and not yet reported consumed: it may have raised a checkpoint or
     /// the answer, and what is acknowledged must not be needed again.
     unconfirmed: Option<usize>,
     /// Where to look first, and for what, so that nobody is starved and both directions move.
@@ -58,23 +66,24 @@ pub(super) struct Table<P: Party + ?Sized> {
 /// Whether something was done.
 type Moved = Result<bool, Ended>;
 
-impl<P: Party + ?Sized> Table<P> {
+impl<P: Party + ?Sized> SessionState<P> {
     pub(super) fn new(
         party: Box<P>,
         links: &[Arc<SessionLink>],
         status: watch::Sender<Status>,
         stop: CancellationToken,
     ) -> Self {
-        let seat = |link: &Arc<SessionLink>| Seat {
+        let peer = |link: &Arc<SessionLink>| PeerState {
             sent: Running::new(link.session()),
             received: Running::new(link.session()),
             link: link.clone(),
             gone: false,
             complete: false,
+            awaited_since: None,
         };
         Self {
             party,
-            seats: links.iter().map(seat).collect(),
+            peers: links.iter().map(peer).collect(),
             status,
             stop,
             answered: false,
@@ -89,8 +98,22 @@ impl<P: Party + ?Sized> Table<P> {
         self.party.stored();
     }
 
+    /// Computes until the driver is needed, or nothing has come for a while.
+    pub(super) fn run(&mut self, doorbell: &Doorbell) -> Next<P::Output> {
+        if self.answered {
+            // The peers may have nothing left but to hear that all was consumed.
+            self.peers.iter().for_each(|peer| peer.link.acknowledge_at_once());
+        }
+        loop {
+            match self.advance() {
+                Next::Idle(_) if doorbell.wait(LINGER) => {}
+                next => return next,
+            }
+        }
+    }
+
     /// Computes until something from outside is needed.
-    pub(super) fn run(&mut self) -> Next<P::Output> {
+    fn advance(&mut self) -> Next<P::Output> {
         loop {
             if self.stop.is_cancelled() {
                 return Next::Stopped;
@@ -99,8 +122,8 @@ impl<P: Party + ?Sized> Table<P> {
             if let Some(next) = self.raised() {
                 return next;
             }
-            if let Some(seat) = self.unconfirmed.take() {
-                self.seats[seat].link.consumed();
+            if let Some(peer) = self.unconfirmed.take() {
+                self.peers[peer].link.consumed();
             }
             match self.step() {
                 Ok(Some(next)) => return next,
@@ -133,12 +156,12 @@ impl<P: Party + ?Sized> Table<P> {
     /// Sends or receives one frame, or finds out that there is none.
     fn step(&mut self) -> Result<Option<Next<P::Output>>, Ended> {
         let mut everyone_asked = true;
-        for offset in 0..self.seats.len() {
-            let at = (self.first + offset) % self.seats.len();
-            if self.seats[at].gone {
+        for offset in 0..self.peers.len() {
+            let at = (self.first + offset) % self.peers.len();
+            if self.peers[at].gone {
                 continue;
             }
-            let credit = self.seats[at].link.has_credit();
+            let credit = self.peers[at].link.has_credit();
             everyone_asked &= credit;
             for send in [self.send_first, !self.send_first] {
                 if if send { credit && self.send(at)? } else { self.receive(at)? } {
@@ -152,45 +175,74 @@ impl<P: Party + ?Sized> Table<P> {
         if let Some(next) = self.raised() {
             return Ok(Some(next));
         }
-        let settled = |seat: &Seat| seat.gone || seat.link.is_settled();
-        if self.answered && everyone_asked && self.seats.iter().all(settled) {
+        let settled = |peer: &PeerState| peer.gone || peer.link.is_settled();
+        if self.answered && everyone_asked && self.peers.iter().all(settled) {
             return Ok(Some(Next::Complete));
         }
-        if !self.answered && self.seats.iter().all(|seat| seat.gone || seat.complete) {
+        if !self.answered && self.peers.iter().all(|peer| peer.gone || peer.complete) {
             return Err(self.waits_for_nobody());
         }
-        Ok(Some(Next::Idle))
+        self.wait_patiently()
+    }
+
+    /// Waits for the peers, until patience with one of them is over.
+    fn wait_patiently(&mut self) -> Result<Option<Next<P::Output>>, Ended> {
+        let (now, mut until) = (Instant::now(), None);
+        for at in 0..self.peers.len() {
+            let awaited = self.awaits(&self.peers[at]);
+            let peer = &mut self.peers[at];
+            // A link that is down and a session that is not open yet have limits of their own.
+            let expected = peer.link.patience().filter(|_| awaited).zip(peer.link.last_moved());
+            let Some((patience, moved)) = expected else {
+                peer.awaited_since = None;
+                continue;
+            };
+            let over = moved.max(*peer.awaited_since.get_or_insert(now)) + patience;
+            if over <= now {
+                self.departed(at, Departure::Stuck)?;
+                return Ok(None);
+            }
+            until = until.min(Some(over)).or(Some(over));
+        }
+        Ok(Some(Next::Idle(until)))
+    }
+
+    /// Whether it is this peer's turn.
+    fn awaits(&self, peer: &PeerState) -> bool {
+        let needed = !self.answered && self.party.waits_for(peer.link.peer());
+        let unsettled = !peer.link.has_credit() || self.answered && !peer.link.is_settled();
+        !peer.gone && !peer.complete && (needed || unsettled)
     }
 
     fn send(&mut self, at: usize) -> Moved {
-        let seat = &mut self.seats[at];
-        let Some(frame) = self.party.poll_send(seat.link.peer()) else { return Ok(false) };
-        seat.sent.add(&frame);
-        let sent = seat.link.send(frame);
+        let peer = &mut self.peers[at];
+        let Some(frame) = self.party.poll_send(peer.link.peer()) else { return Ok(false) };
+        peer.sent.add(&frame);
+        let sent = peer.link.send(frame);
         sent.map_err(|error| self.local("unfit-frame", error.to_string()))?;
         Ok(true)
     }
 
     fn receive(&mut self, at: usize) -> Moved {
-        let seat = &mut self.seats[at];
-        let Some(frame) = seat.link.take() else {
-            return match seat.link.departure() {
+        let peer = &mut self.peers[at];
+        let Some(frame) = peer.link.take() else {
+            return match peer.link.departure() {
                 Some(departure) => self.departed(at, departure),
                 None => Ok(false),
             };
         };
-        seat.received.add(&frame);
-        self.party.receive(seat.link.peer(), frame)?;
+        peer.received.add(&frame);
+        self.party.receive(peer.link.peer(), frame)?;
         self.unconfirmed = Some(at);
         Ok(true)
     }
 
     /// A peer says or sends nothing more: the session goes on without it, or ends.
     fn departed(&mut self, at: usize, departure: Departure) -> Moved {
-        let who = self.seats[at].link.peer();
+        let who = self.peers[at].link.peer();
         let notice = match &departure {
             Departure::Ended(notice) if notice.is_complete() => {
-                self.seats[at].complete = true;
+                self.peers[at].complete = true;
                 return Ok(false);
             }
             Departure::Violation { rule, sequence } => {
@@ -204,12 +256,13 @@ impl<P: Party + ?Sized> Table<P> {
             Departure::Lost => Notice::new(Notice::PEER_LOST, self.stage()),
             Departure::Restarted => Notice::new(Notice::PEER_RESTARTED, self.stage()),
             Departure::NeverOpened => Notice::new(Notice::NEVER_OPENED, self.stage()),
+            Departure::Stuck => Notice::new(Notice::NO_PROGRESS, self.stage()),
         };
         match self.party.lost(who) {
             Ok(()) => {
                 tracing::info!(peer = %who, ?departure, "the session goes on without a peer");
-                self.seats[at].gone = true;
-                self.seats[at].link.finish(notice);
+                self.peers[at].gone = true;
+                self.peers[at].link.finish(notice);
                 Ok(true)
             }
             Err(stall) => Err(ended_by(who, departure, stall)),
@@ -219,10 +272,11 @@ impl<P: Party + ?Sized> Table<P> {
     /// The party has no answer, and nobody is left who could bring it nearer.
     fn waits_for_nobody(&self) -> Ended {
         let stage = self.stage();
-        let last = |of: fn(&Seat) -> bool| self.seats.iter().rev().find(|seat| of(seat)).map(|seat| seat.link.peer());
-        if let Some(who) = last(|seat| seat.complete) {
+        let last =
+            |of: fn(&PeerState) -> bool| self.peers.iter().rev().find(|peer| of(peer)).map(|peer| peer.link.peer());
+        if let Some(who) = last(|peer| peer.complete) {
             Ended::PeerFailed { who, code: Ended::LEFT_EARLY.to_owned(), stage: stage.to_owned() }
-        } else if let Some(who) = last(|seat| seat.gone) {
+        } else if let Some(who) = last(|peer| peer.gone) {
             Ended::Stalled { who, cause: Absence::PeerLost, stage }
         } else {
             self.local("no-peers", "the session has no peers and no answer".to_owned())
@@ -241,18 +295,18 @@ impl<P: Party + ?Sized> Table<P> {
         let progress = self.party.progress();
         self.status.send_modify(|status| {
             (status.stage, status.done, status.total) = (progress.stage, progress.done, progress.total);
-            for seat in &self.seats {
-                let traffic = status.peers.entry(seat.link.peer()).or_default();
-                (traffic.frames_out, traffic.bytes_out) = (seat.sent.frames, seat.sent.bytes);
-                (traffic.frames_in, traffic.bytes_in) = (seat.received.frames, seat.received.bytes);
+            for peer in &self.peers {
+                let traffic = status.peers.entry(peer.link.peer()).or_default();
+                (traffic.frames_out, traffic.bytes_out) = (peer.sent.frames, peer.sent.bytes);
+                (traffic.frames_in, traffic.bytes_in) = (peer.received.frames, peer.received.bytes);
             }
         });
     }
 
     /// What went over the session so far.
     pub(super) fn transcripts(&self) -> BTreeMap<PartyId, PeerTranscripts> {
-        let both = |seat: &Seat| PeerTranscripts { sent: seat.sent.so_far(), received: seat.received.so_far() };
-        self.seats.iter().map(|seat| (seat.link.peer(), both(seat))).collect()
+        let both = |peer: &PeerState| PeerTranscripts { sent: peer.sent.so_far(), received: peer.received.so_far() };
+        self.peers.iter().map(|peer| (peer.link.peer(), both(peer))).collect()
     }
 }
 
@@ -268,6 +322,7 @@ fn ended_by(who: PartyId, departure: Departure, stall: Stall) -> Ended {
         }
         Departure::Restarted => Absence::PeerRestarted,
         Departure::NeverOpened => Absence::NeverOpened,
+        Departure::Stuck => Absence::NoProgress,
         Departure::Lost | Departure::Violation { .. } | Departure::ShuttingDown => Absence::PeerLost,
     };
     Ended::Stalled { who: stall.who, cause, stage: stall.stage }

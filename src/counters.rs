@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The counts of this process.
-pub(crate) static TALLY: Tally = Tally::new();
+pub(crate) static COUNTERS: Counters = Counters::new();
 
 /// What has been counted since the process started.
 #[derive(Debug)]
-pub struct Tally {
+pub struct Counters {
     sent: AtomicU64,
     received: AtomicU64,
     endings: Mutex<BTreeMap<String, u64>>,
@@ -19,7 +19,7 @@ pub struct Tally {
     question_micros: AtomicU64,
 }
 
-impl Tally {
+impl Counters {
     const fn new() -> Self {
         Self {
             sent: AtomicU64::new(0),
@@ -34,7 +34,7 @@ impl Tally {
     /// The counts of this process.
     #[must_use]
     pub fn of_process() -> &'static Self {
-        &TALLY
+        &COUNTERS
     }
 
     /// Application bytes sent and received by protocol sessions that are over.

@@ -7,13 +7,13 @@ use tacitly_core::{Checkpoint, Fault, Frame, Halt, Party, PartyId, Progress, Ses
 /// To a protocol a job is one session: its secrets and its checkpoint are bound to one tag, so that a job that is
 /// resumed sends the same bytes again. To the links every attempt is a session of its own, so that nothing of an earlier
 /// one can be taken for part of it. This party stands between the two.
-pub struct Retagged<P> {
+pub struct AttemptTag<P> {
     party: P,
     inside: SessionTag,
     outside: SessionTag,
 }
 
-impl<P: Party> Retagged<P> {
+impl<P: Party> AttemptTag<P> {
     /// The party whose protocol knows the session as `inside`, for links that know it as `outside`.
     #[must_use]
     pub fn new(party: P, inside: SessionTag, outside: SessionTag) -> Self {
@@ -31,7 +31,7 @@ impl<P: Party> Retagged<P> {
     }
 }
 
-impl<P: Party> Party for Retagged<P> {
+impl<P: Party> Party for AttemptTag<P> {
     type Output = P::Output;
 
     fn poll_send(&mut self, to: PartyId) -> Option<Frame> {
@@ -46,6 +46,10 @@ impl<P: Party> Party for Retagged<P> {
 
     fn lost(&mut self, who: PartyId) -> Result<(), Stall> {
         self.party.lost(who)
+    }
+
+    fn waits_for(&self, who: PartyId) -> bool {
+        self.party.waits_for(who)
     }
 
     fn poll_checkpoint(&mut self) -> Option<Checkpoint> {
@@ -109,7 +113,7 @@ mod tests {
         let peer: PartyId = "shop".parse().unwrap();
         let frame = |session| Frame { session, sequence: 0, body: Bytes::from_static(b"body") };
         for (sent, seen) in [(outside, inside), (inside, outside), (earlier, earlier)] {
-            let mut party = Retagged::new(Mirror(Vec::new()), inside, outside);
+            let mut party = AttemptTag::new(Mirror(Vec::new()), inside, outside);
             party.receive(peer, frame(sent)).unwrap();
             assert_eq!(party.party.0, [frame(seen)]);
             assert_eq!(party.poll_send(peer), Some(frame(sent)));

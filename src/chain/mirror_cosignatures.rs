@@ -20,7 +20,7 @@ const LIMIT: u64 = Note::MAX_BYTES as u64 + 4096;
 
 /// What every mirror holds, by the name of its key.
 #[derive(Clone, Debug, Default)]
-pub struct Kept(BTreeMap<String, Line>);
+pub struct MirrorCosignatures(BTreeMap<String, Line>);
 
 /// What one mirror holds.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl Line {
     }
 }
 
-impl Kept {
+impl MirrorCosignatures {
     /// Reads what is kept in the log's folder.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use tacitly_attestation::hash::Hash;
 use tacitly_attestation::tree::Tile;
 
 use super::fault_point::reach;
-use super::shelf::Shelf;
 use super::state::{Core, Signed};
+use super::tile_store::TileStore;
 use super::tiles::{Edge, Tiles, WIDTH};
 use super::{ChainError, checkpoint, index};
 
@@ -22,9 +22,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(500);
 
 /// The one who signs.
-pub(super) struct Scribe {
+pub(super) struct CheckpointSigner {
     /// What is signed.
-    pub(super) shelf: Shelf,
+    pub(super) tiles: TileStore,
     /// The entries whose full tiles are known to be on the disk.
     pub(super) synchronised: u64,
 }
@@ -35,7 +35,7 @@ enum Task {
     End,
 }
 
-impl Scribe {
+impl CheckpointSigner {
     /// Signs until the log is closed.
     pub(super) fn run(mut self, core: &Core) {
         loop {
@@ -65,7 +65,7 @@ impl Scribe {
             if last_words {
                 return Task::End;
             }
-            let unsettled = self.synchronised / WIDTH < self.shelf.edge().size() / WIDTH;
+            let unsettled = self.synchronised / WIDTH < self.tiles.edge().size() / WIDTH;
             if due.is_none() && unsettled && now >= quiet_from + QUIET {
                 return Task::Settle;
             }
@@ -100,13 +100,13 @@ impl Scribe {
             state.unsigned_since = None;
             (state.unsigned.iter().copied().collect::<Vec<Hash>>(), state.end, state.tree.root())
         };
-        let edge = self.shelf.read_back(&core.segment, &core.segment_path, &leaves, end)?;
+        let edge = self.tiles.read_back(&core.segment, &core.segment_path, &leaves, end)?;
         if edge.root() != root {
-            return Err(damaged(core, self.shelf.edge().size(), "the tree in memory has another root"));
+            return Err(damaged(core, self.tiles.edge().size(), "the tree in memory has another root"));
         }
         reach("sign: before");
         let checkpoint = checkpoint::sign(&core.key, edge.size(), root)?;
-        self.shelf.put(edge, end, &checkpoint)?;
+        self.tiles.put(edge, end, &checkpoint)?;
         // Published first, so that an entry is always found in one of the two places.
         core.signed.send_replace(Signed { checkpoint: Some(Arc::new(checkpoint)), fault: None });
         core.locked().unsigned.drain(..leaves.len());
@@ -117,7 +117,7 @@ impl Scribe {
     fn settle(&mut self, core: &Core) -> Result<(), ChainError> {
         const AT_ONCE: u64 = 16 * WIDTH;
         let tiles = Tiles::of(&core.folder);
-        let all = self.shelf.edge().size() / WIDTH * WIDTH;
+        let all = self.tiles.edge().size() / WIDTH * WIDTH;
         let until = all.min(self.synchronised + AT_ONCE);
         for tile in Tile::changed(self.synchronised, until).filter(Tile::is_full) {
             let path = tiles.path(tile);
@@ -127,7 +127,7 @@ impl Scribe {
         self.synchronised = until;
         if until == all {
             let offsets = core.locked().offsets.clone();
-            let edge = self.shelf.edge().at_last_full();
+            let edge = self.tiles.edge().at_last_full();
             self.remember(core, &offsets, &edge)?;
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Scribe {
         // Where the entry at the mark starts: known once it is there, and the end of the log before.
         let mut offsets: Vec<u64> = offsets.iter().copied().take(blocks + 1).collect();
         if offsets.len() == blocks {
-            offsets.push(self.shelf.end());
+            offsets.push(self.tiles.end());
         }
         reach("index: before");
         index::write(&core.folder, &offsets, edge)

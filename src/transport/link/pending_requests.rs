@@ -1,4 +1,4 @@
-//! Questions and answers outside any session: ours to the peer, and the peer's to us.
+//! PendingRequests and answers outside any session: ours to the peer, and the peer's to us.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ pub const BUSY: &str = "busy";
 
 type Answer = Result<Bytes, LinkError>;
 
-pub(super) struct Questions {
+pub(super) struct PendingRequests {
     next: u64,
     /// Ours that wait for an answer, and whether they have gone out.
     waiting: BTreeMap<u64, (oneshot::Sender<Answer>, bool)>,
@@ -24,7 +24,7 @@ pub(super) struct Questions {
     answers: VecDeque<Envelope>,
 }
 
-impl Questions {
+impl PendingRequests {
     pub(super) fn new() -> Self {
         Self { next: 1, waiting: BTreeMap::new(), unasked: VecDeque::new(), answering: 0, answers: VecDeque::new() }
     }

@@ -16,8 +16,8 @@ use data_encoding::HEXLOWER;
 use rand::RngExt;
 use tacitly_attestation::entry::{Body, Kind, LeafHash};
 
-use super::tests::{Pair, budget, party, question, under};
-use super::{Begin, Begun, Checked, Decision, Outcome};
+use super::super::{Begin, Begun, Checked, Decision, Outcome};
+use super::{Pair, budget, party, question, under};
 
 const FOLDER: &str = "TACITLY_TEST_QUERIES";
 const QUESTIONS: &str = "TACITLY_TEST_QUESTIONS";
@@ -87,7 +87,7 @@ async fn asks_until_killed() {
 /// This binary, set to ask so many questions in this folder.
 fn child(folder: &Path, questions: usize, askers: usize) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["attest::queries::crash::asks_until_killed", "--exact", "--ignored", "--nocapture"]);
+    command.args(["attest::queries::tests::crash::asks_until_killed", "--exact", "--ignored", "--nocapture"]);
     command.env(FOLDER, folder).env(QUESTIONS, questions.to_string()).env(ASKERS, askers.to_string());
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command
