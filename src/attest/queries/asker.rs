@@ -180,7 +180,8 @@ impl Asker {
         let change = Change::Answer(NewAnswer { job: begun.job, request_key: begun.key.clone(), answer });
         let query = begun.query()?.query;
         let (kept, entered) = tokio::join!(self.recorder.put(change), begun.entering.entered());
-        (kept?, entered?);
+        kept?;
+        entered?;
         Ok(Answer { query, leaf: begun.leaf, outcome })
     }
 

@@ -35,7 +35,9 @@ pub(in crate::jobs) enum Side {
 
 /// The rules for the other parties of one service, as they were a moment ago.
 #[derive(Default)]
-pub(in crate::jobs) struct Quota(Mutex<Option<(Instant, Arc<BTreeMap<PartyId, Rule>>)>>);
+pub(in crate::jobs) struct Quota(Mutex<Option<(Instant, Read)>>);
+
+type Read = Arc<BTreeMap<PartyId, Rule>>;
 
 impl Quota {
     /// What so many questions between us and a party use of which budget.
@@ -73,7 +75,7 @@ impl Quota {
         }])
     }
 
-    async fn rules(&self, run: &ServiceRun) -> Result<Arc<BTreeMap<PartyId, Rule>>, Error> {
+    async fn rules(&self, run: &ServiceRun) -> Result<Read, Error> {
         if let Some((read, rules)) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
             && read.elapsed() < FRESH
         {

@@ -146,7 +146,8 @@ fn the_responder_alone_signs_the_answer_and_nobody_in_its_name() {
 fn an_answer_to_another_question_makes_no_certificate() {
     let Asked { agreement, query, serve: good } = asked();
     let other = commit(Subject::Query, &Salt::new([9; 32]), b"other");
-    let changes: [(&str, fn(&mut ServeEntry)); 5] = [
+    type Change = fn(&mut ServeEntry);
+    let changes: [(&str, Change); 5] = [
         ("another job", |serve| serve.job = id("another job")),
         ("another asker", |serve| serve.asker = party("regulator")),
         ("another batch", |serve| serve.batch = tacitly_attestation::entry::Bucket::of(1000)),
