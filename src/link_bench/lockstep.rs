@@ -65,7 +65,6 @@ impl Lockstep {
             let site = Site::start(ours)?;
             site.knows(peer, pin, link);
             site.linked(&[peer]).await?;
-            let bare = bare::Caller::dial(&site.grpc, peer, pin, echo).await?;
             let (mut sessions, mut bares) = (Vec::new(), Vec::new());
             for number in 0..self.runs {
                 let party = self.begin(site.network.me(), peer, number);
@@ -76,6 +75,8 @@ impl Lockstep {
                     })
                     .await?,
                 );
+                // A line on which nothing is opened for long is cut.
+                let bare = bare::Caller::dial(&site.grpc, peer, pin, echo).await?;
                 bares.push(self.run(&other, async { Ok(bare.rounds(self.rounds, self.bytes).await?) }).await?);
             }
             Ok(self.figures(&sessions, &bares))

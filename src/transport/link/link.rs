@@ -1,6 +1,7 @@
 //! The link with one peer: whichever connection carries it, whether it is up, and everything that outlives a
 //! connection: sessions with their unacknowledged frames, and requests.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::common::Common;
 use super::link_state::{Departure, LinkState};
-use super::state::State;
+use super::state::{State, ToWake};
 use crate::transport::envelope::Notice;
 use crate::transport::error::LinkError;
 
@@ -144,8 +145,9 @@ impl Link {
         self.timers.notify_one();
     }
 
-    pub(super) fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn locked(&self) -> Locked<'_> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { state, to_wake: ToWake::default() }
     }
 
     /// Shows the state of the link to everyone who watches; called with the lock held, so that the last word is the
@@ -203,5 +205,32 @@ struct Question<'a> {
 impl Drop for Question<'_> {
     fn drop(&mut self) {
         self.link.locked().pending.forget(self.id);
+    }
+}
+
+/// The state of a link, for one holder at a time. Those whom the holder wants woken are woken once it has let go.
+pub(super) struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    // Dropped after the lock, since it stands below it.
+    to_wake: ToWake,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.to_wake = self.state.take_to_wake();
     }
 }

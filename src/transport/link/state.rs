@@ -2,12 +2,14 @@
 //! come out, and time is an argument.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::time::Instant;
 
+use super::doorbell::Doorbell;
 use super::link_state::{Departure, LinkState};
 use super::pending_requests::{BUSY, PendingRequests};
 use super::rate_limiter::RateLimiter;
@@ -48,6 +50,24 @@ struct Current {
     sender: Option<Waker>,
     /// The moment at which whoever sends looks again by itself.
     alarm: Option<Instant>,
+}
+
+/// Those who have something to look at; they are woken when this is dropped.
+#[derive(Default)]
+pub(super) struct ToWake {
+    sender: Option<Waker>,
+    computing: Option<Arc<Doorbell>>,
+}
+
+impl Drop for ToWake {
+    fn drop(&mut self) {
+        if let Some(computing) = self.computing.take() {
+            computing.ring();
+        }
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
 }
 
 /// What an envelope asks the link's owner to do.
@@ -91,6 +111,7 @@ pub(super) struct State {
     sending: RateLimiter,
     taking: RateLimiter,
     asking: RateLimiter,
+    to_wake: ToWake,
 }
 
 impl State {
@@ -117,6 +138,7 @@ impl State {
             sending: RateLimiter::new(settings.bytes_per_second, now),
             taking: RateLimiter::new(settings.bytes_per_second, now),
             asking: RateLimiter::new(Some(settings.requests_per_second), now),
+            to_wake: ToWake::default(),
         }
     }
 
@@ -187,11 +209,16 @@ impl State {
         self.generation == generation && self.current.is_some()
     }
 
-    /// Wakes whoever sends on the current connection.
+    /// Wakes whoever sends on the current connection, once the lock on this state is gone.
     pub(super) fn wake_sender(&mut self) {
         if let Some(sender) = self.current.as_mut().and_then(|current| current.sender.take()) {
-            sender.wake();
+            self.to_wake.sender = Some(sender);
         }
+    }
+
+    /// Who is to be woken, for whoever has let go of the lock: whoever wakes up would wait for it at once.
+    pub(super) fn take_to_wake(&mut self) -> ToWake {
+        std::mem::take(&mut self.to_wake)
     }
 
     /// Whoever sends has nothing to send at the moment, waits to be woken, and looks again by itself at the moment that
@@ -395,12 +422,11 @@ impl State {
         let Some(session) = self.session(channel)? else { return Ok(()) };
         match session.acknowledged(consumed, now) {
             Ok(matters) => {
-                if matters {
-                    session.doorbell.ring();
-                }
+                let computing = matters.then(|| session.doorbell.clone());
                 if session.outgoing.waits() {
                     self.wake_sender();
                 }
+                self.to_wake.computing = computing;
                 Ok(())
             }
             Err(rule) => {
@@ -417,11 +443,12 @@ impl State {
                 session.end(Departure::Violation { rule, sequence });
                 return Err(rule);
             }
-            session.doorbell.ring();
+            let computing = Some(session.doorbell.clone());
             if session.acknowledgement_due(now).is_some_and(|due| due <= now) {
                 // It has come before, and the peer does not know.
                 self.wake_sender();
             }
+            self.to_wake.computing = computing;
         }
         Ok(Received::Nothing)
     }

@@ -57,6 +57,7 @@ fn open(state: &mut State) -> u64 {
 
 fn receive(state: &mut State, envelope: Envelope) {
     assert_eq!(state.receive(envelope, &Settings::default(), Instant::now()), Ok(Received::Nothing));
+    drop(state.take_to_wake());
 }
 
 fn end(channel: u64, code: &str) -> Envelope {
@@ -227,9 +228,9 @@ fn sessions_take_turns_and_small_things_go_first() {
 
 #[test]
 fn a_session_is_not_given_up_while_a_connection_is_in_its_greeting() {
-    let (settings, start) = (Settings::default(), Instant::now());
     let mut a = linked();
     let channel = open(&mut a);
+    let (settings, start) = (Settings::default(), Instant::now());
     assert!(a.hung_up(1, LinkError::NotYet { peer: id("b") }, start));
     assert!(a.keeps_sessions_waiting());
     let over = start + settings.reconnect_window;
@@ -282,7 +283,7 @@ fn whoever_computes_is_rung_for_an_acknowledgement_only_if_it_makes_room_or_sett
         let frame = Frame { session: TAG, sequence, body: Bytes::new() };
         a.sessions.get_mut(&channel).unwrap().outgoing.push(frame);
     }
-    assert!(!rang());
+    assert!(rang(), "the peer has opened it, too");
     acknowledge(&mut a, 0);
     assert!(!rang(), "nothing new");
     acknowledge(&mut a, 1);
