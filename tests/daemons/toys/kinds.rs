@@ -16,6 +16,9 @@ use tacitly::jobs::{
 };
 use zeroize::Zeroizing;
 
+/// What a sum of columns is called: its figure, and what is stated of it.
+const SUM: &str = "sum";
+
 /// All of them.
 pub(crate) fn toys() -> Vec<Arc<dyn JobKind>> {
     vec![Arc::new(Add), Arc::new(Toss), Arc::new(Gather)]
@@ -125,6 +128,17 @@ fn sum(task: &Task, input: Input, seed: Seed) -> Result<PartParty, Fault> {
     Ok(Box::new(kept(party, receives(task))))
 }
 
+/// Puts a sum on record: it is about columns, and small enough for a count of an entry.
+async fn state_sum(run: &Run, sum: i64) -> Result<(), Stop> {
+    let unfit = |why: entry::Reason| Error::internal(why.to_string());
+    let code = |text: &str| entry::Code::parse(text).map_err(unfit);
+    let magnitude = StatementValue::Count(Count::new(sum.unsigned_abs()).map_err(unfit)?);
+    let sign = StatementValue::Code(code(if sum < 0 { "negative" } else { "positive" })?);
+    let fields = StatementFields::default().with(code("magnitude")?, magnitude).with(code("sign")?, sign);
+    let subject = StatementSubject::Job(entry::Id(run.terms().job.to_bytes()));
+    run.state(code(SUM)?, subject, fields).await
+}
+
 /// What both kinds do once their numbers are there: a sum for each part.
 struct Ready {
     numbers: Vec<i64>,
@@ -156,13 +170,9 @@ impl Prepared for Ready {
             let mut figures = Map::new();
             if receives {
                 figures.insert(self.column.to_owned(), json!(sum));
-                let unfit = |why: entry::Reason| Error::internal(why.to_string());
-                let code = |text: &str| entry::Code::parse(text).map_err(unfit);
-                let magnitude = StatementValue::Count(Count::new(sum.unsigned_abs()).map_err(unfit)?);
-                let sign = StatementValue::Code(code(if sum < 0 { "negative" } else { "positive" })?);
-                let fields = StatementFields::default().with(code("magnitude")?, magnitude).with(code("sign")?, sign);
-                let subject = StatementSubject::Job(entry::Id(run.terms().job.to_bytes()));
-                run.state(code("sum")?, subject, fields).await?;
+                if self.column == SUM {
+                    state_sum(&run, sum).await?;
+                }
             }
             figures.insert("parties".to_owned(), json!(run.with().len()));
             Ok(Summary { parts: if receives { parts } else { 0 }, items: u64::from(parts), figures })
@@ -212,7 +222,7 @@ impl JobKind for Add {
             let amounts = read.columns.columns()[0].decimals().unwrap_or_default().to_vec();
             let parts = integer(run.terms(), "parts").unwrap_or(1).max(1) as usize;
             let part = |part| amounts.iter().skip(part).step_by(parts).sum();
-            Ok(Box::new(Ready { numbers: (0..parts).map(part).collect(), column: "sum" }) as Box<dyn Prepared>)
+            Ok(Box::new(Ready { numbers: (0..parts).map(part).collect(), column: SUM }) as Box<dyn Prepared>)
         })
     }
 }
