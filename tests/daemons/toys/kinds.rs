@@ -136,7 +136,7 @@ async fn state_sum(run: &Run, sum: i64) -> Result<(), Stop> {
     let sign = StatementValue::Code(code(if sum < 0 { "negative" } else { "positive" })?);
     let fields = StatementFields::default().with(code("magnitude")?, magnitude).with(code("sign")?, sign);
     let subject = StatementSubject::Job(entry::Id(run.terms().job.to_bytes()));
-    run.state(code(SUM)?, subject, fields).await
+    run.state(code(SUM)?, subject, fields).await.map(drop)
 }
 
 /// What both kinds do once their numbers are there: a sum for each part.
