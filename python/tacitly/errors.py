@@ -261,6 +261,36 @@ class Restored(JobError):
     code = "restored"
 
 
+class TermsExpired(JobError):
+    """The terms of the job were over before it came to a result."""
+
+    code = "terms-expired"
+
+
+class Revoked(JobError):
+    """A party, or its rule, has ended the service."""
+
+    code = "revoked"
+
+
+class NotServing(JobError):
+    """The job answers no questions at the moment, here or there."""
+
+    code = "not-serving"
+
+
+class OverQuota(JobError):
+    """A budget for questions is used up; nothing was released."""
+
+    code = "over-quota"
+
+
+class MaterialNone(JobError):
+    """The material that an answer needs is used up at the moment, or was lost in a crash."""
+
+    code = "material-none"
+
+
 class RequestError(TacitlyError):
     """The call: malformed, not allowed, or beyond a limit."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tacitly as tt
 from tacitly import _core
+from tacitly.job import events_of
 
 CONTRACT = Path(__file__).parents[2] / "src/rpc/proto/control.proto"
 
@@ -40,7 +41,7 @@ WRAPPERS = {
     "PurgeJob": tt.Job.purge,
     "JobResult": tt.Rows.write,
     "JobRows": tt.Rows.indices.fget,
-    "ListEvents": tt.Party.events,
+    "ListEvents": events_of,
     "Evidence": tt.Job.evidence,
     "Reconcile": tt.Party.reconcile,
     "OpenRecord": tt.Party.open_record,
@@ -49,7 +50,8 @@ WRAPPERS = {
 }
 
 # A call that Python does not wrap stands here with its reason.
-REASONS: dict[str, str] = {}
+_ON_THE_COMMAND_LINE = "standing jobs are asked, paused and revoked with `tacitly ask` and `tacitly job`"
+REASONS: dict[str, str] = dict.fromkeys(["AskJob", "PauseJob", "UnpauseJob", "RevokeJob"], _ON_THE_COMMAND_LINE)
 
 
 def method_of(call: str) -> str:

@@ -249,7 +249,7 @@ const MEASURED: &str = "TACITLY_MEASURED_FILE";
 #[cfg(target_os = "linux")]
 #[test]
 fn a_spool_of_a_shuffled_table_takes_the_memory_allowed_and_not_that_of_the_table() {
-    const ROWS: u32 = 100_000;
+    const ROWS: u32 = 200_000;
     const COLUMNS: usize = 24;
     let peak = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -264,8 +264,8 @@ fn a_spool_of_a_shuffled_table_takes_the_memory_allowed_and_not_that_of_the_tabl
         let test =
             "intake::tests::columns::a_spool_of_a_shuffled_table_takes_the_memory_allowed_and_not_that_of_the_table";
         let more = peak_kib_of(test, &file.source.path);
-        // Buffers of the reader, which stand in the documentation, and 2 MiB of memory allowed; the table has 18 MiB.
-        assert!(more < 16 << 10, "{more} KiB");
+        // Buffers of the reader, which stand in the documentation, and 2 MiB of memory allowed; the table has 37 MiB.
+        assert!(more < 20 << 10, "{more} KiB");
         return;
     };
     let format = Format::Csv { encoding: Encoding::Utf8, delimiter: Delimiter::COMMA, header: false };
