@@ -98,7 +98,7 @@ impl InviteTable<'_> {
     /// Uses an invitation up and adds the peer that brought it, both or neither.
     ///
     /// # Errors
-    /// As [`InviteTable::consume`] and [`PeerTable::add`].
+    /// As [`InviteTable::consume`] and [`PeerTable::add`](super::PeerTable::add).
     pub async fn admit(self, token: &InviteToken, peer: NewPeer) -> Result<Peer, StoreError> {
         let mut write = self.0.begin().await?;
         consume_invite(&mut write, token, peer.id).await?;

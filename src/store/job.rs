@@ -208,8 +208,8 @@ impl fmt::Debug for Consent {
 pub enum JobResult {
     /// Nothing that we learn.
     Nothing,
-    /// The parts `0` up to (not including) `parts` that [`Store::put_result_part`](super::Store::put_result_part)
-    /// stored while the job ran.
+    /// The parts `0` up to (not including) `parts` that
+    /// [`SecretTable::put_result_part`](super::SecretTable::put_result_part) stored while the job ran.
     Parts {
         /// How many parts.
         parts: u32,

@@ -116,7 +116,8 @@ impl ServiceRun {
     /// Takes units that nobody has used or will use: from `at` on if it is said, otherwise the next that lie side by side.
     ///
     /// # Errors
-    /// [`codes::MATERIAL_NONE`] if there are not so many, or some of them are gone; an error of the store.
+    /// [`codes::MATERIAL_NONE`](crate::codes::MATERIAL_NONE) if there are not so many, or some of them are gone; an error of
+    /// the store.
     pub async fn take_material(&self, stream: &MaterialStream, at: Option<u64>, count: u32) -> Result<Units, Error> {
         self.0.core.reserve.take(&Use { stream: stream.clone(), at, count }).await
     }
