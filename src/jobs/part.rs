@@ -11,7 +11,7 @@ use tacitly_core::{Checkpoint, Fault, Misuse, Party, PartyId, Seed, Terms, Terms
 use zeroize::Zeroizing;
 
 use crate::codes::Error;
-use crate::session::{PeerTranscripts, Transcript};
+use crate::session::{PeerTranscripts, SessionLimits, Transcript};
 
 /// Why work on an attempt ended before its end.
 #[derive(Debug)]
@@ -49,6 +49,9 @@ pub struct Task {
     pub terms: Terms,
     /// Where its randomness comes from.
     pub seed: TaskSeed,
+    /// What its session may take on each of its links.
+    #[serde(default)]
+    pub limits: SessionLimits,
 }
 
 /// Where the randomness of a part comes from.
@@ -233,9 +236,12 @@ pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Over>) -> BTreeMap<Pa
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tacitly_core::Dyadic;
 
     use super::*;
+    use crate::session::Window;
 
     #[test]
     fn a_task_is_read_as_it_was_written_and_other_bytes_are_none() {
@@ -243,7 +249,10 @@ mod tests {
         let map = BTreeMap::from([("x".to_owned(), tacitly_core::Value::from(Dyadic::from(-3)))]);
         let terms = Terms::new().with("rows", 7).with("list", vec!["a", "b"]).with("inner", map);
         let me = "lender".parse().unwrap();
-        let task = Task { phase: "main".into(), part: 7, me, peers: peers.into(), terms, seed: TaskSeed::Fresh };
+        let window = Some(Window { frames: 4, bytes: 1 << 16 });
+        let limits = SessionLimits { window, patience: Some(Duration::from_millis(2500)) };
+        let task =
+            Task { phase: "main".into(), part: 7, me, peers: peers.into(), terms, seed: TaskSeed::Fresh, limits };
         let read = Task::of_bytes(&task.to_bytes().unwrap()).unwrap();
         assert_eq!((read.terms_hash(), &read), (task.terms_hash(), &task));
         assert!(Task::of_bytes(b"{}").is_err());

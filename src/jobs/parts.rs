@@ -20,7 +20,8 @@ use super::scope::Scope;
 use crate::codes::{self, Error};
 use crate::counters::COUNTERS;
 use crate::session::{
-    self, Absence, AttemptTag, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, Settle,
+    self, Absence, AttemptTag, CheckpointSink, Completed, Ended, LocalFailure, Options, PeerTranscripts, SessionLimits,
+    Settle,
 };
 use crate::store::{Job, StoreError};
 use crate::transport::{Notice, SessionLink};
@@ -130,7 +131,7 @@ impl Parts<'_> {
         let outside = SessionTag::of(&task.terms_hash(), &attempt_label(&label, self.scope.attempt));
         let mut links = Vec::new();
         for peer in task.peers.iter().filter(|peer| self.scope.with.contains(peer)) {
-            links.push(self.link(*peer, outside)?);
+            links.push(self.link(*peer, outside, task.limits)?);
         }
         let store = core.store.clone();
         let checkpoint: CheckpointSink = Box::new(move |checkpoint: Checkpoint| {
@@ -180,11 +181,14 @@ impl Parts<'_> {
     }
 
     /// Our link with a party of this attempt: the one that we have as its peer, or one through the leader.
-    fn link(&self, peer: PartyId, session: SessionTag) -> Result<SessionLink, Error> {
-        if self.is_behind_leader(peer) {
-            return self.scope.membership.open(peer, session);
+    fn link(&self, peer: PartyId, session: SessionTag, limits: SessionLimits) -> Result<SessionLink, Error> {
+        if limits.window.is_some_and(|window| !window.has_room(0, 0)) {
+            return Err(Error::internal("the part has a window into which no frame fits"));
         }
-        let link = self.scope.core.peers.network().open(peer, session);
+        if self.is_behind_leader(peer) {
+            return self.scope.membership.open(peer, session, limits);
+        }
+        let link = self.scope.core.peers.network().open_with(peer, session, limits);
         link.map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))
     }
 

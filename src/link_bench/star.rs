@@ -16,7 +16,7 @@ use crate::transport::Window;
 const PIECE: usize = 64 << 10;
 
 /// What a coordinator of many links holds of each.
-const LIMITS: SessionLimits = SessionLimits { window: Window { frames: 4, bytes: 64 << 10 }, patience: None };
+const LIMITS: SessionLimits = SessionLimits { window: Some(Window { frames: 4, bytes: 64 << 10 }), patience: None };
 
 /// Parties that each send something to one coordinator, which adds it up.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ use super::post::Post;
 use super::transport::RelayTransport;
 use crate::codes::{self, Error};
 use crate::peers::Handler;
-use crate::session::Network;
+use crate::session::{Network, SessionLimits};
 use crate::store::{JobId, Signer};
 use crate::transport::{Entry, Inbox, Pending, SessionLink, Settings};
 
@@ -134,14 +134,14 @@ impl Membership {
     /// # Errors
     /// [`codes::LINK_DOWN`] naming the member, if it is none, or if no session with it can be opened now;
     /// [`codes::INTERNAL`] off a Tokio runtime.
-    pub fn open(&self, peer: PartyId, tag: SessionTag) -> Result<SessionLink, Error> {
+    pub fn open(&self, peer: PartyId, tag: SessionTag, limits: SessionLimits) -> Result<SessionLink, Error> {
         let member = match &self.part {
             Part::Member(member) if member.is_fellow(peer) => member,
             _ => return Err(Error::new(codes::LINK_DOWN, format!("no leader brings us to {peer}")).with(peer)),
         };
         member.expected().set(peer, Entry::default());
         let network = self.network(member)?;
-        network.open(peer, tag).map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))
+        network.open_with(peer, tag, limits).map_err(|error| Error::new(codes::LINK_DOWN, error.to_string()).with(peer))
     }
 
     /// Returns once a party of the attempt is found to have broken the rules of the relay.

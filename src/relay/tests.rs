@@ -13,7 +13,7 @@ use super::message::{LineId, MAX_BODY, Outcome, Piece, Place, decode_outcome, en
 use super::{Broken, Circle, Membership, Post, Relay};
 use crate::codes;
 use crate::peers::Handler as _;
-use crate::session::{Absence, Completed, Ended, Options, drive};
+use crate::session::{Absence, Completed, Ended, Options, SessionLimits, drive};
 use crate::store::{FileSigner, JobId, Signer};
 use crate::transport::{Pending, Settings};
 
@@ -111,7 +111,7 @@ impl Stage {
         let tag = SessionTag([label.len() as u8; 16]);
         let side = |me: &str, peer: &str| {
             let (me, peer, messages) = (id(me), id(peer), messages.to_vec());
-            let link = self.memberships[&me].open(peer, tag).unwrap();
+            let link = self.memberships[&me].open(peer, tag, SessionLimits::default()).unwrap();
             let party = Script::new(Roles::new(tag, me, [peer]), async move |mailbox| {
                 let mut heard = Vec::new();
                 for message in messages {
@@ -443,7 +443,7 @@ async fn a_member_that_floods_fills_its_own_places_only() {
 async fn a_leader_opens_no_session_through_itself_nor_a_member_with_a_stranger() {
     let stage = Stage::new();
     for (at, with) in [("hub", "bank"), ("bank", "hub"), ("bank", "bank"), ("bank", "stranger")] {
-        let refused = stage.membership(at).open(id(with), SessionTag([1; 16])).err().unwrap();
+        let refused = stage.membership(at).open(id(with), SessionTag([1; 16]), SessionLimits::default()).err().unwrap();
         assert_eq!((refused.code, refused.who), (codes::LINK_DOWN, Some(id(with))), "{at} with {with}");
     }
 }

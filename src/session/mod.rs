@@ -12,7 +12,7 @@ mod session_state;
 mod status;
 mod transcript;
 
-pub use crate::transport::{Inbox, LinkError, LinkState, SessionLimits, SessionLink, Settings};
+pub use crate::transport::{Inbox, LinkError, LinkState, SessionLimits, SessionLink, Settings, Window};
 pub use attempt_tag::AttemptTag;
 pub use drive::{CheckpointSink, Completed, LocalFailure, Options, Settle, drive};
 pub use ended::{Absence, Ended};

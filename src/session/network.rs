@@ -104,8 +104,7 @@ impl Network {
     /// [`LinkError::UnknownPeer`], [`LinkError::TooManySessions`], [`LinkError::AlreadyOpen`],
     /// [`LinkError::ShuttingDown`].
     pub fn open(&self, peer: PartyId, tag: SessionTag) -> Result<SessionLink, LinkError> {
-        let Settings { window, patience, .. } = self.inner.common.settings;
-        self.open_with(peer, tag, SessionLimits { window, patience })
+        self.open_with(peer, tag, SessionLimits::default())
     }
 
     /// The same with limits of its own.

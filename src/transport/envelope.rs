@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tacitly_core::{Frame, PartyId, SessionTag};
 
 /// One message on the stream between two parties.
@@ -148,7 +149,8 @@ impl std::fmt::Display for WireRange {
 pub struct BootId(pub [u8; 16]);
 
 /// How much of one session and direction may be under way: sent, and not yet consumed by the receiver's protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// Frames.
     pub frames: u32,

@@ -22,6 +22,7 @@ use crate::datasets::{Input, Progress};
 use crate::intake::{self, Keys};
 use crate::jobs::{self, Inputs, Offers, Pending, Prepared, Quorum, Run, Shown, Stop, Summary, Task, TaskSeed};
 use crate::policy::{Limits, Receivers, Rule};
+use crate::session::SessionLimits;
 
 /// Where our offer is kept.
 const OFFER: &str = "offer";
@@ -288,7 +289,7 @@ impl Session<'_> {
         let count = buckets.map_or(1, |buckets| buckets.count());
         let task = |part| {
             let (phase, peers, terms) = (phase.to_owned(), BTreeSet::from([self.peer]), terms.clone());
-            Task { phase, part, me, peers, terms, seed: TaskSeed::Same }
+            Task { phase, part, me, peers, terms, seed: TaskSeed::Same, limits: SessionLimits::default() }
         };
         let shown = match buckets {
             None => Shown::default(),

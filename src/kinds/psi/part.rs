@@ -72,6 +72,7 @@ mod tests {
     use super::*;
     use crate::jobs::{Input, JobKind as _, PartParty, TaskSeed};
     use crate::kinds::psi::settings::{Machine, Psi, Settings};
+    use crate::session::SessionLimits;
 
     /// Keys of one side, cut into buckets: row n of its file is its n-th key.
     fn bucket(keys: &[String], buckets: &Buckets, hash: &tacitly_core::TermsHash, part: u32) -> PartInput {
@@ -97,7 +98,9 @@ mod tests {
         let tasks = |me: PartyId, peer| {
             let task = |part| {
                 let (phase, peers, terms) = (MAIN.to_owned(), BTreeSet::from([peer]), terms.clone());
-                Task { phase, part, me, peers, terms, seed: TaskSeed::Same }.to_bytes().unwrap()
+                Task { phase, part, me, peers, terms, seed: TaskSeed::Same, limits: SessionLimits::default() }
+                    .to_bytes()
+                    .unwrap()
             };
             (0..buckets.count()).map(task).collect::<Vec<_>>()
         };

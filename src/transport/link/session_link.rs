@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -25,12 +26,13 @@ pub struct SessionLink {
     patience: Option<Duration>,
 }
 
-/// What one session may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What one session may take. What is not said here is as the settings of its links say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionLimits {
     /// How much of it we hold unconsumed, and send ahead: a coordinator of many links has small ones.
-    pub window: Window,
-    /// How long a peer whose link is up may move nothing while we wait for it; `None`: until the session's deadline.
+    pub window: Option<Window>,
+    /// How long a peer whose link is up may move nothing while we wait for it.
     pub patience: Option<Duration>,
 }
 
@@ -59,8 +61,9 @@ pub enum UnfitFrame {
 impl SessionLink {
     /// Opens a session on a link.
     pub(crate) fn open(link: &Arc<Link>, tag: SessionTag, limits: SessionLimits) -> Result<Self, LinkError> {
-        let SessionLimits { window, patience } = limits;
-        let channel = link.locked().open(tag, window, link.common.settings.max_sessions, Instant::now())?;
+        let settings = &link.common.settings;
+        let (window, patience) = (limits.window.unwrap_or(settings.window), limits.patience.or(settings.patience));
+        let channel = link.locked().open(tag, window, settings.max_sessions, Instant::now())?;
         link.reset_timers();
         link.want();
         Ok(Self { link: link.clone(), channel, session: tag, patience })

@@ -14,6 +14,7 @@ use tacitly::jobs::{
     Input, Inputs, JobKind, JobTerms, Learned, Offers, PartOutput, PartParty, Pending, Prepared, Protocol, Quorum, Run,
     Shape, Shown, Stop, Summary, Task, TaskSeed,
 };
+use tacitly::session::{SessionLimits, Window};
 use zeroize::Zeroizing;
 
 /// What a sum of columns is called: its figure, and what is stated of it.
@@ -158,7 +159,8 @@ impl Prepared for Ready {
             let parts = self.numbers.len() as u32;
             let task = |part| {
                 let (phase, me, peers) = ("sum".to_owned(), run.me(), run.others());
-                Task { phase, part, me, peers, terms: session(self.column, run.terms()), seed: TaskSeed::Fresh }
+                let (terms, limits) = (session(self.column, run.terms()), SessionLimits::default());
+                Task { phase, part, me, peers, terms, seed: TaskSeed::Fresh, limits }
             };
             // From the last to the first, and each as bytes on its way to whoever computes it.
             let tasks = (0..parts).rev().map(|part| Task::of_bytes(&task(part).to_bytes()?));
@@ -274,7 +276,9 @@ impl Prepared for Gathering {
             let leader = run.terms().leader;
             let peers = if run.me() == leader { run.others() } else { BTreeSet::from([leader]) };
             let (phase, terms) = ("gather".to_owned(), session("gather", run.terms()));
-            let task = Task { phase, part: 0, me: run.me(), peers, terms, seed: TaskSeed::Fresh };
+            // The leader has many links, and holds little of each.
+            let limits = SessionLimits { window: Some(Window { frames: 2, bytes: 1 << 12 }), patience: None };
+            let task = Task { phase, part: 0, me: run.me(), peers, terms, seed: TaskSeed::Fresh, limits };
             let inputs: Inputs = Arc::new(move |_| Ok(Input::of(self.0)));
             run.parts(vec![task], Shown::default(), inputs).await?;
             Ok(Summary { parts: 1, items: 1, figures: Map::new() })

@@ -17,6 +17,7 @@ use serde_json::json;
 use tacitly::core::simulate::Network;
 use tacitly::core::{PartyId, Seed, SessionTag, Terms};
 use tacitly::jobs::{Input, JobKind as _, Task, TaskSeed};
+use tacitly::session::SessionLimits;
 use tacitly::test_bed::{Party, Setup, connect};
 
 use self::consortium::{Consortium, Done, patient};
@@ -95,7 +96,17 @@ fn parts_of_a_sum_are_made_from_their_serialised_tasks_by_another_object_out_of_
     let terms = Terms::new().with("protocol", "sum").with("receivers", vec!["bank", "lender", "shop"]);
     let task = |me: PartyId, part: u32| {
         let peers = ids.iter().copied().filter(|id| *id != me).collect();
-        Task { phase: "sum".into(), part, me, peers, terms: terms.clone(), seed: TaskSeed::Fresh }.to_bytes().unwrap()
+        Task {
+            phase: "sum".into(),
+            part,
+            me,
+            peers,
+            terms: terms.clone(),
+            seed: TaskSeed::Fresh,
+            limits: SessionLimits::default(),
+        }
+        .to_bytes()
+        .unwrap()
     };
     let tasks: BTreeMap<u32, Vec<Vec<u8>>> =
         (0..4).map(|part| (part, ids.iter().map(|me| task(*me, part)).collect())).collect();
