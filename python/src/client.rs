@@ -323,6 +323,35 @@ impl Client {
         call!(self, py, purge_job(job(id)), reply => text(&reply))
     }
 
+    /// The answers to questions that are asked as one, and what is on record of them.
+    #[pyo3(signature = (*, id, questions, purpose, key))]
+    fn ask_job<'py>(
+        &self,
+        py: Python<'py>,
+        id: String,
+        questions: Vec<Vec<u8>>,
+        purpose: String,
+        key: String,
+    ) -> PyResult<(Vec<Bound<'py, PyBytes>>, String)> {
+        let questions = questions.into_iter().map(Into::into).collect();
+        let request = control::AskJobRequest { job: id, questions, purpose, idempotency_key: key };
+        call!(self, py, ask_job(request), reply => {
+            (reply.answers.iter().map(|answer| PyBytes::new(py, answer)).collect(), text(&reply.entries))
+        })
+    }
+
+    fn pause_job(&self, py: Python<'_>, id: String) -> PyResult<String> {
+        call!(self, py, pause_job(job(id)), reply => text(&reply))
+    }
+
+    fn unpause_job(&self, py: Python<'_>, id: String) -> PyResult<String> {
+        call!(self, py, unpause_job(job(id)), reply => text(&reply))
+    }
+
+    fn revoke_job(&self, py: Python<'_>, id: String) -> PyResult<String> {
+        call!(self, py, revoke_job(job(id)), reply => text(&reply))
+    }
+
     /// Our rows of a result as 32-bit numbers in the order of this machine.
     fn job_rows<'py>(&self, py: Python<'py>, id: String) -> PyResult<Bound<'py, PyBytes>> {
         let mut api = self.api.clone();
@@ -358,8 +387,10 @@ impl Client {
         Ok(PyBytes::new(py, &self.interrupts.wait(py, read)?))
     }
 
-    fn evidence<'py>(&self, py: Python<'py>, id: String) -> PyResult<Bound<'py, PyBytes>> {
-        let request = control::EvidenceRequest { job: id, query: String::new() };
+    /// The evidence of a job, or of a question.
+    #[pyo3(signature = (*, job, query))]
+    fn evidence<'py>(&self, py: Python<'py>, job: String, query: String) -> PyResult<Bound<'py, PyBytes>> {
+        let request = control::EvidenceRequest { job, query };
         call!(self, py, evidence(request), reply => PyBytes::new(py, &reply.certificate))
     }
 

@@ -13,7 +13,22 @@ In production every side runs the same script on its own machine, with ``Party.f
 
 from . import errors, kinds
 from ._core import __version__, profiles
-from ._records import Consortium, Dataset, Event, FailureRecord, JobRecord, Member, PartyRecord, Peer, Rule, Status
+from ._records import (
+    AskedEntry,
+    Budget,
+    Consortium,
+    Dataset,
+    Event,
+    FailureRecord,
+    JobRecord,
+    Member,
+    PartyRecord,
+    Peer,
+    Reply,
+    Rule,
+    ServiceRecord,
+    Status,
+)
 from .errors import PeerLost, TacitlyError, TermsDiffer
 from .evidence import Evidence
 from .job import Job, JobList
@@ -24,6 +39,8 @@ from .session import Session
 from .simulation import Simulation, simulate
 
 __all__ = [
+    "AskedEntry",
+    "Budget",
     "Consortium",
     "Dataset",
     "Event",
@@ -38,10 +55,12 @@ __all__ = [
     "PartyRecord",
     "Peer",
     "PeerLost",
+    "Reply",
     "Result",
     "Rows",
     "RowsResult",
     "Rule",
+    "ServiceRecord",
     "Session",
     "Simulation",
     "Size",

@@ -50,6 +50,76 @@ class PartyRecord:
 
 
 @dataclass(frozen=True)
+class AskedEntry:
+    """A question that is on record on both sides."""
+
+    responder: str
+    query: str
+    """Its number, for :meth:`~tacitly.Party.evidence_of`."""
+    entry: str
+    """The leaf of our entry about it."""
+    units: int
+    """What its answer counts as."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a service has answered to questions that were asked as one."""
+
+    answers: list[bytes]
+    """One for each question."""
+    entries: list[AskedEntry]
+    """What is on record of them."""
+
+    @property
+    def answer(self) -> bytes:
+        """The answer to a question that was asked alone."""
+        if len(self.answers) != 1:
+            raise ValueError(f"there are {len(self.answers)} answers: see answers")
+        return self.answers[0]
+
+    def __repr__(self) -> str:
+        responders = ", ".join(sorted({entry.responder for entry in self.entries}))
+        return f"<Reply of {responders}: {len(self.answers)} answers, {len(self.entries)} entries>"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Questions that a rule of ours allows within a day (UTC), and how many of them are left."""
+
+    party: str
+    """Who asks us, or whom we ask."""
+    asks: bool
+    """It is they who ask us; otherwise the budget is for questions of ours to them."""
+    purpose: str
+    """Each purpose has a budget of its own. Those that nothing was charged for today are not listed."""
+    most: int
+    left: int
+
+
+@dataclass(frozen=True)
+class ServiceRecord:
+    """How a service stands at this party."""
+
+    since: str
+    """When its set-up was over."""
+    answered: int
+    """Questions since the daemon started: answered, refused, and asked by us."""
+    refused: int
+    asked: int
+    material: dict[str, int]
+    """What is left of its material, by stream."""
+    budgets: list[Budget]
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> ServiceRecord:
+        """As the daemon tells of it."""
+        material = {one["stream"]: one["left"] for one in told["material"]}
+        budgets = [read(Budget, one) for one in told["budgets"]]
+        return read(cls, {**told, "material": material, "budgets": budgets})
+
+
+@dataclass(frozen=True)
 class JobRecord:
     """A job as it stood when the daemon was asked."""
 
@@ -81,6 +151,8 @@ class JobRecord:
     at_rest: bool
     purged: str = ""
     """When the result was wiped, if it was."""
+    service: Optional[ServiceRecord] = None
+    """How a service stands here, once it is set up."""
 
     @classmethod
     def from_json(cls, text: str, me: str) -> JobRecord:
@@ -90,7 +162,7 @@ class JobRecord:
     @classmethod
     def from_dict(cls, told: dict[str, Any], me: str) -> JobRecord:
         """Reads what the daemon of ``me`` told."""
-        failure = told["failure"]
+        failure, service = told["failure"], told.get("service")
         return read(
             cls,
             {
@@ -99,6 +171,7 @@ class JobRecord:
                 "parties": tuple(read(PartyRecord, party) for party in told["parties"]),
                 "summary": json.loads(told["summary"] or "{}"),
                 "failure": read(FailureRecord, failure) if failure else None,
+                "service": ServiceRecord.of(service) if service else None,
             },
         )
 
@@ -120,7 +193,7 @@ class JobRecord:
     @property
     def is_over(self) -> bool:
         """Whether nothing can happen to the job any more."""
-        return self.state in ("done", "failed", "cancelled", "refused")
+        return self.state in ("done", "failed", "cancelled", "refused", "revoked", "expired")
 
     @property
     def title(self) -> str:

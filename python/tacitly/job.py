@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from . import _core, _html, errors
 from ._progress import Line, Progress, silent
-from ._records import Event, JobRecord, PartyRecord, read
+from ._records import AskedEntry, Event, JobRecord, PartyRecord, Reply, ServiceRecord, read
 from ._registry import result_of
 from .evidence import Evidence
 from .result import Result
@@ -74,6 +74,35 @@ class Job:
         """Wipes the result of a job that is over; the ledger keeps that it was."""
         return self._noted(self._client.purge_job(self.id))
 
+    def ask(
+        self, *questions: Union[bytes, str], purpose: str = "unstated", key: str = ""
+    ) -> Reply:
+        """Asks a service. Several questions are asked, answered and charged as one; a text is asked in UTF-8.
+
+        ``purpose`` is a code of 1 to 32 of a-z, 0-9, ``-``, ``_`` and ``.``; it goes on record. Under the same ``key`` the
+        same answers come, and are charged once, whatever has happened meanwhile; without one every call asks anew.
+        """
+        asked = [question.encode() if isinstance(question, str) else bytes(question) for question in questions]
+        answers, told = self._client.ask_job(id=self.id, questions=asked, purpose=purpose, key=key)
+        return Reply(answers, [read(AskedEntry, entry) for entry in json.loads(told)])
+
+    def pause(self) -> Job:
+        """Has a service answer and ask nothing here until :meth:`unpause`; the other parties go on."""
+        return self._noted(self._client.pause_job(self.id))
+
+    def unpause(self) -> Job:
+        """Lets a service go on that was paused here."""
+        return self._noted(self._client.unpause_job(self.id))
+
+    def revoke(self) -> Job:
+        """Ends a service, at once and on all sides."""
+        return self._noted(self._client.revoke_job(self.id))
+
+    @property
+    def service(self) -> Optional[ServiceRecord]:
+        """How a service stands here, as of :meth:`refresh`; ``None`` for a job that is none, or whose set-up goes on."""
+        return self.record.service
+
     def open_output(self, *, to: str, purpose: str = "dispute") -> tuple[bytes, bytes]:
         """The salt and the SHA-256 of our output with which the commitment on record opens. That they were handed to ``to``
         goes on record first. ``tacitly evidence verify-output`` reads a file with both in hexadecimal, a line each."""
@@ -82,14 +111,14 @@ class Job:
 
     def evidence(self) -> Evidence:
         """The job's evidence: what was agreed, sent, received and what came of it, for anybody to verify."""
-        return Evidence(self._client.evidence(self.id))
+        return Evidence(self._client.evidence(job=self.id, query=""))
 
     def events(self) -> list[Event]:
         """The job's lines in the audit trail."""
         return list(events_of(self._client, 0, self.id))
 
     def wait(self, progress: Progress = False, frame: Optional[Any] = None) -> Result:
-        """Waits for the end and returns the result. ``frame`` is the one that was given to the job, if there was one.
+        """Waits for the end, or until a service serves, and returns the result. ``frame`` is the one that was given to the job, if there was one.
 
         Raises the exception of the job's failure; :class:`~tacitly.errors.PeerLost` if it is suspended. A Ctrl-C ends
         the waiting, not the job: see :meth:`cancel`.
@@ -107,10 +136,10 @@ class Job:
         return self.result(frame)
 
     def result(self, frame: Optional[Any] = None) -> Result:
-        """The result of a job that is done."""
+        """The result of a job that is done; of a service, what its set-up has come to."""
         if self.record.state != "done":
             self.refresh()
-        if self.record.state == "done":
+        if self.record.state in ("done", "serving", "paused"):
             return result_of(self.record, self._client, frame)
         if self.record.failure is None and not self.record.at_rest:
             raise errors.of("job-state", f"the job is {self.state}", job=self.id, hint="wait() for its end")

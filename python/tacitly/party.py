@@ -15,6 +15,7 @@ from . import _core
 from ._params import canonical
 from ._records import Consortium, Dataset, Event, JobRecord, Peer, Rule, Status, read
 from ._runner import Receivers, asked_parties
+from .evidence import Evidence
 from .job import Job, JobList, events_of
 from .session import Session
 
@@ -94,6 +95,11 @@ class Party:
             if not older:
                 break
         return JobList(found)
+
+    def evidence_of(self, query: str) -> Evidence:
+        """The evidence of one question to a service, asked or answered here, by its number: see
+        :attr:`Reply.entries <tacitly.Reply>`."""
+        return Evidence(self._client.evidence(job="", query=query))
 
     def job(self, id: str) -> Job:
         """One job by its number."""

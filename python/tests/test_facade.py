@@ -39,6 +39,10 @@ WRAPPERS = {
     "CancelJob": tt.Job.cancel,
     "ResumeJob": tt.Job.resume,
     "PurgeJob": tt.Job.purge,
+    "AskJob": tt.Job.ask,
+    "PauseJob": tt.Job.pause,
+    "UnpauseJob": tt.Job.unpause,
+    "RevokeJob": tt.Job.revoke,
     "JobResult": tt.Rows.write,
     "JobRows": tt.Rows.indices.fget,
     "ListEvents": events_of,
@@ -50,8 +54,7 @@ WRAPPERS = {
 }
 
 # A call that Python does not wrap stands here with its reason.
-_ON_THE_COMMAND_LINE = "standing jobs are asked, paused and revoked with `tacitly ask` and `tacitly job`"
-REASONS: dict[str, str] = dict.fromkeys(["AskJob", "PauseJob", "UnpauseJob", "RevokeJob"], _ON_THE_COMMAND_LINE)
+REASONS: dict[str, str] = {}
 
 
 def method_of(call: str) -> str:

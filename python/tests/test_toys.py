@@ -138,6 +138,40 @@ def test_a_job_without_data_is_approved_by_a_person_everywhere(trio):
     assert json.loads(tosses["shop"].job.terms)["kind"] == "toss"
 
 
+def test_a_service_is_asked_paused_and_revoked_and_each_question_has_evidence(trio):
+    job = trio["bank"].submit("echo", {"bank": None, "shop": None})
+    (waiting,) = until(lambda: trio["shop"].jobs("proposed"))
+    assert waiting.id == job.id and waiting.service is None
+    waiting.approve()
+    assert job.wait(progress=False).figures is not None and job.state == "serving"
+    theirs = trio["shop"].job(job.id)
+    until(lambda: theirs.refresh().state == "serving" and job.refresh().service.material.get("pads", 0) >= 16)
+
+    reply = job.ask("who is there?", b"and who else?", purpose="pilot", key="loan-17")
+    assert [answer.split(b" ", 1)[1] for answer in reply.answers] == [b"who is there?", b"and who else?"]
+    assert job.ask("who is there?", b"and who else?", purpose="pilot", key="loan-17") == reply, "asked and charged once"
+    with pytest.raises(tt.errors.RequestKey):
+        job.ask("something else", purpose="pilot", key="loan-17")
+    with pytest.raises(ValueError, match="2 answers"):
+        reply.answer
+    assert job.ask("alone").answer.endswith(b" alone")
+    (entry,) = reply.entries
+    assert entry.responder == "shop" and "shop" in repr(reply)
+    for party in ("bank", "shop"):
+        assert trio[party].evidence_of(entry.query).verify()["holds"], party
+    assert (theirs.refresh().service.answered, job.refresh().service.asked) == (3, 5)
+
+    assert theirs.pause().state == "paused"
+    with pytest.raises(tt.errors.NotServing):
+        job.ask("and now?")
+    theirs.unpause()
+    until(lambda: theirs.refresh().state == "serving")
+    assert job.revoke().state == "revoked"
+    until(lambda: theirs.refresh().state == "revoked")
+    with pytest.raises(tt.errors.Revoked):
+        job.ask("still there?")
+
+
 def test_a_kind_that_only_the_daemons_know_is_not_among_those_of_the_package(trio):
     assert not {"add", "toss"} & set(tt.kinds.names())
     with pytest.raises(tt.errors.BadRequest, match="the kinds are .*add.*toss"):

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::kinds;
 use super::output::{table, unfolded};
-use crate::rpc::control::{Job, JobParty, Service};
+use crate::rpc::control::{Budget, Job, JobParty, Service};
 
 /// The most parties that a line names.
 const NAMED: usize = 3;
@@ -119,14 +119,21 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
 fn service(service: &Service) -> Vec<(String, String)> {
     let material = service.material.iter().map(|material| format!("{} of {}", material.left, material.stream));
     let Service { since, answered, refused, asked, .. } = service;
-    vec![
+    let budget = |budget: &Budget| {
+        let Budget { party, asks, purpose, most, left } = budget;
+        let whose = if *asks { format!("for {party}") } else { format!("of ours to {party}") };
+        ("budget".to_owned(), format!("{left} of {most} questions left today {whose}, purpose {purpose}"))
+    };
+    let mut lines = vec![
         ("serves".to_owned(), if since.is_empty() { String::new() } else { format!("since {since}") }),
         (
             "asked".to_owned(),
             format!("{answered} answered, {refused} refused, {asked} of ours, since the daemon started"),
         ),
         ("material".to_owned(), material.collect::<Vec<_>>().join(", ")),
-    ]
+    ];
+    lines.extend(service.budgets.iter().map(budget));
+    lines
 }
 
 /// The parties of a job, one in a line below each other.

@@ -2,7 +2,7 @@
 
 use crate::chain::Mismatch;
 use crate::datasets::DatasetView;
-use crate::jobs::{AskedEntry, JobView, PartyView, ServiceView, Shape, State};
+use crate::jobs::{AskedEntry, Budget, JobView, PartyView, ServiceView, Shape, State};
 use crate::peers::{MemberView, PeerView, RosterView};
 use crate::rpc::control;
 use crate::store::JobId;
@@ -69,9 +69,16 @@ impl From<AskedEntry> for control::AskedEntry {
 
 impl From<ServiceView> for control::Service {
     fn from(view: ServiceView) -> Self {
-        let ServiceView { since, answered, refused, asked, material } = view;
+        let ServiceView { since, answered, refused, asked, material, budgets } = view;
         let material = material.into_iter().map(|(stream, left)| control::Material { stream, left }).collect();
-        Self { since, answered, refused, asked, material }
+        let budget = |Budget { party, asks, purpose, most, left }: Budget| control::Budget {
+            party: party.to_string(),
+            asks,
+            purpose,
+            most,
+            left,
+        };
+        Self { since, answered, refused, asked, material, budgets: budgets.into_iter().map(budget).collect() }
     }
 }
 

@@ -43,7 +43,7 @@ fn stale(root: &Path) -> Result<Vec<Generated>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 18] = [
+const PRINTED: [&str; 19] = [
     "StatusReply",
     "RotateIdentityReply",
     "InviteReply",
@@ -57,6 +57,7 @@ const PRINTED: [&str; 18] = [
     "JobParty",
     "Service",
     "Material",
+    "Budget",
     "AskedEntry",
     "Failure",
     "Event",

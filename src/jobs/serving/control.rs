@@ -11,6 +11,7 @@ use super::super::machine::Event;
 use super::super::shell::Shell;
 use super::super::state::State;
 use super::asking::{AskedEntry, Questions};
+use super::quota::Budget;
 use super::services::{RunningService, not_serving};
 use crate::attest::queries::Code;
 use crate::attest::random;
@@ -52,6 +53,8 @@ pub struct ServiceView {
     pub asked: u64,
     /// What is left of its material, by stream.
     pub material: Vec<(String, u64)>,
+    /// What is left of the budgets that our rules give.
+    pub budgets: Vec<Budget>,
 }
 
 /// The services of one party, as its operators and applications have them.
@@ -149,8 +152,9 @@ impl ServiceControl {
             return Ok(Some(ServiceView { since, ..ServiceView::default() }));
         };
         let material = self.left(&service).await?;
+        let budgets = service.quota.budgets(&service.run).await?;
         let [answered, refused, asked] = service.counts.read();
-        Ok(Some(ServiceView { since, answered, refused, asked, material }))
+        Ok(Some(ServiceView { since, answered, refused, asked, material, budgets }))
     }
 
     /// What is left of the material of all services that run, by job and stream.

@@ -23,7 +23,7 @@ mod sessions;
 
 pub use asking::{AskedEntry, Draft, Questions, Told};
 pub use control::{Ask, Reply, ServiceControl, ServiceView};
-pub use quota::QUESTIONS_PER_DAY;
+pub use quota::{Budget, QUESTIONS_PER_DAY};
 pub use run::ServiceRun;
 pub use service::{Admission, Keep, Opened, Put, Service, Serving, Session};
 

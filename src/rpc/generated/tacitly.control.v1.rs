@@ -650,6 +650,26 @@ pub struct Service {
     pub asked: u64,
     #[prost(message, repeated, tag = "5")]
     pub material: ::prost::alloc::vec::Vec<Material>,
+    #[prost(message, repeated, tag = "6")]
+    pub budgets: ::prost::alloc::vec::Vec<Budget>,
+}
+/// Questions that a rule of ours allows within a day (UTC), for one purpose: those that the rule names, or those that were
+/// charged since the daemon started.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Budget {
+    /// the other party
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    /// it asks us; otherwise we ask it
+    #[prost(bool, tag = "2")]
+    pub asks: bool,
+    #[prost(string, tag = "3")]
+    pub purpose: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub most: u64,
+    #[prost(uint64, tag = "5")]
+    pub left: u64,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

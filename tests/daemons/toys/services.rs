@@ -130,6 +130,17 @@ fn more_questions_than_a_rule_allows_in_a_day_are_refused_and_charged_nothing() 
         let answered = until(|| ask(&home, &id, &key, "hello").ok());
         assert!(answered.is_some(), "{}", consortium.told(&consortium.parties[1], &id));
     }
+    let budgets = |at: usize| {
+        let shown = consortium.parties[at].tacitly(&["job", "show", &id]).unwrap();
+        let left = shown["service"]["budgets"].as_array().unwrap().iter().map(|budget| {
+            let (party, purpose) = (budget["party"].as_str().unwrap(), budget["purpose"].as_str().unwrap());
+            (party.to_owned(), purpose.to_owned(), budget["asks"] == true, budget["left"].as_u64().unwrap())
+        });
+        left.collect::<Vec<_>>()
+    };
+    let of_party_0 = |asks, left| ("party-0".to_owned(), "pilot".to_owned(), asks, left);
+    assert_eq!(budgets(1), [of_party_0(false, 3), of_party_0(true, 0)], "only their questions are counted as theirs");
+    assert_eq!(budgets(0), [], "its own rule has no such limit");
     assert_eq!(ask(&home, &id, "one-more", "hello").unwrap_err(), "over-quota");
     assert_eq!(ask(&home, &id, "one-more", "hello").unwrap_err(), "over-quota", "it stays refused under this key");
     assert!(ask(&home, &id, "key-1", "hello").is_ok(), "what was answered is answered again");
