@@ -66,7 +66,7 @@ pub(super) async fn agree(run: &Run, kind: &dyn JobKind, offer: Vec<u8>) -> Resu
     }
     let offers: Offers = offered.iter().map(|(party, offered)| (*party, offered.offer.clone())).collect();
     let entry = write_entry(job, run.terms(), kind, &words, &offered, &offers)?;
-    keep_datasets(run, &offered).await?;
+    keep_words(run, &offered).await?;
     sign_with_all(run, &words, entry).await?;
     let contributions =
         offered.iter().map(|(party, offered)| (*party, contributed(&offered.consent).to_vec())).collect();
@@ -137,13 +137,17 @@ async fn read_dataset(core: &Core, party: PartyId, note: &[u8]) -> Result<Signed
     Ok(entry)
 }
 
-/// Keeps the entries about the others' data, for certificates.
-async fn keep_datasets(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Result<(), Stop> {
+/// Keeps the entries about the others' data, for certificates, and that they have signed the terms: a member hears of it
+/// here.
+async fn keep_words(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Result<(), Stop> {
     let (core, job) = (run.core(), run.job());
     let change = |(party, offered): (&PartyId, &Offered)| {
-        let entry = offered.dataset.as_ref()?.encode();
-        let known = job.party(*party)?.entry.as_ref() == Some(&entry);
-        (*party != core.me() && !known).then(|| PartyChange { entry: Some(entry), ..PartyChange::of(*party) })
+        let known = job.party(*party)?;
+        let entry = offered.dataset.as_ref().map(SignedEntry::encode).filter(|entry| known.entry.as_ref() != Some(entry));
+        let is_news = matches!(known.decision, Decision::Open);
+        let decision = is_news.then(|| Decision::Signed(offered.consent.clone()));
+        let changes = *party != core.me() && (entry.is_some() || is_news);
+        changes.then(|| PartyChange { entry, decision, ..PartyChange::of(*party) })
     };
     let parties: Vec<PartyChange> = offered.iter().filter_map(change).collect();
     if !parties.is_empty() {
