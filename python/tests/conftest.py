@@ -28,7 +28,7 @@ _names = itertools.count(1)
 def meet(sim):
     """Runs the two sides of one job: each side is a function of its session. Returns what each returned or raised."""
 
-    def run(bank, shop, timeout=20):
+    def run(bank, shop, timeout=120):
         job = f"test {next(_names)}"
 
         def script(party):

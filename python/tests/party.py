@@ -30,7 +30,7 @@ def main():
         stages.append(job.stage)
         say(progress=job.done)
 
-    session = party.session(asked["peer"], job=asked["job"], timeout=30)
+    session = party.session(asked["peer"], job=asked["job"], timeout=120)
     try:
         call = getattr(session, asked["kind"])
         result = call(keys, normalise="cn-mobile", duplicates="first", invalid="skip", progress=note)

@@ -13,7 +13,7 @@ def trio():
         yield parties
 
 
-def together(trio, call, names=NAMES, job="three", timeout=20):
+def together(trio, call, names=NAMES, job="three", timeout=120):
     """Runs `call(session)` for each of these parties with all others as peers; what each returned or raised."""
 
     def script(party):

@@ -201,7 +201,7 @@ def test_a_lost_job_goes_on_when_the_peer_is_back_and_gives_the_rows_of_the_fram
 
     def side(name):
         party = tt.connect(homes[name])
-        session = party.session(peer[name], job="cut", timeout=30)
+        session = party.session(peer[name], job="cut", timeout=120)
         try:
             return session.intersect(
                 frames[name], on="phone", normalise="cn-mobile", progress=freeze if name == "bank" else False
@@ -273,7 +273,7 @@ def test_a_side_that_dies_is_shown_as_link_down_and_then_raised_as_peer_lost(los
     ending = bank.until("error")
     assert ending["error"] == "peer-lost" and ending["peer"] == "shop" and "resume" in ending["hint"]
     assert any(stage.startswith("link down") for stage in ending["stages"]), ending["stages"][-5:]
-    assert bank.until("alive")["alive"] == 45 and bank.process.wait(timeout=30) == 0
+    assert bank.until("alive")["alive"] == 45 and bank.process.wait(timeout=120) == 0
     if who == "the daemon":
         # Its own program is told as well, and lives.
         assert "error" in shop.until("error") and shop.until("alive")["alive"] == 45

@@ -361,7 +361,7 @@ def test_a_forked_child_is_told_and_does_not_hang(sim):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def until(ready, seconds=20):
+def until(ready, seconds=120):
     end = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < end, "it did not happen in time"
