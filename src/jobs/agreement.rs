@@ -143,9 +143,10 @@ async fn keep_words(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Result<(
     let (core, job) = (run.core(), run.job());
     let change = |(party, offered): (&PartyId, &Offered)| {
         let known = job.party(*party)?;
-        let entry = offered.dataset.as_ref().map(SignedEntry::encode).filter(|entry| known.entry.as_ref() != Some(entry));
+        let entry =
+            offered.dataset.as_ref().map(SignedEntry::encode).filter(|entry| known.entry.as_ref() != Some(entry));
         let is_news = matches!(known.decision, Decision::Open);
-        let decision = is_news.then(|| Decision::Signed(offered.consent.clone()));
+        let decision = is_news.then(|| Decision::Signed(Box::new(offered.consent.clone())));
         let changes = *party != core.me() && (entry.is_some() || is_news);
         changes.then(|| PartyChange { entry, decision, ..PartyChange::of(*party) })
     };
