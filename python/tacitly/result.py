@@ -85,7 +85,7 @@ class Result:
 
     def evidence(self) -> Evidence:
         """The job's evidence, as our side has it on record."""
-        return Evidence(self._client.evidence(self.job.id))
+        return Evidence(self._client.evidence(job=self.job.id, query=""))
 
     def _facts(self) -> list[tuple[str, str]]:
         """What is worth telling, by name: the kind's own words stand between what every job has."""
