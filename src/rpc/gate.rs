@@ -108,7 +108,9 @@ impl Gate {
     async fn admit(&self, method: &Method, path: &str, shown: Option<&str>) -> Result<Caller, Problem> {
         let refuse = |text: &str| Problem::new(StatusCode::UNAUTHORIZED, Error::new(codes::PERMISSION, text));
         let token = shown.and_then(|shown| shown.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| refuse("this port needs a token: --token-file FILE"))?;
+        let token = token.ok_or_else(|| {
+            refuse("this port needs a token: --token-file FILE, or the header Authorization: Bearer TOKEN")
+        })?;
         let token = tokens::find(&self.tokens, token).map_err(|error| {
             tracing::error!(%error, "the file of tokens cannot be used");
             let text = "the daemon cannot read its file of tokens; its log says why";
@@ -119,7 +121,8 @@ impl Gate {
         if OPEN.iter().any(|service| path.starts_with(service)) {
             return Ok(caller);
         }
-        let call = http::call_of(method, path).or_else(|| path.strip_prefix(CONTROL)).unwrap_or(path);
+        let call = http::call_of(method, path).or_else(|| path.strip_prefix(CONTROL));
+        let call = call.ok_or_else(http::nothing_there)?;
         let needed = needed(call);
         if !needed.contains(&caller.role) {
             tracing::warn!(token = caller.name, role = caller.role.name(), call, "a call was refused");

@@ -46,17 +46,19 @@ pub fn beside(control: Routes, jobs: Arc<Jobs>) -> Routes {
     let calls = Router::new()
         .route("/openapi.json", get(describe))
         .route("/{job}", post(ask))
-        .fallback(nothing_there)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(jobs);
-    control.into_axum_router().nest(ROOT, calls).into()
+    control.into_axum_router().fallback(async || nothing_there()).nest(ROOT, calls).into()
 }
 
 /// The call of the control service whose rules hold for a request, if it is of the HTTP side: a question is a question,
 /// and whoever only reads is told what services there are.
 pub(super) fn call_of(method: &Method, path: &str) -> Option<&'static str> {
-    path.strip_prefix(ROOT)?.strip_prefix('/')?;
+    let below = path.strip_prefix(ROOT)?;
+    if !(below.is_empty() || below.starts_with('/')) {
+        return None;
+    }
     Some(if [Method::GET, Method::HEAD].contains(method) { "ListJobs" } else { "AskJob" })
 }
 
@@ -129,7 +131,8 @@ async fn describe(State(jobs): State<Arc<Jobs>>) -> Response {
     }
 }
 
-async fn nothing_there() -> Problem {
+/// The answer to a path that leads nowhere; for gRPC its status says as much.
+pub(super) fn nothing_there() -> Problem {
     let text = "nothing is here; POST /v1/JOB asks a service, GET /v1/openapi.json describes them";
     Problem::new(StatusCode::NOT_FOUND, bad(text))
 }
@@ -207,7 +210,7 @@ mod tests {
         assert_eq!(call_of(&Method::POST, "/v1/01H"), Some("AskJob"));
         assert_eq!(call_of(&Method::DELETE, "/v1/openapi.json"), Some("AskJob"));
         assert_eq!(call_of(&Method::GET, "/v1/openapi.json"), Some("ListJobs"));
-        for other in ["/v1", "/v11/x", "/tacitly.control.v1.Control/Status", "/", ""] {
+        for other in ["/v11/x", "/tacitly.control.v1.Control/Status", "/", ""] {
             assert_eq!(call_of(&Method::POST, other), None);
         }
     }

@@ -178,6 +178,9 @@ async fn a_service_is_asked_over_http_once_for_a_key_and_its_entries_have_eviden
     let request = Application { token: None, ..one.clone() }.request(Method::GET, "/v1/openapi.json", &[], "");
     let socket = UnixStream::connect(home.join("control.sock")).await.unwrap();
     assert_eq!(exchange(socket, Version::HTTP_11, request).await.answered()["openapi"], "3.1.0");
+    let request = one.request(Method::POST, &format!("/v2/{id}"), &[], "");
+    let socket = UnixStream::connect(home.join("control.sock")).await.unwrap();
+    exchange(socket, Version::HTTP_11, request).await.is(404, codes::BAD_REQUEST);
     // On record at both, where it verifies, and no line of the audit trail is written for it.
     let query = first.body["entries"][0]["query"].as_str().unwrap();
     for party in &consortium.parties {
@@ -248,7 +251,9 @@ async fn whoever_may_not_ask_or_asks_what_is_no_question_is_told_by_code_and_hin
     let (path, json) = (format!("/v1/{id}"), "application/json");
     one.post("/v1/01ARZ3NDEKTSV4RRFFQ69G5FAV", json, body.to_string()).await.is(404, codes::JOB_UNKNOWN);
     one.post("/v1/13800138000%FF", json, body.to_string()).await.is(404, codes::JOB_UNKNOWN);
-    one.post("/v1/a/b", json, body.to_string()).await.is(404, codes::BAD_REQUEST);
+    for nowhere in ["/", "/v1", "/v1/", "/v1/a/b", "/v2/13800138000"] {
+        one.post(nowhere, json, body.to_string()).await.is(404, codes::BAD_REQUEST);
+    }
     let got = one.send(one.request(Method::GET, &path, &[], "")).await;
     got.is(405, codes::BAD_REQUEST);
     assert_eq!(got.headers["allow"], "POST");
