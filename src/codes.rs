@@ -93,7 +93,8 @@ codes! {
         "Run the same call under the same job name on the other side, or wait longer with `timeout`.";
     JOB_UNKNOWN "job-unknown" "There is no job of this number." "`tacitly job list` shows all.";
     JOB_STATE "job-state" "The job's state does not allow this." "docs/jobs.md has the table of states.";
-    REQUEST_KEY "request-key" "This request key was used for another job." "Use a fresh request key for other terms.";
+    REQUEST_KEY "request-key" "This request key was used for another job, or other questions."
+        "Use a fresh request key for other terms or questions.";
     RESULT_NONE "result-none" "There is no result to hand out: not done, not a receiver, or purged."
         "`tacitly job show JOB` tells which.";
     BAD_REQUEST "bad-request" "The request itself is malformed." "Mend it as the text says.";

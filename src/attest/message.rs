@@ -50,7 +50,7 @@ pub(super) fn write_hashes(hashes: &[Hash]) -> Bytes {
 }
 
 /// The most questions in one batch.
-pub(super) const MAX_QUESTIONS: usize = 4096;
+pub(crate) const MAX_QUESTIONS: usize = 4096;
 
 /// Questions as they are sent: the signed entry, the seed of their salts, the questions.
 #[derive(Clone, PartialEq)]

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tracing_subscriber::EnvFilter;
@@ -36,8 +37,8 @@ use crate::relay::Relay;
 use crate::rpc::admin::Admin;
 use crate::rpc::control::control_server::ControlServer;
 use crate::rpc::gate::Gate;
-use crate::rpc::reflection;
 use crate::rpc::service::{Rooms, Service};
+use crate::rpc::{http, reflection};
 use crate::session::Network;
 use crate::store::{FileSigner, Signer, Store, StoreError};
 use crate::transport::{Grpc, TlsIdentity};
@@ -360,19 +361,18 @@ async fn run(
         None => None,
     };
     let gate = Gate::new(home.join(&config.control.tokens), admin);
-    let described = if config.control.reflection { Some(reflection::service()?) } else { None };
-    let guarded = Server::builder()
-        .layer(gate)
-        .add_service(control.clone())
-        .add_service(health_service.clone())
-        .add_optional_service(described.clone());
+    let mut routes = http::beside(Routes::new(control).add_service(health_service), jobs.clone());
+    if config.control.reflection {
+        routes = routes.add_service(reflection::service()?);
+    }
+    let server = Server::builder().accept_http1(true).add_routes(routes.clone());
+    let guarded = Server::builder().accept_http1(true).layer(gate).add_routes(routes);
     let guarded = async {
         match port {
             Some(port) => guarded.serve_with_incoming(TcpListenerStream::new(port)).await,
             None => std::future::pending().await,
         }
     };
-    let server = Server::builder().add_service(control).add_service(health_service).add_optional_service(described);
     let served = tokio::select! {
         served = server.serve_with_incoming(UnixListenerStream::new(listener)) => served.map_err(Into::into),
         served = guarded => served.map_err(Into::into),

@@ -9,7 +9,7 @@ use tacitly_core::{Checkpoint, Fault, Misuse, PartyId, Seed, Terms};
 use super::machine::Quorum;
 use super::part::{Input, PartParty, Stop, Summary, Task};
 use super::run::Run;
-use super::serving::{Draft, Questions, ServiceRun, Serving};
+use super::serving::{Base64, Draft, JsonForm, Questions, ServiceRun, Serving};
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
 use crate::policy::{LimitName, Rule};
@@ -111,6 +111,11 @@ pub trait JobKind: Send + Sync + 'static {
             let draft = async || Ok(Draft { questions: questions.all().to_vec(), ..Draft::default() });
             Ok(questions.put(to, draft).await?.answers)
         })
+    }
+
+    /// How the questions and answers of a service of these terms stand in JSON; unless it says otherwise, as [`Base64`].
+    fn json(&self, _terms: &JobTerms) -> Box<dyn JsonForm> {
+        Box::new(Base64)
     }
 }
 

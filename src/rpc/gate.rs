@@ -5,15 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tonic::Status;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use tonic::body::Body;
-use tonic::codegen::http::header::AUTHORIZATION;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use tonic::codegen::http::{HeaderMap, HeaderName, Method, Request, Response};
 use tower::{Layer, Service};
 
 use super::admin::Admin;
-use super::status;
+use super::problem::Problem;
 use super::tokens::{self, Role};
+use super::{http, status};
 use crate::codes::{self, Error};
 
 use Role::{Approver, Auditor, Operator};
@@ -60,6 +62,9 @@ const CALLS: [(&[Role], &[&str]); 3] = [
     (&[Approver], &["ApproveJob", "RefuseJob", "SetRule", "InitConsortium", "JoinConsortium", "LeaveConsortium"]),
 ];
 
+/// The one call that changes something and is no line in the audit trail: every question is an entry in the log, and a
+/// service is asked often.
+const ASK: &str = "AskJob";
 const CONTROL: &str = "/tacitly.control.v1.Control/";
 /// What says nothing of the party: any token opens it.
 const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/"];
@@ -100,30 +105,38 @@ impl Gate {
         Self { tokens, admin }
     }
 
-    async fn admit(&self, path: &str, shown: Option<&str>) -> Result<Caller, Error> {
-        let refuse = |text: &str| Error::new(codes::PERMISSION, text);
+    async fn admit(&self, method: &Method, path: &str, shown: Option<&str>) -> Result<Caller, Problem> {
+        let refuse = |text: &str| Problem::new(StatusCode::UNAUTHORIZED, Error::new(codes::PERMISSION, text));
         let token = shown.and_then(|shown| shown.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| refuse("this port needs a token: --token-file FILE"))?;
+        let token = token.ok_or_else(|| {
+            refuse("this port needs a token: --token-file FILE, or the header Authorization: Bearer TOKEN")
+        })?;
         let token = tokens::find(&self.tokens, token).map_err(|error| {
             tracing::error!(%error, "the file of tokens cannot be used");
-            refuse("the daemon cannot read its file of tokens; its log says why")
+            let text = "the daemon cannot read its file of tokens; its log says why";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Error::new(codes::PERMISSION, text))
         })?;
         let token = token.ok_or_else(|| refuse("the token is unknown or revoked"))?;
         let caller = Caller { name: token.name, role: token.role };
         if OPEN.iter().any(|service| path.starts_with(service)) {
             return Ok(caller);
         }
-        let call = path.strip_prefix(CONTROL).unwrap_or(path);
+        let call = http::call_of(method, path).or_else(|| path.strip_prefix(CONTROL));
+        let call = call.ok_or_else(http::nothing_there)?;
         let needed = needed(call);
         if !needed.contains(&caller.role) {
             tracing::warn!(token = caller.name, role = caller.role.name(), call, "a call was refused");
-            return Err(caller.lacks(needed, call));
+            return Err(caller.lacks(needed, call).into());
         }
-        if !needed.contains(&Auditor) {
+        if !needed.contains(&Auditor) && call != ASK {
             self.admin.record_call(&format!("token:{}", caller.name), caller.role.name(), call).await?;
         }
         Ok(caller)
     }
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
 }
 
 fn needed(call: &str) -> &'static [Role] {
@@ -164,16 +177,20 @@ where
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            let path = request.uri().path().to_owned();
-            let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            match gate.admit(&path, shown.as_deref()).await {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let shown = header(request.headers(), AUTHORIZATION).map(str::to_owned);
+            match gate.admit(&method, &path, shown.as_deref()).await {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     inner.call(request).await
                 }
-                Err(error) => {
-                    let refusal: Status = status::of(&error);
-                    Ok(refusal.into_http())
+                Err(refusal) => {
+                    let media = header(request.headers(), CONTENT_TYPE);
+                    Ok(if media.is_some_and(|media| media.starts_with("application/grpc")) {
+                        status::of(refusal.error()).into_http()
+                    } else {
+                        refusal.into_response().map(Body::new)
+                    })
                 }
             }
         })

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use tacitly_attestation::entry::{Body, SignedEntry};
 
+pub(crate) use super::message::MAX_QUESTIONS;
 use super::recorder::{Recorded, Recorder, malformed};
 use crate::codes::{self, Error};
 use crate::store::Store;

@@ -11,9 +11,10 @@ use super::super::machine::Event;
 use super::super::shell::Shell;
 use super::super::state::State;
 use super::asking::{AskedEntry, Questions};
+use super::json::JsonForm;
 use super::quota::Budget;
 use super::services::{RunningService, not_serving};
-use crate::attest::queries::Code;
+use crate::attest::queries::{Code, MAX_QUESTIONS};
 use crate::attest::random;
 use crate::codes::{self, Error};
 use crate::store::{EventFilter, Job};
@@ -55,6 +56,16 @@ pub struct ServiceView {
     pub material: Vec<(String, u64)>,
     /// What is left of the budgets that our rules give.
     pub budgets: Vec<Budget>,
+}
+
+/// How questions and answers of a service that runs stand in JSON.
+pub struct ServiceForm {
+    /// The job that serves.
+    pub job: String,
+    /// Its kind.
+    pub kind: String,
+    /// The form.
+    pub form: Box<dyn JsonForm>,
 }
 
 /// The services of one party, as its operators and applications have them.
@@ -111,13 +122,11 @@ impl ServiceControl {
     /// [`codes::PROTOCOL_VIOLATION`] naming who broke the rules; an error of the store or the log.
     pub async fn ask(&self, ask: Ask) -> Result<Reply, Error> {
         let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
-        let service = match self.shell.services.find(parse_id(&ask.job)?) {
-            Some(service) => service,
-            None => return Err(not_serving(&self.core.find(&ask.job).await?)),
-        };
+        let service = self.running(&ask.job).await?;
         let purpose = Code::parse(&ask.purpose).map_err(|error| bad(format!("the purpose: {error}")))?;
-        if ask.questions.is_empty() {
-            return Err(bad("ask at least one question".to_owned()));
+        // Before the kind takes material for them.
+        if !(1..=MAX_QUESTIONS).contains(&ask.questions.len()) {
+            return Err(bad(format!("a batch has 1 to {MAX_QUESTIONS} questions")));
         }
         let key = if ask.key.is_empty() { HEXLOWER.encode(&random::<16>()?) } else { ask.key };
         let number = ask.questions.len();
@@ -136,6 +145,23 @@ impl ServiceControl {
         }
         service.counts.asked(number);
         Ok(Reply { answers, entries: questions.entries() })
+    }
+
+    /// How questions and answers of a service stand in JSON.
+    ///
+    /// # Errors
+    /// [`codes::JOB_UNKNOWN`]; [`codes::NOT_SERVING`], [`codes::REVOKED`] or [`codes::TERMS_EXPIRED`] if the job does not
+    /// serve here; an error of the store.
+    pub async fn form(&self, id: &str) -> Result<ServiceForm, Error> {
+        self.form_of(&*self.running(id).await?)
+    }
+
+    /// The forms of all services that run here, by the numbers of their jobs.
+    ///
+    /// # Errors
+    /// An error of ours, if one is of a kind that is not known.
+    pub fn forms(&self) -> Result<Vec<ServiceForm>, Error> {
+        self.shell.services.all().iter().map(|service| self.form_of(service)).collect()
     }
 
     /// How a service stands here; none for a job that is none.
@@ -177,6 +203,19 @@ impl ServiceControl {
             material.push((stream.name, stand.end.saturating_sub(stand.next)));
         }
         Ok(material)
+    }
+
+    fn form_of(&self, service: &RunningService) -> Result<ServiceForm, Error> {
+        let (job, terms) = (service.run.job().id.to_string(), service.run.terms());
+        let form = self.kinds.find(&terms.kind)?.json(terms);
+        Ok(ServiceForm { job, kind: terms.kind.clone(), form })
+    }
+
+    async fn running(&self, id: &str) -> Result<Arc<RunningService>, Error> {
+        match self.shell.services.find(parse_id(id)?) {
+            Some(service) => Ok(service),
+            None => Err(not_serving(&self.core.find(id).await?)),
+        }
     }
 
     async fn service(&self, id: &str) -> Result<Job, Error> {

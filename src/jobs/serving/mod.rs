@@ -6,6 +6,7 @@
 //! | `services.rs`, `begin.rs` | the services that run in this process; how one begins and ends |
 //! | `asking.rs`, `answering.rs`, `quota.rs` | a question, from the asker to the record of both sides and back; how many there may be |
 //! | `control.rs`, `handler.rs` | what our operators and applications ask of services; what other parties do |
+//! | `json.rs` | [`JsonForm`]: how questions and answers stand in JSON |
 //! | `sessions.rs` | sessions of a service, which another party opens |
 //! | `message.rs` | bytes ↔ messages |
 
@@ -14,6 +15,7 @@ mod asking;
 mod begin;
 mod control;
 mod handler;
+mod json;
 mod message;
 mod quota;
 mod run;
@@ -22,7 +24,8 @@ mod services;
 mod sessions;
 
 pub use asking::{AskedEntry, Draft, Questions, Told};
-pub use control::{Ask, Reply, ServiceControl, ServiceView};
+pub use control::{Ask, Reply, ServiceControl, ServiceForm, ServiceView};
+pub use json::{Base64, JsonForm};
 pub use quota::{Budget, QUESTIONS_PER_DAY};
 pub use run::ServiceRun;
 pub use service::{Admission, Keep, Opened, Put, Service, Serving, Session};

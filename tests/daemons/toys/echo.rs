@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use rand::RngExt as _;
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use tacitly::codes::{self, Error};
 use tacitly::core::{Mapped, Roles, Script};
 use tacitly::jobs::{
-    Admission, Draft, JobKind, JobTerms, Learned, Offers, Opened, PartOutput, Pending, Prepared, Protocol, Put,
-    QUESTIONS_PER_DAY, Questions, Run, Service, ServiceRun, Serving, Session, Shape, Stop, Summary, Units, Use,
+    Admission, Draft, JobKind, JobTerms, JsonForm, Learned, Offers, Opened, PartOutput, Pending, Prepared, Protocol,
+    Put, QUESTIONS_PER_DAY, Questions, Run, Service, ServiceRun, Serving, Session, Shape, Stop, Summary, Units, Use,
 };
 use tacitly::policy::LimitName;
 use tacitly::store::{Charge, MaterialBlock, MaterialStand};
@@ -198,6 +198,37 @@ impl JobKind for Echo {
             }
             Err(last.unwrap_or_else(|| Error::internal("it was asked at least once")))
         })
+    }
+
+    fn json(&self, _: &JobTerms) -> Box<dyn JsonForm> {
+        Box::new(Texts)
+    }
+}
+
+/// A question is an object with a text, an answer one with the pad beside it.
+struct Texts;
+
+impl JsonForm for Texts {
+    fn question_schema(&self) -> Value {
+        let text = json!({ "type": "string", "maxLength": 1000 });
+        json!({ "type": "object", "properties": { "text": text }, "required": ["text"], "additionalProperties": false })
+    }
+
+    fn answer_schema(&self) -> Value {
+        let properties = json!({ "pad": { "type": "string" }, "text": { "type": "string" } });
+        json!({ "type": "object", "properties": properties, "required": ["pad", "text"] })
+    }
+
+    fn question(&self, said: &Value) -> Result<Bytes, Error> {
+        let text = said.as_object().filter(|said| said.len() == 1).and_then(|said| said.get("text")?.as_str());
+        let text = text.ok_or_else(|| Error::new(codes::BAD_REQUEST, "a question is an object with a text alone"))?;
+        Ok(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn answer(&self, answer: &[u8]) -> Result<Value, Error> {
+        let parts = std::str::from_utf8(answer).ok().and_then(|answer| answer.split_once(' '));
+        let (pad, text) = parts.ok_or_else(|| Error::internal("an answer is a pad and a text"))?;
+        Ok(json!({ "pad": pad, "text": text }))
     }
 }
 

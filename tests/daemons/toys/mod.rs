@@ -3,6 +3,7 @@
 
 mod consortium;
 mod echo;
+mod http;
 mod kills;
 mod kinds;
 mod services;

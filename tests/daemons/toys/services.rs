@@ -25,7 +25,7 @@ fn setting(name: &str, otherwise: usize) -> usize {
 }
 
 /// Two daemons whose service runs on both sides, and its number.
-fn serving(setup: &Setup, dataset: &str) -> (Consortium, String) {
+pub(super) fn serving(setup: &Setup, dataset: &str) -> (Consortium, String) {
     let consortium = Consortium::of(2, setup);
     let id = consortium.submit("echo", dataset, &json!({})).unwrap();
     if dataset.is_empty() {
