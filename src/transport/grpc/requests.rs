@@ -59,7 +59,7 @@ struct Requests {
 
 enum State {
     Waiting(oneshot::Receiver<Call>),
-    Open(Streaming<pb::Envelope>),
+    Open(Box<Streaming<pb::Envelope>>),
     Over,
 }
 
@@ -71,7 +71,7 @@ impl Stream for Requests {
         loop {
             match &mut self.state {
                 State::Waiting(call) => match ready!(Pin::new(call).poll(context)) {
-                    Ok(Ok(requests)) => self.state = State::Open(requests),
+                    Ok(Ok(requests)) => self.state = State::Open(Box::new(requests)),
                     Ok(Err(error)) => {
                         self.state = State::Over;
                         return Poll::Ready(Some(Err(error)));
@@ -79,7 +79,7 @@ impl Stream for Requests {
                     Err(_) => self.state = State::Over,
                 },
                 State::Open(requests) => {
-                    let item: Option<Result<pb::Envelope, Status>> = ready!(Pin::new(requests).poll_next(context));
+                    let item: Option<Result<pb::Envelope, Status>> = ready!(Pin::new(requests.as_mut()).poll_next(context));
                     if item.is_none() {
                         self.state = State::Over;
                     }
