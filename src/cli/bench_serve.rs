@@ -27,8 +27,6 @@ use crate::test_bed::{self, Party, Setup, until};
 const QUESTION: usize = 64;
 /// Bytes that the log writes for an entry of a question.
 const ENTRY: usize = 800;
-/// What a daemon reads of one peer in a second: more than is measured.
-const REQUESTS_PER_SECOND: u32 = 1_000_000;
 /// Commits that are timed.
 const COMMITS: usize = 200;
 
@@ -91,7 +89,7 @@ impl BenchServe {
         let fdatasync = fdatasync_p50(&folder.path().join("probe"), ENTRY)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let commit = runtime.block_on(commit_p50(folder.path()))?;
-        let setup = Setup::of(program(folder.path())?).set("TACITLY_LIMITS__REQUESTS_PER_SECOND", REQUESTS_PER_SECOND);
+        let setup = Setup::of(program(folder.path())?);
         let [a, b] = ["a", "b"].map(|name| Party::start(folder.path(), name, setup.clone()));
         let (a, b) = (a?, b?);
         test_bed::connect(&a, &b)?;

@@ -123,7 +123,8 @@ pub struct Limits {
     /// Distinct keys of the larger side up to which a job runs in one piece, and above which in one bucket; 0: what
     /// `memory_mib` allows. Smaller buckets take less memory and disk for a resumption, and more padding.
     pub bucket_keys: u64,
-    /// Requests about jobs and new sessions that are read from one peer in a second; more wait in its connection.
+    /// Requests of one peer that a service takes in a second, and new sessions of one peer; more wait. Questions under
+    /// standing jobs are not counted: they wait for threads.
     pub requests_per_second: NonZeroU64,
     /// Megabits a second to one peer, and as many from it; 0 for no limit.
     pub megabits_per_second: u64,

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::error::BenchError;
 use crate::session::{Inbox, LinkState, Network, Settings};
-use crate::transport::{Entry, Grpc, Pending, Pin, Roster, TlsIdentity};
+use crate::transport::{Entry, Grpc, Pace, Pending, Pin, Roster, TlsIdentity};
 
 /// How long a link may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +40,11 @@ pub(super) struct Site {
 struct Silent;
 
 impl Inbox for Silent {
-    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        None
+    }
+
+    fn request(&self, _: PartyId, _: &str, _: Bytes) -> Pending<'_, Bytes> {
         Box::pin(async { Bytes::new() })
     }
 }

@@ -2,21 +2,15 @@
 
 use bytes::Bytes;
 
-use super::message::{
-    Reply, decode_question, decode_reply, decode_request, encode_question, encode_reply, encode_request,
-};
+use super::message::{Reply, decode_reply, decode_request, encode_reply, encode_request};
 
-/// Bytes of a peer as a question, a reply and a request to this room: what is read means the same when it is written and
+/// Bytes of a peer as a reply and a request to this room: what is read means the same when it is written and
 /// read again.
 ///
 /// # Panics
 /// If that is not so: never, if this room is right.
 pub fn message(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    if let Some((service, body)) = decode_question(bytes.clone()) {
-        let again = decode_question(encode_question(&service, body.clone()));
-        assert_eq!(again, Some((service, body)), "a question is not written as it was read");
-    }
     if let Some(reply) = decode_reply(bytes.clone()) {
         let answer = match reply.clone() {
             Reply::Body(body) => Some(body),

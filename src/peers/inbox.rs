@@ -6,12 +6,17 @@ use bytes::Bytes;
 use tacitly_core::PartyId;
 
 use super::message;
-use crate::transport::{self, LinkError, LinkState, Pending};
+use crate::transport::{self, LinkError, LinkState, Pace, Pending};
 
 /// A service that answers peers.
 pub trait Handler: Send + Sync {
     /// The name under which peers ask for it.
     fn service(&self) -> &'static str;
+
+    /// How fast one peer may ask it; beyond that its questions wait, and nobody else's.
+    fn pace(&self) -> Pace {
+        Pace::Usual
+    }
 
     /// Answers a question of `from`, whose identity has been checked. Several run at a time. `None`: it cannot be
     /// answered now, or cannot be read, and the peer is to come again.
@@ -38,17 +43,26 @@ impl Inbox {
         self.0.get().into_iter().flatten().filter_map(Weak::upgrade)
     }
 
-    /// A daemon that is starting or stopping, and one that cannot read the question, asks the peer to come again.
-    async fn answer(&self, from: PartyId, question: Bytes) -> Option<Bytes> {
-        let (asked, body) = message::decode_question(question)?;
-        let service = self.services().find(|service| service.service() == asked)?;
-        service.answer(from, body).await
+    fn find(&self, name: &str) -> Option<Arc<dyn Handler>> {
+        self.services().find(|service| service.service() == name)
     }
 }
 
 impl transport::Inbox for Inbox {
-    fn request(&self, from: PartyId, body: Bytes) -> Pending<'_, Bytes> {
-        Box::pin(async move { message::encode_reply(self.answer(from, body).await) })
+    /// A daemon that is starting or stopping has no services: the peer comes again.
+    fn pace(&self, service: &str) -> Option<Pace> {
+        self.find(service).map(|service| service.pace())
+    }
+
+    fn request(&self, from: PartyId, service: &str, body: Bytes) -> Pending<'_, Bytes> {
+        let service = self.find(service);
+        Box::pin(async move {
+            let answer = match service {
+                Some(service) => service.answer(from, body).await,
+                None => None,
+            };
+            message::encode_reply(answer)
+        })
     }
 
     fn link_changed(&self, peer: PartyId, state: &LinkState) {
@@ -66,7 +80,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::super::message::{Reply, decode_reply, encode_question};
+    use super::super::message::{Reply, decode_reply};
     use super::*;
     use crate::transport::Inbox as _;
 
@@ -88,8 +102,9 @@ mod tests {
         }
     }
 
-    async fn asked(inbox: &Inbox, question: Bytes) -> Option<Bytes> {
-        match decode_reply(inbox.request("shop".parse().unwrap(), question).await).unwrap() {
+    async fn asked(inbox: &Inbox, service: &str, question: &'static str) -> Option<Bytes> {
+        let reply = inbox.request("shop".parse().unwrap(), service, question.into()).await;
+        match decode_reply(reply).unwrap() {
             Reply::Body(body) => Some(body),
             Reply::Busy(_) => None,
         }
@@ -98,15 +113,15 @@ mod tests {
     #[tokio::test]
     async fn a_question_reaches_the_service_that_it_names_and_whoever_cannot_answer_is_busy() {
         let (inbox, echo) = (Inbox::default(), Arc::new(Echo::default()));
-        let question = encode_question("echo", "hello".into());
-        assert_eq!(asked(&inbox, question.clone()).await, None, "a daemon that starts");
+        assert_eq!(asked(&inbox, "echo", "hello").await, None, "a daemon that starts");
+        assert_eq!(inbox.pace("echo"), None);
         inbox.open(vec![echo.clone()]);
-        assert_eq!(asked(&inbox, question.clone()).await, Some("shophello".into()));
-        assert_eq!(asked(&inbox, encode_question("echo", Bytes::new())).await, None, "the service is busy");
-        assert_eq!(asked(&inbox, encode_question("sums", "hello".into())).await, None, "there is no such service");
-        assert_eq!(asked(&inbox, Bytes::from_static(&[0xff; 9])).await, None, "it cannot be read");
+        assert_eq!(asked(&inbox, "echo", "hello").await, Some("shophello".into()));
+        assert_eq!(asked(&inbox, "echo", "").await, None, "the service is busy");
+        assert_eq!(asked(&inbox, "sums", "hello").await, None, "there is no such service");
+        assert_eq!((inbox.pace("echo"), inbox.pace("sums")), (Some(Pace::Usual), None));
         drop(echo);
-        assert_eq!(asked(&inbox, question).await, None, "a daemon that stops");
+        assert_eq!(asked(&inbox, "echo", "hello").await, None, "a daemon that stops");
     }
 
     #[tokio::test]

@@ -14,16 +14,6 @@ use generated as pb;
 pub(super) use pb::reply::What as Reply;
 pub(super) use pb::request::What as Request;
 
-pub(super) fn encode_question(service: &str, body: Bytes) -> Bytes {
-    pb::Question { service: service.to_owned(), body }.encode_to_vec().into()
-}
-
-/// Which service is asked, and what.
-pub(super) fn decode_question(bytes: Bytes) -> Option<(String, Bytes)> {
-    let pb::Question { service, body } = pb::Question::decode(bytes).ok()?;
-    Some((service, body))
-}
-
 /// A service's answer; `None`: the asker is to come again.
 pub(super) fn encode_reply(answer: Option<Bytes>) -> Bytes {
     let what = Some(answer.map_or(Reply::Busy(pb::Busy {}), Reply::Body));

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | `peers.rs` | [`Peers`]: invite, join, remove; ask a service over there; wait for a link |
 //! | `directory.rs`, `invitation.rs` | what the network asks about partners; what an invitation carries |
-//! | `inbox.rs` | [`Inbox`]: which of our services, each a [`Handler`], answers what a peer asks |
+//! | `inbox.rs` | [`Inbox`]: which of our services, each a [`Handler`], answers what a peer asks, and how fast |
 //! | `rotation.rs` | [`Rotation`]: a new TLS key |
 //! | `rosters.rs` | [`Rosters`]: found, join and leave a consortium |
 //! | `background.rs` | work that nobody waits for |
 //! | `message.rs` | bytes ↔ messages |
 //!
-//! A question names a service, "peers", "attest", "relay" or "jobs", and holds that service's own words. Whatever is asked may be
-//! asked again.
+//! A question is put to a service, "peers", "attest", "relay", "jobs" or "questions", in that service's own words, and each
+//! service has its own pace. Whatever is asked may be asked again.
 
 mod background;
 mod directory;

@@ -149,10 +149,12 @@ impl Peers {
     /// [`codes::PEER_UNKNOWN`], [`codes::LINK_DOWN`]; [`codes::PEER_FAILED`] if the peer cannot answer at the moment, or
     /// its answer cannot be read.
     pub async fn ask(&self, peer: PartyId, service: &'static str, body: Bytes) -> Result<Bytes, Error> {
-        let question = message::encode_question(service, body);
-        let reply = self.network.request(peer, question, PATIENCE).await.map_err(|error| {
-            let code =
-                if matches!(error, LinkError::UnknownPeer { .. }) { codes::PEER_UNKNOWN } else { codes::LINK_DOWN };
+        let reply = self.network.request(peer, service, body, PATIENCE).await.map_err(|error| {
+            let code = match error {
+                LinkError::UnknownPeer { .. } => codes::PEER_UNKNOWN,
+                LinkError::Declined { .. } => codes::PEER_FAILED,
+                _ => codes::LINK_DOWN,
+            };
             Error::new(code, error.to_string()).with(peer)
         })?;
         let what = match message::decode_reply(reply) {
@@ -165,15 +167,14 @@ impl Peers {
 
     /// Asks a service of the peer's daemon, once; nothing if there is no answer, after a pause.
     pub async fn ask_once(&self, peer: PartyId, service: &'static str, body: Bytes) -> Option<Bytes> {
-        self.put(peer, message::encode_question(service, body)).await
+        self.put(peer, service, body).await
     }
 
     /// Asks a service of the peer's daemon, however long it is away.
     pub async fn ask_until_answered(&self, peer: PartyId, service: &'static str, body: Bytes) -> Bytes {
-        let question = message::encode_question(service, body);
         loop {
             self.link_up(peer).await;
-            if let Some(answer) = self.put(peer, question.clone()).await {
+            if let Some(answer) = self.put(peer, service, body.clone()).await {
                 return answer;
             }
         }
@@ -191,8 +192,8 @@ impl Peers {
     }
 
     /// One try, and a pause if it fails.
-    async fn put(&self, peer: PartyId, question: Bytes) -> Option<Bytes> {
-        if let Ok(reply) = self.network.request(peer, question, LONG_PATIENCE).await
+    async fn put(&self, peer: PartyId, service: &'static str, body: Bytes) -> Option<Bytes> {
+        if let Ok(reply) = self.network.request(peer, service, body, LONG_PATIENCE).await
             && let Some(Reply::Body(body)) = message::decode_reply(reply)
         {
             return Some(body);

@@ -13,13 +13,17 @@ use super::*;
 use crate::codes::{self, Error};
 use crate::session::Network;
 use crate::store::{FileSigner, NewPeer, Sealer, SealingKey, Signer, Store};
-use crate::transport::{self, Entry, Grpc, MemoryHub, PeerDirectory, Pending, Roster, Settings, TlsIdentity};
+use crate::transport::{self, Entry, Grpc, MemoryHub, Pace, PeerDirectory, Pending, Roster, Settings, TlsIdentity};
 
 /// A daemon that answers its questions with these bytes, one after the other.
 struct Scripted(Mutex<VecDeque<Bytes>>);
 
 impl transport::Inbox for Scripted {
-    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        Some(Pace::Usual)
+    }
+
+    fn request(&self, _: PartyId, _: &str, _: Bytes) -> Pending<'_, Bytes> {
         Box::pin(async { self.0.lock().unwrap().pop_front().expect("no question more than the script has") })
     }
 }

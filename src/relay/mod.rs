@@ -42,10 +42,10 @@
 //! # Bounds
 //!
 //! A piece carries at most 128 KiB. A member has 8 pieces under way, of all its lines; the leader takes no more of it at a
-//! time and keeps none: what it holds is what is under way, at most 1 MiB for each member. How fast a member may ask at all
-//! is the link's bound (`requests_per_second`, where each 16 KiB counts). A receiver keeps 8 pieces of a line that are not
-//! read yet, and 4 lines with each member. Of a line one piece is under way in each direction, so it carries 128 KiB per
-//! round trip over both links.
+//! time and keeps none: what it holds is what is under way, at most 1 MiB for each member. How fast a member may bring them
+//! is the pace of the service (`requests_per_second`, where each 16 KiB counts). A receiver keeps 8 pieces of a line that
+//! are not read yet, and 4 lines with each member. Of a line one piece is under way in each direction, so it carries 128 KiB
+//! per round trip over both links.
 //!
 //! # Who goes this way
 //!

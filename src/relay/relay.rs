@@ -19,7 +19,7 @@ use crate::codes::{self, Error};
 use crate::peers::Handler;
 use crate::session::{Network, SessionLimits};
 use crate::store::{JobId, Signer};
-use crate::transport::{Entry, Inbox, Pending, SessionLink, Settings};
+use crate::transport::{Entry, Inbox, Pace, Pending, SessionLink, Settings};
 
 /// How long sessions that end with the attempt may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -182,7 +182,11 @@ impl Drop for Membership {
 struct Silent;
 
 impl Inbox for Silent {
-    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        None
+    }
+
+    fn request(&self, _: PartyId, _: &str, _: Bytes) -> Pending<'_, Bytes> {
         Box::pin(async { Bytes::new() })
     }
 }

@@ -87,13 +87,19 @@ impl Network {
         self.inner.common.states.subscribe()
     }
 
-    /// Asks `peer` and waits for its [`Inbox`]'s answer, for at most `patience`, through a link that may have to come
+    /// Asks a service of `peer` and waits for its [`Inbox`]'s answer, for at most `patience`, through a link that may have to come
     /// up first. After an error other than [`LinkError::Declined`] the request may or may not have been carried out.
     ///
     /// # Errors
     /// The [`LinkError`] that says why there is no answer.
-    pub async fn request(&self, peer: PartyId, body: Bytes, patience: Duration) -> Result<Bytes, LinkError> {
-        self.link(peer)?.request(body, patience).await
+    pub async fn request(
+        &self,
+        peer: PartyId,
+        service: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Bytes, LinkError> {
+        self.link(peer)?.request(service, body, patience).await
     }
 
     /// Opens a session with `peer`. The peer opens it too, a little before or after; frames wait until it has.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tacitly_core::{Frame, PartyId, SessionTag};
 
-/// One message on the stream between two parties.
+/// One message between two parties: requests and responses on a stream of their own, all others on that of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Envelope {
     /// First in each direction.
@@ -52,6 +52,8 @@ pub enum Envelope {
     Request {
         /// The asker's number for it.
         id: u64,
+        /// Which service of the receiver is asked: a code.
+        service: String,
         /// The question.
         body: Bytes,
     },
@@ -62,7 +64,7 @@ pub enum Envelope {
         /// The answer, or the code of why there is none.
         outcome: Result<Bytes, String>,
     },
-    /// Last on a stream that is closed on purpose.
+    /// Last on a connection that is closed on purpose.
     Bye(CloseReason),
 }
 

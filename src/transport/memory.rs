@@ -12,10 +12,11 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, LastSeen, Outgoing, Pending, Sender, Transport, outgoing};
+use super::connection::{Connection, LastSeen, Pending, Transport};
 use super::envelope::Envelope;
 use super::error::LinkError;
 use super::identity::Pin;
+use super::streams::{Heard, Incoming, Outgoing, Sender, Senders, outgoing};
 
 /// Envelopes that wait in each half of a direction.
 const QUEUE: usize = 2;
@@ -190,33 +191,33 @@ impl MemoryTransport {
             watched.cancel();
         });
         let (our_pulse, their_pulse) = (LastSeen::new(), LastSeen::new());
-        let (our_sender, their_stream) = self.direction((self.me, peer), &line, &their_pulse);
-        let (their_sender, our_stream) = self.direction((peer, self.me), &line, &our_pulse);
+        let ways = |ends, heard: &LastSeen| {
+            let [(sessions, in_sessions), (requests, in_requests)] = [(); 2].map(|()| self.way(ends, &line, heard));
+            (Senders { sessions, requests }, Incoming::new(in_sessions, in_requests))
+        };
+        let (our_senders, their_streams) = ways((self.me, peer), &their_pulse);
+        let (their_senders, our_streams) = ways((peer, self.me), &our_pulse);
         let end = |peer, outgoing, incoming, last_seen| Connection {
             peer,
             dialler: self.me,
             pin: None,
             outgoing,
-            incoming: Box::pin(ReceiverStream::new(incoming).map(Ok)),
+            incoming,
             last_seen,
             cut: line.clone().drop_guard(),
         };
-        let theirs = end(self.me, their_sender, their_stream, their_pulse);
+        let theirs = end(self.me, their_senders, their_streams, their_pulse);
         arrived.send(Ok(theirs)).await.map_err(|_| unreachable("nobody is there"))?;
-        Ok(end(peer, our_sender, our_stream, our_pulse))
+        Ok(end(peer, our_senders, our_streams, our_pulse))
     }
 
-    fn direction(
-        &self,
-        ends: (PartyId, PartyId),
-        line: &CancellationToken,
-        heard: &LastSeen,
-    ) -> (Sender, mpsc::Receiver<Envelope>) {
+    /// One stream from one end to the other.
+    fn way(&self, ends: (PartyId, PartyId), line: &CancellationToken, heard: &LastSeen) -> (Sender, Heard) {
         let (sender, sent) = outgoing();
         let (delivered, stream) = mpsc::channel(QUEUE);
         let carried = self.hub.clone().carry(ends, sent, delivered, heard.clone(), line.clone());
         tokio::spawn(line.clone().run_until_cancelled_owned(carried));
-        (sender, stream)
+        (sender, Box::pin(ReceiverStream::new(stream).map(Ok)))
     }
 }
 

@@ -4,11 +4,11 @@
 //! |---|---|
 //! | [`TlsIdentity`], [`Pin`], [`PeerDirectory`] | who a party is, and whom it knows |
 //! | [`Transport`], [`Connection`], [`Envelope`] | moving envelopes between two parties: [`Grpc`] for real, [`MemoryHub`] in one process |
-//! | [`SessionLink`], [`LinkState`], [`Inbox`] | what a link offers whatever becomes of its connections |
+//! | [`SessionLink`], [`LinkState`], [`Inbox`], [`Pace`] | what a link offers whatever becomes of its connections |
 //! | [`https`] | one question to somebody who is no peer |
 //! | [`LinkError`], [`Refusal`] | what can be wrong with a link |
 //!
-//! See `README.md` in this folder for the rules of the stream.
+//! See `README.md` in this folder for the rules of the streams.
 
 mod connection;
 mod directory;
@@ -28,6 +28,7 @@ mod link;
 mod memory;
 mod settings;
 mod stream;
+mod streams;
 mod tls;
 mod wire;
 
@@ -40,10 +41,10 @@ pub use grpc::Grpc;
 pub(crate) use grpc::bare;
 pub use identity::{IdentityError, MalformedPin, Pin, TlsIdentity};
 pub use link::{
-    BEYOND_WINDOW, BUSY, Departure, Doorbell, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, SessionLimits, SessionLink,
-    UnfitFrame,
+    BEYOND_WINDOW, BUSY, Departure, Doorbell, FALSE_ACKNOWLEDGEMENT, Inbox, LinkState, NO_SERVICE, SessionLimits,
+    SessionLink, UnfitFrame,
 };
 pub(crate) use link::{Common, Link, keep, welcome};
 pub use memory::{MemoryHub, MemoryTransport, Tap};
-pub use settings::{Settings, UnfitSettings};
+pub use settings::{Pace, Settings, UnfitSettings};
 pub(crate) use stream::over_stream;

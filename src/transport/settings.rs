@@ -24,10 +24,12 @@ pub struct Settings {
     pub patience: Option<Duration>,
     /// The most sessions with one peer at a time.
     pub max_sessions: usize,
-    /// The most requests of one peer that are handled at a time, and the most of ours that wait for its answers.
+    /// The most requests of one peer that one service has at a time, and the most of ours to one service of a peer that
+    /// wait for answers.
     pub max_requests: usize,
-    /// How many requests and announcements of sessions are read from one peer in a second; more wait in its
-    /// connection. A request of 16 KiB counts twice.
+    /// The usual pace: how many requests of one peer a service takes in a second, unless it has its own [`Pace`]; more
+    /// wait for it, or are declined. A request of 16 KiB counts twice. As many announcements of sessions, and requests
+    /// that are declined, are read from one peer in a second; more wait in its connection.
     pub requests_per_second: NonZeroU64,
     /// The bytes of frames that go to one peer, and that come from it, in a second; `None`: as fast as the line is.
     pub bytes_per_second: Option<NonZeroU64>,
@@ -66,6 +68,20 @@ impl Default for Settings {
             software: concat!("tacitly ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
+}
+
+/// How fast one peer may ask a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As is set for this party's links: [`Settings::requests_per_second`], a second's worth of it at once.
+    Usual,
+    /// A pace of the service's own, for one that is bounded by something else.
+    Own {
+        /// Requests in a second; one of 16 KiB counts twice.
+        per_second: NonZeroU64,
+        /// How many of them may come at once.
+        at_once: u64,
+    },
 }
 
 /// Settings under which no link can be kept.

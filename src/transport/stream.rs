@@ -1,4 +1,5 @@
 //! A connection over any byte stream with a party that has proved who it is: envelopes, each with its length before it.
+//! It has the stream of sessions only; whoever asks something over it waits for an answer in vain.
 
 use std::io;
 
@@ -11,10 +12,11 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, LastSeen, Outgoing, outgoing};
+use super::connection::{Connection, LastSeen};
 use super::envelope::Envelope;
 use super::error::LinkError;
 use super::generated as pb;
+use super::streams::{Incoming, Outgoing, Senders, Which, outgoing};
 use super::wire::{MAX_ENVELOPE, Rule, from_wire, to_wire};
 
 /// Envelopes that wait to be heard.
@@ -36,7 +38,8 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (reader, writer) = tokio::io::split(stream);
-    let (sender, to_send) = outgoing();
+    let (sessions, to_send) = outgoing();
+    let (requests, _) = outgoing();
     let (received, incoming) = mpsc::channel(QUEUE);
     let last_seen = LastSeen::new();
     let heard = last_seen.clone();
@@ -54,8 +57,8 @@ where
         peer,
         dialler,
         pin: None,
-        outgoing: sender,
-        incoming: Box::pin(ReceiverStream::new(incoming)),
+        outgoing: Senders { sessions, requests },
+        incoming: Incoming::new(Box::pin(ReceiverStream::new(incoming)), Box::pin(tokio_stream::pending())),
         last_seen,
         cut: cut.clone().drop_guard(),
     }
@@ -115,7 +118,10 @@ fn take(bytes: &mut BytesMut) -> Result<Option<Envelope>, Rule> {
     }
     bytes.advance(LENGTH);
     let envelope = pb::Envelope::decode(bytes.split_to(length).freeze()).map_err(|_| "envelope-encoding")?;
-    from_wire(envelope).map(Some)
+    match from_wire(envelope)? {
+        envelope if Which::of(&envelope) == Which::Sessions => Ok(Some(envelope)),
+        _ => Err("request-stream"),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +166,7 @@ mod tests {
             (length.to_vec(), Some("envelope-size")),
             (vec![0, 0, 0, 1, 0xff], Some("envelope-encoding")),
             (vec![0, 0, 0, 0], Some("envelope-kind")),
+            (vec![0, 0, 0, 6, 0x42, 4, 8, 1, 0x12, 0], Some("request-stream")),
             (vec![0, 0, 0, 9, 1], None),
         ] {
             let (mut liar, honest) = tokio::io::duplex(100);

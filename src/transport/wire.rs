@@ -52,7 +52,7 @@ pub(super) fn to_wire(envelope: Envelope) -> pb::Envelope {
             code: notice.code().to_owned(),
             stage: notice.stage().to_owned(),
         }),
-        Envelope::Request { id, body } => Kind::Request(pb::Request { id, body }),
+        Envelope::Request { id, service, body } => Kind::Request(pb::Request { id, body, service }),
         Envelope::Response { id, outcome } => Kind::Response(pb::Response {
             id,
             outcome: Some(match outcome {
@@ -94,7 +94,10 @@ pub(super) fn from_wire(envelope: pb::Envelope) -> Result<Envelope, Rule> {
             channel: end.channel,
             notice: Notice::parse(end.code, end.stage).ok_or("session-end")?,
         },
-        Kind::Request(request) => Envelope::Request { id: request.id, body: sized(request.body, "request-size")? },
+        Kind::Request(pb::Request { id, service, body }) => {
+            let service = if is_code(&service) { Ok(service) } else { Err("request-service") }?;
+            Envelope::Request { id, service, body: sized(body, "request-size")? }
+        }
         Kind::Response(response) => Envelope::Response {
             id: response.id,
             outcome: match response.outcome.ok_or("response-outcome")? {
@@ -197,7 +200,7 @@ mod tests {
             Envelope::SessionFrame { channel: 3, frame, consumed: 4 },
             Envelope::SessionAcknowledgement { channel: 3, consumed: 6 },
             Envelope::SessionEnd { session, channel: 3, notice: Notice::new("disk-full", "sorting") },
-            Envelope::Request { id: 1, body: Bytes::from_static(b"?") },
+            Envelope::Request { id: 1, service: "jobs".into(), body: Bytes::from_static(b"?") },
             Envelope::Response { id: 1, outcome: Ok(Bytes::from_static(b"!")) },
             Envelope::Response { id: 2, outcome: Err("busy".into()) },
             Envelope::Bye(CloseReason::ShuttingDown),
@@ -231,6 +234,9 @@ mod tests {
             let session = vec![0; 16].into();
             Kind::SessionEnd(pb::SessionEnd { session, channel: 1, code: code.into(), stage: stage.into() })
         };
+        let request = |service: &str, body: usize| {
+            Kind::Request(pb::Request { id: 1, body: vec![0; body].into(), service: service.into() })
+        };
         for (kind, rule) in [
             (None, "envelope-kind"),
             (Some(frame(&[0; 15], 1)), "session-tag"),
@@ -244,6 +250,10 @@ mod tests {
             (Some(altered(|hello| hello.features = vec!["x".into(); 65])), "hello-features"),
             (Some(end("no code", "")), "session-end"),
             (Some(end("code", "line\nline")), "session-end"),
+            (Some(request("", 1)), "request-service"),
+            (Some(request("Jobs", 1)), "request-service"),
+            (Some(request(&"x".repeat(65), 1)), "request-service"),
+            (Some(request("jobs", Frame::MAX_BODY + 1)), "request-size"),
             (Some(Kind::Response(pb::Response { id: 1, outcome: None })), "response-outcome"),
         ] {
             assert_eq!(from_wire(pb::Envelope { kind }), Err(rule));

@@ -121,13 +121,13 @@ fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
     let stage = stage(setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 20).set("TACITLY_LOG__LEVEL", "info"));
     let before = stage.bank.log().lines().count();
     let stop = pb::Stop { job: "01J00000000000000000000000".to_owned(), attempt: 1 };
-    let body = asked(Ask::Stop(stop));
+    let question = asked(Ask::Stop(stop));
     let answered = stage.liar.runtime.block_on(async {
         let mut connection = stage.liar.call().await.unwrap();
         let end = tokio::time::Instant::now() + Duration::from_secs(4);
         let mut answered = 0;
         for id in 1.. {
-            let envelope = Envelope::Request { id, body: body.clone() };
+            let envelope = question.clone().request(id);
             match tokio::time::timeout_at(end, connection.send(envelope)).await {
                 Ok(sent) => sent.expect("a peer that asks too fast is held back, not cut off"),
                 Err(_) => break,
@@ -136,7 +136,7 @@ fn what_a_peer_asks_is_read_at_a_rate_and_its_log_lines_with_it() {
                 break;
             }
             while let Ok(Ok(heard)) = tokio::time::timeout(Duration::ZERO, connection.receive()).await {
-                answered += u64::from(matches!(heard, Envelope::Response { .. }));
+                answered += u64::from(matches!(heard, Envelope::Response { outcome: Ok(_), .. }));
             }
         }
         answered
@@ -214,12 +214,13 @@ fn a_flood_of_requests_is_answered_or_cut_off_and_takes_no_memory() {
     let slow = setup().set("TACITLY_LIMITS__REQUESTS_PER_SECOND", 50);
     let stage = Stage::with(slow, mobiles(0..40), mobiles(20..60));
     let before = stage.peak_kib();
+    let request = |id, body: &Bytes| Envelope::Request { id, service: "jobs".to_owned(), body: body.clone() };
     let [small, large] = [10, 900_000].map(|size| Bytes::from(vec![0xff; size]));
     for body in [small, large.clone()] {
-        flood(&stage, Lasts::Seconds(2), true, |id| Envelope::Request { id, body: body.clone() });
+        flood(&stage, Lasts::Seconds(2), true, |id| request(id, &body));
         stage.took_little(before);
     }
-    let unread = flood(&stage, Lasts::BeyondAllWindows, false, |id| Envelope::Request { id, body: large.clone() });
+    let unread = flood(&stage, Lasts::BeyondAllWindows, false, |id| request(id, &large));
     assert_ne!(unread, Flooded::Taken, "a peer that reads no answer may ask without end");
     stage.took_little(before);
     stage.goes_on();

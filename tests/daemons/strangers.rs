@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::test_bed::PATIENCE;
-use tacitly::transport::{Inbox, Pending, Refusal, Settings, TlsAlert, TlsIdentity, Transport, WireRange};
+use tacitly::transport::{Inbox, Pace, Pending, Refusal, Settings, TlsAlert, TlsIdentity, Transport, WireRange};
 use tacitly_core::PartyId;
 
 use crate::support::heard::fresh_identity;
@@ -71,7 +71,11 @@ fn expired(liar: &Liar, not_after: jiff::Timestamp) -> TlsIdentity {
 struct Nobody;
 
 impl Inbox for Nobody {
-    fn request(&self, _: PartyId, _: Bytes) -> Pending<'_, Bytes> {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        None
+    }
+
+    fn request(&self, _: PartyId, _: &str, _: Bytes) -> Pending<'_, Bytes> {
         Box::pin(async { Bytes::new() })
     }
 }

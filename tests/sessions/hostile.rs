@@ -17,7 +17,7 @@ use crate::support::{Bulk, down, id, join, link_is, tag, tight, up};
 const WINDOW: Window = Window { frames: 64, bytes: 8 << 20 };
 
 /// How `mallory` introduces itself.
-fn hello() -> Hello {
+pub(crate) fn hello() -> Hello {
     Hello {
         wire: WireRange::OURS,
         features: ["teleport".to_owned()].into(),
@@ -165,6 +165,24 @@ async fn what_was_never_opened_sent_or_asked_cannot_be_used_acknowledged_or_answ
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_among_sessions_and_a_session_among_requests_break_the_rules() {
+    let request = || Envelope::Request { id: 7, service: "echo".to_owned(), body: Bytes::from_static(b"?") };
+    let end = || Envelope::SessionEnd { session: tag("s"), channel: 1, notice: Notice::new("bored", "") };
+    for (sent, comes) in [(end(), request()), (request(), end())] {
+        let hub = MemoryHub::new();
+        let a = join(&hub, "a", &["mallory"], tight());
+        let mallory = hub.join(id("mallory"));
+        let swapped = sent.clone();
+        hub.tap(move |_, _, envelope| vec![if envelope == swapped { comes.clone() } else { envelope }]);
+        let mut connection = mallory.dial(id("a")).await.unwrap();
+        connection.send(Envelope::Hello(hello())).await.unwrap();
+        up(&a, "mallory").await;
+        connection.send(sent).await.unwrap();
+        violation(&a, "request-stream").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_false_acknowledgement_ends_the_session_with_the_peers_name() {
     let (a, _transport, mut connection) = greeted().await;
     let (link, channel) = opened(&a, &mut connection, tag("s")).await;
@@ -203,7 +221,8 @@ async fn a_peer_that_asks_without_reading_the_answers_is_bounded() {
     let (a, _transport, connection) = greeted().await;
     let mut connection = connection;
     for id in 1.. {
-        let asked = connection.send(Envelope::Request { id, body: Bytes::from_static(b"?") });
+        let asked =
+            connection.send(Envelope::Request { id, service: "echo".to_owned(), body: Bytes::from_static(b"?") });
         if timeout(Duration::from_secs(1), asked).await.is_err()
             || !a.links().borrow()[&crate::support::id("mallory")].is_up()
         {

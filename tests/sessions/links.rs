@@ -33,19 +33,19 @@ async fn links_that_both_sides_dial_at_the_same_moment_settle_on_one_connection(
 #[tokio::test(start_paused = true)]
 async fn requests_are_answered_or_fail_with_a_reason() {
     let (hub, a, b) = pair(tight()).await;
-    let ask = |body: &'static str, patience| a.request(id("b"), body.into(), Duration::from_secs(patience));
+    let ask = |body: &'static str, patience| a.request(id("b"), "echo", body.into(), Duration::from_secs(patience));
     assert_eq!(ask("hello", 5).await.unwrap(), "a: hello");
-    assert_eq!(b.request(id("a"), "hello".into(), Duration::from_secs(5)).await.unwrap(), "b: hello");
+    assert_eq!(b.request(id("a"), "echo", "hello".into(), Duration::from_secs(5)).await.unwrap(), "b: hello");
     let declined = |code: &str| LinkError::Declined { peer: id("b"), code: code.to_owned() };
     assert_eq!(ask("panic", 5).await.unwrap_err(), declined("no-answer"));
     assert_eq!(ask("large", 5).await.unwrap_err(), declined("no-answer"));
     assert!(matches!(ask("slow", 5).await.unwrap_err(), LinkError::TimedOut { .. }));
     assert_eq!(ask("slow", 100).await.unwrap(), "slow", "a late answer to the question before disturbs nothing");
-    let too_large = a.request(id("b"), vec![0; 1_000_001].into(), Duration::from_secs(1)).await;
+    let too_large = a.request(id("b"), "echo", vec![0; 1_000_001].into(), Duration::from_secs(1)).await;
     assert!(matches!(too_large, Err(LinkError::TooLarge { .. })));
     let asked = {
         let a = a.clone();
-        tokio::spawn(async move { a.request(id("b"), "slow".into(), Duration::from_secs(100)).await })
+        tokio::spawn(async move { a.request(id("b"), "echo", "slow".into(), Duration::from_secs(100)).await })
     };
     sleep(Duration::from_secs(1)).await;
     hub.sever(id("a"), id("b"));

@@ -4,6 +4,8 @@ mod bench;
 mod hostile;
 mod links;
 mod memory;
+mod requests;
 mod script;
+mod site;
 mod support;
 mod tls;

@@ -107,11 +107,18 @@ async fn a_peer_that_dies_after_the_answer_takes_nothing_away() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_died_before_it_consumed_our_last_frames_leaves_us_without_completion() {
     let (hub, a, b) = pair(tight()).await;
-    let at_a = run(&a, Bulk::new(id("b"), tag("s"), 3, 1, 10), "s", Options::default());
+    let at_a = Bulk::new(id("b"), tag("s"), 3, 1, 10);
+    let has_answer = at_a.counters.clone();
+    let at_a = run(&a, at_a, "s", Options::default());
     let mut at_b = Bulk::new(id("a"), tag("s"), 1, 3, 10);
     let hub_at_b = hub.clone();
     at_b.before_receive = Some(Box::new(move |frame| {
         if frame == 2 {
+            // What dies with the peer is the last acknowledgement, not its own frame.
+            let begun = std::time::Instant::now();
+            while has_answer.received.load(Ordering::SeqCst) == 0 && begun.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             hub_at_b.leave(id("b"));
         }
     }));

@@ -1,5 +1,7 @@
 //! What the session tests share: small protocols, and parties that run them.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tacitly::session::{Completed, Ended, Inbox, LinkState, Network, Options, Settings, drive};
-use tacitly::transport::{Entry, MemoryHub, Pending, Roster, Window};
+use tacitly::transport::{Entry, MemoryHub, Pace, Pending, Roster, Window};
 use tacitly_core::{
     Channel, Checkpoint, Fault, Frame, Party, PartyId, Progress, SessionTag, Stall, Terms, Violation, code,
 };
@@ -170,14 +172,26 @@ impl Party for Bulk {
     }
 }
 
-/// Answers requests: `panic` panics, `slow` takes a minute, `large` answers with too much; all else comes back.
+/// Answers requests to `echo`: `panic` panics, `slow` takes a minute, `large` answers with too much; all else comes back.
+/// So does what is asked of `rare`, two times a second and not more.
 #[derive(Default)]
 pub(crate) struct Echo {
+    /// How many requests each service was given.
+    pub(crate) asked: std::sync::Mutex<BTreeMap<String, usize>>,
     pub(crate) refused: std::sync::Mutex<Vec<String>>,
 }
 
 impl Inbox for Echo {
-    fn request(&self, from: PartyId, body: Bytes) -> Pending<'_, Bytes> {
+    fn pace(&self, service: &str) -> Option<Pace> {
+        match service {
+            "echo" => Some(Pace::Usual),
+            "rare" => Some(Pace::Own { per_second: const { NonZeroU64::new(2).unwrap() }, at_once: 2 }),
+            _ => None,
+        }
+    }
+
+    fn request(&self, from: PartyId, service: &str, body: Bytes) -> Pending<'_, Bytes> {
+        *self.asked.lock().unwrap().entry(service.to_owned()).or_default() += 1;
         Box::pin(async move {
             match &body[..] {
                 b"panic" => panic!("asked to"),

@@ -1,4 +1,4 @@
-//! Any bytes as a question to a service of ours, or a reply of a peer's.
+//! Any bytes as a request to the service of peers, or a reply of one.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
 //! What other parties' daemons ask under standing jobs.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,10 +17,13 @@ use super::services::{RunningService, not_serving};
 use super::sessions;
 use crate::codes::{self, Error};
 use crate::peers::Handler;
-use crate::transport::Pending;
+use crate::transport::{Pace, Pending};
 
 /// The longest word about what a session is for.
 const MOST_OPENING: usize = 1 << 16;
+
+/// How fast one peer may ask: faster than any service answers, each of which has places of its own for questions.
+const QUESTIONS_A_SECOND: NonZeroU64 = const { NonZeroU64::new(20_000).unwrap() };
 
 /// Answers under standing jobs.
 pub(in crate::jobs) struct QuestionsHandler {
@@ -30,6 +34,10 @@ pub(in crate::jobs) struct QuestionsHandler {
 impl Handler for QuestionsHandler {
     fn service(&self) -> &'static str {
         QUESTIONS
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Own { per_second: QUESTIONS_A_SECOND, at_once: QUESTIONS_A_SECOND.get() }
     }
 
     fn answer(self: Arc<Self>, from: PartyId, body: Bytes) -> Pending<'static, Option<Bytes>> {

@@ -14,7 +14,7 @@ use tonic::{Status, Streaming};
 use super::Grpc;
 use super::dial::{self, Line, Target};
 use super::listen;
-use super::shared::broken;
+use super::received::broken;
 use super::stream::Visitor;
 use crate::transport::error::LinkError;
 use crate::transport::generated as pb;
@@ -33,6 +33,15 @@ impl pb::exchange_server::Exchange for Echo {
     ) -> Result<tonic::Response<Streaming<pb::Envelope>>, Status> {
         Visitor::of(&request)?.open();
         Ok(tonic::Response::new(request.into_inner()))
+    }
+
+    type AskStream = Streaming<pb::Envelope>;
+
+    async fn ask(
+        &self,
+        _: tonic::Request<Streaming<pb::Envelope>>,
+    ) -> Result<tonic::Response<Streaming<pb::Envelope>>, Status> {
+        Err(Status::unimplemented("nobody is asked anything here"))
     }
 
     async fn enrol(&self, _: tonic::Request<pb::EnrolRequest>) -> Result<tonic::Response<pb::EnrolReply>, Status> {

@@ -35,6 +35,8 @@ pub(super) struct Line {
     pub(super) client: ExchangeClient<Channel>,
     pub(super) pin: Pin,
     pub(super) last_seen: LastSeen,
+    /// Cancelled when the line is cut.
+    pub(super) token: CancellationToken,
     pub(super) cut: DropGuard,
 }
 
@@ -72,7 +74,7 @@ pub(super) async fn dial(
     };
 
     let (token, cut) = cut_of(closing);
-    let visitor = Visitor::new(caller, token);
+    let visitor = Visitor::new(caller, token.clone());
     let last_seen = visitor.last_seen.clone();
     let mut stream = Some(TokioIo::new(Watched::dialled(tls, visitor, ahead.freeze())));
     // HTTP/2 reconnects by calling this again; a broken link must not come back without our handshake.
@@ -89,7 +91,7 @@ pub(super) async fn dial(
         .await
         .map_err(|error| LinkError::Broken { peer, detail: error.to_string() })?;
     let client = ExchangeClient::new(channel).max_decoding_message_size(MAX_ENVELOPE);
-    Ok(Line { client, pin: caller.pin, last_seen, cut })
+    Ok(Line { client, pin: caller.pin, last_seen, token, cut })
 }
 
 /// Why the handshake failed: what we have against them, what they have against us, or something else.

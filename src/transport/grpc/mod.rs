@@ -4,9 +4,13 @@ pub(crate) mod bare;
 mod dial;
 mod listen;
 mod proxy;
+mod received;
+mod requests;
 mod service;
 mod shared;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use std::io;
@@ -19,7 +23,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::dial::Target;
-use self::shared::{Arrival, Shared, broken};
+use self::received::broken;
+use self::shared::{Arrival, Shared};
 use super::connection::{Connection, Pending, Transport};
 use super::directory::PeerDirectory;
 use super::enrolment::{self, Application, EnrolError, Enroller, Inviter, Welcome};

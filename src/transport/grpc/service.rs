@@ -5,11 +5,15 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 use tonic::{Status, Streaming};
 
-use super::shared::{Shared, received};
+use super::received::received;
+use super::requests::offered;
+use super::shared::Shared;
 use super::stream;
-use crate::transport::connection::{Connection, outgoing};
+use crate::transport::connection::Connection;
 use crate::transport::enrolment;
+use crate::transport::envelope::Envelope;
 use crate::transport::generated as pb;
+use crate::transport::streams::{Incoming, Senders, outgoing};
 use crate::transport::wire;
 
 /// Streams of envelopes as gRPC sends them from the accepting side.
@@ -33,17 +37,41 @@ impl pb::exchange_server::Exchange for Service {
         if !visitor.open() {
             return Err(Status::failed_precondition("one stream per connection"));
         }
-        let (sender, outgoing) = outgoing();
+        let (sessions, outgoing_sessions) = outgoing();
+        let (requests, outgoing_requests) = outgoing();
+        let (offer, incoming_requests) = offered(peer, outgoing_requests);
+        let incoming_sessions = Box::pin(request.into_inner().map(move |item| received(peer, item)));
         let connection = Connection {
             peer,
             dialler: peer,
             pin: Some(visitor.caller.pin),
-            outgoing: sender,
-            incoming: Box::pin(request.into_inner().map(move |item| received(peer, item))),
-            last_seen: visitor.last_seen,
-            cut: visitor.cut.drop_guard(),
+            outgoing: Senders { sessions, requests },
+            incoming: Incoming::new(incoming_sessions, incoming_requests),
+            last_seen: visitor.last_seen.clone(),
+            cut: visitor.cut.clone().drop_guard(),
         };
         self.shared.arrived.send(Ok(connection)).await.map_err(|_| Status::unavailable("shutting down"))?;
+        let mut offer = Some(offer);
+        let answers = outgoing_sessions.map(move |envelope| {
+            if matches!(envelope, Envelope::Hello(_))
+                && let Some(offer) = offer.take()
+            {
+                visitor.offer_requests(offer);
+            }
+            Ok(wire::to_wire(envelope))
+        });
+        Ok(tonic::Response::new(Box::pin(answers)))
+    }
+
+    type AskStream = Answers;
+
+    async fn ask(&self, request: tonic::Request<Streaming<pb::Envelope>>) -> Result<tonic::Response<Answers>, Status> {
+        let visitor = stream::Visitor::of(&request)?;
+        let offered = visitor.take_requests();
+        let offered =
+            offered.ok_or_else(|| Status::failed_precondition("one stream of requests per greeted connection"))?;
+        let outgoing = offered.connect(request.into_inner());
+        let outgoing = outgoing.ok_or_else(|| Status::unavailable("the connection is over"))?;
         Ok(tonic::Response::new(Box::pin(outgoing.map(|envelope| Ok(wire::to_wire(envelope))))))
     }
 

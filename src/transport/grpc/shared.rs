@@ -7,17 +7,18 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
 
 use super::dial::{self, Target};
-use crate::transport::connection::{Connection, outgoing};
+use super::received::{broken, received};
+use super::requests::offered;
+use crate::transport::connection::Connection;
 use crate::transport::directory::PeerDirectory;
 use crate::transport::enrolment::Enroller;
 use crate::transport::envelope::Envelope;
 use crate::transport::error::LinkError;
-use crate::transport::generated as pb;
 use crate::transport::identity::TlsIdentity;
 use crate::transport::settings::Settings;
+use crate::transport::streams::{Incoming, Senders, outgoing};
 use crate::transport::wire;
 
 /// A call that came.
@@ -55,53 +56,30 @@ impl Shared {
     async fn open(&self, target: &Target) -> Result<Connection, LinkError> {
         let peer = target.party;
         let mut line = dial::dial(&self.identity(), target, &self.closing).await?;
-        let (sender, outgoing) = outgoing();
-        let calls = outgoing.map(wire::to_wire);
+        let (sessions, outgoing_sessions) = outgoing();
+        let (requests, outgoing_requests) = outgoing();
+        let calls = outgoing_sessions.map(wire::to_wire);
         let answers = line.client.open(calls).await.map_err(|status| broken(peer, &status))?.into_inner();
+        let (offer, incoming_requests) = offered(peer, outgoing_requests);
         // The client is kept with the stream: its connection lives as long as the stream is read.
-        let client = line.client;
-        let incoming = answers.map(move |item| {
-            let _ = &client;
-            received(peer, item)
+        let (client, token, mut offer) = (line.client, line.token, Some(offer));
+        let incoming_sessions = answers.map(move |item| {
+            let item = received(peer, item);
+            if matches!(item, Ok(Envelope::Hello(_)))
+                && let Some(offer) = offer.take()
+            {
+                offer.call(peer, client.clone(), token.clone());
+            }
+            item
         });
         Ok(Connection {
             peer,
             dialler: self.me,
             pin: Some(line.pin),
-            outgoing: sender,
-            incoming: Box::pin(incoming),
+            outgoing: Senders { sessions, requests },
+            incoming: Incoming::new(Box::pin(incoming_sessions), incoming_requests),
             last_seen: line.last_seen,
             cut: line.cut,
         })
     }
-}
-
-/// An item of a gRPC stream as an envelope.
-pub(super) fn received(peer: PartyId, item: Result<pb::Envelope, Status>) -> Result<Envelope, LinkError> {
-    item.map_err(|status| broken(peer, &status))
-        .and_then(|envelope| wire::from_wire(envelope).map_err(|rule| LinkError::Violation { peer, rule }))
-}
-
-/// A gRPC status as what it means for the link.
-pub(super) fn broken(peer: PartyId, status: &Status) -> LinkError {
-    match status.code() {
-        Code::OutOfRange => LinkError::Violation { peer, rule: "envelope-size" },
-        _ => LinkError::Broken { peer, detail: in_one_line(status) },
-    }
-}
-
-/// The innermost cause is what a person can act on; the layers above it only say that there was one.
-fn in_one_line(status: &Status) -> String {
-    let first = std::error::Error::source(status);
-    let mut causes = std::iter::successors(first, |cause| cause.source());
-    let ended = |cause: &(dyn std::error::Error + 'static)| {
-        let error = cause.downcast_ref::<std::io::Error>();
-        error.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
-    };
-    let text = match causes.clone().last() {
-        _ if causes.any(ended) => "it ended without a word, as when a process is killed".to_owned(),
-        Some(cause) => cause.to_string(),
-        None => format!("{:?}: {}", status.code(), status.message()),
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::transport::server::Connected;
 
+use super::requests::Offered;
 use crate::transport::connection::LastSeen;
 use crate::transport::tls::Caller;
 
@@ -23,11 +24,12 @@ pub(super) struct Visitor {
     pub(super) last_seen: LastSeen,
     pub(super) cut: CancellationToken,
     opened: Arc<AtomicBool>,
+    requests: Arc<Mutex<Option<Offered>>>,
 }
 
 impl Visitor {
     pub(super) fn new(caller: Caller, cut: CancellationToken) -> Self {
-        Self { caller, last_seen: LastSeen::new(), cut, opened: Arc::default() }
+        Self { caller, last_seen: LastSeen::new(), cut, opened: Arc::default(), requests: Arc::default() }
     }
 
     /// The visitor that makes this gRPC call.
@@ -38,6 +40,16 @@ impl Visitor {
     /// Opens the one exchange stream of the connection; false if it has been opened before.
     pub(super) fn open(&self) -> bool {
         !self.opened.swap(true, Ordering::Relaxed)
+    }
+
+    /// From now on it may open the stream of requests.
+    pub(super) fn offer_requests(&self, offered: Offered) {
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner) = Some(offered);
+    }
+
+    /// Opens the one stream of requests of the connection; `None` before the greeting, and if it has been opened before.
+    pub(super) fn take_requests(&self) -> Option<Offered> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn has_opened(&self) -> bool {

@@ -4,6 +4,7 @@
 /// connection while it is not read, small enough for a coordinator of a hundred links. What of a session waits to be
 /// consumed is bounded by the session's own window.
 pub(super) const STREAM_WINDOW: u32 = 2 << 20;
-pub(super) const CONNECTION_WINDOW: u32 = STREAM_WINDOW + (256 << 10);
+/// Room for both streams, so that one which is not read for a while takes nothing from the other.
+pub(super) const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW + (256 << 10);
 /// Each connection has room for one, in each direction.
 pub(super) const HTTP2_FRAME: u32 = 64 << 10;

@@ -14,12 +14,15 @@ use super::link_state::LinkState;
 use crate::transport::connection::{Pending, Transport};
 use crate::transport::envelope::BootId;
 use crate::transport::error::LinkError;
-use crate::transport::settings::Settings;
+use crate::transport::settings::{Pace, Settings};
 
 /// Handles what peers ask outside any session, and hears of their links.
 pub trait Inbox: Send + Sync + 'static {
-    /// Answers a question of `from`, whose identity has been checked. Several run at a time.
-    fn request(&self, from: PartyId, body: Bytes) -> Pending<'_, Bytes>;
+    /// How fast a peer may ask this service; `None`: nobody of this name answers here now.
+    fn pace(&self, service: &str) -> Option<Pace>;
+
+    /// Answers a question of `from`, whose identity has been checked, to a service that has a pace. Several run at a time.
+    fn request(&self, from: PartyId, service: &str, body: Bytes) -> Pending<'_, Bytes>;
 
     /// The link with `peer` has gone up or down, or is down for another reason. Changes that follow each other
     /// quickly may be told as one.

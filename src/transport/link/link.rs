@@ -1,6 +1,7 @@
 //! The link with one peer: whichever connection carries it, whether it is up, and everything that outlives a
 //! connection: sessions with their unacknowledged frames, and requests.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::answering::NO_SERVICE;
 use super::common::Common;
 use super::link_state::{Departure, LinkState};
 use super::state::{State, ToWake};
-use crate::transport::envelope::Notice;
+use crate::transport::envelope::{Notice, is_code};
 use crate::transport::error::LinkError;
 
 /// The link with one peer.
@@ -28,7 +30,8 @@ pub(crate) struct Link {
     /// Somebody wants the link up now.
     wanted: Notify,
     pub(super) changes: watch::Sender<LinkState>,
-    asking: Semaphore,
+    /// How many more questions may be under way with each service.
+    asking: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     /// Ends the tasks of this link.
     pub(super) closing: CancellationToken,
 }
@@ -49,7 +52,7 @@ impl Link {
             timers: Notify::new(),
             wanted: Notify::new(),
             changes,
-            asking: Semaphore::new(common.settings.max_requests),
+            asking: Mutex::default(),
             closing: common.closing.child_token(),
             common,
         }
@@ -60,21 +63,24 @@ impl Link {
         self.locked().decline(tag, notice);
     }
 
-    /// Asks the peer and waits for its answer.
-    pub(crate) async fn request(&self, body: Bytes, patience: Duration) -> Result<Bytes, LinkError> {
+    /// Asks a service of the peer and waits for its answer.
+    pub(crate) async fn request(&self, service: &str, body: Bytes, patience: Duration) -> Result<Bytes, LinkError> {
+        if !is_code(service) {
+            return Err(LinkError::Declined { peer: self.peer, code: NO_SERVICE.to_owned() });
+        }
         if body.len() > Frame::MAX_BODY {
             return Err(LinkError::TooLarge { found: body.len(), limit: Frame::MAX_BODY });
         }
         self.wanted.notify_one();
         let asked = async {
-            let _place = self.asking.acquire().await.map_err(|_| LinkError::ShuttingDown)?;
+            let _place = self.places(service).acquire_owned().await.map_err(|_| LinkError::ShuttingDown)?;
             let (question, answer) = {
                 let mut state = self.locked();
                 if state.closing {
                     return Err(LinkError::ShuttingDown);
                 }
-                let (id, answer) = state.pending.ask(body);
-                state.wake_sender();
+                let (id, answer) = state.pending.ask(service, body);
+                state.wake_asker();
                 (Question { link: self, id }, answer)
             };
             let answer = answer.await.unwrap_or(Err(LinkError::ShuttingDown));
@@ -88,6 +94,18 @@ impl Link {
                 LinkState::Up { .. } => LinkError::TimedOut { peer: self.peer, after: patience },
             })
         })
+    }
+
+    /// Places for questions to a service: those to another one have their own.
+    fn places(&self, service: &str) -> Arc<Semaphore> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        match asking.get(service) {
+            Some(places) => places.clone(),
+            None => {
+                let places = Arc::new(Semaphore::new(self.common.settings.max_requests));
+                asking.entry(service.to_owned()).or_insert(places).clone()
+            }
+        }
     }
 
     /// Dials at once if the link is down.

@@ -8,8 +8,10 @@
 //! | `session_link.rs`, `doorbell.rs` | our end of one session, and what wakes whoever computes for it |
 //! | `link.rs`, `common.rs` | the link, and what all links share |
 //! | `state.rs`, `session.rs` | what is known about a link and its sessions: envelopes in, envelopes out |
-//! | `window.rs`, `pending_requests.rs`, `rate_limiter.rs` | its parts |
+//! | `pending_requests.rs`, `answering.rs` | what we ask the peer; what it asks our services, each at its own pace |
+//! | `window.rs`, `turns.rs`, `rate_limiter.rs` | their parts |
 
+mod answering;
 mod common;
 mod connection_loop;
 mod dialler;
@@ -25,14 +27,15 @@ mod rate_limiter;
 mod session;
 mod session_link;
 mod state;
+mod turns;
 mod window;
 
+pub use answering::{BUSY, NO_SERVICE};
 pub(crate) use common::Common;
 pub use common::Inbox;
 pub use doorbell::Doorbell;
 pub(crate) use keep::{keep, welcome};
 pub(crate) use link::Link;
 pub use link_state::{Departure, LinkState};
-pub use pending_requests::BUSY;
 pub use session_link::{SessionLimits, SessionLink, UnfitFrame};
 pub use window::{BEYOND_WINDOW, FALSE_ACKNOWLEDGEMENT};

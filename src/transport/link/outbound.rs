@@ -11,12 +11,14 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::link::Link;
 use crate::transport::envelope::Envelope;
+use crate::transport::streams::Which;
 
-/// The envelopes that go out on one connection. It ends when another connection has taken over, or when we are closing
+/// The envelopes that go out on one stream of a connection. It ends when another connection has taken over, or when we are closing
 /// and everything has been said.
 pub(super) struct Outbound {
     link: Arc<Link>,
     generation: u64,
+    which: Which,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     alarm: Pin<Box<Sleep>>,
     /// When the alarm rings, if it is set.
@@ -27,11 +29,11 @@ pub(super) struct Outbound {
 
 impl Outbound {
     /// The stream, and what is there once it has ended or was dropped.
-    pub(super) fn new(link: Arc<Link>, generation: u64) -> (Self, oneshot::Receiver<()>) {
+    pub(super) fn new(link: Arc<Link>, generation: u64, which: Which) -> (Self, oneshot::Receiver<()>) {
         let (sender, ended) = oneshot::channel();
         let closing = Box::pin(link.closing.clone().cancelled_owned());
         let alarm = Box::pin(sleep(std::time::Duration::ZERO));
-        (Self { link, generation, closing, alarm, set: None, _ended: sender }, ended)
+        (Self { link, generation, which, closing, alarm, set: None, _ended: sender }, ended)
     }
 }
 
@@ -47,13 +49,20 @@ impl Stream for Outbound {
                 if !state.is_current(this.generation) {
                     return Poll::Ready(None);
                 }
-                if let Some(envelope) = state.outbound(now) {
-                    return Poll::Ready(Some(envelope));
+                let next = match this.which {
+                    Which::Sessions => state.outbound(now),
+                    Which::Requests => state.outbound_requests(),
+                };
+                if next.is_some() || closing {
+                    return Poll::Ready(next);
                 }
-                if closing {
-                    return Poll::Ready(None);
+                match this.which {
+                    Which::Sessions => state.sender_waits(context.waker(), now),
+                    Which::Requests => {
+                        state.asker_waits(context.waker());
+                        None
+                    }
                 }
-                state.sender_waits(context.waker(), now)
             };
             let Some(moment) = set else { return Poll::Pending };
             if this.set != set {

@@ -11,12 +11,19 @@ const BURST: Duration = Duration::from_secs(1);
 /// So many units a second for one peer; without a limit nothing ever waits.
 pub(super) struct RateLimiter {
     per_second: Option<NonZeroU64>,
+    burst: Duration,
     used_up_to: Instant,
 }
 
 impl RateLimiter {
     pub(super) fn new(per_second: Option<NonZeroU64>, now: Instant) -> Self {
-        Self { per_second, used_up_to: now }
+        Self { per_second, burst: BURST, used_up_to: now }
+    }
+
+    /// The same, where so many units may be saved up and used at once.
+    pub(super) fn with_burst(per_second: NonZeroU64, at_once: u64, now: Instant) -> Self {
+        let burst = Duration::try_from_secs_f64(at_once as f64 / per_second.get() as f64).unwrap_or(Duration::MAX);
+        Self { per_second: Some(per_second), burst, used_up_to: now }
     }
 
     /// Uses so many units. What goes beyond the rate makes the next use wait, not this one.
@@ -29,7 +36,7 @@ impl RateLimiter {
 
     /// The moment from which more may be used, if it is still to come.
     pub(super) fn wait(&self, now: Instant) -> Option<Instant> {
-        let over = self.used_up_to.checked_duration_since(now)?.checked_sub(BURST)?;
+        let over = self.used_up_to.checked_duration_since(now)?.checked_sub(self.burst)?;
         (!over.is_zero()).then(|| now + over)
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::Bytes;
 use tacitly_core::{Frame, PartyId, SessionTag};
 use tokio::time::Instant;
 
+use super::answering::{Answering, Asked};
 use super::doorbell::Doorbell;
 use super::link_state::{Departure, LinkState};
-use super::pending_requests::{BUSY, PendingRequests};
+use super::pending_requests::PendingRequests;
 use super::rate_limiter::RateLimiter;
 use super::session::{Opened, Session};
 use crate::transport::envelope::{BootId, CloseReason, Envelope, Hello, Notice, Window};
@@ -23,9 +23,6 @@ const MAX_ENDINGS: usize = 256;
 
 /// The most small envelopes that wait for a peer: one that makes us say more and does not read breaks the rules.
 const MAX_CONTROL: usize = 1024;
-
-/// A request counts once more for each of so many bytes.
-const REQUEST_UNIT: u64 = 16 << 10;
 
 /// A session that has ended on our side.
 struct Ending {
@@ -50,12 +47,15 @@ struct Current {
     sender: Option<Waker>,
     /// The moment at which whoever sends looks again by itself.
     alarm: Option<Instant>,
+    /// The same for whoever sends requests and answers.
+    asker: Option<Waker>,
 }
 
 /// Those who have something to look at; they are woken when this is dropped.
 #[derive(Default)]
 pub(super) struct ToWake {
     sender: Option<Waker>,
+    asker: Option<Waker>,
     computing: Option<Arc<Doorbell>>,
 }
 
@@ -64,8 +64,8 @@ impl Drop for ToWake {
         if let Some(computing) = self.computing.take() {
             computing.ring();
         }
-        if let Some(sender) = self.sender.take() {
-            sender.wake();
+        for sending in [self.sender.take(), self.asker.take()].into_iter().flatten() {
+            sending.wake();
         }
     }
 }
@@ -75,8 +75,8 @@ impl Drop for ToWake {
 pub(super) enum Received {
     /// Nothing more.
     Nothing,
-    /// Answer a question.
-    Request { id: u64, body: Bytes },
+    /// Have a question answered.
+    Request(Asked),
     /// The peer hangs up.
     Bye(CloseReason),
 }
@@ -106,11 +106,15 @@ pub(super) struct State {
     endings: VecDeque<Ending>,
     pub(super) heartbeat_due: bool,
     control: VecDeque<Envelope>,
+    /// What we ask, and what the peer asks.
     pub(super) pending: PendingRequests,
-    /// Bytes of frames to the peer, bytes of frames from it, and what it asks and announces.
+    pub(super) answering: Answering,
+    /// Whether a question of ours goes out next, if there is an answer as well.
+    asks_next: bool,
+    /// Bytes of frames to the peer, bytes of frames from it, and the sessions that it announces and ends.
     sending: RateLimiter,
     taking: RateLimiter,
-    asking: RateLimiter,
+    announcing: RateLimiter,
     to_wake: ToWake,
 }
 
@@ -135,9 +139,11 @@ impl State {
             heartbeat_due: false,
             control: VecDeque::new(),
             pending: PendingRequests::new(),
+            answering: Answering::new(settings, now),
+            asks_next: false,
             sending: RateLimiter::new(settings.bytes_per_second, now),
             taking: RateLimiter::new(settings.bytes_per_second, now),
-            asking: RateLimiter::new(Some(settings.requests_per_second), now),
+            announcing: RateLimiter::new(Some(settings.requests_per_second), now),
             to_wake: ToWake::default(),
         }
     }
@@ -160,7 +166,7 @@ impl State {
             self.endings.retain(|ending| ending.theirs.is_none());
         }
         self.generation += 1;
-        self.current = Some(Current { id: hello.connection, dialler, sender: None, alarm: None });
+        self.current = Some(Current { id: hello.connection, dialler, sender: None, alarm: None, asker: None });
         for (channel, session) in self.sessions.iter_mut().filter(|(_, session)| session.is_live()) {
             session.outgoing.rewind();
             session.incoming.rewind();
@@ -216,6 +222,13 @@ impl State {
         }
     }
 
+    /// The same for whoever sends requests and answers.
+    pub(super) fn wake_asker(&mut self) {
+        if let Some(asker) = self.current.as_mut().and_then(|current| current.asker.take()) {
+            self.to_wake.asker = Some(asker);
+        }
+    }
+
     /// Who is to be woken, for whoever has let go of the lock: whoever wakes up would wait for it at once.
     pub(super) fn take_to_wake(&mut self) -> ToWake {
         std::mem::take(&mut self.to_wake)
@@ -233,6 +246,13 @@ impl State {
         current.alarm
     }
 
+    /// Whoever sends requests and answers has none at the moment, and waits to be woken.
+    pub(super) fn asker_waits(&mut self, asker: &Waker) {
+        if let Some(current) = &mut self.current {
+            current.asker = Some(asker.clone());
+        }
+    }
+
     /// Our protocol has consumed the oldest frame that it took of this session.
     pub(super) fn consumed(&mut self, channel: u64, now: Instant) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
@@ -246,10 +266,12 @@ impl State {
     /// Forgets the connection in use and all that is true of it only.
     fn let_go(&mut self) {
         self.wake_sender();
+        self.wake_asker();
         self.current = None;
         self.announced.clear();
         self.control.clear();
         self.pending.interrupt(self.peer);
+        self.answering.interrupt();
     }
 
     fn enter(&mut self, phase: LinkState) {
@@ -353,6 +375,8 @@ impl State {
     /// Takes no more sessions and questions.
     pub(super) fn close(&mut self) {
         self.closing = true;
+        self.answering.close();
+        self.wake_asker();
     }
 
     /// Ends the sessions and questions that are left.
@@ -363,7 +387,7 @@ impl State {
 
     /// Whether sessions or answers are still under way.
     pub(super) fn is_busy(&self) -> bool {
-        !self.sessions.is_empty() || self.pending.owes()
+        !self.sessions.is_empty() || self.answering.owes()
     }
 
     // Envelopes.
@@ -380,11 +404,11 @@ impl State {
             Envelope::Hello(_) => return Err("second-hello"),
             Envelope::Bye(close_reason) => return Ok(Received::Bye(close_reason)),
             Envelope::SessionOpen { session, channel, window } => {
-                self.asking.charge(1, now);
+                self.announcing.charge(1, now);
                 self.opened(session, Opened { channel, window }, settings.max_sessions, now);
             }
             Envelope::SessionEnd { session, channel, notice } => {
-                self.asking.charge(1, now);
+                self.announcing.charge(1, now);
                 self.ended(session, channel, notice);
             }
             Envelope::SessionFrame { channel, frame, consumed } => {
@@ -393,14 +417,7 @@ impl State {
                 return self.frame(channel, frame, now);
             }
             Envelope::SessionAcknowledgement { channel, consumed } => self.acknowledged(channel, consumed, now)?,
-            Envelope::Request { id, body } => {
-                self.asking.charge(1 + body.len() as u64 / REQUEST_UNIT, now);
-                if !self.closing && self.pending.begin_answer(settings.max_requests) {
-                    return Ok(Received::Request { id, body });
-                }
-                let code = if self.closing { Notice::SHUTDOWN } else { BUSY };
-                self.control.push_back(Envelope::Response { id, outcome: Err(code.to_owned()) });
-            }
+            Envelope::Request { id, service, body } => return Ok(Received::Request(Asked { id, service, body })),
             Envelope::Response { id, outcome } => self.pending.answered(self.peer, id, outcome)?,
         }
         if !self.control.is_empty() {
@@ -500,10 +517,10 @@ impl State {
         }
     }
 
-    /// The moment before which nothing more is read from a peer that asks faster than it may. Its own connection fills
-    /// up meanwhile, and nobody else's.
+    /// The moment before which no more of sessions is read from a peer that announces them faster than it may. Its own
+    /// connection fills up meanwhile, and nobody else's.
     pub(super) fn read_again_at(&self, now: Instant) -> Option<Instant> {
-        self.asking.wait(now)
+        self.announcing.wait(now)
     }
 
     /// The moment at which frames or acknowledgements that wait, for their rate or for each other, may go out.
@@ -515,7 +532,7 @@ impl State {
         [sending, due].into_iter().flatten().min()
     }
 
-    /// What goes out next on the current connection: signs of life and small things first, then a frame of each
+    /// What goes out next of sessions on the current connection: signs of life and small things first, then a frame of each
     /// session in turn, which takes the session's acknowledgement along. A peer that sends faster than it may has its
     /// acknowledgements late, and with them its window; signs of life never wait.
     pub(super) fn outbound(&mut self, now: Instant) -> Option<Envelope> {
@@ -528,9 +545,6 @@ impl State {
         }
         let may_acknowledge = self.taking.wait(now).is_none();
         if may_acknowledge && let Some(envelope) = self.acknowledgement(now) {
-            return Some(envelope);
-        }
-        if let Some(envelope) = self.pending.outbound() {
             return Some(envelope);
         }
         if self.sending.wait(now).is_some() {
@@ -548,6 +562,18 @@ impl State {
         self.turn = ours;
         self.sending.charge(frame.body.len() as u64, now);
         Some(Envelope::SessionFrame { channel: theirs.channel, frame, consumed })
+    }
+
+    /// What goes out next of requests and answers.
+    pub(super) fn outbound_requests(&mut self) -> Option<Envelope> {
+        self.current.as_ref()?;
+        self.asks_next = !self.asks_next;
+        let (pending, answering) = (&mut self.pending, &mut self.answering);
+        if self.asks_next {
+            pending.outbound().or_else(|| answering.outbound())
+        } else {
+            answering.outbound().or_else(|| pending.outbound())
+        }
     }
 
     /// An acknowledgement that goes by itself.

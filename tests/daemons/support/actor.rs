@@ -135,8 +135,7 @@ impl Actor {
 
     fn hear(&mut self, envelope: Envelope) -> Option<Over> {
         match envelope {
-            Envelope::Request { id, body } => {
-                let wire::Question { service, body } = wire::Question::decode(body).unwrap();
+            Envelope::Request { id, service, body } => {
                 if service != "jobs" {
                     let body = if service == "attest" { self.answer_about_logs(body) } else { Bytes::new() };
                     self.out.push_front(Envelope::Response { id, outcome: Ok(said(body)) });
@@ -239,7 +238,7 @@ impl Actor {
 
     fn ask(&mut self, ask: Ask) {
         self.requests += 1;
-        self.out.push_back(Envelope::Request { id: self.requests, body: asked(ask) });
+        self.out.push_back(asked(ask).request(self.requests));
     }
 
     /// Says our word under a label, and asks for both.

@@ -25,7 +25,7 @@ use tokio::time::interval;
 use super::agreement::Offers;
 use super::heard::BEAT;
 use super::liar::{Liar, NAME};
-use super::words::{asked, decoded, question, said};
+use super::words::{Question, asked, decoded, question, said};
 
 /// The labels of words.
 const OFFERS: &str = "offers";
@@ -49,7 +49,7 @@ pub(crate) struct Face {
 pub(crate) type Trick = Box<dyn FnMut(&mut Vec<relay::Piece>) -> Option<relay::Outcome> + Send>;
 
 /// A question under way, and where its answer goes.
-type Asked = (Bytes, oneshot::Sender<Bytes>);
+type Asked = (Question, oneshot::Sender<Bytes>);
 
 /// A job that it leads. Dropped, it hangs up.
 pub(crate) struct Led {
@@ -203,17 +203,17 @@ impl Table {
         loop {
             let envelope = tokio::select! {
                 _ = beat.tick() => Envelope::Heartbeat,
-                Some((body, back)) = asked.recv() => {
+                Some((question, back)) = asked.recv() => {
                     asked_so_far += 1;
                     awaited.insert(asked_so_far, back);
-                    Envelope::Request { id: asked_so_far, body }
+                    question.request(asked_so_far)
                 }
                 Some(Ok((id, answer))) = answering.join_next() => Envelope::Response { id, outcome: Ok(said(answer)) },
                 heard = line.receive() => {
                     match heard {
-                        Ok(Envelope::Request { id, body }) => {
+                        Ok(Envelope::Request { id, service, body }) => {
                             let table = self.clone();
-                            answering.spawn(async move { (id, table.answer(member, body).await) });
+                            answering.spawn(async move { (id, table.answer(member, &service, body).await) });
                         }
                         Ok(Envelope::Response { id, outcome: Ok(body) }) => {
                             let _nobody_waits = awaited.remove(&id).map(|back: oneshot::Sender<Bytes>| back.send(body));
@@ -237,16 +237,15 @@ impl Table {
         }
     }
 
-    async fn ask(&self, member: PartyId, body: Bytes) -> Option<Bytes> {
+    async fn ask(&self, member: PartyId, question: Question) -> Option<Bytes> {
         let (back, answer) = oneshot::channel();
-        self.lines[&member].send((body, back)).ok()?;
+        self.lines[&member].send((question, back)).ok()?;
         answer.await.ok()
     }
 
     /// What it answers a member; nothing to what is about logs.
-    async fn answer(&self, member: PartyId, body: Bytes) -> Bytes {
-        let wire::Question { service, body } = wire::Question::decode(body).unwrap();
-        match service.as_str() {
+    async fn answer(&self, member: PartyId, service: &str, body: Bytes) -> Bytes {
+        match service {
             "jobs" => {
                 let ask = pb::Request::decode(body).unwrap().what.unwrap();
                 pb::Reply { what: Some(self.hear(member, ask)) }.encode_to_vec().into()

@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use super::actor::Actor;
 use super::heard::{fresh_identity, hear_alive};
 use super::script::{Script, Seen};
-use super::words::{asked, await_answer, decoded, question};
+use super::words::{Question, asked, await_answer, decoded, question};
 
 /// The name under which the liar is pinned.
 pub(crate) const NAME: &str = "mallory";
@@ -153,12 +153,16 @@ impl Liar {
     }
 
     /// Puts one question to the daemon after the other, with this certificate; nothing is the answer of a busy service.
-    pub(crate) fn put(&self, identity: TlsIdentity, questions: impl IntoIterator<Item = Bytes>) -> Vec<Option<Bytes>> {
+    pub(crate) fn put(
+        &self,
+        identity: TlsIdentity,
+        questions: impl IntoIterator<Item = Question>,
+    ) -> Vec<Option<Bytes>> {
         self.runtime.block_on(async {
             let mut connection = self.call_as(identity, SignedDuration::ZERO).await.unwrap();
             let mut answers = Vec::new();
-            for (id, body) in (1..).zip(questions) {
-                connection.send(Envelope::Request { id, body }).await.unwrap();
+            for (id, question) in (1..).zip(questions) {
+                connection.send(question.request(id)).await.unwrap();
                 answers.push(await_answer(&mut connection).await);
             }
             answers
@@ -171,7 +175,7 @@ impl Liar {
             let mut connection = self.call().await.unwrap();
             let count = asks.len();
             for (id, ask) in (1..).zip(asks) {
-                connection.send(Envelope::Request { id, body: asked(ask) }).await.unwrap();
+                connection.send(asked(ask).request(id)).await.unwrap();
             }
             let mut answers = Vec::new();
             while answers.len() < count {
@@ -182,7 +186,7 @@ impl Liar {
     }
 
     /// A word that this pin is ours, signed for this purpose; it replaces older ones at once or stands beside them.
-    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Bytes {
+    pub(crate) fn rotation(&self, context: &str, pin: &str, replaces: bool) -> Question {
         let mut rotate = wire::Rotate { pin: pin.to_owned(), replaces, grace_seconds: 0, signature: String::new() };
         let words = format!("{}\n{}\n{pin}\n{replaces}\n0", self.me, self.victim);
         rotate.signature = self.signer.sign(context, words.as_bytes()).unwrap().to_string();

@@ -8,9 +8,22 @@ use tacitly::transport::{Connection, Envelope};
 
 use super::heard::hear_alive;
 
-/// A question to one of the daemon's services, as it goes over the link.
-pub(crate) fn question(service: &str, body: &impl Message) -> Bytes {
-    wire::Question { service: service.to_owned(), body: body.encode_to_vec().into() }.encode_to_vec().into()
+/// A question to one of the daemon's services.
+#[derive(Clone)]
+pub(crate) struct Question {
+    service: &'static str,
+    body: Bytes,
+}
+
+impl Question {
+    /// As it goes over the link.
+    pub(crate) fn request(self, id: u64) -> Envelope {
+        Envelope::Request { id, service: self.service.to_owned(), body: self.body }
+    }
+}
+
+pub(crate) fn question(service: &'static str, body: &impl Message) -> Question {
+    Question { service, body: body.encode_to_vec().into() }
 }
 
 /// What a service of the daemon answers; nothing if it is busy.
@@ -26,7 +39,7 @@ pub(crate) async fn await_answer(connection: &mut Connection) -> Option<Bytes> {
 }
 
 /// A question about jobs.
-pub(crate) fn asked(ask: Ask) -> Bytes {
+pub(crate) fn asked(ask: Ask) -> Question {
     question("jobs", &pb::Request { what: Some(ask) })
 }
 

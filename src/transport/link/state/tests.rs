@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::transport::envelope::{Lane, WireRange};
 
