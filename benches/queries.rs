@@ -71,7 +71,7 @@ impl Pair {
         };
         let charge = Charge { limit: "questions".to_owned(), key: [3; 32], units: 1, most: u32::MAX, window: None };
         let decision = Decision::Answer { answers: vec![Bytes::from(vec![9; 64])], units: 1, charges: vec![charge] };
-        let served = responder.serve(*checked, decision).await.unwrap();
+        let served = responder.serve(*checked, decision).await.unwrap().reply;
         let answer = self.bank.asker.finish(*begun, answers, served).await.unwrap();
         assert!(matches!(answer.outcome, Outcome::Answered { .. }));
     }

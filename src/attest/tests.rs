@@ -211,7 +211,7 @@ async fn a_question_has_a_certificate_on_either_side_that_says_in_one_sentence_w
     let heard = answers.responder.check(id("lender"), &lender.key(), &under(), begun.request()).await.unwrap();
     let Checked::New(checked) = heard else { panic!() };
     let decision = Decision::Answer { answers: vec![Bytes::from_static(b"me")], units: 3, charges: vec![] };
-    let served = answers.responder.serve(*checked, decision).await.unwrap();
+    let served = answers.responder.serve(*checked, decision).await.unwrap().reply;
     let answer = lender.queries.asker.finish(*begun, &world.bank.public_key(), served).await.unwrap();
 
     let certificate = world.attestation.evidence_of_query(&answer.query.to_string()).await.unwrap();

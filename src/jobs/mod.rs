@@ -81,8 +81,8 @@ pub use rows::{MalformedRows, Rows};
 pub use run::{ChosenRows, Run};
 pub use running::JobProgress;
 pub use serving::{
-    Admission, Ask, AskedEntry, Base64, Budget, Draft, JsonForm, Keep, Opened, Put, QUESTIONS_PER_DAY, Questions, Reply,
-    Service, ServiceControl, ServiceForm, ServiceRun, ServiceView, Serving, Session, Told,
+    Admission, Ask, AskedEntry, Base64, Budget, Draft, JsonForm, Keep, Opened, Put, QUESTIONS_PER_DAY, Questions,
+    Reply, Service, ServiceControl, ServiceForm, ServiceRun, ServiceView, Serving, Session, Told,
 };
 pub use state::{State, UnknownState};
 pub use terms::{JobTerms, MAX_PARTIES, PartyTerms};

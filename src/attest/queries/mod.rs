@@ -37,7 +37,7 @@ use crate::store::Store;
 
 pub use asker::{Asker, Begin, Begun};
 pub use question::{Answer, Decision, OVER_QUOTA, Outcome, Question, SKEW, STALE, Under};
-pub use responder::{Checked, CheckedQuery, Responder};
+pub use responder::{Checked, CheckedQuery, Released, Responder};
 pub use tacitly_attestation::entry::{Code, Id, LeafHash};
 
 /// Questions of one party: those that it asks and those that it answers.

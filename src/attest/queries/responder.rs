@@ -40,6 +40,14 @@ pub struct CheckedQuery {
     questions: Vec<Bytes>,
 }
 
+/// A question that is decided.
+pub struct Released {
+    /// What is released.
+    pub reply: Bytes,
+    /// Whether it has answers; otherwise it says why there are none.
+    pub answered: bool,
+}
+
 impl CheckedQuery {
     /// The questions.
     #[must_use]
@@ -93,13 +101,13 @@ impl Responder {
         }
         let leaf = entry.leaf();
         if let Some(stored) = self.store.serves().get(&leaf.0.0).await? {
-            return Ok(Checked::Decided(self.repeat(stored).await?));
+            return Ok(Checked::Decided(self.repeat(stored).await?.reply));
         }
         let (asked, query) = (header.t.get(), query.clone());
         let checked = CheckedQuery { from, under: under.clone(), note, leaf, query, questions };
         let now = u64::try_from(self.store.now().as_millisecond()).unwrap_or_default();
         if u128::from(now.abs_diff(asked)) > SKEW.as_millis() {
-            return Ok(Checked::Decided(self.serve(checked, Decision::Refuse(code(STALE)?)).await?));
+            return Ok(Checked::Decided(self.serve(checked, Decision::Refuse(code(STALE)?)).await?.reply));
         }
         Ok(Checked::New(Box::new(checked)))
     }
@@ -110,7 +118,7 @@ impl Responder {
     /// # Errors
     /// [`Error`] for answers that are not one for each question; of the store or the log, and then nothing is released. The
     /// asker may ask again.
-    pub async fn serve(&self, checked: CheckedQuery, decision: Decision) -> Result<Bytes, Error> {
+    pub async fn serve(&self, checked: CheckedQuery, decision: Decision) -> Result<Released, Error> {
         match self.try_to_serve(&checked, decision).await? {
             Some(served) => Ok(served),
             None => {
@@ -121,7 +129,7 @@ impl Responder {
     }
 
     /// `None` if a limit has no room for it.
-    async fn try_to_serve(&self, checked: &CheckedQuery, decision: Decision) -> Result<Option<Bytes>, Error> {
+    async fn try_to_serve(&self, checked: &CheckedQuery, decision: Decision) -> Result<Option<Released>, Error> {
         let (status, reason, answers, units, charges) = match decision {
             Decision::Answer { answers, units, charges } => {
                 if answers.len() != checked.questions.len() {
@@ -165,7 +173,7 @@ impl Responder {
         match changed {
             Changed::Done(_) => {
                 entering.entered().await?;
-                Ok(Some(message::encode_served(&Served { entry: entry.encode().into(), answers })))
+                Ok(Some(released(entry.encode().into(), answers)))
             }
             Changed::Before => {
                 let stored = self.store.serves().get(&leaf.0.0).await?;
@@ -177,12 +185,16 @@ impl Responder {
     }
 
     /// The bytes that were released before, or were about to be. Their entry is in our log when this returns.
-    async fn repeat(&self, stored: StoredServe) -> Result<Bytes, Error> {
+    async fn repeat(&self, stored: StoredServe) -> Result<Released, Error> {
         let StoredServe { entry, answer, .. } = stored;
         let answers = message::decode_answers(&answer);
         let answers = answers.ok_or_else(|| Error::internal("an answer in the ledger cannot be read"))?;
         let note = Bytes::from(entry.note.clone());
         self.recorder.logged(entry).await?;
-        Ok(message::encode_served(&Served { entry: note, answers }))
+        Ok(released(note, answers))
     }
+}
+
+fn released(entry: Bytes, answers: Option<Answers>) -> Released {
+    Released { answered: answers.is_some(), reply: message::encode_served(&Served { entry, answers }) }
 }

@@ -8,7 +8,7 @@ use tacitly_core::PartyId;
 use super::quota::Side;
 use super::service::{Admission, Put};
 use super::services::{RunningService, Services};
-use crate::attest::queries::{Checked, CheckedQuery, Code, Decision};
+use crate::attest::queries::{Checked, CheckedQuery, Code, Decision, Released};
 use crate::codes::{self, Error};
 use crate::counters::COUNTERS;
 use crate::store::Charge;
@@ -42,18 +42,19 @@ pub(in crate::jobs) async fn answer(
     if service.stop.is_cancelled() {
         return Err(Error::new(codes::NOT_SERVING, "the service has just ended"));
     }
-    let (decision, answered) = match decided {
-        Ok(Answered { answers, units, charges }) => (Decision::Answer { answers, units, charges }, true),
-        Err(Refused::ByRule(why)) => (Decision::Refuse(reason(&why)?), false),
+    let decision = match decided {
+        Ok(Answered { answers, units, charges }) => Decision::Answer { answers, units, charges },
+        Err(Refused::ByRule(why)) => Decision::Refuse(reason(&why)?),
         Err(Refused::Failed(why)) => {
             tracing::warn!(job = %run.job().id, peer = %from, code = why.code.name, "a question could not be answered");
-            (Decision::Fail(reason(&why)?), false)
+            Decision::Fail(reason(&why)?)
         }
         // It may pass: nothing goes on record, and the same question may come again.
         Err(Refused::ForNow(why)) => return Err(why),
     };
     let number = checked.questions().len();
-    let reply = responder.serve(*checked, decision).await?;
+    // Over a budget an answer has become a refusal.
+    let Released { reply, answered } = responder.serve(*checked, decision).await?;
     if answered {
         service.counts.answered(number)
     } else {

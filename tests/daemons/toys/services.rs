@@ -144,6 +144,8 @@ fn more_questions_than_a_rule_allows_in_a_day_are_refused_and_charged_nothing() 
     assert_eq!(ask(&home, &id, "one-more", "hello").unwrap_err(), "over-quota");
     assert_eq!(ask(&home, &id, "one-more", "hello").unwrap_err(), "over-quota", "it stays refused under this key");
     assert!(ask(&home, &id, "key-1", "hello").is_ok(), "what was answered is answered again");
+    let shown = consortium.parties[1].tacitly(&["job", "show", &id]).unwrap();
+    assert_eq!((&shown["service"]["answered"], &shown["service"]["refused"]), (&json!(3), &json!(1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

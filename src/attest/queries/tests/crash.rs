@@ -34,7 +34,7 @@ async fn carry(pair: &Pair, begun: Begun) -> Outcome {
     let request = begun.request();
     let responder = &pair.shop.queries.responder;
     let served = match responder.check(party("bank"), &pair.bank.key(), &under(), request).await.unwrap() {
-        Checked::New(checked) => responder.serve(*checked, compute()).await.unwrap(),
+        Checked::New(checked) => responder.serve(*checked, compute()).await.unwrap().reply,
         Checked::Decided(served) => served,
     };
     pair.finish(begun, served).await.unwrap().outcome
