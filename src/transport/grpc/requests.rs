@@ -79,7 +79,8 @@ impl Stream for Requests {
                     Err(_) => self.state = State::Over,
                 },
                 State::Open(requests) => {
-                    let item: Option<Result<pb::Envelope, Status>> = ready!(Pin::new(requests.as_mut()).poll_next(context));
+                    let item: Option<Result<pb::Envelope, Status>> =
+                        ready!(Pin::new(requests.as_mut()).poll_next(context));
                     if item.is_none() {
                         self.state = State::Over;
                     }
