@@ -88,7 +88,8 @@ async fn send_frames(connection: &mut Connection, session: SessionTag, ours: u64
         match next(connection).await {
             Envelope::SessionOpen { session: opened, channel, .. } if opened == session => theirs = Some(channel),
             Envelope::SessionAcknowledgement { channel, consumed: count } if channel == ours => consumed = count,
-            Envelope::SessionFrame { channel, consumed: count, .. } if channel == ours => consumed = count,
+            // It has all that it needs, and says no more about what it has consumed.
+            Envelope::SessionEnd { session: ended, notice, .. } if ended == session && notice.is_complete() => break,
             Envelope::Response { outcome: Err(code), .. } => {
                 assert_eq!(code, BUSY);
                 declined += 1;
