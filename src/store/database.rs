@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
 use tokio::sync::RwLock;
 
 use super::lock::{Lock, beside};
-use super::record::{Row, Statement, rounded};
+use super::record::{ManyRows, Row, Statement, rounded};
 use super::{Sealer, StoreError, files};
 
 /// The schema, and every change of it since. The compiler does not see a new file there by itself: touch this one when you add it.
@@ -65,6 +65,8 @@ impl Database {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            // A file does not hang up: nothing is gained by asking the connection whether it is there.
+            .test_before_acquire(false)
             // When the disk is full SQLite may roll back by itself; sqlx then counts a transaction that is no more, and
             // every later one on this connection would fail. Such a connection is closed, the pool opens another.
             .after_release(|connection, _| {
@@ -85,6 +87,7 @@ impl Database {
             .max_connections(READERS)
             .idle_timeout(None)
             .max_lifetime(None)
+            .test_before_acquire(false)
             .connect_lazy_with(self::options(&path).pragma("query_only", "ON"));
         Ok(Self { path, writer, readers, sealer: RwLock::new(sealer), clock, _lock: lock })
     }
@@ -169,6 +172,19 @@ impl Transaction {
         let rows = statement.fetch_all(&mut *self.transaction).await;
         let rows = rows.map_err(|error| StoreError::database(&self.path, error))?;
         Ok(rows.into_iter().map(|row| Row { row, path: self.path.clone() }).collect())
+    }
+
+    /// Runs a statement over many rows. Its text is of this number of rows, so that it is not kept for the next time.
+    pub(crate) async fn run_many(&mut self, mut rows: ManyRows) -> Result<(), StoreError> {
+        let done = rows.build().persistent(false).execute(&mut *self.transaction).await;
+        done.map(drop).map_err(|error| StoreError::database(&self.path, error))
+    }
+
+    /// The rows of a statement over many rows.
+    pub(crate) async fn rows_of_many(&mut self, mut rows: ManyRows) -> Result<Vec<Row>, StoreError> {
+        let found = rows.build().persistent(false).fetch_all(&mut *self.transaction).await;
+        let found = found.map_err(|error| StoreError::database(&self.path, error))?;
+        Ok(found.into_iter().map(|row| Row { row, path: self.path.clone() }).collect())
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {

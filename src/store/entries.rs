@@ -1,7 +1,9 @@
 //! Entries of the attestation log, by what they are about: the exact bytes, before and after they are logged.
 
+use std::collections::BTreeMap;
+
 use super::database::{Database, Transaction};
-use super::record::{Row, Statement, count, statement};
+use super::record::{ManyRows, Row, Statement, count, statement};
 use super::{JobId, StoreError};
 
 /// One entry.
@@ -217,6 +219,33 @@ pub(crate) async fn put_entries(write: &mut Transaction, new: Vec<NewEntry>) -> 
         stored.push(put_entry(write, new).await?);
     }
     Ok(stored)
+}
+
+/// Notes entries with the places that they get from this one on, in order.
+pub(super) async fn put_placed(
+    write: &mut Transaction,
+    new: Vec<NewEntry>,
+    first: u64,
+) -> Result<Vec<StoredEntry>, StoreError> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = count("the index of an entry", first)?..;
+    let mut sql = ManyRows::new("INSERT INTO entries (log, subject, kind, note, log_index) ");
+    sql.push_values(new.iter().zip(places), |mut row, (new, place)| {
+        let NewEntry { log, subject, kind, note } = new.clone();
+        row.push_bind(log).push_bind(subject).push_bind(kind).push_bind(note).push_bind(place);
+    });
+    sql.push(" RETURNING number, log_index");
+    let mut numbers = BTreeMap::new();
+    for row in write.rows_of_many(sql).await? {
+        numbers.insert(row.count("log_index")?, row.count("number")?);
+    }
+    let stored = |(new, place): (NewEntry, u64)| {
+        let number = numbers.get(&place).copied().ok_or_else(|| StoreError::not_found("entry at a place", place))?;
+        Ok(StoredEntry { number, note: new.note, log_index: Some(place) })
+    };
+    new.into_iter().zip(first..).map(stored).collect()
 }
 
 /// The entries of a kind about something for a log, the last one first.

@@ -1,12 +1,14 @@
 //! Questions under standing jobs: those that we ask and those that we answer, each with its two signed entries. What was
 //! asked and answered is sealed.
 
+use std::collections::BTreeSet;
+
 use tacitly_core::PartyId;
 use zeroize::Zeroizing;
 
-use super::charges::{Charge, charge, take_back};
+use super::charges::Charge;
 use super::database::{Database, Transaction};
-use super::record::{Row, Statement, count, statement};
+use super::record::{ManyRows, Row, Statement, count, statement};
 use super::{JobId, NewEntry, SealFault, Sealer, StoreError, StoredEntry};
 
 /// What the sealed values are bound to beside their row.
@@ -94,17 +96,6 @@ pub struct StoredServe {
     pub entry: StoredEntry,
     /// The answer.
     pub answer: Zeroizing<Vec<u8>>,
-}
-
-/// What became of a question or an answer that was to be put down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Put {
-    /// It stands in the ledger, charged.
-    Done(StoredEntry),
-    /// It was put down before: nothing has changed.
-    Before,
-    /// This limit has no room for it: nothing has changed.
-    OverQuota(String),
 }
 
 /// Questions of ours with their entries.
@@ -225,94 +216,123 @@ impl ServeTable<'_> {
     }
 }
 
-/// Puts a question of ours down with its entry, which gets this place, and with what it uses of budgets.
-pub(super) async fn put_query(
-    write: &mut Transaction,
-    sealer: &Sealer,
-    new: NewQuery,
-    place: u64,
-) -> Result<Put, StoreError> {
-    let NewQuery { job, request_key, id, responder, entry, asked, charges } = new;
-    if let Some(limit) = charge(write, &charges).await? {
-        return Ok(Put::OverQuota(limit));
+/// A question of ours, by its job and its caller's key.
+pub(super) type Asked = (String, String);
+
+impl NewQuery {
+    pub(super) fn asked(&self) -> Asked {
+        (self.job.to_string(), self.request_key.clone())
     }
-    let NewEntry { log, subject, kind, note } = entry;
-    let sql = "INSERT INTO entries (log, subject, kind, note, log_index) SELECT $1, $2, $3, $4, $5
-               WHERE NOT EXISTS (SELECT 1 FROM queries WHERE job = $6 AND request_key = $7) RETURNING number";
-    let insert = statement(sql)
-        .bind(log)
-        .bind(subject)
-        .bind(kind)
-        .bind(note.clone())
-        .bind(count("the index of an entry", place)?)
-        .bind(job.to_string())
-        .bind(request_key.clone());
-    let Some(row) = write.row(insert).await? else {
-        take_back(write, &charges).await?;
-        return Ok(Put::Before);
-    };
-    let entry = StoredEntry { number: row.count("number")?, note, log_index: Some(place) };
-    let asked = sealer.seal(ASKED, &[&job.to_string(), &request_key], &asked)?;
-    let sql = "INSERT INTO queries (job, request_key, id, responder, entry, asked) VALUES ($1, $2, $3, $4, $5, $6)";
-    let insert = statement(sql)
-        .bind(job.to_string())
-        .bind(request_key)
-        .bind(id)
-        .bind(responder.to_string())
-        .bind(count("the number of an entry", entry.number)?)
-        .bind(asked);
-    write.run(insert).await?;
-    Ok(Put::Done(entry))
 }
 
-/// Keeps what came back to a question of ours. What came first stays.
-pub(super) async fn put_answer(write: &mut Transaction, sealer: &Sealer, new: NewAnswer) -> Result<(), StoreError> {
-    let NewAnswer { job, request_key, answer: StoredAnswer { serve, answer } } = new;
-    let answer = sealer.seal(ANSWER, &[&job.to_string(), &request_key], &answer)?;
-    let sql = "UPDATE queries SET serve = $3, answer = $4
-               WHERE job = $1 AND request_key = $2 AND serve IS NULL";
-    write.run(statement(sql).bind(job.to_string()).bind(request_key).bind(serve).bind(answer)).await?;
-    Ok(())
+/// Which of these questions of ours are in the ledger.
+pub(super) async fn known_queries(
+    write: &mut Transaction,
+    asked: &BTreeSet<Asked>,
+) -> Result<BTreeSet<Asked>, StoreError> {
+    if asked.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let mut sql = ManyRows::new("WITH asked (job, request_key) AS (");
+    sql.push_values(asked, |mut row, (job, key)| {
+        row.push_bind(job.clone()).push_bind(key.clone());
+    });
+    sql.push(
+        ") SELECT queries.job, queries.request_key FROM asked
+           JOIN queries ON queries.job = asked.job AND queries.request_key = asked.request_key",
+    );
+    let found = write.rows_of_many(sql).await?;
+    found.iter().map(|row| Ok((row.get("job")?, row.get("request_key")?))).collect()
 }
 
-/// Puts an answer of ours down with its entry, which gets this place, and with what it uses of budgets.
-pub(super) async fn put_serve(
+/// Which of these questions that were put to us have an answer in the ledger.
+pub(super) async fn known_serves(
+    write: &mut Transaction,
+    queries: &BTreeSet<[u8; 32]>,
+) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+    if queries.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let mut sql = ManyRows::new("SELECT query FROM serves WHERE query IN (");
+    let mut list = sql.separated(", ");
+    queries.iter().for_each(|query| {
+        list.push_bind(query.to_vec());
+    });
+    sql.push(")");
+    let read = |row: &Row| row.get::<Vec<u8>>("query")?.try_into().map_err(|_| row.damaged("query"));
+    write.rows_of_many(sql).await?.iter().map(read).collect()
+}
+
+/// Puts questions of ours down, each with the number of its entry.
+pub(super) async fn put_queries(
     write: &mut Transaction,
     sealer: &Sealer,
-    new: NewServe,
-    place: u64,
-) -> Result<Put, StoreError> {
-    let NewServe { query, id, job, asker, note: asked, entry, answer, charges } = new;
-    if let Some(limit) = charge(write, &charges).await? {
-        return Ok(Put::OverQuota(limit));
+    new: Vec<(NewQuery, u64)>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(new.len());
+    for (NewQuery { job, request_key, id, responder, asked, .. }, entry) in new {
+        let asked = sealer.seal(ASKED, &[&job.to_string(), &request_key], &asked)?;
+        rows.push((job.to_string(), request_key, id, responder.to_string(), number_of(entry)?, asked));
     }
-    let NewEntry { log, subject, kind, note } = entry;
-    let sql = "INSERT INTO entries (log, subject, kind, note, log_index) SELECT $1, $2, $3, $4, $5
-               WHERE NOT EXISTS (SELECT 1 FROM serves WHERE query = $6) RETURNING number";
-    let insert = statement(sql)
-        .bind(log)
-        .bind(subject)
-        .bind(kind)
-        .bind(note.clone())
-        .bind(count("the index of an entry", place)?)
-        .bind(query.to_vec());
-    let Some(row) = write.row(insert).await? else {
-        take_back(write, &charges).await?;
-        return Ok(Put::Before);
-    };
-    let entry = StoredEntry { number: row.count("number")?, note, log_index: Some(place) };
-    let answer = sealer.seal(SERVED, &[&name(&query)], &answer)?;
-    let sql = "INSERT INTO serves (query, id, job, asker, note, entry, answer) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let insert = statement(sql)
-        .bind(query.to_vec())
-        .bind(id)
-        .bind(job.to_string())
-        .bind(asker.to_string())
-        .bind(asked)
-        .bind(count("the number of an entry", entry.number)?)
-        .bind(answer);
-    write.run(insert).await?;
-    Ok(Put::Done(entry))
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut sql = ManyRows::new("INSERT INTO queries (job, request_key, id, responder, entry, asked) ");
+    sql.push_values(rows, |mut row, (job, key, id, responder, entry, asked)| {
+        row.push_bind(job).push_bind(key).push_bind(id).push_bind(responder).push_bind(entry).push_bind(asked);
+    });
+    write.run_many(sql).await
+}
+
+/// Keeps what came back to questions of ours, no two of them the same. What came first stays.
+pub(super) async fn put_answers(
+    write: &mut Transaction,
+    sealer: &Sealer,
+    new: Vec<NewAnswer>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(new.len());
+    for NewAnswer { job, request_key, answer: StoredAnswer { serve, answer } } in new {
+        let answer = sealer.seal(ANSWER, &[&job.to_string(), &request_key], &answer)?;
+        rows.push((job.to_string(), request_key, serve, answer));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut sql = ManyRows::new("WITH came (job, request_key, serve, answer) AS (");
+    sql.push_values(rows, |mut row, (job, key, serve, answer)| {
+        row.push_bind(job).push_bind(key).push_bind(serve).push_bind(answer);
+    });
+    sql.push(
+        ") UPDATE queries SET serve = came.serve, answer = came.answer FROM came
+           WHERE queries.job = came.job AND queries.request_key = came.request_key AND queries.serve IS NULL",
+    );
+    write.run_many(sql).await
+}
+
+/// Puts answers of ours down, each with the number of its entry.
+pub(super) async fn put_serves(
+    write: &mut Transaction,
+    sealer: &Sealer,
+    new: Vec<(NewServe, u64)>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(new.len());
+    for (NewServe { query, id, job, asker, note, answer, .. }, entry) in new {
+        let answer = sealer.seal(SERVED, &[&name(&query)], &answer)?;
+        rows.push((query.to_vec(), id, job.to_string(), asker.to_string(), note, number_of(entry)?, answer));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut sql = ManyRows::new("INSERT INTO serves (query, id, job, asker, note, entry, answer) ");
+    sql.push_values(rows, |mut row, (query, id, job, asker, note, entry, answer)| {
+        row.push_bind(query).push_bind(id).push_bind(job).push_bind(asker);
+        row.push_bind(note).push_bind(entry).push_bind(answer);
+    });
+    write.run_many(sql).await
+}
+
+fn number_of(entry: u64) -> Result<i64, StoreError> {
+    count("the number of an entry", entry)
 }
 
 /// Opens everything sealed about questions with one key and seals it with another. Returns how much there is.

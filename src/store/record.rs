@@ -19,6 +19,9 @@ pub(crate) fn statement(sql: &'static str) -> Statement {
     sqlx::query(sql)
 }
 
+/// A statement over rows of values, however many there are.
+pub(crate) type ManyRows = sqlx::QueryBuilder<Sqlite>;
+
 /// One row that was read. What cannot be read means a damaged file, and is said so.
 pub(crate) struct Row {
     pub(crate) row: SqliteRow,
