@@ -85,7 +85,8 @@ impl PublicKey {
     /// # Errors
     /// [`MalformedKey`] never for a key that was read.
     pub fn of_notes(&self, party: PartyId) -> Result<VerifierKey, MalformedKey> {
-        VerifierKey::new(party.as_str(), KeyUse::Text, self.as_bytes())
+        let Self::Ed25519(key) = self;
+        VerifierKey::with(party.as_str(), KeyUse::Text, *key)
     }
 
     /// The 32 bytes of the key (RFC 8032).

@@ -3,24 +3,23 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A signed dyadic number, ±num·2^-shift: what [`Terms`](crate::Terms) have for a rate, a bound or a scale.
 ///
 /// Every value has one form: `num` is odd unless `shift` is 0, and zero is `{neg: false, num: 0, shift: 0}`. `num` is
 /// below 2^64 and `shift` at most [`Dyadic::MAX_SHIFT`]. So equal values are equal structs with equal encodings, and
 /// the order is that of the numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "Written", try_from = "Written")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "Written")]
 pub struct Dyadic {
     neg: bool,
     num: u64,
     shift: u32,
 }
 
-/// The three members as they stand in an encoding, before the rule for their form is checked.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The three members as they stand in an encoding.
+#[derive(Serialize)]
 struct Written {
     neg: bool,
     num: u64,
@@ -44,6 +43,17 @@ impl Dyadic {
 
     /// More binary places than this are not written out as decimals.
     const SHOWN_AS_DECIMAL: u32 = 32;
+
+    /// The number that stands in an encoding, if it stands there in its one form.
+    pub(crate) fn read(neg: bool, num: u64, shift: u64) -> Result<Self, MalformedDyadic> {
+        let shift = u32::try_from(shift).unwrap_or(u32::MAX);
+        let number = Self::new(neg, num, shift)?;
+        if (number.neg, number.num, number.shift) == (neg, num, shift) {
+            Ok(number)
+        } else {
+            Err(MalformedDyadic::NotCanonical)
+        }
+    }
 
     /// The number ±num·2^-shift, brought into its one form.
     ///
@@ -134,19 +144,6 @@ impl fmt::Display for Dyadic {
 impl From<Dyadic> for Written {
     fn from(Dyadic { neg, num, shift }: Dyadic) -> Self {
         Self { neg, num, shift }
-    }
-}
-
-impl TryFrom<Written> for Dyadic {
-    type Error = MalformedDyadic;
-
-    fn try_from(written: Written) -> Result<Self, MalformedDyadic> {
-        let number = Self::new(written.neg, written.num, written.shift)?;
-        if (number.neg, number.num, number.shift) == (written.neg, written.num, written.shift) {
-            Ok(number)
-        } else {
-            Err(MalformedDyadic::NotCanonical)
-        }
     }
 }
 

@@ -11,13 +11,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Dyadic;
 
 /// One value in [`Terms`]. There are no floats, free booleans or nulls, so every value has one encoding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
     /// A whole number.
@@ -30,6 +31,83 @@ pub enum Value {
     List(Vec<Value>),
     /// Values by name.
     Map(BTreeMap<String, Value>),
+}
+
+/// A value is read by what it is, and nothing is tried: entries are read for every question.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let member = Member::deserialize(reader)?;
+        member.value().ok_or_else(|| de::Error::custom("a boolean stands in a fraction only"))
+    }
+}
+
+/// What stands in a map: a value, or the sign of a fraction.
+enum Member {
+    Sign(bool),
+    Value(Value),
+}
+
+impl Member {
+    fn value(self) -> Option<Value> {
+        if let Self::Value(value) = self { Some(value) } else { None }
+    }
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(Reads)
+    }
+}
+
+struct Reads;
+
+impl<'de> Visitor<'de> for Reads {
+    type Value = Member;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, a fraction, a text, a list or a map")
+    }
+
+    fn visit_bool<E>(self, sign: bool) -> Result<Member, E> {
+        Ok(Member::Sign(sign))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Member, E> {
+        Ok(Member::Value(Value::Integer(number)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Member, E> {
+        Ok(Member::Value(Value::Text(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Member, E> {
+        Ok(Member::Value(Value::Text(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Member, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Member::Value(Value::List(values)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member, A::Error> {
+        let (mut values, mut sign) = (BTreeMap::new(), None);
+        while let Some((name, member)) = map.next_entry::<String, Member>()? {
+            match member {
+                Member::Sign(neg) if name == "neg" && sign.is_none() => sign = Some(neg),
+                Member::Value(value) => drop(values.insert(name, value)),
+                Member::Sign(_) => return Err(de::Error::custom("a boolean stands in a fraction only, once")),
+            }
+        }
+        let Some(neg) = sign else { return Ok(Member::Value(Value::Map(values))) };
+        let (num, shift) = (values.remove("num"), values.remove("shift"));
+        let (Some(Value::Integer(num)), Some(Value::Integer(shift)), true) = (num, shift, values.is_empty()) else {
+            return Err(de::Error::custom("a fraction has neg, num and shift"));
+        };
+        Ok(Member::Value(Value::Dyadic(Dyadic::read(neg, num, shift).map_err(de::Error::custom)?)))
+    }
 }
 
 impl Value {
@@ -339,7 +417,8 @@ mod tests {
             (br#"{"a":{"neg":false,"num":1}}"#, MalformedTerms::NotTerms),
             (br#"{"a":{"neg":0,"num":1,"shift":1,"x":true}}"#, MalformedTerms::NotTerms),
             (br#"{"a":{"num":3,"neg":false,"shift":1}}"#, MalformedTerms::NotCanonical),
-            (br#"{"a":[false,3,1]}"#, MalformedTerms::NotCanonical),
+            (br#"{"a":[false,3,1]}"#, MalformedTerms::NotTerms),
+            (br#"{"a":{"neg":false,"neg":false,"num":1,"shift":1}}"#, MalformedTerms::NotTerms),
             (b"\xff", MalformedTerms::NotTerms),
             (b"", MalformedTerms::NotTerms),
         ] {

@@ -83,12 +83,23 @@ impl VerifierKey {
     /// # Errors
     /// [`MalformedKey::Name`] or [`MalformedKey::Point`].
     pub fn new(name: &str, key_use: KeyUse, public: &[u8; 32]) -> Result<Self, MalformedKey> {
+        let public = VerifyingKey::from_bytes(public).map_err(|_| MalformedKey::Point)?;
+        Self::with(name, key_use, public)
+    }
+
+    /// The same of a key that was read before.
+    ///
+    /// # Errors
+    /// [`MalformedKey::Name`]; [`MalformedKey::Point`] for a weak key.
+    pub fn with(name: &str, key_use: KeyUse, public: VerifyingKey) -> Result<Self, MalformedKey> {
         if !is_key_name(name) {
             return Err(MalformedKey::Name);
         }
-        let point = VerifyingKey::from_bytes(public).ok().filter(|key| !key.is_weak()).ok_or(MalformedKey::Point)?;
-        let id = key_id(name, key_use.type_byte(), public);
-        Ok(Self { name: name.to_owned(), key_use, id, public: point })
+        if public.is_weak() {
+            return Err(MalformedKey::Point);
+        }
+        let id = key_id(name, key_use.type_byte(), public.as_bytes());
+        Ok(Self { name: name.to_owned(), key_use, id, public })
     }
 
     /// The key named `name` whose private half is `private`.
@@ -96,7 +107,7 @@ impl VerifierKey {
     /// # Errors
     /// [`MalformedKey::Name`].
     pub fn of(name: &str, key_use: KeyUse, private: &SigningKey) -> Result<Self, MalformedKey> {
-        Self::new(name, key_use, private.verifying_key().as_bytes())
+        Self::with(name, key_use, private.verifying_key())
     }
 
     /// Reads the text form, usually from a configuration.
