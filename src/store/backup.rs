@@ -12,7 +12,7 @@ use serde_json::json;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::database::{MIGRATIONS, Schema, check_schema, migration_fault, options, settled};
+use super::database::{MIGRATIONS, Schema, check_schema, damage, migration_fault, options, settled};
 use super::lock::{Lock, beside};
 use super::record::moment;
 use super::{StoreError, files};
@@ -67,9 +67,7 @@ async fn check_and_note(copy: &Path, from: &Path, by: &str) -> Result<(), StoreE
         if check_schema(from, &mut *pool.acquire().await.map_err(fault)?).await? == Schema::Empty {
             return Err(StoreError::NotAStore { path: from.to_owned() });
         }
-        let check = sqlx::query_scalar("PRAGMA integrity_check(1)");
-        let found: String = check.fetch_one(&pool).await.map_err(fault)?;
-        if found != "ok" {
+        if let Some(found) = damage(&pool).await.map_err(fault)? {
             return Err(StoreError::corrupt(from, found));
         }
         MIGRATIONS.run(&pool).await.map_err(|error| migration_fault(copy, error))?;

@@ -1,4 +1,5 @@
-//! The database file: its schema, its connections, reading, and writing in transactions.
+//! The database file: its schema, its connections, reading, and writing in transactions. Whatever only SQLite understands
+//! stands here and in the schema.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,14 @@ const APPLICATION: i64 = 1_952_539_500;
 /// How long a write waits for another program that has the file open.
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+
+/// A statement of which one condition is that some bytes do not hold others.
+macro_rules! lacks {
+    ($before:literal, $bytes:literal, $others:literal, $behind:literal) => {
+        concat!($before, "instr(", $bytes, ", ", $others, ") = 0", $behind)
+    };
+}
+pub(super) use lacks;
 
 /// Where the store reads the time: the system's clock, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -257,6 +266,12 @@ pub(crate) async fn check_schema(path: &Path, connection: &mut SqliteConnection)
         Some(found) if found > known => Err(StoreError::SchemaNewer { path: path.to_owned(), found, known }),
         _ => Ok(Schema::Known),
     }
+}
+
+/// What is wrong with a database, if anything is.
+pub(crate) async fn damage(database: &SqlitePool) -> Result<Option<String>, sqlx::Error> {
+    let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(database).await?;
+    Ok((found != "ok").then_some(found))
 }
 
 pub(crate) fn migration_fault(path: &Path, error: MigrateError) -> StoreError {

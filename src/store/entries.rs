@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::database::{Database, Transaction};
+use super::database::{Database, Transaction, lacks};
 use super::record::{ManyRows, Row, Statement, count, statement};
 use super::{JobId, StoreError};
 
@@ -166,9 +166,13 @@ impl EntryTable<'_> {
         kind: &str,
         bytes: &[u8],
     ) -> Result<Vec<JobId>, StoreError> {
-        let sql = "SELECT id FROM jobs WHERE state = $1 AND instr((SELECT note FROM entries
-                   WHERE log = $4 AND subject = 'job:' || jobs.id AND kind = $2 ORDER BY number DESC LIMIT 1), $3) = 0
-                   ORDER BY id";
+        let sql = lacks!(
+            "SELECT id FROM jobs WHERE state = $1 AND ",
+            "(SELECT note FROM entries WHERE log = $4 AND subject = 'job:' || jobs.id AND kind = $2
+              ORDER BY number DESC LIMIT 1)",
+            "$3",
+            " ORDER BY id"
+        );
         let query =
             statement(sql).bind(state.to_owned()).bind(kind.to_owned()).bind(bytes.to_vec()).bind(log.to_owned());
         self.0.rows(query).await?.iter().map(|row| row.parse("id")).collect()

@@ -161,15 +161,18 @@ pub(crate) async fn wipe_material(write: &mut Transaction, job: JobId) -> Result
 
 /// Opens every block with one key and seals it with another. Returns how many there are.
 pub(crate) async fn reseal_material(write: &mut Transaction, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
-    let rows = write.rows(statement("SELECT rowid, scope, stream, first FROM material_blocks")).await?;
+    let rows = write.rows(statement("SELECT scope, stream, first FROM material_blocks")).await?;
     for row in &rows {
         let (scope, name, first): (String, String, u64) = (row.get("scope")?, row.get("stream")?, row.count("first")?);
-        let id: i64 = row.get("rowid")?;
-        let blob = write.row(statement("SELECT blob FROM material_blocks WHERE rowid = $1").bind(id)).await?;
+        let number = count("the number of a unit", first)?;
+        let block = |sql| statement(sql).bind(scope.clone()).bind(name.clone()).bind(number);
+        let sql = "SELECT blob FROM material_blocks WHERE scope = $1 AND stream = $2 AND first = $3";
+        let blob = write.row(block(sql)).await?;
         let blob = blob.ok_or_else(|| row.damaged("blob"))?;
         let bytes = open(old, &scope, &name, first, blob.get("blob")?)?;
         let blob = new.seal(PURPOSE, &[&scope, &name, &first.to_string()], &bytes)?;
-        write.run(statement("UPDATE material_blocks SET blob = $2 WHERE rowid = $1").bind(id).bind(blob)).await?;
+        let sql = "UPDATE material_blocks SET blob = $4 WHERE scope = $1 AND stream = $2 AND first = $3";
+        write.run(block(sql).bind(blob)).await?;
     }
     Ok(rows.len() as u64)
 }

@@ -338,25 +338,26 @@ fn number_of(entry: u64) -> Result<i64, StoreError> {
 /// Opens everything sealed about questions with one key and seals it with another. Returns how much there is.
 pub(super) async fn reseal_queries(write: &mut Transaction, old: &Sealer, new: &Sealer) -> Result<u64, StoreError> {
     let mut resealed = 0;
-    for row in &write.rows(statement("SELECT rowid, job, request_key FROM queries")).await? {
-        let bound: [String; 2] = [row.get("job")?, row.get("request_key")?];
-        let bound = bound.each_ref().map(String::as_str);
-        let id: i64 = row.get("rowid")?;
-        let blobs = write.row(statement("SELECT asked, answer FROM queries WHERE rowid = $1").bind(id)).await?;
+    for row in &write.rows(statement("SELECT job, request_key FROM queries")).await? {
+        let (job, key): (String, String) = (row.get("job")?, row.get("request_key")?);
+        let bound = [job.as_str(), key.as_str()];
+        let sql = "SELECT asked, answer FROM queries WHERE job = $1 AND request_key = $2";
+        let blobs = write.row(statement(sql).bind(job.clone()).bind(key.clone())).await?;
         let blobs = blobs.ok_or_else(|| row.damaged("asked"))?;
         let asked = new.seal(ASKED, &bound, &open(old, ASKED, &bound, blobs.get("asked")?)?)?;
         let answer: Option<&[u8]> = blobs.get("answer")?;
         let answer = answer.map(|blob| new.seal(ANSWER, &bound, &open(old, ANSWER, &bound, blob)?)).transpose()?;
         resealed += 1 + u64::from(answer.is_some());
-        let sql = "UPDATE queries SET asked = $2, answer = $3 WHERE rowid = $1";
-        write.run(statement(sql).bind(id).bind(asked).bind(answer)).await?;
+        let sql = "UPDATE queries SET asked = $3, answer = $4 WHERE job = $1 AND request_key = $2";
+        write.run(statement(sql).bind(job.clone()).bind(key.clone()).bind(asked).bind(answer)).await?;
     }
-    for row in &write.rows(statement("SELECT rowid, query FROM serves")).await? {
-        let (bound, id): (String, i64) = (name(row.get("query")?), row.get("rowid")?);
-        let blob = write.row(statement("SELECT answer FROM serves WHERE rowid = $1").bind(id)).await?;
+    for row in &write.rows(statement("SELECT query FROM serves")).await? {
+        let query: Vec<u8> = row.get("query")?;
+        let bound = name(&query);
+        let blob = write.row(statement("SELECT answer FROM serves WHERE query = $1").bind(query.clone())).await?;
         let blob = blob.ok_or_else(|| row.damaged("answer"))?;
         let answer = new.seal(SERVED, &[&bound], &open(old, SERVED, &[&bound], blob.get("answer")?)?)?;
-        write.run(statement("UPDATE serves SET answer = $2 WHERE rowid = $1").bind(id).bind(answer)).await?;
+        write.run(statement("UPDATE serves SET answer = $2 WHERE query = $1").bind(query).bind(answer)).await?;
         resealed += 1;
     }
     Ok(resealed)
