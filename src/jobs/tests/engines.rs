@@ -182,8 +182,7 @@ impl Consortium {
             assert_eq!(serde_json::from_str::<serde_json::Value>(&view.summary).unwrap(), summary, "{name}");
             assert!(view.parties.iter().all(|party| party.has_result && !party.left_out), "{name}");
             // Members hear of each other's signatures in the agreement.
-            let signed = view.parties.iter().filter(|party| party.decision == "signed").count();
-            assert_eq!(signed, if name.as_str() == leader { self.members.len() } else { 2 }, "{name}");
+            assert!(view.parties.iter().all(|party| party.decision == "signed"), "{name}");
             assert_eq!(member.result(job).await, sums, "{name}");
             let explained = member.jobs.explain(job).await.unwrap();
             assert_eq!(explained.matches("the sum of everybody's numbers").count(), self.members.len(), "{explained}");
