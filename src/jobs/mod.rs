@@ -65,6 +65,7 @@ mod waiters;
 mod word;
 
 pub use self::core::Settings;
+pub use crate::session::SessionLimits;
 pub use crate::transport::Pending;
 pub use consent::{CONSENT_CONTEXT, RECEIPT_CONTEXT, WORD_CONTEXT, consented, said};
 pub use ends::{OpenOutput, OpenedOutput};

@@ -20,9 +20,10 @@ use super::settings::{Psi, key_of, peer_of};
 use crate::codes::{self, Error};
 use crate::datasets::{Input, Progress};
 use crate::intake::{self, Keys};
-use crate::jobs::{self, Inputs, Offers, Pending, Prepared, Quorum, Run, Shown, Stop, Summary, Task, TaskSeed};
+use crate::jobs::{
+    self, Inputs, Offers, Pending, Prepared, Quorum, Run, SessionLimits, Shown, Stop, Summary, Task, TaskSeed,
+};
 use crate::policy::{Limits, Receivers, Rule};
-use crate::session::SessionLimits;
 
 /// Where our offer is kept.
 const OFFER: &str = "offer";

@@ -70,9 +70,8 @@ mod tests {
     use tacitly_psi::{BucketHash, Buckets, Flow, Member};
 
     use super::*;
-    use crate::jobs::{Input, JobKind as _, PartParty, TaskSeed};
+    use crate::jobs::{Input, JobKind as _, PartParty, SessionLimits, TaskSeed};
     use crate::kinds::psi::settings::{Machine, Psi, Settings};
-    use crate::session::SessionLimits;
 
     /// Keys of one side, cut into buckets: row n of its file is its n-th key.
     fn bucket(keys: &[String], buckets: &Buckets, hash: &tacitly_core::TermsHash, part: u32) -> PartInput {
