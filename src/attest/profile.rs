@@ -144,7 +144,8 @@ impl Profile {
     }
 
     /// Whom we trust: our own key, our peers' and those of the members of our consortia for entries, our log; our peers and
-    /// those whom the configuration names as its witnesses.
+    /// those whom the configuration names as its witnesses. What stands before a witness's name keeps it apart from all
+    /// others: no party can bear such a name.
     async fn policy(&self) -> Result<Policy, Error> {
         let peers = self.store.peers().all().await?;
         let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
@@ -154,11 +155,14 @@ impl Profile {
         }
         for peer in &peers {
             let key = witness_key(peer.id, &peer.signing_key)?;
-            witnesses.push(Witness { name: peer.id.to_string(), key });
+            witnesses.push(Witness { name: format!("peer/{}", peer.id), key });
         }
         for external in &self.external {
-            // A peer may bear the same name.
-            witnesses.push(Witness { name: format!("external-{}", external.place.party), key: external.key.clone() });
+            // A witness that is a peer as well counts once.
+            if witnesses.iter().all(|known| known.key.public() != external.key.public()) {
+                let name = format!("outside/{}", external.place.party);
+                witnesses.push(Witness { name, key: external.key.clone() });
+            }
         }
         let most = witnesses.len();
         let needed = match self.settings.quorum {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use tacitly_attestation::certificate::{Gap, Trust, Verdict};
+use tacitly_attestation::certificate::{Gap, Level, Levels, Trust, Verdict};
 use tacitly_attestation::commitment::MAX_BASIS_BYTES;
 use tacitly_attestation::policy::Policy;
 
@@ -262,18 +262,20 @@ impl VerifyOpening {
                     "row": opened.row,
                     "rows": opened.rows,
                     "trust": evidence::trust(opened.trust),
+                    "levels": evidence::levels(&opened.levels),
                     "record": record,
                 })
             },
             || {
                 let line = format!(
-                    "{} holds: row {} of {} of the dataset that {} put on record as {}\n{}",
+                    "{} holds: row {} of {} of the dataset that {} {} {}\n{}",
                     self.opening.display(),
                     opened.row,
                     opened.rows,
                     opened.owner,
+                    if is_on_record(&opened.levels) { "put on record as" } else { "stated in" },
                     opened.leaf,
-                    whose_keys(opened.trust)
+                    how_far(&opened.levels, opened.trust)
                 );
                 record
                     .map_or_else(|| format!("{line}\n  --show prints the record"), |record| format!("{line}\n{record}"))
@@ -300,16 +302,18 @@ impl VerifyBasis {
                     "fingerprint": stated.fingerprint,
                     "period": period,
                     "trust": evidence::trust(stated.trust),
+                    "levels": evidence::levels(&stated.levels),
                 })
             },
             || {
                 format!(
-                    "{} holds: the lawful basis that {} stated for its dataset {}, on record as {}\n{}",
+                    "{} holds: the lawful basis that {} stated for its dataset {}, {} {}\n{}",
                     self.document.display(),
                     stated.owner,
                     stated.fingerprint,
+                    if is_on_record(&stated.levels) { "on record as" } else { "stated in" },
                     stated.leaf,
-                    whose_keys(stated.trust)
+                    how_far(&stated.levels, stated.trust)
                 )
             },
         )?;
@@ -331,16 +335,18 @@ impl VerifyOutput {
                     "owner": stated.owner,
                     "sha256": stated.sha256,
                     "trust": evidence::trust(stated.trust),
+                    "levels": evidence::levels(&stated.levels),
                 })
             },
             || {
                 format!(
-                    "{} holds: the output that {} received has SHA-256 {}, on record as {}\n{}",
+                    "{} holds: the output that {} received has SHA-256 {}, {} {}\n{}",
                     self.opening.display(),
                     stated.owner,
                     stated.sha256,
+                    if is_on_record(&stated.levels) { "on record as" } else { "stated in" },
                     stated.leaf,
-                    whose_keys(stated.trust)
+                    how_far(&stated.levels, stated.trust)
                 )
             },
         )?;
@@ -391,6 +397,16 @@ fn words(file: &Path, verdict: &Verdict) -> String {
     }
     lines.push(whose_keys(verdict.trust).to_owned());
     lines.join("\n")
+}
+
+/// Whether it is shown that the entry stands in a log.
+fn is_on_record(levels: &Levels) -> bool {
+    levels.reached() > Level::Stated
+}
+
+/// How far the certificate behind something that holds reaches, and with whose keys.
+fn how_far(levels: &Levels, trust: Trust) -> String {
+    format!("  the certificate: {levels}\n{}", whose_keys(trust))
 }
 
 fn whose_keys(trust: Trust) -> &'static str {

@@ -1,6 +1,6 @@
 //! A document against the commitment to a lawful basis in a certificate.
 
-use tacitly_attestation::certificate::Trust;
+use tacitly_attestation::certificate::{Levels, Trust};
 use tacitly_attestation::commitment::{Salt, Subject, opens};
 use tacitly_attestation::entry::{Body, LeafHash};
 use tacitly_attestation::policy::Policy;
@@ -13,6 +13,8 @@ use super::{Refused, check};
 pub struct StatedBasis {
     /// Whose keys the certificate was verified with.
     pub trust: Trust,
+    /// How far the certificate reaches.
+    pub levels: Levels,
     /// The dataset's entry in the certificate.
     pub leaf: LeafHash,
     /// Who signed that entry.
@@ -54,6 +56,7 @@ pub fn check_basis(
         if opens(commitment, Subject::Basis, &salt, document) {
             return Ok(StatedBasis {
                 trust: verdict.trust,
+                levels: verdict.levels.clone(),
                 leaf: proven.leaf,
                 owner: proven.entry.header().by.to_string(),
                 fingerprint: dataset.fingerprint.to_string(),

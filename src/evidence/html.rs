@@ -1,5 +1,7 @@
 //! Escaped HTML: text goes in through [`Html::text`] and comes out as text, whatever stands in it.
 
+use tacitly_core::text::is_printable;
+
 /// A piece of a page.
 #[derive(Default)]
 pub(super) struct Html(String);
@@ -14,7 +16,8 @@ impl Html {
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
-                character => self.0.push(character),
+                character if is_printable(character) => self.0.push(character),
+                character => self.0.extend(character.escape_unicode()),
             }
         }
         self
@@ -66,7 +69,9 @@ mod tests {
     fn what_comes_from_outside_is_text_and_nothing_else() {
         let mut html = Html::default();
         html.row(("甲", "A"), r#"<script>alert("1")</script>&amp;' onload='x"#);
+        html.row(("乙", "B"), "a\u{202e}b\x1b\u{200b}");
         let page = html.into_string();
+        assert!(page.contains("a\\u{202e}b\\u{1b}\\u{200b}"), "{page}");
         assert!(!page.contains("<script") && !page.contains("' onload"), "{page}");
         assert!(
             page.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;amp;&#39; onload=&#39;x"),

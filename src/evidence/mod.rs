@@ -33,4 +33,4 @@ pub use check::{Refused, check};
 pub use opening::{OpenedRow, check_opening};
 pub use output::{StatedOutput, check_output};
 pub use page::page;
-pub use summary::{summary, trust};
+pub use summary::{levels, summary, trust};

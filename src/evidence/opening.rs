@@ -1,9 +1,10 @@
 //! One record against the fingerprint in a certificate.
 
-use tacitly_attestation::certificate::Trust;
+use tacitly_attestation::certificate::{Levels, Trust};
 use tacitly_attestation::dataset::Opening;
 use tacitly_attestation::entry::{Body, Bucket, LeafHash};
 use tacitly_attestation::policy::Policy;
+use tacitly_core::text::is_printable;
 use zeroize::Zeroizing;
 
 use super::{Refused, check};
@@ -12,6 +13,8 @@ use super::{Refused, check};
 pub struct OpenedRow {
     /// Whose keys the certificate was verified with.
     pub trust: Trust,
+    /// How far the certificate reaches.
+    pub levels: Levels,
     /// The dataset's entry in the certificate.
     pub leaf: LeafHash,
     /// Who signed that entry.
@@ -30,13 +33,10 @@ impl OpenedRow {
         let text = String::from_utf8_lossy(&self.record);
         let mut shown = Zeroizing::new(String::with_capacity(text.len()));
         for character in text.chars() {
-            // Marks that reorder what stands on a line would let it read as something else.
-            let turns =
-                matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if character.is_control() || turns {
-                shown.extend(character.escape_unicode());
-            } else {
+            if is_printable(character) {
                 shown.push(character);
+            } else {
+                shown.extend(character.escape_unicode());
             }
         }
         shown
@@ -68,6 +68,7 @@ pub fn check_opening(opening: &[u8], certificate: &[u8], policy: Option<&Policy>
         }
         return Ok(OpenedRow {
             trust: verdict.trust,
+            levels: verdict.levels.clone(),
             leaf: proven.leaf,
             owner: proven.entry.header().by.to_string(),
             row: opening.index().saturating_add(1),

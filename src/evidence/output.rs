@@ -1,7 +1,7 @@
 //! An opened output against the commitment in a certificate.
 
 use data_encoding::HEXLOWER;
-use tacitly_attestation::certificate::Trust;
+use tacitly_attestation::certificate::{Levels, Trust};
 use tacitly_attestation::commitment::{Salt, Subject, opens};
 use tacitly_attestation::entry::{Body, LeafHash};
 use tacitly_attestation::policy::Policy;
@@ -14,6 +14,8 @@ use super::{Refused, check};
 pub struct StatedOutput {
     /// Whose keys the certificate was verified with.
     pub trust: Trust,
+    /// How far the certificate reaches.
+    pub levels: Levels,
     /// The entry about the job's end in the certificate.
     pub leaf: LeafHash,
     /// Who received the output, and signed that entry.
@@ -53,6 +55,7 @@ pub fn check_output(opening: &[u8], certificate: &[u8], policy: Option<&Policy>)
         if opens(commitment, Subject::Output, &salt, &digest[..]) {
             return Ok(StatedOutput {
                 trust: verdict.trust,
+                levels: verdict.levels.clone(),
                 leaf: proven.leaf,
                 owner: proven.entry.header().by.to_string(),
                 sha256: HEXLOWER.encode(&digest[..]),

@@ -1,7 +1,7 @@
 //! A verdict for programs.
 
 use serde_json::{Value, json};
-use tacitly_attestation::certificate::{Anchoring, Finality, Gap, Trust, Verdict};
+use tacitly_attestation::certificate::{Anchoring, Finality, Gap, Levels, Trust, Verdict};
 use tacitly_attestation::policy::Quorum;
 
 use super::about::{about, question};
@@ -15,12 +15,9 @@ pub fn trust(trust: Trust) -> &'static str {
     }
 }
 
-/// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job or the question it is about, the
-/// levels it reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing
-/// them.
+/// How far a certificate reaches, as JSON: the highest level `reached`, and each level.
 #[must_use]
-pub fn summary(verdict: &Verdict) -> Value {
-    let levels = &verdict.levels;
+pub fn levels(levels: &Levels) -> Value {
     let included = levels.included.as_ref().map(|included| {
         json!({
             "log": included.log.as_str(),
@@ -41,6 +38,25 @@ pub fn summary(verdict: &Verdict) -> Value {
             },
         })
     });
+    json!({
+        "reached": levels.reached().as_str(),
+        "signed": levels.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "included": included,
+        "witnessed": witnessed,
+        "anchored": match levels.anchored {
+            Anchoring::None => "no",
+            Anchoring::NotChecked => "not-checked",
+            Anchoring::Proven { finality: Finality::Proven, .. } => "yes",
+            Anchoring::Proven { finality: Finality::NotProven, .. } => "finality-not-proven",
+        },
+    })
+}
+
+/// What a certificate proves, as JSON: `holds`, whose keys it was verified with, the job or the question it is about, the
+/// levels it reaches, its entries, who of the agreement's parties was absent, and which entries it names without showing
+/// them.
+#[must_use]
+pub fn summary(verdict: &Verdict) -> Value {
     let entries = verdict.entries.iter().map(|proven| {
         let header = proven.entry.header();
         json!({
@@ -72,17 +88,7 @@ pub fn summary(verdict: &Verdict) -> Value {
         "issuer": verdict.manifest.issuer.to_string(),
         "issued_ms": verdict.manifest.issued.get(),
         "policy": verdict.policy.digest().to_string(),
-        "levels": {
-            "signed": levels.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "included": included,
-            "witnessed": witnessed,
-            "anchored": match levels.anchored {
-                Anchoring::None => "no",
-                Anchoring::NotChecked => "not-checked",
-                Anchoring::Proven { finality: Finality::Proven, .. } => "yes",
-                Anchoring::Proven { finality: Finality::NotProven, .. } => "finality-not-proven",
-            },
-        },
+        "levels": levels(&verdict.levels),
         "entries": entries.collect::<Vec<_>>(),
         "absent": verdict.agreement().map(|agreement| {
             agreement.absent().map(|party| party.to_string()).collect::<Vec<_>>()

@@ -41,5 +41,5 @@ mod verify;
 pub use create::{CreateFault, Draft, create};
 pub use manifest::{MAX_RELATED, Manifest};
 pub use refusal::{Refusal, RefusalCode};
-pub use verdict::{Anchoring, Finality, Gap, Included, Levels, Proven, Question, Trust, Verdict};
+pub use verdict::{Anchoring, Finality, Gap, Included, Level, Levels, Proven, Question, Trust, Verdict};
 pub use verify::{AnchorVerifier, verify, verify_with_anchor};

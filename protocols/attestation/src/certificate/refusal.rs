@@ -27,7 +27,7 @@ pub enum RefusalCode {
     Inclusion,
     /// A witness's signature does not verify.
     Cosignature,
-    /// Fewer witnesses than the given policy demands.
+    /// Fewer witnesses than the given policy demands, or no proof at all.
     Quorum,
     /// The anchor's proof does not hold.
     Anchor,

@@ -50,6 +50,32 @@ pub struct Levels {
     pub anchored: Anchoring,
 }
 
+/// The highest level that a certificate reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Signed, and nothing shows that it stands in a log: its signers can have made it at any time.
+    Stated,
+    /// It stands in a log.
+    Included,
+    /// It stands in a log whose tree enough witnesses have cosigned.
+    Witnessed,
+    /// That tree was anchored on a chain.
+    Anchored,
+}
+
+impl Level {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stated => "stated",
+            Self::Included => "included",
+            Self::Witnessed => "witnessed",
+            Self::Anchored => "anchored",
+        }
+    }
+}
+
 /// Where an entry stands in its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Included {
@@ -239,16 +265,28 @@ impl Levels {
     pub fn is_witnessed(&self) -> bool {
         self.witnessed.as_ref().is_some_and(|standing| standing.quorum == Quorum::Met)
     }
+
+    /// The highest level that is reached.
+    #[must_use]
+    pub fn reached(&self) -> Level {
+        match (&self.included, &self.anchored) {
+            (None, _) => Level::Stated,
+            (Some(_), Anchoring::Proven { .. }) => Level::Anchored,
+            (Some(_), _) if self.is_witnessed() => Level::Witnessed,
+            (Some(_), _) => Level::Included,
+        }
+    }
 }
 
 impl fmt::Display for Levels {
-    /// One line, such as `signed by bank-a, shop-b; included at 7 of 200; witnessed 2 of 2; not anchored`.
+    /// One line, such as `signed by bank-a, shop-b; included at 7 of 200; witnessed 2 of 2; not anchored`. Below
+    /// [`Level::Included`] it says that all is only stated.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.signed.iter().map(PartyId::as_str).collect();
         write!(f, "signed by {}", names.join(", "))?;
         match &self.included {
             Some(Included { index, size, .. }) => write!(f, "; included at {index} of {size}")?,
-            None => f.write_str("; not included")?,
+            None => f.write_str("; stated, not included")?,
         }
         match &self.witnessed {
             Some(QuorumStatus { cosigned, of, quorum }) => {

@@ -26,8 +26,9 @@ pub trait AnchorVerifier {
 
 /// Verifies a certificate offline.
 ///
-/// With a policy, keys count only if that policy names them, and a checkpoint needs the quorum that it asks for.
-/// Without one, the keys of the certificate's own policy are used and a missed quorum is reported, not refused:
+/// With a policy, keys count only if that policy names them, and the quorum that it asks for must be shown: a certificate
+/// without a proof has none. A policy with `quorum none` asks for no proof either; the levels say that there is none.
+/// Without a policy, the keys of the certificate's own policy are used and a missed quorum is reported, not refused:
 /// [`Trust::Snapshot`] says what that is worth. An anchor is reported as not checked.
 ///
 /// Learns: nothing leaves this function but the verdict.
@@ -91,6 +92,10 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
         levels.anchored = anchored(proof, parts.anchor.as_deref(), anchors)?;
     } else if parts.anchor.is_some() {
         return Err(Refusal::new(Code::Malformed, "an anchor without a proof of inclusion"));
+    } else if given.is_some_and(|given| given.quorum([]) == Quorum::Missed) {
+        // Otherwise whoever lacks witnesses would leave the proof out.
+        let of = policy.witnesses().len();
+        return Err(Refusal::new(Code::Quorum, format!("no proof: 0 of {of} witnesses, fewer than the policy asks")));
     }
 
     // Last, so that a change shows as what it is where that can be told.

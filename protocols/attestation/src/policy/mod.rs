@@ -88,7 +88,8 @@ impl Policy {
         parse::policy(text).map(Self)
     }
 
-    /// The policy of a consortium: any `needed` of the witnesses, or none asked if there are none.
+    /// The policy of a consortium: any `needed` of the witnesses, or none asked if there are none. Their names are chosen by
+    /// the caller; the group of all is called `_all`.
     ///
     /// # Errors
     /// [`MalformedPolicy`] if a name or key does not fit its place.
@@ -105,8 +106,8 @@ impl Policy {
             lines.push("quorum none".to_owned());
         } else {
             let names: Vec<&str> = witnesses.iter().map(|witness| witness.name.as_str()).collect();
-            lines.push(format!("group consortium {needed} {}", names.join(" ")));
-            lines.push("quorum consortium".to_owned());
+            lines.push(format!("group _all {needed} {}", names.join(" ")));
+            lines.push("quorum _all".to_owned());
         }
         Self::parse(&(lines.join("\n") + "\n"))
     }

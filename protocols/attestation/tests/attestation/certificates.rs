@@ -1,7 +1,7 @@
 //! Certificates: what they prove, and that no byte of them can change.
 
 use tacitly_attestation::certificate::{
-    AnchorVerifier, Anchoring, CreateFault, Draft, Finality, RefusalCode, Trust, Verdict, create, verify,
+    AnchorVerifier, Anchoring, CreateFault, Draft, Finality, Level, RefusalCode, Trust, Verdict, create, verify,
     verify_with_anchor,
 };
 use tacitly_attestation::checkpoint::Checkpoint;
@@ -127,8 +127,11 @@ fn a_certificate_of_a_typical_intersection_is_small() {
 fn a_certificate_says_what_it_does_not_reach() {
     let job = job(50, &["shop-b"]);
     let (bytes, verdict) = issue(&job.result, &[], None, None, &policy(WATCHING)).unwrap();
-    assert_eq!(verdict.levels.to_string(), "signed by bank-a; not included; not witnessed; not anchored");
-    assert!(verify(&bytes, Some(&policy(WATCHING))).is_ok());
+    assert_eq!(verdict.levels.to_string(), "signed by bank-a; stated, not included; not witnessed; not anchored");
+    assert_eq!(verdict.levels.reached(), Level::Stated);
+    // Leaving the proof out is no way around witnesses that are missing; where none is asked, none is needed.
+    assert_eq!(verify(&bytes, Some(&policy(WATCHING))).unwrap_err().code, RefusalCode::Quorum);
+    assert_eq!(verify(&bytes, Some(&policy(&[]))).unwrap().levels, verdict.levels);
 
     let (bytes, verdict) = issue(&job.result, &[], Some(&job.proof), None, &policy(WATCHING)).unwrap();
     assert!(verdict.levels.to_string().contains("witnessed 1 of 2 (too few)"));
@@ -179,6 +182,11 @@ fn parts_that_do_not_belong_together_are_refused_by_their_code() {
     let result = signed(result.unwrap(), &["bank-a"]);
     let half = issue(&result, &[one_sided], None, None, &policy);
     assert_eq!(refused(half), RefusalCode::RelatedSignature);
+
+    // An agreement beside an entry that is about no job, or about another one.
+    let beside = Entry::new(header("bank-a", "tick", vec![good.agreement.leaf()]), body(Kind::Tick)).unwrap();
+    let beside = signed(beside, &["bank-a"]);
+    assert_eq!(refused(issue(&beside, &[good.agreement.clone()], None, None, &policy)), RefusalCode::Related);
 
     // Another place, another tree, another log.
     let moved = LogProof { index: good.proof.index + 1, ..good.proof.clone() };

@@ -6,6 +6,7 @@ mod consortium;
 mod datasets;
 mod entries;
 mod golden;
+mod mixed;
 mod notes;
 mod oracles;
 mod policies;

@@ -9,6 +9,7 @@ use tacitly_attestation::entry::{
 use tacitly_attestation::hash::Hash;
 use tacitly_attestation::lint;
 use tacitly_attestation::note::KeyRing;
+use tacitly_core::PartyId;
 
 use super::support::{body, code, header, party, signed, signer};
 
@@ -85,8 +86,10 @@ fn any_value() -> impl Strategy<Value = StatementValue> {
     prop_oneof![
         (0..=Count::MAX).prop_map(|count| StatementValue::Count(Count::new(count).unwrap())),
         any_code().prop_map(StatementValue::Code),
-        "[a-z0-9][a-z0-9-]{0,31}"
-            .prop_filter("a personal shape", |name| lint::find(name).is_none())
+        "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
+            .prop_filter("no name, or a personal shape", |name| {
+                name.parse::<PartyId>().is_ok() && lint::find(name).is_none()
+            })
             .prop_map(|name| StatementValue::Party(party(&name))),
         any::<[u8; 16]>().prop_map(|id| StatementValue::Id(Id(id))),
         (Time::MIN..=Time::MAX).prop_map(|time| StatementValue::Time(Time::new(time).unwrap())),

@@ -15,6 +15,7 @@ use tacitly_core::{PartyId, Value};
 use super::digest::LeafHash;
 use super::field::{Fields, Record, choice};
 use super::refusal::{EntryRefusal, Reason};
+use super::text::Id;
 use meaning::Meaning;
 
 pub use after::{
@@ -100,6 +101,24 @@ macro_rules! kinds {
             }
         })*
     };
+}
+
+impl Body {
+    /// The job that it is about, if it is about one.
+    #[must_use]
+    pub fn job(&self) -> Option<Id> {
+        match self {
+            Self::Agreement(agreement) => Some(agreement.job),
+            Self::Query(query) => Some(query.job),
+            Self::Serve(serve) => Some(serve.job),
+            Self::Result(result) => Some(result.job),
+            Self::Statement(statement) => match statement.subject {
+                StatementSubject::Job(job) => Some(job),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 kinds! {
