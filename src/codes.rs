@@ -3,6 +3,11 @@
 //! A code never changes its meaning. The same name stands in job failures, in gRPC statuses, in the CLI's output and in
 //! `docs/errors.md`, which a test compares with this table.
 
+use tacitly_core::text::{is_plain, printable};
+
+/// The most characters of what is said about one error.
+const LONGEST: usize = 4096;
+
 /// One entry of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
@@ -58,7 +63,7 @@ codes! {
     BELOW_MINIMUM "below-minimum" "The intersection is smaller than a rule demands; nothing was released."
         "Use larger datasets, or the owner lowers the limit min_intersection.";
     PEER_UNKNOWN "peer-unknown" "No peer of this name is pinned here, or no member of a consortium where one would do."
-        "`tacitly peer list` and `tacitly consortium list` show who is; `tacitly peer invite` and `tacitly peer join` add a peer.";
+        "`tacitly peer list` and `tacitly consortium list` show who is; `tacitly peer invite NAME` and `tacitly peer join` add a peer.";
     PEER_IN_USE "peer-in-use" "The peer or member has jobs that are not over."
         "Cancel them or wait, then remove the peer or leave the consortium.";
     CONSORTIUM_UNKNOWN "consortium-unknown" "No roster of a consortium of this name is pinned here."
@@ -67,8 +72,8 @@ codes! {
         "Read the text; compare the fingerprint with the founder by another way, and ask for the newest roster.";
     LINK_DOWN "link-down" "There is no connection to the peer at the moment."
         "`tacitly doctor` tells why; the daemon keeps dialling.";
-    INVITATION "invitation" "The invitation is not valid: mistyped, used, expired or of another version."
-        "Ask for a new one: `tacitly peer invite`.";
+    INVITATION "invitation" "The invitation is not valid: mistyped, used, expired, of another version or for another party."
+        "Ask for a new one under your own name: `tacitly peer invite NAME`.";
     DAEMON_GONE "daemon-gone" "Our own daemon went away while it was asked something."
         "Start it again with `tacitly serve`; jobs that were under way go on by themselves, and `tacitly job list` shows them.";
     DATASET_UNKNOWN "dataset-unknown" "There is no dataset of this name."
@@ -127,7 +132,7 @@ pub fn by_name(name: &str) -> Option<&'static Code> {
 pub struct Error {
     /// Which entry of the table.
     pub code: &'static Code,
-    /// What, where. Never a value of anyone's data.
+    /// What, where. Never a value of anyone's data, and one line that shows as it is, whoever's words are in it.
     pub text: String,
     /// The party to blame or lost, if there is one.
     pub who: Option<tacitly_core::PartyId>,
@@ -139,7 +144,9 @@ impl Error {
     /// An error of this kind, in these words.
     #[must_use]
     pub fn new(code: &'static Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), who: None, stage: String::new() }
+        let text = text.into();
+        let text = if text.len() <= LONGEST && is_plain(&text) { text } else { printable(&text, LONGEST) };
+        Self { code, text, who: None, stage: String::new() }
     }
 
     /// A mistake of ours that nobody can mend from outside.
@@ -172,6 +179,13 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobodys_words_in_an_error_command_the_terminal_that_shows_it() {
+        let error = Error::new(BAD_REQUEST, format!("shop: \x1b[2J\u{202e}{}", "x".repeat(9000)));
+        assert!(is_plain(&error.text) && error.text.chars().count() <= LONGEST + 20, "{}", error.text);
+        assert_eq!(Error::new(LIMIT, "银行: wait").text, "银行: wait");
+    }
 
     #[test]
     fn every_code_is_named_once_and_says_what_to_do() {

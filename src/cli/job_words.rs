@@ -2,13 +2,16 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use tacitly_core::text::printable;
 
 use super::kinds;
 use super::output::{table, unfolded};
-use crate::rpc::control::{Budget, Job, JobParty, Service};
+use crate::rpc::control::{Budget, Failure, Job, JobParty, Service};
 
 /// The most parties that a line names.
 const NAMED: usize = 3;
+/// The most characters of a peer's words.
+const LONGEST: usize = 4096;
 
 /// Jobs for `--json`: their terms and what their kind shows of them are JSON, too.
 pub(crate) fn json(jobs: &impl Serialize) -> Value {
@@ -79,7 +82,8 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let result = if job.state == "done" { result(me, job) } else { String::new() };
     let failure = job.failure.iter().filter(|failure| !failure.code.is_empty());
-    let failure = failure.map(|failure| format!("{}: {}\n  hint: {}", failure.code, failure.text, failure.hint));
+    let text = |failure: &Failure| printable(&failure.text, LONGEST);
+    let failure = failure.map(|failure| format!("{}: {}\n  hint: {}", failure.code, text(failure), failure.hint));
     let begun = match job.attempt {
         0 | 1 => String::new(),
         attempts => format!(", begun {attempts} times"),
@@ -99,7 +103,7 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
         line("job", format!("{} · {} · {}{begun}", job.id, job.kind, job.state)),
         line("stage", stage),
         line("parties", table_of(me, &job.parties)),
-        line("purpose", job.purpose.clone()),
+        line("purpose", printable(&job.purpose, LONGEST)),
         line("result", result),
     ];
     lines.extend(kinds::summary(job));
@@ -162,7 +166,6 @@ fn table_of(me: &str, parties: &[JobParty]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::control::Failure;
 
     fn party(name: &str, dataset: &str, receives: bool, decision: &str) -> JobParty {
         JobParty {

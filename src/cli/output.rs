@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 use serde_json::Value;
+use tacitly_core::text::printable;
 
 use super::Failure;
 
@@ -106,8 +107,14 @@ pub(crate) fn murmur(line: &str) {
     let _nobody_listens = writeln!(io::stderr(), "{line}");
 }
 
-/// A table with aligned columns; the first row is the head.
+/// The most characters of a cell.
+const LONGEST: usize = 4096;
+
+/// A table with aligned columns; the first row is the head. What is not printable in a cell stands as its number.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    // Whoever's words a cell holds, a row stays one row.
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell, LONGEST)).collect()).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..).map_while(width).collect();
     let line = |row: &Vec<String>| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tacitly_core::PartyId;
+use tacitly_core::text::is_plain;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -231,7 +232,7 @@ pub(super) async fn answer(
     let lie = |text: &str| Error::lie(from, text);
     let word = asked.word.as_ref().and_then(Word::read).filter(|(party, _)| *party == from);
     let (_, word) = word.ok_or_else(|| lie("its word cannot be read"))?;
-    if asked.label.is_empty() || asked.label.len() > MAX_LABEL || asked.label.chars().any(char::is_control) {
+    if asked.label.is_empty() || asked.label.len() > MAX_LABEL || !is_plain(&asked.label) {
         return Err(lie("its word is about nothing that can be"));
     }
     if word.bytes.len() > longest_word(job) {

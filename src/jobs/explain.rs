@@ -2,15 +2,21 @@
 
 use std::fmt::Write as _;
 
+use tacitly_core::text::printable;
+
 use super::kind::{JobKind, Local};
 use super::serving::QUESTIONS_PER_DAY;
 use super::terms::JobTerms;
+
+/// The most characters of a line.
+const LONGEST: usize = 16 << 10;
 
 /// Explains a job in words, a line each.
 pub(super) fn explain(terms: &JobTerms, kind: &dyn JobKind, local: &Local) -> String {
     let mut text = String::new();
     let mut line = |word: &str, sentence: &str| {
-        let _infallible = writeln!(text, "{word:<8} {sentence}");
+        // The last guard: whatever a kind puts into its words, a line stays one line.
+        let _infallible = writeln!(text, "{word:<8} {}", printable(sentence, LONGEST));
     };
     line("job", &format!("{} · {} · proposed by {}", terms.job, terms.kind, terms.leader));
     if !terms.purpose.is_empty() {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tacitly_core::PartyId;
+use tacitly_core::text::printable;
 
 use crate::codes::{self, Error};
 
@@ -18,7 +19,7 @@ pub(super) type Ask = pb::request::What;
 pub(super) type Answer = pb::reply::What;
 
 /// The longest reason that is kept of a peer's words.
-const MAX_REASON: usize = 512;
+pub(super) const MAX_REASON: usize = 512;
 
 pub(super) fn encode_ask(ask: Ask) -> Bytes {
     pb::Request { what: Some(ask) }.encode_to_vec().into()
@@ -56,7 +57,7 @@ pub(super) fn reason(error: &Error) -> pb::Reason {
 /// own affair and become [`codes::PEER_FAILED`], naming its code.
 pub(super) fn error(peer: PartyId, reason: Option<&pb::Reason>) -> Error {
     let code = reason.and_then(|reason| codes::by_name(&reason.code));
-    let text = reason.map(|reason| printable(&reason.text)).unwrap_or_default();
+    let text = reason.map(|reason| printable(&reason.text, MAX_REASON)).unwrap_or_default();
     match code {
         Some(code)
             if [
@@ -78,11 +79,6 @@ pub(super) fn error(peer: PartyId, reason: Option<&pb::Reason>) -> Error {
     }
 }
 
-/// A peer's words, cut and without control characters, fit for a terminal and a log.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,10 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_keeps_its_code_and_words_without_control_characters() {
+    fn a_refusal_keeps_its_code_and_words_and_nothing_in_them_commands_a_terminal() {
         let refusal =
             pb::Reason { code: "refused-by-rule".to_owned(), text: "no\x1b[31m\nred".to_owned(), who: String::new() };
         let theirs = error("shop".parse().unwrap(), Some(&refusal));
-        assert_eq!((theirs.code, theirs.text.as_str()), (codes::REFUSED_BY_RULE, "shop: no[31mred"));
+        assert_eq!((theirs.code, theirs.text.as_str()), (codes::REFUSED_BY_RULE, r"shop: no\u{1b}[31m\u{a}red"));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tacitly_core::PartyId;
+use tacitly_core::text::is_plain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -107,7 +108,7 @@ impl Rendezvous {
         let bad = |text: &str| Error::new(codes::BAD_REQUEST, text);
         let kind = self.kinds.find(&meeting.kind)?;
         let RendezvousRequest { name, asked, purpose, wait, .. } = meeting.clone();
-        if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        if name.is_empty() || name.len() > MAX_NAME || !is_plain(&name) {
             return Err(bad("the name of a job that all sides ask for is one line of 1 to 200 bytes"));
         }
         let ours = asked.parties.get(&me).ok_or_else(|| bad("we are none of the parties of the job"))?;

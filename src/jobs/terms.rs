@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
+use tacitly_core::text::is_plain;
 use tacitly_core::{MalformedTerms, PartyId, Terms, Value};
 
 use crate::codes::{self, Error};
@@ -120,7 +121,7 @@ impl JobTerms {
     /// # Errors
     /// [`MalformedTerms::Field`] with the first that does not.
     pub fn check(&self) -> Result<(), MalformedTerms> {
-        let is_name = |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
+        let is_name = |text: &str| (1..=MAX_NAME).contains(&text.len()) && is_plain(text);
         let fits = |party: &PartyTerms| is_name(&party.role) && party.dataset.as_deref().is_none_or(is_name);
         if !is_name(&self.kind) {
             return Err(MalformedTerms::Field("kind"));
@@ -134,7 +135,7 @@ impl JobTerms {
         if self.receivers().is_empty() {
             return Err(MalformedTerms::Field("receivers"));
         }
-        if self.purpose.len() > MAX_PURPOSE || self.purpose.chars().any(char::is_control) {
+        if self.purpose.len() > MAX_PURPOSE || !is_plain(&self.purpose) {
             return Err(MalformedTerms::Field("purpose"));
         }
         Ok(())
@@ -296,6 +297,11 @@ pub(super) mod tests {
             (changed(shop, |party| party.role = String::new()), "parties"),
             (changed(shop, |party| party.dataset = Some("a\nb".into())), "parties"),
             (JobTerms { purpose: "p".repeat(201), ..sample() }, "purpose"),
+            (JobTerms { purpose: "pilot\nlearns   nothing".into(), ..sample() }, "purpose"),
+            (JobTerms { purpose: "audit \x1b[1A\x1b[2K".into(), ..sample() }, "purpose"),
+            (JobTerms { purpose: "for \u{202e}knab".into(), ..sample() }, "purpose"),
+            (changed(shop, |party| party.dataset = Some("B\x1b]0;owned\x07".into())), "parties"),
+            (changed(shop, |party| party.role = "holder\u{200b}".into()), "parties"),
             (JobTerms { kind: String::new(), ..sample() }, "kind"),
         ];
         for (terms, field) in cases {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tacitly_core::text::printable;
 use tacitly_core::{PartyId, Terms, Value};
 use tokio::sync::watch;
 
 use super::kind::{Asked, AskedParty};
-use super::message::{Answer, error, generated as pb, printable};
+use super::message::{Answer, MAX_REASON, error, generated as pb};
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
 
@@ -139,7 +140,7 @@ pub(super) fn same_offer(
     let unreadable = |_| Error::lie(peer, "what it brings to a meeting cannot be read");
     let [our_terms, their_terms] = [Terms::parse(&ours.terms), Terms::parse(&theirs.terms)];
     let (our_terms, their_terms) = (our_terms.map_err(unreadable)?, their_terms.map_err(unreadable)?);
-    let shown = |value: Option<&Value>| printable(&value.map_or("nothing".to_owned(), ToString::to_string));
+    let shown = |value: Option<&Value>| printable(&value.map_or("nothing".to_owned(), ToString::to_string), MAX_REASON);
     for (field, value) in our_terms.fields() {
         let other = their_terms.get(field);
         if other == Some(value) {
@@ -151,7 +152,11 @@ pub(super) fn same_offer(
             for name in names {
                 if group.get(name) != others.get(name) {
                     let field = if field == "params" { name.clone() } else { format!("{field}, {name}") };
-                    return Err(differ(&printable(&field), shown(group.get(name)), shown(others.get(name))));
+                    return Err(differ(
+                        &printable(&field, MAX_REASON),
+                        shown(group.get(name)),
+                        shown(others.get(name)),
+                    ));
                 }
             }
         }

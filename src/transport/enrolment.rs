@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tacitly_core::PartyId;
+use tacitly_core::text::is_printable;
 
 use super::connection::Pending;
 use super::envelope::is_code;
@@ -97,7 +98,7 @@ pub(super) fn application_from_wire(request: pb::EnrolRequest) -> Option<Applica
         && request.identity_key.len() <= MAX_IDENTITY_KEY
         && request.address.len() <= MAX_ADDRESS
         && request.signature.len() <= MAX_IDENTITY_KEY
-        && !request.address.contains(|c: char| c.is_control() || c.is_whitespace());
+        && request.address.chars().all(|c| is_printable(c) && !c.is_whitespace());
     fits.then(|| Application {
         token: request.token,
         identity_key: request.identity_key,

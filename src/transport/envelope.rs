@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tacitly_core::text::{is_plain, is_printable};
 use tacitly_core::{Frame, PartyId, SessionTag};
 
 /// One message between two parties: requests and responses on a stream of their own, all others on that of sessions.
@@ -213,15 +214,14 @@ impl Notice {
     pub fn new(code: &str, stage: &str) -> Self {
         let code = if is_code(code) { code } else { "other" };
         let stage = stage.get(..stage.floor_char_boundary(Self::MAX_STAGE)).unwrap_or_default();
-        let stage = stage.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let stage = stage.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect();
         Self { code: code.to_owned(), stage }
     }
 
     /// A peer's notice, or `None` if it is not fit to be shown.
     #[must_use]
     pub fn parse(code: String, stage: String) -> Option<Self> {
-        (is_code(&code) && stage.len() <= Self::MAX_STAGE && !stage.contains(char::is_control))
-            .then_some(Self { code, stage })
+        (is_code(&code) && stage.len() <= Self::MAX_STAGE && is_plain(&stage)).then_some(Self { code, stage })
     }
 
     /// What went wrong, or [`Notice::COMPLETE`].

@@ -18,7 +18,7 @@ pub enum LinkError {
         peer: PartyId,
     },
     /// The name is nobody we know.
-    #[error("no peer is named {peer}; pin its key with `tacitly peer invite` here or `tacitly peer join` there")]
+    #[error("no peer is named {peer}; pin its key with `tacitly peer invite NAME` here or `tacitly peer join` there")]
     UnknownPeer {
         /// The name.
         peer: PartyId,

@@ -89,9 +89,6 @@ pub struct TlsIdentity {
 /// Why there is no [`TlsIdentity`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// The name fits no DNS label.
-    #[error("the name {0} cannot stand in a certificate: it ends with '-'")]
-    Name(PartyId),
     /// The certificate would never be valid, or its dates do not fit a certificate.
     #[error("a certificate cannot be valid from {from} to {to}")]
     Dates {
@@ -126,12 +123,9 @@ impl TlsIdentity {
     /// Makes a fresh key and a certificate for `party`.
     ///
     /// # Errors
-    /// [`IdentityError::Name`] and [`IdentityError::Dates`] for arguments that no certificate can carry, and
-    /// [`IdentityError::Generation`] if the system gives no randomness.
+    /// [`IdentityError::Dates`] for dates that no certificate can carry, and [`IdentityError::Generation`] if the system gives
+    /// no randomness.
     pub fn generate(party: PartyId, not_before: Timestamp, not_after: Timestamp) -> Result<Self, IdentityError> {
-        if party.as_str().ends_with('-') {
-            return Err(IdentityError::Name(party));
-        }
         let dates = IdentityError::Dates { from: not_before, to: not_after };
         let since_epoch =
             |time: Timestamp| u64::try_from(time.as_second()).map(Duration::from_secs).map_err(|_| dates.clone());
@@ -306,7 +300,6 @@ mod tests {
         assert!(
             matches!(read(&foreign.cert.pem(), one.key_pem()), IdentityError::Certificate(why) if why.contains(".party.tacitly"))
         );
-        assert!(matches!(identity("bank-"), Err(IdentityError::Name(_))));
         let (from, to) = (at("2027-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"));
         let party = "bank-a".parse().unwrap();
         assert!(matches!(TlsIdentity::generate(party, from, to), Err(IdentityError::Dates { .. })));

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use tacitly_core::text::is_plain;
+
 use super::envelope::{Window, WireRange, is_code};
 
 /// How links behave. All of it may differ between two peers.
@@ -128,7 +130,7 @@ impl Settings {
 
 /// Whether a build may be called so in a greeting.
 pub(super) fn is_printable_name(software: &str) -> bool {
-    software.len() <= Settings::MAX_NAMES && !software.contains(char::is_control)
+    software.len() <= Settings::MAX_NAMES && is_plain(software)
 }
 
 /// Whether these may be the features in a greeting.

@@ -16,6 +16,7 @@
 //! | [`Fault`], [`Stall`], [`Halt`] | the endings that are not an answer, each naming someone |
 //! | [`Seed`] | the only randomness a party gets |
 //! | [`Dyadic`] | fractions in terms, without floats |
+//! | [`text`] | words of somebody else in front of a person |
 
 mod dyadic;
 mod fault;
@@ -30,6 +31,7 @@ mod seed;
 #[cfg(any(test, doc, feature = "simulate"))]
 pub mod simulate;
 mod terms;
+pub mod text;
 
 pub use dyadic::{Dyadic, MalformedDyadic};
 pub use fault::{Fault, Halt, Misuse, Stall, Violation, code};

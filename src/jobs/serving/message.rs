@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tacitly_core::PartyId;
+use tacitly_core::text::printable;
 
-use super::super::message::printable;
+use super::super::message::MAX_REASON;
 use crate::codes::{self, Code, Error};
 
 /// The generated contract.
@@ -56,7 +57,7 @@ pub(in crate::jobs) fn reason(error: &Error) -> pb::Reason {
 /// A peer's refusal as an error of ours.
 pub(in crate::jobs) fn refusal(peer: PartyId, reason: Option<&pb::Reason>) -> Error {
     let code = reason.and_then(|reason| codes::by_name(&reason.code));
-    let text = reason.map(|reason| printable(&reason.text)).unwrap_or_default();
+    let text = reason.map(|reason| printable(&reason.text, MAX_REASON)).unwrap_or_default();
     let error = match code {
         Some(code) if TOLD.contains(&code) => {
             let words = if text.is_empty() { code.cause.to_owned() } else { text };
@@ -81,7 +82,7 @@ mod tests {
     fn a_refusal_keeps_its_words_where_they_are_about_the_service_and_its_code_everywhere() {
         let peer = "shop".parse().unwrap();
         let told = refusal(peer, Some(&reason(&Error::new(codes::OVER_QUOTA, "100\x1b questions a day"))));
-        assert_eq!((told.code, told.text.as_str()), (codes::OVER_QUOTA, "shop: 100 questions a day"));
+        assert_eq!((told.code, told.text.as_str()), (codes::OVER_QUOTA, r"shop: 100\u{1b} questions a day"));
         let own = refusal(peer, Some(&reason(&Error::new(codes::DATASET_INPUT, "line 7"))));
         assert_eq!((own.code, own.who), (codes::PEER_FAILED, Some(peer)));
         assert!(own.text.contains("dataset-input") && !own.text.contains("line 7"));

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use tacitly_core::text::printable;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -34,8 +35,8 @@ pub(super) async fn connect(proxy: &str, address: &str) -> io::Result<TcpStream>
     match (words.next(), words.next()) {
         (Some(b"HTTP/1.1" | b"HTTP/1.0"), Some([b'2', _, _])) => Ok(stream),
         _ => {
-            let shown: String = String::from_utf8_lossy(status).chars().filter(|c| !c.is_control()).take(80).collect();
-            Err(through(io::Error::other(format!("it answered {shown:?}"))))
+            let shown = printable(&String::from_utf8_lossy(status), 80);
+            Err(through(io::Error::other(format!("it answered \"{shown}\""))))
         }
     }
 }

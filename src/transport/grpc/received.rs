@@ -1,6 +1,7 @@
 //! What comes out of gRPC, as what it means for the link.
 
 use tacitly_core::PartyId;
+use tacitly_core::text::printable;
 use tonic::{Code, Status};
 
 use crate::transport::envelope::Envelope;
@@ -35,5 +36,5 @@ fn in_one_line(status: &Status) -> String {
         Some(cause) => cause.to_string(),
         None => format!("{:?}: {}", status.code(), status.message()),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+    printable(&text, 200)
 }
