@@ -316,7 +316,10 @@ pub(super) fn of_fault(fault: &Fault, stage: &str) -> Error {
     let error = match fault {
         Fault::Peer { who, .. } => Error::new(codes::PROTOCOL_VIOLATION, fault.to_string()).with(*who),
         Fault::Dispute { .. } => Error::new(codes::PROTOCOL_DISPUTE, fault.to_string()),
-        Fault::Terms(mismatch) => Error::new(codes::TERMS_DIFFER, mismatch.to_string()),
+        // Both sides derive the terms of a session from what both have signed.
+        Fault::Terms { who, mismatch } => {
+            Error::lie(*who, &format!("it opened with other terms than it signed: {mismatch}"))
+        }
         Fault::Misuse(Misuse::TooManyRows { .. }) => Error::new(codes::TOO_MANY_ROWS, fault.to_string()),
         Fault::Misuse(_) => Error::internal(fault.to_string()),
     };

@@ -86,7 +86,7 @@ impl Ended {
         match self {
             Self::Fault(Fault::Peer { violation, .. }) => violation.code,
             Self::Fault(Fault::Dispute { code, .. }) => code,
-            Self::Fault(Fault::Terms(_)) => "terms",
+            Self::Fault(Fault::Terms { .. }) => "terms",
             Self::Fault(Fault::Misuse(_)) => "misuse",
             Self::Stalled { cause: Absence::PeerLost, .. } => Notice::PEER_LOST,
             Self::Stalled { cause: Absence::PeerRestarted, .. } => Notice::PEER_RESTARTED,

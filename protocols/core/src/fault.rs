@@ -80,9 +80,16 @@ pub enum Fault {
         /// Which rule one of them broke; stable across versions.
         code: &'static str,
     },
-    /// Both sides are honest and disagree; caught before round 1.
-    #[error(transparent)]
-    Terms(#[from] TermsMismatch),
+    /// A peer opens with other terms than ours; caught before round 1. Two honest sides that never compared their terms may
+    /// just mean different things, so this alone blames nobody. Where both have signed the terms, one of the two broke its
+    /// word.
+    #[error("{mismatch}")]
+    Terms {
+        /// Whose opening it is.
+        who: PartyId,
+        /// Where the terms differ.
+        mismatch: TermsMismatch,
+    },
     /// Our caller's mistake; never reachable from network bytes.
     #[error(transparent)]
     Misuse(#[from] Misuse),
@@ -101,7 +108,7 @@ impl Fault {
         // Exhaustive on purpose: a new kind of fault must decide whom it blames.
         match self {
             Self::Peer { who, .. } => Some(*who),
-            Self::Dispute { .. } | Self::Terms(_) | Self::Misuse(_) => None,
+            Self::Dispute { .. } | Self::Terms { .. } | Self::Misuse(_) => None,
         }
     }
 }
@@ -130,12 +137,6 @@ pub enum Halt {
 impl From<Misuse> for Halt {
     fn from(misuse: Misuse) -> Self {
         Self::Fault(misuse.into())
-    }
-}
-
-impl From<TermsMismatch> for Halt {
-    fn from(mismatch: TermsMismatch) -> Self {
-        Self::Fault(mismatch.into())
     }
 }
 

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a party: 1 to 32 characters of `a-z`, `0-9` and `-`, starting with a letter or digit.
+/// The name of a party: 1 to 32 characters of `a-z`, `0-9` and `-`, with a letter or digit at both ends, and none of the
+/// [words](PartyId::RESERVED) that stand for something else wherever a party's name can stand.
 ///
 /// The alphabet is that of a DNS label, so that the same name fits a certificate's subject alternative name,
 /// a file name and a log line without quoting. It is small and `Copy`, so it can be a map key everywhere.
@@ -15,12 +16,34 @@ pub struct PartyId([u8; PartyId::MAX_LEN]);
 
 /// The text is not a [`PartyId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a party name is 1 to 32 characters of a-z, 0-9 and '-', and starts with a letter or digit")]
+#[error(
+    "a party name is 1 to 32 characters of a-z, 0-9 and '-', with a letter or digit at both ends, and none of the words \
+     that stand for something else: {}", PartyId::RESERVED.join(", ")
+)]
 pub struct MalformedPartyId;
 
 impl PartyId {
     /// The longest name, in bytes.
     pub const MAX_LEN: usize = 32;
+
+    /// What no party may be called: whoever reads one of these in a command, a rule, a policy or an audit trail takes it
+    /// for what it means there.
+    pub const RESERVED: [&str; 14] = [
+        "all",
+        "any",
+        "approver",
+        "auditor",
+        "both",
+        "consortium",
+        "daemon",
+        "me",
+        "nobody",
+        "none",
+        "operator",
+        "peer",
+        "rule",
+        "us",
+    ];
 
     /// The name as text.
     #[must_use]
@@ -37,7 +60,9 @@ impl FromStr for PartyId {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let bytes = name.as_bytes();
         let fits = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        if bytes.is_empty() || bytes.len() > Self::MAX_LEN || bytes[0] == b'-' || !bytes.iter().all(fits) {
+        let ends = [bytes.first(), bytes.last()];
+        let is_word = bytes.len() <= Self::MAX_LEN && bytes.iter().all(fits);
+        if !is_word || ends.iter().any(|end| end.is_none_or(|byte| *byte == b'-')) || Self::RESERVED.contains(&name) {
             return Err(MalformedPartyId);
         }
         let mut padded = [0; Self::MAX_LEN];
@@ -85,8 +110,18 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for name in ["", "-bank", "Bank", "bank a", "bank/..", "银行", &"x".repeat(33)] {
+        for name in ["", "-bank", "bank-", "-", "Bank", "bank a", "bank/..", "银行", &"x".repeat(33)] {
             assert_eq!(name.parse::<PartyId>(), Err(MalformedPartyId), "{name:?}");
         }
+    }
+
+    #[test]
+    fn no_party_is_called_by_a_word_that_means_something_else() {
+        assert!(PartyId::RESERVED.is_sorted());
+        for word in PartyId::RESERVED {
+            assert_eq!(word.parse::<PartyId>(), Err(MalformedPartyId), "{word}");
+            assert!(format!("{word}-1").parse::<PartyId>().is_ok());
+        }
+        assert!(MalformedPartyId.to_string().ends_with("rule, us"));
     }
 }

@@ -263,7 +263,8 @@ impl PsiParty {
             && let Ok(theirs) = wire::read_opening(frame.body.clone())
             && frame.session == self.session.tag_under(&theirs)
         {
-            self.session.canonical().agree_with(&theirs)?;
+            let who = self.session.peer().id;
+            self.session.canonical().agree_with(&theirs).map_err(|mismatch| Fault::Terms { who, mismatch })?;
         }
         Ok(())
     }

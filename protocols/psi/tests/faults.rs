@@ -85,7 +85,9 @@ fn an_opening_recorded_under_other_terms_is_a_disagreement_and_names_the_field()
     for (at, sent) in honest.iter().enumerate() {
         let report = job.network().tampered(Tamper::Replay, at, Some(foreign[at].frame.clone())).run(job.schedule());
         match report.ending(sent.to) {
-            Ending::Fault(Fault::Terms(mismatch)) if sent.frame.sequence == 0 => assert_eq!(mismatch.field, "job"),
+            Ending::Fault(Fault::Terms { who, mismatch }) if sent.frame.sequence == 0 => {
+                assert_eq!((*who, mismatch.field.as_str()), (sent.from, "job"));
+            }
             ending => {
                 assert_ne!(sent.frame.sequence, 0, "{ending:?}");
                 assert_eq!(ending.code(), Some(code::FRAME_SESSION));

@@ -147,7 +147,7 @@ impl<T> Report<T> {
             Ending::Stalled(stall) => self.told.contains(&(who, stall.who)),
             Ending::Fault(Fault::Peer { who: culprit, .. }) => self.touched.contains(culprit),
             Ending::Fault(Fault::Dispute { a, b, .. }) => a != b && [a, b].iter().any(|id| self.touched.contains(id)),
-            Ending::Fault(Fault::Terms(_)) => !self.touched.is_empty(),
+            Ending::Fault(Fault::Terms { .. }) => !self.touched.is_empty(),
             Ending::Fault(Fault::Misuse(_)) | Ending::Stuck(_) => false,
         };
         let says = || match ending {
