@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::collect::{Collector, Lasting, Need};
+use super::consent::contributed;
 use super::core::{Core, terms_of};
 use super::earlier;
 use super::machine::Quorum;
@@ -29,7 +30,7 @@ use crate::intake::{ColumnSpec, Selection, Spool, TypedColumns};
 use crate::policy::Rule;
 use crate::relay::{Circle, Membership};
 use crate::session::Status;
-use crate::store::{Dataset, Job, JobChange};
+use crate::store::{Dataset, Decision, Job, JobChange, JobParty};
 
 /// The checkpoint that says that our side of the job is computed, and with what.
 const SUMMARY: &str = "summary";
@@ -61,7 +62,11 @@ impl Run {
         let keys = terms.parties.iter().filter(|(party, _)| with.contains(party));
         let keys = keys.map(|(party, said)| (*party, said.key)).collect();
         let membership = Arc::new(core.relay.join(Circle { job: job.id, attempt, leader: job.leader, keys }));
-        let (over_there, contributions) = (BTreeMap::new(), BTreeMap::new());
+        let signed = |party: &JobParty| match &party.decision {
+            Decision::Signed(consent) => Some((party.party, contributed(consent).to_vec())),
+            _ => None,
+        };
+        let (over_there, contributions) = (BTreeMap::new(), job.parties.iter().filter_map(signed).collect());
         Ok(Self(Arc::new(Scope {
             core,
             job,
@@ -154,7 +159,7 @@ impl Run {
         self.0.with.iter().copied().filter(|party| *party != self.me()).collect()
     }
 
-    /// What a party added to the terms when it signed them, once all offers are there.
+    /// What a party added to the terms when it signed them: ours from the start, all others' once all offers are there.
     #[must_use]
     pub fn contribution(&self, party: PartyId) -> Option<&[u8]> {
         self.0.contributions.get(&party).map(Vec::as_slice)

@@ -11,6 +11,7 @@ use tacitly_core::PartyId;
 use tacitly_psi::{Buckets, Flow, Items, MAX_REHASH, Member, PsiParty, PsiTerms};
 use tokio::task::spawn_blocking;
 
+use super::contribution::{Contribution, minimum};
 use super::limits;
 use super::offer::Offer;
 use super::part::{MAIN, PartInput, SIZE};
@@ -41,6 +42,7 @@ pub(super) struct Attempt {
 pub(super) async fn read(psi: Arc<Psi>, run: &Run) -> Result<Attempt, Stop> {
     let peer = peer_of(run.terms(), run.me())?;
     let minimum = minimum(&run.rules().await?);
+    let signed = contribution_of(run, run.me())?;
     let dataset = run.dataset().await?;
     let input = run.datasets().input(&dataset)?;
     let (progress, _given_up) = Progress::of("reading our data", run.show_progress());
@@ -52,17 +54,17 @@ pub(super) async fn read(psi: Arc<Psi>, run: &Run) -> Result<Attempt, Stop> {
         let text = format!("{} has {items} distinct keys, at most {most} fit into one job", dataset.name);
         return Err(Error::new(codes::TOO_MANY_ROWS, text).into());
     }
+    if minimum.is_some() && !signed.wants_size {
+        let text = "our rule demands a minimum since this job was signed; submit it again";
+        return Err(Error::new(codes::REFUSED_BY_RULE, text).into());
+    }
     let offer = match run.kept(OFFER).await?.and_then(|bytes| Offer::of_bytes(&bytes)) {
         Some(earlier) if earlier.items != items => {
             return Err(Error::new(codes::DATASET_CHANGED, "our set is not the one this job began with").into());
         }
-        Some(earlier) if minimum.is_some() && !earlier.wants_size => {
-            let text = "our rule demands a minimum since this job began; submit it again";
-            return Err(Error::new(codes::REFUSED_BY_RULE, text).into());
-        }
         Some(earlier) => earlier,
         None => {
-            let offer = Offer { items, wants_size: minimum.is_some(), capacity: set.capacity(&psi.budget()) };
+            let offer = Offer { items, wants_size: signed.wants_size, capacity: set.capacity(&psi.budget()) };
             run.keep(OFFER, &offer.to_bytes()?).await?;
             offer
         }
@@ -70,9 +72,10 @@ pub(super) async fn read(psi: Arc<Psi>, run: &Run) -> Result<Attempt, Stop> {
     Ok(Attempt { psi, peer, input, set, offer })
 }
 
-/// The largest minimum of our rules.
-fn minimum<'a>(rules: impl IntoIterator<Item = (&'a PartyId, &'a Rule)>) -> Option<u64> {
-    rules.into_iter().filter_map(|(_, rule)| limits::minimum(&rule.limits)).max()
+/// What a party has signed beside the terms.
+fn contribution_of(run: &Run, party: PartyId) -> Result<Contribution, Error> {
+    let said = run.contribution(party).and_then(Contribution::of_bytes);
+    said.ok_or_else(|| Error::lie(party, "what it adds to the terms cannot be read"))
 }
 
 impl Prepared for Attempt {
@@ -92,6 +95,10 @@ impl Attempt {
         let rules = run.rules().await?;
         let all: Vec<&Limits> = rules.values().map(|rule| &rule.limits).collect();
         let limits = Limits::strictest(&all, &limits::LIMITS);
+        if theirs.wants_size != contribution_of(run, peer)?.wants_size {
+            let what = "whether it learns the size first is not what it has signed with the terms";
+            return Err(Error::lie(peer, what).into());
+        }
         check_learner(run, peer, &rules, theirs.wants_size)?;
         limits::check_sizes(&limits, offer.items, theirs.items)?;
         let layout = plan::agree(peer, (offer.items, offer.capacity), (theirs.items, theirs.capacity))?;

@@ -4,6 +4,7 @@
 use tacitly_core::PartyId;
 use tacitly_psi::{Buckets, Flow};
 
+use super::contribution::Contribution;
 use super::limits;
 use super::plan::MemoryBudget;
 use super::settings::{Machine, key_of};
@@ -23,9 +24,9 @@ pub(super) fn explain(
     machine: &Machine,
 ) -> Vec<(&'static str, String)> {
     let (Some(peer), Some(dataset)) = (terms.other(local.me), local.dataset.as_ref()) else { return Vec::new() };
-    // A party says how many rows it has when it signs.
-    let said = local.contributions.get(&peer).and_then(|words| words.as_slice().try_into().ok());
-    let (our_rows, peer_rows) = (dataset.rows, said.map(u64::from_be_bytes));
+    // A party says how many rows it has, and whether it learns the size first, when it signs.
+    let said = local.contributions.get(&peer).and_then(|bytes| Contribution::of_bytes(bytes));
+    let (our_rows, peer_rows) = (dataset.rows, said.map(|said| said.rows));
     let assumed = peer_rows.unwrap_or(our_rows);
     let largest = our_rows.max(assumed);
     let minimum = local.rules.get(&peer).and_then(|rule| limits::minimum(&rule.limits));
@@ -85,10 +86,17 @@ pub(super) fn explain(
     }
     lines.push((
         "first",
-        format!(
-            "if the rule of {peer} sets a minimum, {peer} learns how many keys are shared before anything else; a rule that \
-             keeps results to us refuses that"
-        ),
+        match said {
+            Some(Contribution { wants_size: true, .. }) => format!(
+                "{peer} has signed that its rule demands a minimum: it learns how many keys are shared before anything else; \
+                 a rule that keeps results to us refuses that"
+            ),
+            Some(_) => format!("{peer} has signed that it learns nothing before the result; otherwise the job ends"),
+            None => format!(
+                "if the rule of {peer} sets a minimum, it says so when it signs, and learns how many keys are shared before \
+                 anything else; a rule that keeps results to us refuses that"
+            ),
+        },
     ));
     lines.push((
         "never",
@@ -172,8 +180,8 @@ mod tests {
         };
         let limits = minimum.map(|minimum| Limits::default().with(MIN_INTERSECTION, Limit::Number(minimum)));
         let rule = Rule { limits: limits.unwrap_or_default(), ..Rule::default() };
-        let contributions: BTreeMap<_, _> =
-            bank_rows.map(|rows| (bank, rows.to_be_bytes().to_vec())).into_iter().collect();
+        let said = |rows| (bank, Contribution { rows, wants_size: false }.to_bytes());
+        let contributions: BTreeMap<_, _> = bank_rows.map(said).into_iter().collect();
         Local { dataset: Some(dataset), rules: [(bank, rule)].into(), contributions, ..Local::of(shop) }
     }
 
@@ -214,6 +222,11 @@ mod tests {
             "who receives nothing learns the size of the set only"
         );
         assert!(!text.contains("bucket"), "all of it fits into memory:\n{text}");
+        holds(&text, &["bank has signed that it learns nothing before the result"]);
+        let bank = "bank".parse().unwrap();
+        let mut local = shop(Some(ROWS), None);
+        local.contributions.insert(bank, Contribution { rows: ROWS, wants_size: true }.to_bytes());
+        holds(&explained(Flow::Intersect, &local, 0), &["bank has signed that its rule demands a minimum"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tacitly_core::{Checkpoint, Fault, PartyId, Seed, Value};
 use tacitly_psi::Flow;
 
 use super::attempt;
+use super::contribution::Contribution;
 use super::explain;
 use super::limits::LIMITS;
 use super::offer::Offer;
@@ -92,8 +93,7 @@ impl JobKind for Psi {
             let text = format!("the sides differ in key: {} has {theirs}, {} has {ours}", terms.leader, local.me);
             return Err(Error::new(codes::TERMS_DIFFER, text));
         }
-        // So that the other can judge cost and risk before it decides.
-        Ok(dataset.rows.to_be_bytes().to_vec())
+        Ok(Contribution::new(dataset.rows, &local.rules).to_bytes())
     }
 
     fn learns(&self, terms: &JobTerms, offers: Option<&Offers>, who: PartyId) -> Vec<Learned> {

@@ -17,7 +17,7 @@ use tacitly_attestation::hash::Hash;
 use tacitly_core::PartyId;
 
 /// The kind of job between two; all others are toys.
-const INTERSECT: &str = "intersect";
+pub(crate) const INTERSECT: &str = "intersect";
 
 /// What a party of an intersection says of its set.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

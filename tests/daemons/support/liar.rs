@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tacitly::attest::wire as logs;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
 use tacitly::jobs::{CONSENT_CONTEXT, JobTerms, PartyTerms, WORD_CONTEXT, consented};
-use tacitly::peers::{ENROLMENT_CONTEXT, enrolment_words, read_invitation, wire};
+use tacitly::peers::{ENROLMENT_CONTEXT, ReadInvitation, enrolment_words, read_invitation, wire};
 use tacitly::store::{FileSigner, JobId, NoteSigner, PublicKey, Signer};
 use tacitly::test_bed::Party as Daemon;
 use tacitly::transport::{
@@ -30,6 +30,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::actor::Actor;
+use super::agreement::INTERSECT;
 use super::heard::{fresh_identity, hear_alive};
 use super::script::{Script, Seen};
 use super::words::{Question, asked, await_answer, decoded, question};
@@ -72,8 +73,7 @@ impl Liar {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let me: PartyId = NAME.parse().unwrap();
         let identity_of_daemon = daemon.tacitly(&["identity", "show"]).unwrap();
-        let invitation = daemon.tacitly(&["peer", "invite"]).unwrap();
-        let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
+        let ReadInvitation { inviter, token, .. } = read_invitation(&daemon.invite(NAME).unwrap()).unwrap();
         let roster = Arc::new(Roster::new());
         let address = Some(inviter.address.clone());
         roster.set(inviter.party, Entry { pins: vec![inviter.pin], address, proxy: None });
@@ -251,10 +251,16 @@ impl Liar {
         })
     }
 
-    /// Our signature under terms, made for a context.
+    /// Our signature under terms, made for a context, and under what we add to those of an intersection: behind a salt how
+    /// many rows we have, and that we do not learn the size first.
     pub(crate) fn consent(&self, context: &str, terms: &JobTerms) -> pb::Consent {
-        let signed = consented(terms.job, terms.to_terms().hash(), &[]);
-        pb::Consent { signature: self.signer.sign(context, &signed).unwrap().to_string(), contribution: Bytes::new() }
+        let contribution = match terms.kind.as_str() {
+            INTERSECT => [&[7; 16][..], &1000u64.to_be_bytes(), &[0]].concat(),
+            _ => Vec::new(),
+        };
+        let signed = consented(terms.job, terms.to_terms().hash(), &contribution);
+        let signature = self.signer.sign(context, &signed).unwrap().to_string();
+        pb::Consent { signature, contribution: contribution.into() }
     }
 
     /// Our word under a label, well signed.
