@@ -38,6 +38,9 @@ impl Frame {
     /// The key columns of an object with `__arrow_c_stream__`.
     #[staticmethod]
     fn from_arrow(py: Python<'_>, source: &Bound<'_, PyAny>, columns: Vec<String>) -> PyResult<Self> {
+        if columns.is_empty() {
+            return Err(without_columns());
+        }
         let stream = stream_of(source)?;
         let schema = stream.schema();
         let places = columns
@@ -78,7 +81,8 @@ impl Frame {
     /// Columns of Python values: texts, bytes, whole numbers, or nothing.
     #[staticmethod]
     fn from_lists(columns: Vec<(String, Vec<Bound<'_, PyAny>>)>) -> PyResult<Self> {
-        let rows = columns.first().map_or(0, |(_, cells)| cells.len());
+        let Some((_, first)) = columns.first() else { return Err(without_columns()) };
+        let rows = first.len();
         if columns.iter().any(|(_, cells)| cells.len() != rows) {
             return Err(PyValueError::new_err("the columns of a frame are equally long"));
         }
@@ -174,6 +178,11 @@ impl Filling {
         }
         (self.batches, self.rows)
     }
+}
+
+/// What is told of a frame without a key column.
+fn without_columns() -> PyErr {
+    PyValueError::new_err("a frame has at least one key column")
 }
 
 /// What is told of an object that offers no Arrow stream.

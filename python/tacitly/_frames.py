@@ -40,7 +40,10 @@ def column_names(value: object, on: Columns) -> list[str]:
         if not is_lone(value):
             raise TypeError("a table needs on=, the name of its key column (or names)")
         return [str(getattr(value, "name", None) or LONE_COLUMN)]
-    return [on] if isinstance(on, str) else [str(name) for name in on]
+    names = [on] if isinstance(on, str) else [str(name) for name in on]
+    if not names:
+        raise ValueError("on= names no key column")
+    return names
 
 
 def keys_of(value: Any, on: Columns) -> _core.Frame:

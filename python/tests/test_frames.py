@@ -219,6 +219,12 @@ def test_the_private_core_takes_no_broken_stream():
     assert len(_core.Frame.from_arrow(Spent(), ["a"])) == 1
     with pytest.raises(ValueError):
         _core.Frame.from_arrow(Spent(), ["a"])
+    with pytest.raises(ValueError, match="key column"):
+        _core.Frame.from_arrow(pa.table({"a": ["x"]}), [])
+    with pytest.raises(ValueError, match="key column"):
+        _core.Frame.from_lists([])
+    with pytest.raises(ValueError, match="no key column"):
+        _frames.keys_of({"a": ["x"]}, [])
     with pytest.raises((ValueError, IndexError)):
         _core.take(pa.table({"a": ["x"]}), np.array([7], dtype=np.uint32).tobytes())
     assert _frames.library_of(pd.DataFrame()) == "pandas"
