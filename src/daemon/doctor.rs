@@ -9,9 +9,11 @@ use jiff::Timestamp;
 
 use super::config::{Config, ConfigError};
 pub use super::finding::{Finding, Level};
+use super::home::HomeError;
 use super::start::check_start;
 use super::{attestation, home};
 use crate::store::{FileSigner, StoreError};
+use crate::transport::TlsIdentity;
 
 /// Free space under which a daemon will soon stand still, and under which somebody should know.
 const DISK_FAIL: u64 = 64 << 20;
@@ -33,7 +35,11 @@ pub async fn check_config(home: &Path) -> (Option<Config>, Vec<Finding>) {
         findings.push(Finding::ok("config", format!("{} can be used", home.join(super::config::FILE).display())));
     }
     findings.extend(check_files(home, &config));
-    findings.push(check_certificate(home, &config));
+    // A key that is not private is told by its file.
+    findings.extend(match home::identity(home) {
+        Err(HomeError::Store(_)) => None,
+        identity => Some(check_certificate(identity, &config)),
+    });
     findings.extend(check_start(home, &config).await);
     (Some(config), findings)
 }
@@ -133,9 +139,9 @@ fn check_private(path: &PathBuf, name: &str) -> Finding {
     }
 }
 
-fn check_certificate(home: &Path, config: &Config) -> Finding {
+fn check_certificate(identity: Result<TlsIdentity, HomeError>, config: &Config) -> Finding {
     const ROTATE: &str = "run `tacitly identity rotate` while the peers' links are up";
-    let identity = match home::identity(home) {
+    let identity = match identity {
         Ok(identity) => identity,
         Err(error) => {
             let hint = "put tls.key and tls.crt back from your safe; both belong together";

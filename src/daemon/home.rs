@@ -12,7 +12,7 @@ use tacitly_core::PartyId;
 use super::config::{self, Config, ConfigError};
 use crate::codes::{self, Error};
 use crate::peers::IdentityFiles;
-use crate::store::{FileSigner, Sealer, SealingKey, StoreError};
+use crate::store::{FileSigner, Sealer, SealingKey, StoreError, refuse_loose};
 use crate::transport::{IdentityError, TlsIdentity};
 
 /// The identity key that signs terms, in PKCS#8 PEM.
@@ -116,7 +116,7 @@ pub async fn sealer(home: &Path, config: &Config) -> Result<Sealer, HomeError> {
 /// The party's certificate and its key.
 ///
 /// # Errors
-/// [`HomeError::Io`] or [`HomeError::Identity`].
+/// [`HomeError::Io`] or [`HomeError::Identity`]; [`HomeError::Store`] for a key that others may reach.
 pub fn identity(home: &Path) -> Result<TlsIdentity, HomeError> {
     match read_identity(home, TLS_CERTIFICATE) {
         // A rotation that ended between its two files: the certificate that belongs to the key is still beside it.
@@ -145,6 +145,8 @@ fn read_identity(home: &Path, certificate: &str) -> Result<TlsIdentity, HomeErro
         let path = home.join(name);
         fs::read_to_string(&path).map_err(|source| HomeError::Io { path, source })
     };
+    // Whoever has this key takes the party's place on every link until the peers end its pin.
+    refuse_loose(&home.join(TLS_KEY))?;
     let (text, key) = (read(certificate)?, zeroize::Zeroizing::new(read(TLS_KEY)?));
     TlsIdentity::from_pem(&text, &key).map_err(|source| HomeError::Identity { path: home.join(certificate), source })
 }

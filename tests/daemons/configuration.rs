@@ -202,11 +202,17 @@ fn doctor_and_config_check_say_what_keeps_serve_from_starting_and_change_nothing
 fn a_key_file_that_others_may_read_and_a_folder_that_is_none_are_told_once_with_one_hint() {
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path());
-    fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let (found, _) = findings(&home, &["config", "check"]);
-    let failed = of_level(&found, "fail");
-    assert_eq!(failed.len(), 1, "{failed:?}");
-    assert!(failed[0]["hint"].as_str().unwrap().starts_with("chmod 600"), "{failed:?}");
+    for key in ["identity.key", "tls.key"] {
+        fs::set_permissions(home.join(key), fs::Permissions::from_mode(0o644)).unwrap();
+        let (found, _) = findings(&home, &["config", "check"]);
+        let failed = of_level(&found, "fail");
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert!(failed[0]["hint"].as_str().unwrap().starts_with("chmod 600"), "{failed:?}");
+        let served = run(&home, &["serve"]);
+        assert!(!served.status.success(), "{served:?}");
+        assert!(String::from_utf8_lossy(&served.stderr).contains("chmod 0600"), "{served:?}");
+        fs::set_permissions(home.join(key), fs::Permissions::from_mode(0o600)).unwrap();
+    }
 
     let (found, _) = findings(&folder.path().join("nowhere"), &["doctor"]);
     assert_eq!(found.len(), 1, "{found:?}");
