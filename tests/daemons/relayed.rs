@@ -117,10 +117,12 @@ fn withholds() -> Trick {
 fn a_leader_that_changes_drops_swaps_or_withholds_what_members_say_is_named_and_nothing_comes_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let setup = Setup { executable: program(folder.path()), ..setup() }
-        .set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 5)
-        .set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 4);
-    let members = ["bank", "shop"].map(|name| Party::start(folder.path(), name, setup.clone()).unwrap());
+    let setup = Setup { executable: program(folder.path()), ..setup() }.set("TACITLY_NETWORK__HEARTBEAT_SECONDS", 5);
+    // The one gives up first and says so: the other sees by that piece that one before it is missing.
+    let members = [("bank", 4), ("shop", 12)].map(|(name, window)| {
+        let setup = setup.clone().set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", window);
+        Party::start(folder.path(), name, setup).unwrap()
+    });
     let leader = Leader::of(&[&members[0], &members[1]], folder.path());
     // They know each other by its roster only.
     let roster = Roster {
