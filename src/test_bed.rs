@@ -298,6 +298,16 @@ impl Party {
     }
 }
 
+impl Party {
+    /// A code with which the party of this name can join.
+    ///
+    /// # Errors
+    /// [`TestBedError`] if the daemon refuses.
+    pub fn invite(&self, name: &str) -> Result<String, TestBedError> {
+        Ok(self.tacitly(&["peer", "invite", name])?["code"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
 impl Drop for Party {
     fn drop(&mut self) {
         self.freeze(false);
@@ -310,8 +320,7 @@ impl Drop for Party {
 /// # Errors
 /// [`TestBedError`] if the enrolment fails or the link does not come up.
 pub fn connect(inviter: &Party, joiner: &Party) -> Result<(), TestBedError> {
-    let invitation = inviter.tacitly(&["peer", "invite"])?;
-    joiner.tacitly(&["peer", "join", invitation["code"].as_str().unwrap_or_default()])?;
+    joiner.tacitly(&["peer", "join", &inviter.invite(&joiner.name)?])?;
     await_link(inviter, joiner)
 }
 

@@ -138,12 +138,16 @@ impl Client {
         call!(self, py, backup(control::BackupRequest { path }), reply => reply.size_bytes)
     }
 
-    fn invite(&self, py: Python<'_>, valid_seconds: u64) -> PyResult<String> {
-        call!(self, py, invite(control::InviteRequest { valid_seconds }), reply => text(&reply))
+    fn invite(&self, py: Python<'_>, party: String, valid_seconds: u64) -> PyResult<String> {
+        call!(self, py, invite(control::InviteRequest { valid_seconds, party }), reply => text(&reply))
     }
 
     fn join(&self, py: Python<'_>, code: String) -> PyResult<String> {
         call!(self, py, join(control::JoinRequest { code }), reply => text(&reply))
+    }
+
+    fn set_peer_address(&self, py: Python<'_>, party: String, address: String) -> PyResult<String> {
+        call!(self, py, set_peer_address(control::SetPeerAddressRequest { party, address }), reply => text(&reply))
     }
 
     fn list_peers(&self, py: Python<'_>) -> PyResult<String> {

@@ -57,6 +57,10 @@ impl Daemon {
 
 /// Makes a party's folder: configuration, identity key, certificate, sealing key. `listen` is the port for peers, none
 /// to dial only; `frame_mib` is the memory for frames, 0 to take none.
+fn bad_value(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
 #[pyfunction]
 pub(crate) fn create_home(
     home: PathBuf,
@@ -66,8 +70,7 @@ pub(crate) fn create_home(
     heartbeat_seconds: f64,
     reconnect_window_seconds: f64,
 ) -> PyResult<()> {
-    let name =
-        party.parse().map_err(|_| PyValueError::new_err("a party's name is 1 to 32 characters of a-z, 0-9 and '-'"))?;
+    let name = party.parse().map_err(bad_value)?;
     let listen = listen.map(str::parse::<SocketAddr>).transpose();
     let listen = listen.map_err(|_| PyValueError::new_err("listen is an address and a port, such as 0.0.0.0:7100"))?;
     let mut config = Config::new(name, listen, None);

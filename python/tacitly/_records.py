@@ -301,6 +301,8 @@ class Event:
     actor: str
     kind: str
     detail: str
+    altered: bool
+    """Somebody has changed the line in the store, or taken one before it away."""
 
 
 @dataclass(frozen=True)

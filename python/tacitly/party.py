@@ -171,13 +171,17 @@ class Party:
         """Parties that we know, with the links to them."""
         return [read(Peer, peer) for peer in json.loads(self._client.list_peers())]
 
-    def invite(self, *, valid_seconds: int = 86_400) -> str:
-        """A code with which another party joins us; send it over a channel you trust."""
-        return str(json.loads(self._client.invite(valid_seconds))["code"])
+    def invite(self, party: str, *, valid_seconds: int = 86_400) -> str:
+        """A code with which the party of this name joins us, once; send it over a channel you trust."""
+        return str(json.loads(self._client.invite(party, valid_seconds))["code"])
 
     def join(self, code: str) -> Peer:
         """Joins the party that gave us this code."""
         return read(Peer, json.loads(self._client.join(code)))
+
+    def set_address(self, peer: str, address: Optional[str]) -> Peer:
+        """Dials a peer at this host and port from now on, or with ``None`` waits for it to dial us."""
+        return read(Peer, json.loads(self._client.set_peer_address(peer, address or "")))
 
     def remove_peer(self, peer: str) -> None:
         """Forgets a peer and every rule for it."""

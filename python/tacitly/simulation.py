@@ -46,8 +46,8 @@ def simulate(parties: Sequence[str], *, heartbeat_seconds: float = 1.0, reconnec
             home = Path(folder, name)
             _core.create_home(home, name, "127.0.0.1:0", 4096, heartbeat_seconds, reconnect_window)
             made[name] = started.enter_context(Party.from_config(home))
-        for one, other in itertools.combinations(made.values(), 2):
-            other.join(one.invite())
+        for one, other in itertools.combinations(names, 2):
+            made[other].join(made[one].invite(other))
         _await_links(list(made.values()))
         return Simulation(made, started.pop_all())
 

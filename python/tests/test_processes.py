@@ -134,7 +134,7 @@ def daemons(tmp_path):
         while subprocess.run([TACITLY, "status", "--home", str(homes[name])], capture_output=True, timeout=LIMIT).returncode:
             assert time.monotonic() < end, (tmp_path / f"{name}.log").read_text()
             time.sleep(0.05)
-    tacitly("shop", "peer", "join", json.loads(tacitly("bank", "peer", "invite"))["code"])
+    tacitly("shop", "peer", "join", json.loads(tacitly("bank", "peer", "invite", "shop"))["code"])
     yield homes, running, tacitly
     for process in running.values():
         process.kill()
@@ -169,7 +169,7 @@ def test_two_processes_with_two_daemons_get_what_the_rust_api_gives(processes, d
 def test_a_control_port_takes_a_token_and_no_frames(tmp_path):
     home, port = tmp_path / "bank", free_port()
     with tt.Party.create(home, "bank", listen=f"127.0.0.1:{free_port()}") as bank:
-        code = bank.invite()
+        code = bank.invite("shop")
     settings = (home / "party.toml").read_text()
     (home / "party.toml").write_text(settings.replace("[control]", f'[control]\nlisten = "127.0.0.1:{port}"'))
     asked = [TACITLY, "token", "create", "analyst", "--role", "operator", "--home", str(home), "--json"]

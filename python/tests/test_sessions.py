@@ -220,7 +220,7 @@ def test_a_set_that_meets_nothing_comes_with_a_hint(sim):
 def test_a_party_that_takes_no_frames_says_which_setting(tmp_path):
     with tt.Party.create(tmp_path / "bank", "bank", listen="127.0.0.1:0", frame_mib=0) as bank:
         with tt.Party.create(tmp_path / "shop", "shop") as shop:
-            shop.join(bank.invite())
+            shop.join(bank.invite("shop"))
             with pytest.raises(tt.errors.FramesOff, match="frame_mib"):
                 bank.session("shop", job="x").align(["a"], normalise="raw")
 
@@ -228,8 +228,8 @@ def test_a_party_that_takes_no_frames_says_which_setting(tmp_path):
 def test_members_of_a_consortium_know_each_other_by_the_roster_that_its_founder_reads_out(tmp_path):
     with tt.Party.create(tmp_path / "bank", "bank", listen="127.0.0.1:0") as bank:
         with tt.Party.create(tmp_path / "shop", "shop") as shop, tt.Party.create(tmp_path / "lab", "lab") as lab:
-            shop.join(bank.invite())
-            lab.join(bank.invite())
+            shop.join(bank.invite("shop"))
+            lab.join(bank.invite("lab"))
             founded = bank.init_consortium("east", ["shop", "lab"])
             with pytest.raises(tt.errors.Roster, match="was compared"):
                 shop.join_consortium(founded.roster, "A" * 32)
@@ -249,7 +249,7 @@ def test_a_party_that_is_closed_starts_again_in_the_same_process_with_its_ledger
     home = tmp_path / "bank"
     with tt.Party.create(home, "bank", listen="127.0.0.1:0") as bank:
         with tt.Party.create(tmp_path / "shop", "shop") as shop:
-            shop.join(bank.invite())
+            shop.join(bank.invite("shop"))
         with pytest.raises(tt.TacitlyError) as locked:
             tt.Party.from_config(home / "party.toml")
         assert "connect" in locked.value.hint

@@ -48,7 +48,7 @@ def trio(tmp_path_factory):
             running.append(subprocess.Popen([PROGRAM, *SERVES], env=environment, stdout=log, stderr=log))
             parties[name] = until(lambda: answers(home))
             for other in NAMES[: NAMES.index(name)]:
-                parties[name].join(parties[other].invite())
+                parties[name].join(parties[other].invite(name))
             rows = "".join(f"id-{row},{amount}\n" for row, amount in enumerate(AMOUNTS[name]))
             (folder / f"{name}.csv").write_text("id,amount\n" + rows)
         for name, party in parties.items():

@@ -67,7 +67,8 @@ pub(crate) struct Add {
     /// Rows whose key its profile refuses: error, or skip with a count.
     #[arg(long, default_value = "error")]
     invalid: String,
-    /// Replace the dataset of this name. Its rules stay; the report lists the peers that have one.
+    /// Replace the dataset of this name. Its rules stay; the report lists the peers that have one. With a token, they decide
+    /// nothing by themselves until an approver has set them again.
     #[arg(long)]
     replace: bool,
     /// A peer that may run every kind of job there is now with this dataset. One that has a rule keeps it: `dataset allow`
@@ -398,9 +399,16 @@ fn listing(datasets: &[control::Dataset]) -> String {
         if dataset.rules.is_empty() {
             listing.push("  nobody may use it".to_owned());
         }
-        listing.extend(dataset.rules.iter().map(|rule| format!("  {}: {}", rule.peer, rule_in_words(&rule.json))));
+        listing.extend(dataset.rules.iter().map(line_of));
     }
     listing.join("\n")
+}
+
+/// A rule, with whom it is for.
+fn line_of(rule: &control::Rule) -> String {
+    let suspended =
+        if rule.of_another_file { "; of the file before: a person decides until it is set again" } else { "" };
+    format!("  {}: {}{suspended}", rule.peer, rule_in_words(&rule.json))
 }
 
 /// A rule as its owner reads it; one that is over says so first.

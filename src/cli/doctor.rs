@@ -97,7 +97,7 @@ fn of_daemon(status: &control::StatusReply) -> Vec<Finding> {
         findings.push(Finding::warn(
             "link",
             "no peer is pinned",
-            "`tacitly peer invite` here, `tacitly peer join` there",
+            "`tacitly peer invite NAME` here, `tacitly peer join` there",
         ));
     }
     let astray = |peer: &&control::Peer| peer.clock_ahead_seconds.unsigned_abs() > CLOCK_SLACK_SECONDS;

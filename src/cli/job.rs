@@ -223,7 +223,8 @@ impl Events {
                 let mut rows = vec![["NO", "AT", "JOB", "WHO", "WHAT", "DETAIL"].map(str::to_owned).to_vec()];
                 rows.extend(events.iter().map(|event| {
                     let sequence = event.sequence.to_string();
-                    let detail = plain(&event.detail);
+                    let altered = if event.altered { "ALTERED: not as it was written. " } else { "" };
+                    let detail = format!("{altered}{}", plain(&event.detail));
                     let cells = [&sequence, &event.at, &event.job, &event.actor, &event.kind, &detail];
                     cells.map(Clone::clone).to_vec()
                 }));

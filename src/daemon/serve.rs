@@ -40,7 +40,7 @@ use crate::rpc::gate::Gate;
 use crate::rpc::service::{Rooms, Service};
 use crate::rpc::{http, reflection};
 use crate::session::Network;
-use crate::store::{FileSigner, Signer, Store, StoreError};
+use crate::store::{FileSigner, Ourselves, Signer, Store, StoreError};
 use crate::transport::{Grpc, TlsIdentity};
 
 /// Items over which the kernel is measured at the start, for estimates.
@@ -257,6 +257,7 @@ async fn run(
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);
+    store.belongs_to(Ourselves { party: config.party, key: signer.public_key() }).await?;
     home::settle_identity(home)?;
     let identity = named(home::identity(home)?)?;
     let record = Record {

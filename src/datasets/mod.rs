@@ -35,4 +35,4 @@ pub use register::Datasets;
 pub(crate) use register::Names;
 pub(crate) use settings::key_spec;
 pub(crate) use view::peer_named;
-pub use view::{DatasetView, NewDataset, RuleChange};
+pub use view::{DatasetView, NewDataset, RuleChange, RuleView};

@@ -20,7 +20,7 @@ use super::view::{DatasetView, NewDataset, RuleChange, columns_of, peer_named};
 use crate::attest::{Recorded, Recorder};
 use crate::codes::{self, Error};
 use crate::intake::{Budget, Frame, KeySpec, Output, Report, Source, Survey};
-use crate::policy::{Change, Known, LimitName, Rule, difference};
+use crate::policy::{Approval, Change, Known, LimitName, Rule, difference};
 use crate::store::{Dataset, NewFingerprint, Store, StoreError, check_dataset_name};
 
 /// The kinds of job that rules may name, and the limits that these let a rule set.
@@ -165,6 +165,9 @@ impl Datasets {
         let format = json(&source.format)?;
         let stored = stored(new.name, source.path, format, &inspected, &spec)?;
         let dataset = self.store.datasets().add(stored, &fingerprint, new.replace, by).await?;
+        if before.is_some() && new.confirms_rules {
+            self.store.rules().confirm(&dataset.name, by).await?;
+        }
         let opened = self.open_to(&dataset, &peers, by).await?;
         tracing::info!(dataset = dataset.name, rows = dataset.rows, distinct = report.distinct, "registered");
         let mut told = report.to_string();
@@ -206,7 +209,13 @@ impl Datasets {
         let rules = self.store.rules().all(Some(&now.name)).await?;
         let kept = rules.iter().map(|rule| rule.peer).filter(|peer| !opened.contains(peer));
         let peers: Vec<String> = kept.map(|peer| peer.to_string()).collect();
-        if !peers.is_empty() {
+        if rules.iter().any(|rule| rule.is_of_another_file) {
+            told += &format!(
+                "\nnote: the rules were given for the file that was there before: a person decides each job, and none is \
+                 proposed with {name}, until an approver has looked and runs `tacitly dataset allow {name} PEER`",
+                name = now.name
+            );
+        } else if !peers.is_empty() {
             told += &format!(
                 "\nnote: the rules stay as they were, for {}; `tacitly dataset allow {name} PEER` changes one, `tacitly \
                  dataset deny {name} PEER` takes it away",
@@ -280,27 +289,46 @@ impl Datasets {
             let text = format!("the rule would have ended at {moment}, which is over; name a later moment, or none");
             return Err(Error::new(codes::BAD_REQUEST, text));
         }
-        let old = self.rule(dataset, peer).await?;
+        let old = self.store.rules().get(dataset, peer).await?.map(|stored| rule_of(stored.rule)).transpose()?;
         let rule = change.merge(old.as_ref().unwrap_or(&Rule::open(&known)));
         let stored = self.store.rules().set(dataset, peer, super::settings::json(&rule)?, rule.expires, by).await?;
         let difference = old.map_or_else(Vec::new, |old| difference(&old, &rule, &self.names.limits));
         Ok(RuleChange::Set { json: stored.rule.to_string(), difference })
     }
 
-    /// The columns of a result of a job with these parties: those asked for, or all that our rules for all of them let out
-    /// and the file still has. Without a rule there are none.
+    /// The columns of a dataset that our rules for all of these parties let out.
     ///
     /// # Errors
-    /// [`codes::REFUSED_BY_RULE`] with the first column that a rule withholds, or if the rules withhold every column.
+    /// An error of the store.
+    pub(crate) async fn columns_allowed(&self, dataset: &Dataset, parties: &[PartyId]) -> Result<Vec<String>, Error> {
+        let mut columns: Vec<String> = columns_of(dataset).into_iter().map(str::to_owned).collect();
+        for party in parties {
+            let allowed = self.rule(&dataset.name, *party).await?.unwrap_or_default().columns;
+            columns.retain(|column| allowed.contains(column));
+        }
+        Ok(columns)
+    }
+
+    /// The columns of a result of a job with these parties: those asked for, or all that our rules for all of them let out,
+    /// let out when the job was agreed (`agreed`), and the file still has. Without a rule there are none.
+    ///
+    /// # Errors
+    /// [`codes::REFUSED_BY_RULE`] with the first column that a rule withholds or withheld, or if no column is left.
     pub(crate) async fn columns_out(
         &self,
         dataset: &Dataset,
         parties: &[PartyId],
+        agreed: &[String],
         asked: Vec<String>,
     ) -> Result<Vec<String>, Error> {
         let there = columns_of(dataset);
         let all = || there.iter().map(|column| (*column).to_owned()).collect();
         let mut columns: Vec<String> = if asked.is_empty() { all() } else { asked.clone() };
+        if let Some(withheld) = asked.iter().find(|column| !agreed.contains(column)) {
+            let text = format!("the rules withheld column {withheld:?} when the job was agreed");
+            return Err(Error::new(codes::REFUSED_BY_RULE, text));
+        }
+        columns.retain(|column| agreed.contains(column));
         for party in parties {
             let allowed = self.rule(&dataset.name, *party).await?.unwrap_or_default().columns;
             if let Some(withheld) = asked.iter().find(|column| !allowed.contains(column)) {
@@ -321,11 +349,30 @@ impl Datasets {
         self.memory
     }
 
-    /// Our rule for a peer, if it has one.
+    /// Our rule for a peer, if it has one. One that was given for another file than the dataset now is decides nothing by
+    /// itself: a person does.
     pub(crate) async fn rule(&self, dataset: &str, peer: PartyId) -> Result<Option<Rule>, Error> {
         let Some(stored) = self.store.rules().get(dataset, peer).await? else { return Ok(None) };
-        let rule = serde_json::from_value(stored.rule);
-        rule.map(Some).map_err(|error| Error::internal(format!("a stored rule cannot be read: {error}")))
+        let rule = rule_of(stored.rule)?;
+        let approval = if stored.is_of_another_file { Approval::Manual } else { rule.approval };
+        Ok(Some(Rule { approval, ..rule }))
+    }
+
+    /// Refuses to propose to these parties with a dataset whose file was replaced by somebody who may not set rules, until an
+    /// approver has looked: whoever proposes is asked by no approver of ours.
+    ///
+    /// # Errors
+    /// [`codes::REFUSED_BY_RULE`] or an error of the store.
+    pub(crate) async fn require_confirmed(&self, dataset: &str, parties: &BTreeSet<PartyId>) -> Result<(), Error> {
+        let rules = self.store.rules().all(Some(dataset)).await?;
+        let of_another = rules.iter().find(|rule| rule.is_of_another_file && parties.contains(&rule.peer));
+        let Some(rule) = of_another else { return Ok(()) };
+        let text = format!(
+            "the file of {dataset} was replaced since its rules were given; an approver looks at it and runs `tacitly \
+             dataset allow {dataset} {}`",
+            rule.peer
+        );
+        Err(Error::new(codes::REFUSED_BY_RULE, text))
     }
 
     /// The file of a dataset with everything that reading it takes.
@@ -362,6 +409,10 @@ impl Datasets {
         let rules = self.store.rules().all(Some(&dataset.name)).await?;
         Ok(DatasetView::of(dataset, rules, self.store.fingerprints().get(&dataset.name, None).await?))
     }
+}
+
+fn rule_of(stored: serde_json::Value) -> Result<Rule, Error> {
+    serde_json::from_value(stored).map_err(|error| Error::internal(format!("a stored rule cannot be read: {error}")))
 }
 
 /// What is wrong with a file that can be read and has nothing to take part.

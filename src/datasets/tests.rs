@@ -16,7 +16,7 @@ use crate::attest::Recorder;
 use crate::chain::{Log, NoteKey};
 use crate::codes;
 use crate::intake::{Frame, FrameBuilder};
-use crate::policy::{LimitForm, LimitName, Rule};
+use crate::policy::{Approval, LimitForm, LimitName, Rule};
 use crate::store::{FileSigner, NewPeer, NoteSigner, Sealer, SealingKey, Signer, Store};
 
 /// What all frames may hold together.
@@ -154,17 +154,23 @@ async fn a_rule_names_the_kinds_and_limits_that_the_room_was_told_of_and_no_othe
     assert_eq!(difference.len(), 3, "{difference:?}");
 
     let dataset = world.store.datasets().get("ids").await.unwrap();
-    assert_eq!(datasets.columns_out(&dataset, &[shop_id()], Vec::new()).await.unwrap(), ["id"]);
-    let withheld = datasets.columns_out(&dataset, &[shop_id()], vec!["amount".to_owned()]).await.unwrap_err();
-    assert_eq!(withheld.code, codes::REFUSED_BY_RULE);
+    let both = ["id", "amount"].map(str::to_owned);
+    let out = |agreed, asked: &[String]| {
+        let (datasets, dataset, asked) = (&datasets, &dataset, asked.to_vec());
+        async move { datasets.columns_out(dataset, &[shop_id()], agreed, asked).await }
+    };
+    assert_eq!(out(&both, &[]).await.unwrap(), ["id"]);
+    assert_eq!(out(&both, &both[1..]).await.unwrap_err().code, codes::REFUSED_BY_RULE);
+    assert_eq!(datasets.columns_allowed(&dataset, &[shop_id()]).await.unwrap(), ["id"]);
+    // What was agreed stays with the job: a wider rule of today lets no more out of it.
+    datasets.set_rule("ids", "shop", r#"{"columns":"all"}"#, "operator").await.unwrap();
+    assert_eq!(out(&both, &both).await.unwrap(), both);
+    assert_eq!(out(&both[..1], &[]).await.unwrap(), ["id"]);
+    assert_eq!(out(&both[..1], &both).await.unwrap_err().code, codes::REFUSED_BY_RULE);
     for gone in [RuleChange::Removed, RuleChange::None] {
         assert_eq!(datasets.set_rule("ids", "shop", "", "operator").await.unwrap(), gone);
     }
-    assert_eq!(
-        datasets.columns_out(&dataset, &[shop_id()], Vec::new()).await.unwrap_err().code,
-        codes::REFUSED_BY_RULE,
-        "without a rule nothing gets out"
-    );
+    assert_eq!(out(&both, &[]).await.unwrap_err().code, codes::REFUSED_BY_RULE, "without a rule nothing gets out");
 }
 
 #[tokio::test]
@@ -173,6 +179,7 @@ async fn to_allow_a_peer_again_widens_no_rule_and_opens_only_where_there_is_none
     let datasets = world.datasets();
     let opened = |replace| NewDataset {
         replace,
+        confirms_rules: true,
         allow: vec!["shop".to_owned(), "shop".to_owned()],
         ..world.new_dataset("id,amount\n1,5\n")
     };
@@ -190,6 +197,29 @@ async fn to_allow_a_peer_again_widens_no_rule_and_opens_only_where_there_is_none
     let (_, report) = datasets.add(opened(true), "operator").await.unwrap();
     assert!(!report.contains("the rules stay"), "{report}");
     assert_eq!(datasets.rule("ids", shop_id()).await.unwrap().unwrap().kinds, ["sort", "weigh"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_by_somebody_who_sets_no_rules_suspends_them_until_one_is_set_again() {
+    let world = World::new().await;
+    let datasets = world.datasets();
+    let add = |text, replace, confirms_rules| NewDataset { replace, confirms_rules, ..world.new_dataset(text) };
+    let approval = || async { datasets.rule("ids", shop_id()).await.unwrap().unwrap().approval };
+    let may_propose = || async { datasets.require_confirmed("ids", &[shop_id()].into()).await };
+    datasets.add(add("id,amount\n1,5\n", false, false), "token:ops").await.unwrap();
+    datasets.set_rule("ids", "shop", "{}", "token:boss").await.unwrap();
+    assert_eq!((approval().await, may_propose().await), (Approval::Automatic, Ok(())));
+
+    let (view, report) = datasets.add(add("id,amount\n1,9\n", true, false), "token:ops").await.unwrap();
+    assert!(report.contains("until an approver has looked") && view.rules[0].is_of_another_file, "{report}");
+    assert_eq!(approval().await, Approval::Manual);
+    assert_eq!(may_propose().await.unwrap_err().code, codes::REFUSED_BY_RULE);
+    // Somebody who sets rules has looked.
+    datasets.set_rule("ids", "shop", "{}", "token:boss").await.unwrap();
+    assert_eq!((approval().await, may_propose().await), (Approval::Automatic, Ok(())));
+    let (view, report) = datasets.add(add("id,amount\n1,7\n", true, true), "operator").await.unwrap();
+    assert!(report.contains("the rules stay") && !view.rules[0].is_of_another_file, "{report}");
+    assert_eq!((approval().await, may_propose().await), (Approval::Automatic, Ok(())));
 }
 
 #[tokio::test]

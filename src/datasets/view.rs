@@ -28,6 +28,8 @@ pub struct NewDataset {
     pub invalid: String,
     /// Whether a dataset of this name is replaced.
     pub replace: bool,
+    /// Whether whoever replaces it may set rules: those that are there stand for the new file, too.
+    pub confirms_rules: bool,
     /// Peers that get a rule without limits, if they have none.
     pub allow: Vec<String>,
     /// The days that its data describe, `2026-01-01/2026-03-31`; empty: nothing is stated.
@@ -54,6 +56,24 @@ pub enum RuleChange {
     None,
 }
 
+/// A rule as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleView {
+    /// The party that it is for.
+    pub peer: String,
+    /// The rule in full.
+    pub json: String,
+    /// Whether it was given for another file than the dataset now is, so that a person decides each job.
+    pub is_of_another_file: bool,
+}
+
+impl RuleView {
+    fn of(rule: Rule) -> Self {
+        let Rule { peer, rule, is_of_another_file, .. } = rule;
+        Self { peer: peer.to_string(), json: rule.to_string(), is_of_another_file }
+    }
+}
+
 /// A dataset as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetView {
@@ -77,8 +97,8 @@ pub struct DatasetView {
     pub duplicates: String,
     /// What happens to invalid keys.
     pub invalid: String,
-    /// Rules by peer, as JSON.
-    pub rules: Vec<(String, String)>,
+    /// Its rules.
+    pub rules: Vec<RuleView>,
     /// When it was added.
     pub added: String,
     /// The days that its data describe; empty: nothing is stated.
@@ -103,7 +123,7 @@ impl DatasetView {
             sha256: dataset.digest.clone(),
             duplicates: text(&dataset.settings["duplicates"]),
             invalid: text(&dataset.settings["invalid"]),
-            rules: rules.into_iter().map(|rule| (rule.peer.to_string(), rule.rule.to_string())).collect(),
+            rules: rules.into_iter().map(RuleView::of).collect(),
             added: dataset.replaced_at.unwrap_or(dataset.added_at).to_string(),
             period: period.unwrap_or_default(),
             basis: basis.unwrap_or_default(),

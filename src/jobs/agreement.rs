@@ -151,14 +151,26 @@ async fn keep_words(run: &Run, offered: &BTreeMap<PartyId, Offered>) -> Result<(
         changes.then(|| PartyChange { entry, decision, ..PartyChange::of(*party) })
     };
     let parties: Vec<PartyChange> = offered.iter().filter_map(change).collect();
-    if !parties.is_empty() {
+    let columns = columns(run).await?.filter(|columns| job.columns.as_ref() != Some(columns));
+    if !parties.is_empty() || columns.is_some() {
         let running = State::Running.name();
-        core.store
-            .jobs()
-            .advance(job.id, &[running], running, JobChange { parties, ..JobChange::by("daemon") })
-            .await?;
+        let change = JobChange { parties, columns, ..JobChange::by("daemon") };
+        core.store.jobs().advance(job.id, &[running], running, change).await?;
     }
     Ok(())
+}
+
+/// The columns of our dataset that may leave in the result: those that our rules let out now, and in every earlier attempt.
+async fn columns(run: &Run) -> Result<Option<Vec<String>>, Stop> {
+    let (core, terms) = (run.core(), run.terms());
+    let Some(name) = terms.dataset_of(core.me()) else { return Ok(None) };
+    let dataset = core.store.datasets().get(name).await?;
+    let others: Vec<PartyId> = terms.others(core.me()).collect();
+    let mut columns = core.datasets.columns_allowed(&dataset, &others).await?;
+    if let Some(earlier) = &run.job().columns {
+        columns.retain(|column| earlier.contains(column));
+    }
+    Ok(Some(columns))
 }
 
 /// The note that all parties write: everything in it follows from the terms and from all words.

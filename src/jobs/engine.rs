@@ -449,7 +449,8 @@ impl Jobs {
                 let name = terms.dataset_of(core.me()).ok_or_else(|| without_result(&job))?;
                 let dataset = core.store.datasets().get(name).await?;
                 let others: Vec<_> = others(&job, core.me()).into_iter().collect();
-                let columns = core.datasets.columns_out(&dataset, &others, columns).await?;
+                let agreed = job.columns.as_deref().unwrap_or_default();
+                let columns = core.datasets.columns_out(&dataset, &others, agreed, columns).await?;
                 let rows = StoredRows::of(core.store.clone(), job.id, parts, core.datasets.memory()).await?;
                 let written = core.datasets.write(&dataset, rows.out(), columns, format)?;
                 Ok(Box::pin(written) as Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>)

@@ -137,6 +137,9 @@ impl Proposals {
             }
             // Who may receive and why binds all owners: our own rules are asked as the others' are.
             Rules(core).decide(&terms).await?;
+            if let Some(dataset) = terms.dataset_of(me) {
+                core.datasets.require_confirmed(dataset, &terms.others(me).collect()).await?;
+            }
         }
         let bytes = terms.to_terms();
         let contribution = kind.review(&terms, &local)?;

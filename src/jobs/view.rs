@@ -84,6 +84,8 @@ pub struct EventView {
     pub kind: String,
     /// The circumstances, as JSON.
     pub detail: String,
+    /// Whether somebody has changed it, or taken a line before it away.
+    pub is_altered: bool,
 }
 
 impl JobView {
@@ -144,6 +146,7 @@ impl From<Event> for EventView {
             actor: event.actor,
             kind: event.kind,
             detail: event.detail.to_string(),
+            is_altered: event.is_altered,
         }
     }
 }

@@ -8,7 +8,7 @@ use tacitly_core::PartyId;
 
 use super::invitation::{ENROLMENT_CONTEXT, WELCOME_CONTEXT, enrolment_words, is_signed, read_key, welcome_words};
 use crate::codes::{self, Error};
-use crate::store::{InviteToken, NewPeer, Peer, Signer, Store};
+use crate::store::{InviteToken, NewPeer, Peer, Signer, Store, StoreError};
 use crate::transport::{Application, Enroller, PeerDirectory, Pending, Pin, Welcome};
 
 /// The network's view of the partners: kept in memory, since it is asked in the middle of handshakes, and read anew
@@ -68,12 +68,18 @@ impl Directory {
                 return Err(Error::new(codes::INVITATION, text).with(party));
             }
             self.store.invites().consume(&token, party).await?;
+            if application.address.is_some() && known.address != application.address {
+                self.store.peers().set_address(party, application.address.as_deref(), party.as_str()).await?;
+            }
             if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
                 self.store.peers().add_pin(party, &pin.to_string(), party.as_str()).await?;
             }
         } else {
             let peer = NewPeer { id: party, address: application.address, signing_key, pins: vec![pin.to_string()] };
-            self.store.invites().admit(&token, peer).await?;
+            self.store.invites().admit(&token, peer).await.map_err(|error| match error {
+                StoreError::Roster(refusal) => Error::new(codes::INVITATION, refusal.to_string()).with(party),
+                error => error.into(),
+            })?;
         }
         self.refresh().await?;
         let identity_key = Bytes::from(self.signer.public_key().to_string());

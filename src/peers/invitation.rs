@@ -1,4 +1,5 @@
-//! Invitations: what a code carries, and what both sides sign when one joins with it.
+//! Invitations: what a code carries, and what both sides sign when one joins with it. An invitation is for one party: nobody
+//! else may join with it, so no guest chooses the name by which it is known.
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
@@ -11,7 +12,7 @@ use crate::store::{PublicKey, Signature};
 use crate::transport::{Inviter, Pin};
 
 /// What every invitation code begins with: its version.
-const PREFIX: &str = "tacitly1-";
+const PREFIX: &str = "tacitly2-";
 /// What the signature under an application to join is made for.
 pub const ENROLMENT_CONTEXT: &str = "tacitly enrolment 1";
 /// What the signature under a welcome is made for.
@@ -19,14 +20,24 @@ pub(super) const WELCOME_CONTEXT: &str = "tacitly welcome 1";
 /// Bytes of checksum in a code, so that a mistyped one is told from a refused one.
 const CHECKSUM: usize = 4;
 
-/// What an invitation code carries: who invites, and the one-time secret for the
-/// [`Application`](crate::transport::Application). `None` if it is incomplete, mistyped or of another version.
+/// What an invitation code carries.
+#[derive(Clone, Debug)]
+pub struct ReadInvitation {
+    /// Who invites.
+    pub inviter: Inviter,
+    /// Who is invited.
+    pub invited: PartyId,
+    /// The one-time secret for the [`Application`](crate::transport::Application).
+    pub token: Bytes,
+}
+
+/// Reads an invitation code. `None` if it is incomplete, mistyped or of another version.
 #[must_use]
-pub fn read_invitation(code: &str) -> Option<(Inviter, Bytes)> {
+pub fn read_invitation(code: &str) -> Option<ReadInvitation> {
     let code = Code::from_text(code)?;
-    let token = BASE64URL_NOPAD.decode(code.token.as_bytes()).ok()?;
+    let token = BASE64URL_NOPAD.decode(code.token.as_bytes()).ok()?.into();
     let inviter = Inviter { party: code.party, address: code.address, proxy: None, pin: code.pin.parse().ok()? };
-    Some((inviter, token.into()))
+    Some(ReadInvitation { inviter, invited: code.invited, token })
 }
 
 /// The bytes under that signature: who joins whom with which pin.
@@ -50,6 +61,7 @@ pub(super) fn is_signed(key: &PublicKey, context: &str, words: &[u8], signature:
 #[serde(deny_unknown_fields)]
 pub(super) struct Code {
     pub(super) party: PartyId,
+    pub(super) invited: PartyId,
     pub(super) address: String,
     pub(super) pin: String,
     pub(super) token: String,
@@ -87,6 +99,7 @@ mod tests {
     fn a_code_reads_back_and_a_mistyped_one_does_not() {
         let code = Code {
             party: "bank".parse().unwrap(),
+            invited: "shop".parse().unwrap(),
             address: "bank.example:7100".to_owned(),
             pin: "spki-sha256:x".to_owned(),
             token: "AAAA".to_owned(),

@@ -30,7 +30,7 @@ pub(crate) mod tests;
 pub use background::Background;
 pub use directory::Directory;
 pub use inbox::{Handler, Inbox};
-pub use invitation::{ENROLMENT_CONTEXT, enrolment_words, read_invitation};
+pub use invitation::{ENROLMENT_CONTEXT, ReadInvitation, enrolment_words, read_invitation};
 pub use message::generated as wire;
 pub use peers::{Invitation, PeerView, Peers};
 pub use rosters::{MemberView, RosterView, Rosters};

@@ -1,19 +1,21 @@
 //! Partners: who is pinned, how one joins, and asking their daemons, for as long as it may take.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
-use tacitly_core::PartyId;
+use tacitly_core::{MalformedPartyId, PartyId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::directory::Directory;
 use super::invitation::{
-    Code, ENROLMENT_CONTEXT, WELCOME_CONTEXT, enrolment_words, is_signed, read_invitation, read_key, welcome_words,
+    Code, ENROLMENT_CONTEXT, ReadInvitation, WELCOME_CONTEXT, enrolment_words, is_signed, read_invitation, read_key,
+    welcome_words,
 };
 use super::message::{self, Reply};
 use crate::codes::{self, Error};
@@ -252,22 +254,30 @@ impl Peers {
         Error::new(codes::PEER_LOST, format!("the link to {peer} was down for {seconds} s")).with(peer)
     }
 
-    /// Makes a code with which one party can join within `valid`.
+    /// Makes a code with which one party, and nobody under another name, can join within `valid`. A peer joins anew with
+    /// one, after it has moved or was locked out.
     ///
     /// # Errors
-    /// [`codes::BAD_REQUEST`] if this party cannot be dialled, or an error of the store.
-    pub async fn invite(&self, valid: Duration, by: &str) -> Result<Invitation, Error> {
+    /// [`codes::BAD_REQUEST`] if `party` is no name of another party or this party cannot be dialled, or an error of the
+    /// store.
+    pub async fn invite(&self, party: &str, valid: Duration, by: &str) -> Result<Invitation, Error> {
+        let bad = |text: String| Error::new(codes::BAD_REQUEST, text);
+        let invited: PartyId = party.parse().map_err(|error: MalformedPartyId| bad(error.to_string()))?;
+        if invited == self.me() {
+            return Err(bad(format!("{invited} is what this party itself is called; name the party that is invited")));
+        }
         let Some(address) = self.address.clone() else {
             let text = "this party has no address to be dialled at: let the other side invite, or set network.listen";
-            return Err(Error::new(codes::BAD_REQUEST, text));
+            return Err(bad(text.to_owned()));
         };
         let token = InviteToken::fresh()?;
         let expires = self.store.now() + valid.min(Duration::from_secs(30 * 86_400));
-        let invite = self.store.invites().create(&token, expires, by).await?;
+        let invite = self.store.invites().create(&token, invited, expires, by).await?;
         self.directory.refresh().await?;
         let identity = self.transport.identity();
         let code = Code {
             party: identity.party(),
+            invited,
             address,
             pin: identity.pin().to_string(),
             token: BASE64URL_NOPAD.encode(token.expose()),
@@ -278,15 +288,19 @@ impl Peers {
     /// Joins with a code: each side pins the other's key.
     ///
     /// # Errors
-    /// [`codes::INVITATION`] for a code that is mistyped, void or refused, or of somebody with another signing key than
-    /// the peer of its name; [`codes::LINK_DOWN`] if the inviter cannot be reached, or an error of the store.
+    /// [`codes::INVITATION`] for a code that is mistyped, void, refused or for another party, or of somebody with another
+    /// signing key than the peer of its name; [`codes::LINK_DOWN`] if the inviter cannot be reached, or an error of the store.
     pub async fn join(&self, code: &str, by: &str) -> Result<PeerView, Error> {
         let refuse = |text: &str| Error::new(codes::INVITATION, text);
-        let (inviter, token) =
-            read_invitation(code).ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
+        let read = read_invitation(code);
+        let ReadInvitation { inviter, invited, token } =
+            read.ok_or_else(|| refuse("the code is incomplete, mistyped or of another version"))?;
         let Inviter { party, pin, .. } = inviter;
-        if party == self.transport.identity().party() {
+        if party == self.me() {
             return Err(refuse("this is our own invitation; the other party joins with it"));
+        }
+        if invited != self.me() {
+            return Err(refuse(&format!("{party} invites {invited} with it, and this is {}", self.me())).with(party));
         }
         let identity = self.transport.identity();
         let words = enrolment_words(identity.party(), party, identity.pin());
@@ -307,10 +321,11 @@ impl Peers {
         if !is_signed(&signing_key, WELCOME_CONTEXT, &expected, &welcome.signature) {
             return Err(refuse("the inviter does not hold the signing key it names").with(party));
         }
-        let peer = NewPeer { id: party, address: Some(inviter.address), signing_key, pins: vec![pin.to_string()] };
+        let address = Some(inviter.address);
+        let peer = NewPeer { id: party, address: address.clone(), signing_key, pins: vec![pin.to_string()] };
         match self.store.peers().add(peer, by).await {
             Ok(_) => {}
-            // The inviter has a new TLS key, or we were locked out, and an operator of ours took its code.
+            // The inviter has moved or has a new TLS key, or we were locked out, and an operator of ours took its code.
             Err(StoreError::AlreadyExists { .. }) => {
                 let known = self.store.peers().get(party).await?;
                 // A code makes a new peer, and never another one in the place of a peer.
@@ -321,14 +336,38 @@ impl Peers {
                     );
                     return Err(refuse(&text).with(party));
                 }
+                if known.address != address {
+                    self.store.peers().set_address(party, address.as_deref(), by).await?;
+                }
                 if !known.pins.iter().any(|known| known.pin == pin.to_string()) {
                     self.store.peers().add_pin(party, &pin.to_string(), by).await?;
                 }
             }
             Err(error) => return Err(error.into()),
         }
-        self.directory.refresh().await?;
-        self.network.refresh();
+        self.refreshed(party).await
+    }
+
+    /// Dials a peer at another address from now on, or waits for it to dial us. Its rules, pins and jobs stay.
+    ///
+    /// # Errors
+    /// [`codes::PEER_UNKNOWN`], [`codes::BAD_REQUEST`] for what is no address, or an error of the store.
+    pub async fn set_address(&self, party: &str, address: Option<&str>, by: &str) -> Result<PeerView, Error> {
+        let party: PartyId = party.parse().map_err(|_| no_such_peer())?;
+        let is_place = |address: &str| {
+            address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<NonZeroU16>().is_ok())
+        };
+        if let Some(address) = address.filter(|address| !is_place(address)) {
+            let text = format!("{address:?} is no address: give a host and a port, such as shop.example:7100");
+            return Err(Error::new(codes::BAD_REQUEST, text));
+        }
+        self.store.peers().set_address(party, address, by).await?;
+        self.refreshed(party).await
+    }
+
+    /// The peer as it now stands in the store, for the network as well.
+    async fn refreshed(&self, party: PartyId) -> Result<PeerView, Error> {
+        self.refresh().await?;
         let peer = self.store.peers().get(party).await?;
         Ok(self.view(&peer))
     }
@@ -346,8 +385,7 @@ impl Peers {
     /// # Errors
     /// [`codes::PEER_UNKNOWN`], [`codes::PEER_IN_USE`] or an error of the store.
     pub async fn remove(&self, party: &str, by: &str) -> Result<(), Error> {
-        let unknown = || Error::new(codes::PEER_UNKNOWN, "there is no such peer");
-        let id: PartyId = party.parse().map_err(|_| unknown())?;
+        let id: PartyId = party.parse().map_err(|_| no_such_peer())?;
         self.store.peers().remove(id, by).await?;
         self.directory.refresh().await?;
         self.network.refresh();
@@ -381,6 +419,10 @@ impl Peers {
             key: peer.signing_key.to_string(),
         }
     }
+}
+
+fn no_such_peer() -> Error {
+    Error::new(codes::PEER_UNKNOWN, "there is no such peer")
 }
 
 fn up_since(link: Option<&LinkState>) -> Option<Instant> {

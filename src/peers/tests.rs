@@ -89,8 +89,8 @@ async fn a_peer_that_never_comes_is_given_up_after_the_window_and_a_stranger_at_
     let Bank { peers, signer, .. } = Bank::open(&hub, folder.path(), Duration::from_millis(50)).await;
     let lost = peers.ask_within_window(id("shop"), "jobs", "may I?".into()).await.unwrap_err();
     assert_eq!((lost.code, lost.who), (codes::PEER_LOST, Some(id("shop"))));
-    assert_eq!(peers.ask(id("nobody"), "jobs", Bytes::new()).await.unwrap_err().code, codes::PEER_UNKNOWN);
-    assert_eq!(peers.key_of(id("nobody")).await.unwrap_err().code, codes::PEER_UNKNOWN);
+    assert_eq!(peers.ask(id("stranger"), "jobs", Bytes::new()).await.unwrap_err().code, codes::PEER_UNKNOWN);
+    assert_eq!(peers.key_of(id("stranger")).await.unwrap_err().code, codes::PEER_UNKNOWN);
     assert_eq!(peers.key_of(id("bank")).await, Ok(signer.public_key()));
 }
 

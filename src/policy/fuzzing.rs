@@ -33,9 +33,9 @@ pub fn rule(data: &[u8]) {
     assert_eq!(again, rule, "a rule is not written as it was read");
     assert!(!rule.to_string().is_empty());
     assert_eq!(difference(&before, &rule, &LIMITS).is_empty(), before == rule, "a difference is shown, and no other");
-    let party = "peer".parse().expect("a fixed, valid name");
+    let party = "shop".parse().expect("a fixed, valid name");
     let receivers = BTreeSet::from([party]);
-    let me = "us".parse().expect("a fixed, valid name");
+    let me = "bank".parse().expect("a fixed, valid name");
     let now = jiff::Timestamp::UNIX_EPOCH;
     let asked = |kind| Asked { kind, purpose: "fuzz", receivers: &receivers, me, now };
     let other = |rule| Other { party, rule, jobs_today: u64::MAX };

@@ -43,6 +43,7 @@ const CALLS: [(&[Role], &[&str]); 3] = [
         &[
             "Invite",
             "Join",
+            "SetPeerAddress",
             "RemovePeer",
             "AddDataset",
             "RemoveDataset",

@@ -76,8 +76,8 @@ pub(super) async fn datasets(
 }
 
 fn shown(event: EventView) -> control::Event {
-    let EventView { sequence, at, job, actor, kind, detail } = event;
-    control::Event { sequence, at, job, actor, kind, detail }
+    let EventView { sequence, at, job, actor, kind, detail, is_altered: altered } = event;
+    control::Event { sequence, at, job, actor, kind, detail, altered }
 }
 
 fn step(limit: u32) -> u32 {

@@ -160,8 +160,9 @@ impl Control for Service {
 
     async fn invite(&self, request: Request<control::InviteRequest>) -> Answer<control::InviteReply> {
         let by = actor(&request);
-        let valid = Duration::from_secs(request.into_inner().valid_seconds);
-        let invitation = self.peers.invite(valid, &by).await.map_err(|error| status::of(&error))?;
+        let control::InviteRequest { valid_seconds, party } = request.into_inner();
+        let invitation = self.peers.invite(&party, Duration::from_secs(valid_seconds), &by).await;
+        let invitation = invitation.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::InviteReply { code: invitation.code, expires: invitation.expires.to_string() }))
     }
 
@@ -173,6 +174,13 @@ impl Control for Service {
     async fn list_peers(&self, _: Request<control::ListPeersRequest>) -> Answer<control::ListPeersReply> {
         let peers = self.peers.list().await.map_err(|error| status::of(&error))?;
         Ok(Response::new(control::ListPeersReply { peers: peers.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn set_peer_address(&self, request: Request<control::SetPeerAddressRequest>) -> Answer<control::Peer> {
+        let by = actor(&request);
+        let control::SetPeerAddressRequest { party, address } = request.into_inner();
+        let address = Some(address.as_str()).filter(|address| !address.is_empty());
+        answer(self.peers.set_address(&party, address, &by).await)
     }
 
     async fn remove_peer(&self, request: Request<control::RemovePeerRequest>) -> Answer<control::RemovePeerReply> {
@@ -211,7 +219,8 @@ impl Control for Service {
     async fn add_dataset(&self, request: Request<control::AddDatasetRequest>) -> Answer<control::AddDatasetReply> {
         let (caller, by) = (request.extensions().get::<Caller>().cloned(), actor(&request));
         let asked = request.into_inner();
-        if let Some(caller) = caller.filter(|caller| !asked.allow.is_empty() && caller.role != Role::Approver) {
+        if let Some(caller) = caller.as_ref().filter(|caller| !asked.allow.is_empty() && caller.role != Role::Approver)
+        {
             return Err(status::of(&caller.lacks(&[Role::Approver], "AddDataset with --allow")));
         }
         let new = NewDataset {
@@ -224,6 +233,8 @@ impl Control for Service {
             duplicates: asked.duplicates,
             invalid: asked.invalid,
             replace: asked.replace,
+            // Whoever is at the daemon's own socket may do all that an approver may.
+            confirms_rules: caller.is_none(),
             allow: asked.allow,
             period: asked.period,
             basis: asked.basis.into(),

@@ -1,7 +1,7 @@
 //! What the rooms below hold, as the control API shows it.
 
 use crate::chain::Mismatch;
-use crate::datasets::DatasetView;
+use crate::datasets::{DatasetView, RuleView};
 use crate::jobs::{AskedEntry, Budget, JobView, PartyView, ServiceView, Shape, State};
 use crate::peers::{MemberView, PeerView, RosterView};
 use crate::rpc::control;
@@ -118,6 +118,12 @@ impl From<RosterView> for control::Consortium {
     }
 }
 
+impl From<RuleView> for control::Rule {
+    fn from(view: RuleView) -> Self {
+        Self { peer: view.peer, json: view.json, of_another_file: view.is_of_another_file }
+    }
+}
+
 impl From<DatasetView> for control::Dataset {
     fn from(view: DatasetView) -> Self {
         Self {
@@ -131,7 +137,7 @@ impl From<DatasetView> for control::Dataset {
             sha256: view.sha256,
             duplicates: view.duplicates,
             invalid: view.invalid,
-            rules: view.rules.into_iter().map(|(peer, json)| control::Rule { peer, json }).collect(),
+            rules: view.rules.into_iter().map(Into::into).collect(),
             added: view.added,
             period: view.period,
             basis: view.basis,

@@ -8,14 +8,30 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::database::{MIGRATIONS, Schema, check_schema, damage, migration_fault, options, settled};
+use super::database::{Database, MIGRATIONS, Schema, check_schema, damage, migration_fault, options, settled};
+use super::events::note;
 use super::lock::{Lock, beside};
-use super::record::moment;
+use super::record::{moment, statement};
 use super::{StoreError, files};
+
+/// Under which name a restored store holds who restored it from where, until it is opened.
+const RESTORED: &str = "restored";
+
+/// Enters into the audit trail that the store was a backup, of which [`restore`] has left word.
+pub(crate) async fn note_restore(database: &Database) -> Result<(), StoreError> {
+    let here = || statement("SELECT value FROM meta WHERE name = $1").bind(RESTORED);
+    let Some(restored) = database.row(here()).await? else { return Ok(()) };
+    let word: Vec<u8> = restored.get("value")?;
+    let (by, detail): (String, Value) = serde_json::from_slice(&word).map_err(|_| restored.damaged("value"))?;
+    let mut write = database.begin().await?;
+    note(&mut write, &by, "store-restored", detail).await?;
+    write.run(statement("DELETE FROM meta WHERE name = $1").bind(RESTORED)).await?;
+    write.commit().await
+}
 
 /// Writes a copy of the open store at `from` to a new file. See [`Store::backup`](super::Store::backup).
 pub(crate) async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
@@ -33,7 +49,7 @@ pub(crate) async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Puts a backup where a store shall be, after checking that it is whole and of a version that this software knows.
-/// The audit trail of the restored store says so.
+/// Once it is opened, the audit trail of the restored store says so.
 ///
 /// Jobs that are unfinished in the backup may have gone on in the store that was lost, and may have released what they
 /// release: whoever restores asks the peer, or ends them, before they run again.
@@ -71,10 +87,11 @@ async fn check_and_note(copy: &Path, from: &Path, by: &str) -> Result<(), StoreE
             return Err(StoreError::corrupt(from, found));
         }
         MIGRATIONS.run(&pool).await.map_err(|error| migration_fault(copy, error))?;
-        sqlx::query("INSERT INTO events (at, actor, kind, detail) VALUES ($1, $2, 'store-restored', $3)")
-            .bind(moment(Timestamp::now()))
-            .bind(by.to_owned())
-            .bind(json!({ "from": from.display().to_string() }).to_string())
+        // Its audit trail is sealed with a key that is not asked for here: the next start enters it.
+        let detail = json!({ "from": from.display().to_string(), "at": moment(Timestamp::now()) });
+        sqlx::query("INSERT OR REPLACE INTO meta (name, value) VALUES ($1, $2)")
+            .bind(RESTORED)
+            .bind(json!([by, detail]).to_string().into_bytes())
             .execute(&pool)
             .await
             .map_err(fault)?;

@@ -6,13 +6,11 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::database::{Schema, check_schema, options, settled};
-use super::key_check::KEY_CHECK;
+use super::database::{Schema, check_schema, options, settled, sound};
 use super::lock::beside;
-use super::{SealFault, Sealer, StoreError, files};
+use super::{Sealer, StoreError, files};
 
-/// The largest store that is copied to be looked at. One whose write-ahead log still holds what shows its key is far
-/// smaller: SQLite moves the log into the database after a few megabytes.
+/// The largest store that is copied to be looked at together with its write-ahead log.
 const COPIED: u64 = 256 << 20;
 
 /// Whether [`Store::open`](super::Store::open) would open what is at `path` with this key, or make a new store there.
@@ -31,11 +29,14 @@ pub async fn check_store(path: &Path, sealer: &Sealer) -> Result<(), StoreError>
     if database == 0 && log == 0 {
         return Ok(());
     }
-    // As it stands in the database alone, which is nearly always all that is to be known.
-    let alone = SqliteConnectOptions::new().filename(&path).read_only(true).immutable(true).disable_statement_logging();
-    let found = look(&path, alone, sealer).await;
-    if matches!(found, Ok(Found::Key)) || log == 0 || database + log > COPIED {
-        return found.map(drop);
+    if log == 0 || database + log > COPIED {
+        let alone =
+            SqliteConnectOptions::new().filename(&path).read_only(true).immutable(true).disable_statement_logging();
+        return match look(&path, alone, sealer).await {
+            // Without the log the database may be of two moments.
+            Err(StoreError::Forged { .. }) if log > 0 => Ok(()),
+            found => found,
+        };
     }
     let folder = tempfile::tempdir().map_err(|error| StoreError::io(&std::env::temp_dir(), error))?;
     let copy = folder.path().join("store");
@@ -43,33 +44,17 @@ pub async fn check_store(path: &Path, sealer: &Sealer) -> Result<(), StoreError>
         let to = beside(&copy, suffix);
         fs::copy(beside(&path, suffix), &to).map_err(|error| StoreError::io(&to, error))?;
     }
-    look(&path, options(&copy).pragma("query_only", "ON"), sealer).await.map(drop)
-}
-
-/// What a store shows about the key it is sealed with.
-enum Found {
-    /// It is ours.
-    Key,
-    /// Nothing yet.
-    Nothing,
+    look(&path, options(&copy).pragma("query_only", "ON"), sealer).await
 }
 
 /// Looks at the store called `path` by a connection made with `options`.
-async fn look(path: &Path, options: SqliteConnectOptions, sealer: &Sealer) -> Result<Found, StoreError> {
+async fn look(path: &Path, options: SqliteConnectOptions, sealer: &Sealer) -> Result<(), StoreError> {
     let fault = |error| StoreError::database(path, error);
     let mut connection = options.connect().await.map_err(fault)?;
     if check_schema(path, &mut connection).await? == Schema::Empty {
-        return Ok(Found::Nothing);
+        return Ok(());
     }
-    let query = sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(KEY_CHECK);
-    let blob: Option<Vec<u8>> = query.fetch_optional(&mut connection).await.map_err(fault)?;
+    let found = sound(path, &mut connection, sealer).await;
     connection.close().await.map_err(fault)?;
-    match blob.map(|blob| sealer.open(KEY_CHECK, &[], &blob)) {
-        None => Ok(Found::Nothing),
-        Some(Ok(_)) => Ok(Found::Key),
-        Some(Err(SealFault::OtherKey(sealed_with))) => {
-            Err(StoreError::WrongKey { sealed_with, given: sealer.key_id() })
-        }
-        Some(Err(fault)) => Err(StoreError::SealBroken { what: KEY_CHECK.to_owned(), fault }),
-    }
+    found.map(drop)
 }

@@ -2,7 +2,7 @@
 //! stands here and in the schema.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,9 +11,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
 use tokio::sync::RwLock;
 
+use super::integrity::{self, Integrity};
 use super::lock::{Lock, beside};
-use super::record::{ManyRows, Row, Statement, rounded};
-use super::{Sealer, StoreError, files};
+use super::record::{ManyRows, Row, Statement, rounded, statement};
+use super::{Ourselves, Sealer, StoreError, files};
 
 /// The schema, and every change of it since. The compiler does not see a new file there by itself: touch this one when you add it.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
@@ -32,6 +33,20 @@ macro_rules! lacks {
 }
 pub(super) use lacks;
 
+/// Every row that decides whom this party trusts with what, and the schema, a line each. It stands here and not in the
+/// schema as a view: who can change the file can change that.
+pub(super) const TRUSTED_ROWS: &str = "
+    SELECT json_array('peer', id, address, signing_key, added_at) AS line FROM peers
+    UNION ALL SELECT json_array('pin', peer, pin, since_at, until_at) FROM peer_pins
+    UNION ALL SELECT json_array('invite', token_hash, party, created_at, expires_at, used_at) FROM invites
+    UNION ALL SELECT json_array('roster', consortium, hex(note), pinned_at) FROM rosters
+    UNION ALL SELECT json_array('member', consortium, party, signing_key) FROM roster_members
+    UNION ALL SELECT json_array('dataset', name, path, format, columns, keys, settings, row_count, size, digest, added_at,
+        replaced_at) FROM datasets
+    UNION ALL SELECT json_array('rule', dataset, peer, rule, digest, created_at, expires_at) FROM rules
+    UNION ALL SELECT json_array('schema', type, name, tbl_name, sql) FROM sqlite_schema
+    ORDER BY line";
+
 /// Where the store reads the time: the system's clock, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -46,6 +61,10 @@ pub(super) struct Database {
     /// Whoever reads or writes sealed values holds this for reading until done, so that a rekey waits for them and
     /// they for it. Always taken before a transaction begins.
     pub(super) sealer: RwLock<Sealer>,
+    /// Whose store it is, once that is said.
+    pub(super) ours: OnceLock<Ourselves>,
+    /// Seals what stands in the clear.
+    pub(super) integrity: Arc<Integrity>,
     clock: Clock,
     _lock: Lock,
 }
@@ -60,11 +79,12 @@ impl Database {
         for suffix in ["", "-wal", "-shm"] {
             files::refuse_loose(&beside(&path, suffix))?;
         }
-        if path.exists() {
-            inspect(&path).await?;
+        let known = if path.exists() {
+            inspect(&path).await?
         } else {
             files::create_private(&path, &[])?;
-        }
+            Schema::Empty
+        };
         let fault = |error| StoreError::database(&path, error);
         let options = options(&path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -91,14 +111,38 @@ impl Database {
         if journal != "wal" {
             return Err(StoreError::Unsupported { path: path.to_path_buf(), why: "it has no write-ahead log there" });
         }
+        // A change of the schema would hide what somebody else has changed in it.
+        let integrity = match known {
+            Schema::Empty => None,
+            Schema::Known => sound(&path, &mut *writer.acquire().await.map_err(fault)?, &sealer).await?,
+        };
         MIGRATIONS.run(&writer).await.map_err(|error| migration_fault(&path, error))?;
+        let is_new = integrity.is_none();
+        let integrity = Arc::new(match integrity {
+            Some(integrity) => integrity,
+            None => Integrity::fresh()?,
+        });
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(self::options(&path).pragma("query_only", "ON"));
-        Ok(Self { path, writer, readers, sealer: RwLock::new(sealer), clock, _lock: lock })
+        let (sealer, ours) = (RwLock::new(sealer), OnceLock::new());
+        let database = Self { path, writer, readers, sealer, ours, integrity, clock, _lock: lock };
+        database.settle(is_new).await?;
+        Ok(database)
+    }
+
+    /// Seals the rows of a new store, or what a migration has made of those of an older one. Usually there is nothing to do.
+    async fn settle(&self, is_new: bool) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        if is_new {
+            write.put_integrity_key(&*self.sealer.read().await).await?;
+        } else if rows_are_sound(&self.integrity, &mut write.transaction).await.map_err(|error| self.fault(error))? {
+            return Ok(());
+        }
+        write.commit_trusted().await
     }
 
     /// Closes the file and lets the lock go.
@@ -121,7 +165,38 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         // IMMEDIATE: what the transaction reads stays true until it commits.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.fault(error))?;
-        Ok(Transaction { transaction, path: self.path.clone(), now: self.now() })
+        let (path, integrity) = (self.path.clone(), self.integrity.clone());
+        Ok(Transaction { transaction, path, ours: self.ours.get().copied(), integrity, now: self.now() })
+    }
+
+    /// Begins a transaction that changes rows which decide whom this party trusts. It ends with
+    /// [`Transaction::commit_trusted`].
+    ///
+    /// # Errors
+    /// [`StoreError::Forged`] if they are not as this software wrote them.
+    pub(super) async fn begin_trusted(&self) -> Result<Transaction, StoreError> {
+        let mut write = self.begin().await?;
+        let sound = rows_are_sound(&self.integrity, &mut write.transaction).await.map_err(|error| self.fault(error))?;
+        if sound { Ok(write) } else { Err(self.forged()) }
+    }
+
+    /// Rows of a statement about those that decide whom this party trusts.
+    ///
+    /// # Errors
+    /// [`StoreError::Forged`] if they are not as this software wrote them.
+    pub(super) async fn trusted_rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        let fault = |error| self.fault(error);
+        // One transaction, so that seal and rows are of one moment.
+        let mut read = self.readers.begin().await.map_err(fault)?;
+        if !rows_are_sound(&self.integrity, &mut read).await.map_err(fault)? {
+            return Err(self.forged());
+        }
+        let rows = statement.fetch_all(&mut *read).await.map_err(fault)?;
+        Ok(rows.into_iter().map(|row| Row { row, path: self.path.clone() }).collect())
+    }
+
+    fn forged(&self) -> StoreError {
+        StoreError::Forged { path: self.path.to_path_buf() }
     }
 
     pub(super) async fn row(&self, statement: Statement) -> Result<Option<Row>, StoreError> {
@@ -151,6 +226,10 @@ impl Database {
 pub(crate) struct Transaction {
     transaction: sqlx::Transaction<'static, Sqlite>,
     path: Arc<Path>,
+    /// Whose store it is, once that is said.
+    pub(crate) ours: Option<Ourselves>,
+    /// Seals what stands in the clear.
+    pub(crate) integrity: Arc<Integrity>,
     /// The time of everything in this transaction.
     pub(crate) now: Timestamp,
 }
@@ -196,6 +275,27 @@ impl Transaction {
         Ok(found.into_iter().map(|row| Row { row, path: self.path.clone() }).collect())
     }
 
+    /// Seals the rows that decide whom this party trusts, and commits.
+    pub(crate) async fn commit_trusted(mut self) -> Result<(), StoreError> {
+        let rows = self.rows(statement(TRUSTED_ROWS)).await?;
+        let lines = rows.iter().map(|row| row.get("line")).collect::<Result<Vec<String>, _>>()?;
+        let seal = self.integrity.seal_rows(&lines)?;
+        self.put_meta(integrity::ROWS, seal).await?;
+        self.commit().await
+    }
+
+    /// Notes the key of the seals over what stands in the clear, sealed.
+    pub(crate) async fn put_integrity_key(&mut self, sealer: &Sealer) -> Result<(), StoreError> {
+        let sealed = self.integrity.sealed(sealer)?;
+        self.put_meta(integrity::KEY, sealed).await
+    }
+
+    async fn put_meta(&mut self, name: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.run(statement(sql).bind(name).bind(value)).await.map(drop)
+    }
+
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         self.transaction.commit().await.map_err(|error| StoreError::database(&self.path, error))
     }
@@ -225,12 +325,40 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Refuses, before anything is written, a file that is not a store of this version or an older one.
-async fn inspect(path: &Path) -> Result<(), StoreError> {
+async fn inspect(path: &Path) -> Result<Schema, StoreError> {
     let fault = |error| StoreError::database(path, error);
     let mut connection = options(path).pragma("query_only", "ON").connect().await.map_err(fault)?;
     let checked = check_schema(path, &mut connection).await;
     connection.close().await.map_err(fault)?;
-    checked.map(drop)
+    checked
+}
+
+/// The key of the seals over what stands in the clear, after a look at the rows that decide whom this party trusts; none in
+/// a store that a process left empty which died while it made it.
+pub(crate) async fn sound(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    sealer: &Sealer,
+) -> Result<Option<Integrity>, StoreError> {
+    let fault = |error| StoreError::database(path, error);
+    let forged = || StoreError::Forged { path: path.to_owned() };
+    let blob = sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(integrity::KEY);
+    let blob: Option<Vec<u8>> = blob.fetch_optional(&mut *connection).await.map_err(fault)?;
+    let Some(blob) = blob else {
+        let events: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(connection).await.map_err(fault)?;
+        return if events == 0 { Ok(None) } else { Err(forged()) };
+    };
+    let integrity = Integrity::open(sealer, &blob)?;
+    if rows_are_sound(&integrity, connection).await.map_err(fault)? { Ok(Some(integrity)) } else { Err(forged()) }
+}
+
+/// Whether the rows that decide whom this party trusts are as they were sealed.
+async fn rows_are_sound(integrity: &Integrity, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let lines: Vec<String> = sqlx::query_scalar(TRUSTED_ROWS).fetch_all(&mut *connection).await?;
+    let seal = sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(integrity::ROWS);
+    let seal: Option<Vec<u8>> = seal.fetch_optional(connection).await?;
+    Ok(seal.is_some_and(|seal| integrity.are_rows(&lines, &seal)))
 }
 
 /// What a sound database is to us.

@@ -168,6 +168,16 @@ pub enum StoreError {
         /// The rule it breaks.
         why: String,
     },
+    /// Rows that decide whom this party trusts, or the schema, are not as this software wrote them.
+    #[error(
+        "peers, rules, datasets or the schema in {} were changed by something other than this software: somebody can write \
+         this file who should not; put a sound backup in its place (`tacitly restore`), and change what leaves it open",
+        path.display()
+    )]
+    Forged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A sealed value does not open.
     #[error("the sealed {what} cannot be opened: {fault}")]
     SealBroken {
@@ -238,6 +248,12 @@ pub enum InviteRefusal {
     /// Somebody joined with it.
     #[error("the invitation was used already; ask for a new one")]
     Used,
+    /// Somebody else joins with it.
+    #[error("the invitation is for {invited}; ask for one under your own name")]
+    OfAnother {
+        /// Whom it invites.
+        invited: PartyId,
+    },
 }
 
 /// Why a roster is not pinned, or a party not under this key.
@@ -289,6 +305,12 @@ pub enum RosterRefusal {
         /// Who is known by its key.
         owner: PartyId,
     },
+    /// The party would be known by our own name.
+    #[error("{0} is what this party itself is called; the other one needs another name")]
+    OurName(PartyId),
+    /// The party would be known by our own key.
+    #[error("the key of {0} is this party's own; the other one needs a key of its own")]
+    OurKey(PartyId),
     /// The consortia would be too large.
     #[error("all consortia together may have {most} other members; leave one first")]
     TooManyMembers {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::database::{Database, Transaction};
+use super::integrity::Integrity;
 use super::record::{Row, moment, statement, text_optional};
 use super::{JobId, StoreError};
 
@@ -22,6 +23,8 @@ pub struct Event {
     pub kind: String,
     /// The circumstances.
     pub detail: Value,
+    /// Whether it is not as it was written, or not in its place: somebody else has changed the file.
+    pub is_altered: bool,
 }
 
 /// A line to add. Whoever writes it keeps identifiers and cells out of it.
@@ -82,31 +85,38 @@ impl EventTable<'_> {
     pub async fn list(self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
         let after = i64::try_from(filter.after.unwrap_or(0)).unwrap_or(i64::MAX);
         let limit = i64::from(filter.limit.unwrap_or(PAGE));
+        macro_rules! lines {
+            ($which:literal) => {
+                concat!(
+                    "SELECT seq, at, job, actor, kind, detail, seal, (SELECT seal FROM events AS earlier
+                        WHERE earlier.seq < events.seq ORDER BY earlier.seq DESC LIMIT 1) AS before
+                     FROM events WHERE ",
+                    $which,
+                    " ORDER BY seq LIMIT $2"
+                )
+            };
+        }
         let query = match filter.job {
-            Some(job) => statement(
-                "SELECT seq, at, job, actor, kind, detail FROM events WHERE job = $3 AND seq > $1
-                 ORDER BY seq LIMIT $2",
-            )
-            .bind(after)
-            .bind(limit)
-            .bind(job.to_string()),
-            None => {
-                statement("SELECT seq, at, job, actor, kind, detail FROM events WHERE seq > $1 ORDER BY seq LIMIT $2")
-                    .bind(after)
-                    .bind(limit)
-            }
+            Some(job) => statement(lines!("job = $3 AND seq > $1")).bind(after).bind(limit).bind(job.to_string()),
+            None => statement(lines!("seq > $1")).bind(after).bind(limit),
         };
-        self.0.rows(query).await?.iter().map(event).collect()
+        self.0.rows(query).await?.iter().map(|row| event(row, &self.0.integrity)).collect()
     }
 }
 
 pub(crate) async fn append(write: &mut Transaction, event: NewEvent) -> Result<(), StoreError> {
-    let query = statement("INSERT INTO events (at, job, actor, kind, detail) VALUES ($1, $2, $3, $4, $5)")
-        .bind(moment(write.now))
-        .bind(text_optional(event.job))
+    let (at, job, detail) = (moment(write.now), text_optional(event.job), event.detail.to_string());
+    let before = write.row(statement("SELECT seal FROM events ORDER BY seq DESC LIMIT 1")).await?;
+    let before: Option<Vec<u8>> = before.map(|row| row.get("seal")).transpose()?;
+    let line = [&at, job.as_deref().unwrap_or_default(), &event.actor, &event.kind, &detail];
+    let seal = write.integrity.seal_event(before.as_deref(), line)?;
+    let query = statement("INSERT INTO events (at, job, actor, kind, detail, seal) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(at)
+        .bind(job)
         .bind(event.actor)
         .bind(event.kind)
-        .bind(event.detail.to_string());
+        .bind(detail)
+        .bind(seal);
     write.run(query).await?;
     Ok(())
 }
@@ -116,8 +126,12 @@ pub(crate) async fn note(write: &mut Transaction, actor: &str, kind: &str, detai
     append(write, NewEvent { job: None, actor: actor.to_owned(), kind: kind.to_owned(), detail }).await
 }
 
-fn event(row: &Row) -> Result<Event, StoreError> {
+fn event(row: &Row, integrity: &Integrity) -> Result<Event, StoreError> {
+    let text = |column| row.get::<Option<String>>(column).map(Option::unwrap_or_default);
+    let (at, job, actor, kind, detail) = (text("at")?, text("job")?, text("actor")?, text("kind")?, text("detail")?);
+    let (before, seal): (Option<Vec<u8>>, Vec<u8>) = (row.get("before")?, row.get("seal")?);
     Ok(Event {
+        is_altered: !integrity.is_event(before.as_deref(), [&at, &job, &actor, &kind, &detail], &seal),
         seq: row.count("seq")?,
         at: row.parse("at")?,
         job: row.parse_optional("job")?,

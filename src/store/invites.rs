@@ -26,8 +26,10 @@ pub struct Invite {
     pub created_at: Timestamp,
     /// From when it lets nobody in.
     pub expires_at: Timestamp,
-    /// Who joined with it, and when.
-    pub used: Option<(PartyId, Timestamp)>,
+    /// Whom it invites: nobody else may join with it.
+    pub party: PartyId,
+    /// When that party joined with it.
+    pub used: Option<Timestamp>,
 }
 
 impl InviteToken {
@@ -64,35 +66,40 @@ impl InviteToken {
 pub struct InviteTable<'s>(pub(super) &'s Database);
 
 impl InviteTable<'_> {
-    /// Notes an invitation; the caller hands the token over.
+    /// Notes an invitation of one party; the caller hands the token over.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] for a token that was noted before; [`StoreError::DiskFull`],
     /// [`StoreError::Busy`], [`StoreError::Io`].
-    pub async fn create(self, token: &InviteToken, expires: Timestamp, by: &str) -> Result<Invite, StoreError> {
-        let mut write = self.0.begin().await?;
-        let query = statement("INSERT INTO invites (token_hash, created_at, expires_at) VALUES ($1, $2, $3)")
-            .bind(token.hash())
-            .bind(moment(write.now))
-            .bind(moment(expires));
+    pub async fn create(
+        self,
+        token: &InviteToken,
+        party: PartyId,
+        expires: Timestamp,
+        by: &str,
+    ) -> Result<Invite, StoreError> {
+        let mut write = self.0.begin_trusted().await?;
+        let sql = "INSERT INTO invites (token_hash, party, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+        let query =
+            statement(sql).bind(token.hash()).bind(party.to_string()).bind(moment(write.now)).bind(moment(expires));
         if !write.insert(query).await? {
             return Err(StoreError::already_exists("invitation", token.hash()));
         }
-        note(&mut write, by, "invite-created", json!({ "expires": moment(expires) })).await?;
+        note(&mut write, by, "invite-created", json!({ "party": party, "expires": moment(expires) })).await?;
         let created_at = write.now;
-        write.commit().await?;
-        Ok(Invite { created_at, expires_at: rounded(expires), used: None })
+        write.commit_trusted().await?;
+        Ok(Invite { created_at, expires_at: rounded(expires), party, used: None })
     }
 
     /// Uses an invitation up, without adding a peer. Of any number of tries exactly one succeeds.
     ///
     /// # Errors
-    /// [`StoreError::Invite`] if it is unknown, expired or used; [`StoreError::DiskFull`], [`StoreError::Busy`],
-    /// [`StoreError::Io`].
+    /// [`StoreError::Invite`] if it is unknown, expired, used or invites another party; [`StoreError::DiskFull`],
+    /// [`StoreError::Busy`], [`StoreError::Io`].
     pub async fn consume(self, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
-        let mut write = self.0.begin().await?;
+        let mut write = self.0.begin_trusted().await?;
         consume_invite(&mut write, token, by).await?;
-        write.commit().await
+        write.commit_trusted().await
     }
 
     /// Uses an invitation up and adds the peer that brought it, both or neither.
@@ -100,11 +107,11 @@ impl InviteTable<'_> {
     /// # Errors
     /// As [`InviteTable::consume`] and [`PeerTable::add`](super::PeerTable::add).
     pub async fn admit(self, token: &InviteToken, peer: NewPeer) -> Result<Peer, StoreError> {
-        let mut write = self.0.begin().await?;
+        let mut write = self.0.begin_trusted().await?;
         consume_invite(&mut write, token, peer.id).await?;
         let by = peer.id;
         let peer = add_peer(&mut write, peer, by.as_str()).await?;
-        write.commit().await?;
+        write.commit_trusted().await?;
         Ok(peer)
     }
 
@@ -113,13 +120,13 @@ impl InviteTable<'_> {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn all(self) -> Result<Vec<Invite>, StoreError> {
-        let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites ORDER BY created_at DESC, token_hash";
+        let sql = "SELECT party, created_at, expires_at, used_at FROM invites ORDER BY created_at DESC, token_hash";
         self.0.rows(statement(sql)).await?.iter().map(invite).collect()
     }
 }
 
 async fn consume_invite(write: &mut Transaction, token: &InviteToken, by: PartyId) -> Result<(), StoreError> {
-    let sql = "SELECT created_at, expires_at, used_by, used_at FROM invites WHERE token_hash = $1";
+    let sql = "SELECT party, created_at, expires_at, used_at FROM invites WHERE token_hash = $1";
     let row = write.row(statement(sql).bind(token.hash())).await?.ok_or(InviteRefusal::Unknown)?;
     let found = invite(&row)?;
     if found.used.is_some() {
@@ -128,9 +135,11 @@ async fn consume_invite(write: &mut Transaction, token: &InviteToken, by: PartyI
     if found.expires_at <= write.now {
         return Err(InviteRefusal::Expired.into());
     }
-    let query = statement("UPDATE invites SET used_by = $2, used_at = $3 WHERE token_hash = $1 AND used_by IS NULL")
+    if found.party != by {
+        return Err(InviteRefusal::OfAnother { invited: found.party }.into());
+    }
+    let query = statement("UPDATE invites SET used_at = $2 WHERE token_hash = $1 AND used_at IS NULL")
         .bind(token.hash())
-        .bind(by.to_string())
         .bind(moment(write.now));
     if write.run(query).await? == 0 {
         return Err(InviteRefusal::Used.into());
@@ -139,9 +148,10 @@ async fn consume_invite(write: &mut Transaction, token: &InviteToken, by: PartyI
 }
 
 fn invite(row: &Row) -> Result<Invite, StoreError> {
-    let used = match row.parse_optional("used_by")? {
-        Some(by) => Some((by, row.parse("used_at")?)),
-        None => None,
-    };
-    Ok(Invite { created_at: row.parse("created_at")?, expires_at: row.parse("expires_at")?, used })
+    Ok(Invite {
+        created_at: row.parse("created_at")?,
+        expires_at: row.parse("expires_at")?,
+        party: row.parse("party")?,
+        used: row.parse_optional("used_at")?,
+    })
 }

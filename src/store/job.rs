@@ -37,6 +37,8 @@ pub struct Job {
     pub result_items: Option<u64>,
     /// How often it was started.
     pub attempt: u32,
+    /// The columns of our dataset that our rules let out when it was agreed; none before that.
+    pub columns: Option<Vec<String>>,
     /// What its kind shows of it.
     pub summary: Option<Value>,
     /// What went over the sessions with each party.
@@ -180,6 +182,8 @@ pub struct JobChange {
     pub checkpoint: Option<(String, Zeroizing<Vec<u8>>)>,
     /// Whether the seed and the checkpoints of its attempts are wiped: there are no more attempts.
     pub wipes_secrets: bool,
+    /// The columns of our dataset that our rules let out.
+    pub columns: Option<Vec<String>>,
     /// What its kind shows of it.
     pub summary: Option<Value>,
     /// What went over the sessions with each party.
@@ -245,6 +249,7 @@ impl JobChange {
             seed: None,
             checkpoint: None,
             wipes_secrets: false,
+            columns: None,
             summary: None,
             traffic: None,
             failure: None,

@@ -359,6 +359,7 @@ async fn change_job(
         let party = party.clone();
         put_party(write, id, &party).await?;
     }
+    job.columns = change.columns.or(job.columns.take());
     job.summary = change.summary.or(job.summary.take());
     job.traffic = change.traffic.or(job.traffic.take());
     Ok(())
@@ -368,7 +369,7 @@ async fn change_job(
 async fn update_job(write: &mut Transaction, job: &Job, found: &str) -> Result<(), StoreError> {
     let sql = "UPDATE jobs SET state = $3, result_items = $4, attempt = $5, summary = $6, traffic = $7,
             failure_code = $8, failure_who = $9, failure_stage = $10, failure_text = $11,
-            updated_at = $12, finished_at = $13, purged_at = $14
+            updated_at = $12, finished_at = $13, purged_at = $14, columns = $15
         WHERE id = $1 AND state = $2";
     let failure = job.failure.as_ref();
     let query = statement(sql)
@@ -385,7 +386,8 @@ async fn update_job(write: &mut Transaction, job: &Job, found: &str) -> Result<(
         .bind(failure.map(|failure| failure.text.clone()))
         .bind(moment(job.updated_at))
         .bind(job.finished_at.map(moment))
-        .bind(job.purged_at.map(moment));
+        .bind(job.purged_at.map(moment))
+        .bind(job.columns.as_ref().map(|columns| json!(columns).to_string()));
     if write.run(query).await? == 1 {
         return Ok(());
     }
@@ -420,6 +422,7 @@ fn noted(job: NewJob, write: &Transaction) -> Job {
         request_key: job.request_key,
         result_items: None,
         attempt: 0,
+        columns: None,
         summary: None,
         traffic: None,
         failure: job.failure,
@@ -448,6 +451,11 @@ fn read_party(row: &Row) -> Result<JobParty, StoreError> {
         receipt: row.parse_optional("receipt")?,
         entry: row.get("entry")?,
     })
+}
+
+fn columns(row: &Row) -> Result<Option<Vec<String>>, StoreError> {
+    let text: Option<Value> = row.parse_optional("columns")?;
+    text.map(|text| serde_json::from_value(text).map_err(|_| row.damaged("columns"))).transpose()
 }
 
 fn read(row: &Row) -> Result<Job, StoreError> {
@@ -479,6 +487,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         request_key: row.get("request_key")?,
         result_items: row.count_optional("result_items")?,
         attempt: row.get("attempt")?,
+        columns: columns(row)?,
         summary: row.parse_optional("summary")?,
         traffic: row.parse_optional("traffic")?,
         failure,

@@ -9,6 +9,8 @@
 //! - **Sealed.** Seeds, checkpoints and results are encrypted before they reach the database ([`Sealer`]), each bound
 //!   to its job, purpose and place. When a job ends its seed and checkpoints are overwritten with zeros and the log that
 //!   held them is cut; what a file system or a disk keeps of old blocks is beyond our reach, and is sealed.
+//! - **Authenticated.** What is sealed, and the rows in the clear that decide whom this party trusts, are as this software
+//!   wrote them, or refused; a line of the audit trail that is not is shown as such.
 //! - **Private.** Database, keys and backups are readable by their owner only, or refused.
 //! - **Exclusive.** One process has the store open.
 //!
@@ -19,8 +21,10 @@
 //! | `queries.rs`, `charges.rs` | questions under standing jobs, with what was answered; budgets |
 //! | `batch.rs` | what came together, in one transaction |
 //! | `dataset.rs`, `job.rs` | the values of datasets and of the ledger |
-//! | `backup.rs`, `check.rs`, `rekey.rs`, `key_check.rs` | copies of the store; whether one would open; a new sealing key; which key it is |
+//! | `backup.rs`, `check.rs`, `rekey.rs` | copies of the store; whether one would open; a new sealing key |
+//! | `integrity.rs` | whether what stands in the clear is as we wrote it |
 //! | `database.rs` | the file: its schema, connections, transactions |
+//! | `ourselves.rs` | whose store it is |
 //! | `sealed.rs`, `in_use.rs` | values sealed in pieces; what unfinished jobs still need |
 //! | `seal.rs`, `key.rs` | the envelope; where its key comes from |
 //! | `signing.rs`, `signer.rs`, `public_key.rs` | whoever signs; the key file; keys and signatures as texts |
@@ -41,14 +45,15 @@ mod events;
 mod files;
 mod fingerprints;
 mod in_use;
+mod integrity;
 mod invites;
 mod job;
 mod job_id;
 mod jobs;
 mod key;
-mod key_check;
 mod lock;
 mod material;
+mod ourselves;
 mod parties;
 mod peers;
 mod public_key;
@@ -65,6 +70,8 @@ mod signer;
 mod signing;
 #[allow(clippy::module_inception)] // The room's one large service bears its name.
 mod store;
+
+pub(crate) use files::refuse_loose;
 
 pub use backup::restore;
 pub use batch::{Change, Changed};
@@ -85,6 +92,7 @@ pub use job_id::{JobId, MalformedJobId};
 pub use jobs::JobTable;
 pub use key::SealingKey;
 pub use material::{MAX_MATERIAL_BLOCK, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, MaterialTable};
+pub use ourselves::Ourselves;
 pub use parties::PartyTable;
 pub use peers::{NewPeer, Peer, PeerTable, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};

@@ -7,7 +7,7 @@ use tacitly_core::PartyId;
 
 use super::database::{Database, Transaction};
 use super::record::{Row, statement};
-use super::{PublicKey, RosterRefusal, StoreError};
+use super::{Ourselves, PublicKey, RosterRefusal, StoreError};
 
 /// The parties that are known here.
 #[derive(Clone, Copy)]
@@ -39,18 +39,32 @@ pub(crate) async fn require_known(write: &mut Transaction, party: PartyId) -> Re
     write.row(query).await?.map(drop).ok_or_else(|| unknown(party))
 }
 
-/// Refuses a party that is known by another key, and a key that is known as another party's.
+/// Refuses our own name and our own key, a party that is known by another key, and a key that is known as another party's.
 pub(crate) async fn refuse_other_key(
     write: &mut Transaction,
     party: PartyId,
     key: &PublicKey,
 ) -> Result<(), StoreError> {
+    if let Some(ours) = write.ours {
+        refuse_ours(ours, party, key)?;
+    }
     let sql = "SELECT party FROM known_parties WHERE (party = $1) <> (signing_key = $2) ORDER BY party LIMIT 1";
     let query = statement(sql).bind(party.to_string()).bind(key.to_string());
     let Some(row) = write.row(query).await? else { return Ok(()) };
     let found: PartyId = row.parse("party")?;
     Err(if found == party { RosterRefusal::OtherKey(party) } else { RosterRefusal::KeyOf { party, owner: found } }
         .into())
+}
+
+/// Refuses a party that would be known by our own name or key.
+pub(crate) fn refuse_ours(ours: Ourselves, party: PartyId, key: &PublicKey) -> Result<(), RosterRefusal> {
+    if party == ours.party {
+        Err(RosterRefusal::OurName(party))
+    } else if *key == ours.key {
+        Err(RosterRefusal::OurKey(party))
+    } else {
+        Ok(())
+    }
 }
 
 /// Takes away all rules for parties that are known no more; returns of which dataset for whom.

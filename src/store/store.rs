@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::database::{Clock, Database};
-use super::key_check::check_key;
+use super::parties::refuse_ours;
 use super::record::statement;
 use super::{
     Change, Changed, ChargeTable, DatasetTable, EntryTable, EventTable, FingerprintTable, InviteTable, JobTable,
-    MaterialTable, PartyTable, PeerTable, QueryTable, RosterTable, RuleTable, Sealer, SecretTable, ServeTable,
-    StoreError, backup, batch, rekey,
+    MaterialTable, Ourselves, PartyTable, PeerTable, QueryTable, RosterTable, RuleTable, Sealer, SecretTable,
+    ServeTable, StoreError, backup, batch, rekey,
 };
 
 /// An open store. Share it in an `Arc`; it is closed by [`Store::close`], or when dropped.
@@ -22,7 +22,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Locked`] if a process has it open; [`StoreError::Permissions`] if others may reach its files;
-    /// [`StoreError::WrongKey`] if it is sealed with another key; [`StoreError::SchemaNewer`],
+    /// [`StoreError::WrongKey`] if it is sealed with another key; [`StoreError::Forged`] if rows that decide whom this party
+    /// trusts are not as this software wrote them; [`StoreError::SchemaNewer`],
     /// [`StoreError::SchemaOlder`], [`StoreError::NotAStore`], [`StoreError::Corrupt`], [`StoreError::Unsupported`] for a file that cannot be used;
     /// [`StoreError::DiskFull`], [`StoreError::Io`].
     pub async fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreError> {
@@ -35,8 +36,22 @@ impl Store {
     /// As [`Store::open`].
     pub async fn open_with_clock(path: &Path, sealer: Sealer, clock: Clock) -> Result<Self, StoreError> {
         let store = Self(Database::open(path, sealer, clock).await?);
-        check_key(&store.0).await?;
+        backup::note_restore(&store.0).await?;
         Ok(store)
+    }
+
+    /// Says whose store it is: from now on nobody else is pinned by this party's name or key.
+    ///
+    /// # Errors
+    /// [`StoreError::Roster`] if somebody else already is; [`StoreError::Corrupt`],
+    /// [`StoreError::Io`].
+    pub async fn belongs_to(&self, ours: Ourselves) -> Result<(), StoreError> {
+        for (party, key) in self.parties().all().await? {
+            refuse_ours(ours, party, &key)?;
+        }
+        // The first word counts; nobody says it twice.
+        let _said = self.0.ours.set(ours);
+        Ok(())
     }
 
     /// Closes the file and lets the lock go. Dropping the store does the same, but does not wait for it.

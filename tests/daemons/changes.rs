@@ -6,7 +6,7 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use tacitly::peers::read_invitation;
+use tacitly::peers::{ReadInvitation, read_invitation};
 use tacitly::store::{FileSigner, Signer};
 use tacitly::test_bed::{Party, await_link, until};
 use tacitly::transport::{
@@ -152,8 +152,8 @@ fn a_forced_rotation_locks_out_whom_it_could_not_tell_until_it_joins_again() {
         (peers[0]["link_up"] == false && detail.contains("not pinned for bank")).then_some(())
     });
     assert!(locked_out.is_some(), "{}", pair.shop.tacitly(&["peer", "list"]).unwrap());
-    let code = pair.bank.tacitly(&["peer", "invite"]).unwrap()["code"].clone();
-    pair.shop.tacitly(&["peer", "join", code.as_str().unwrap()]).unwrap();
+    let code = pair.bank.invite("shop").unwrap();
+    pair.shop.tacitly(&["peer", "join", &code]).unwrap();
     await_link(&pair.bank, &pair.shop).unwrap();
     assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
 }
@@ -165,14 +165,15 @@ fn an_invitation_makes_a_new_peer_and_never_another_one_in_the_place_of_a_peer()
     pair.datasets(&ours, &theirs);
     let liar = Liar::join(&pair.bank, pair.folder.path());
     let shop = "shop".parse().unwrap();
-    let invitation = pair.bank.tacitly(&["peer", "invite"]).unwrap();
-    let (inviter, token) = read_invitation(invitation["code"].as_str().unwrap()).unwrap();
+    let invitation = |name: &str| read_invitation(&pair.bank.invite(name).unwrap()).unwrap();
+    let ReadInvitation { inviter, token, .. } = invitation("shop");
     let identity = fresh_identity(shop);
-    let application = liar.application(shop, token.clone(), identity.pin());
+    let application = liar.application(shop, token, identity.pin());
     let refused = liar.runtime.block_on(liar.transport(identity).enrol(&inviter, application)).unwrap_err();
     assert!(refused.to_string().contains("invitation"), "{refused}");
     // Nor with a signing key that is somebody else's.
     let identity = fresh_identity(liar.me);
+    let token = invitation(liar.me.as_str()).token;
     let mut application = liar.application(liar.me, token, identity.pin());
     let key = pair.shop.tacitly(&["identity", "show"]).unwrap()["key"].as_str().unwrap().to_owned();
     application.identity_key = key.into();
@@ -191,14 +192,14 @@ fn a_code_of_somebody_else_with_a_peers_name_is_refused_until_the_peer_is_remove
         peers.as_array().unwrap().iter().any(|peer| peer["party"] == "shop" && peer["key"] == key)
     };
     let key = |party: &Party| party.tacitly(&["identity", "show"]).unwrap()["key"].as_str().unwrap().to_owned();
-    let code = || other.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    let code = || other.invite("bank").unwrap();
     let refused = pair.bank.tacitly(&["peer", "join", &code()]).unwrap_err();
     assert_eq!(refused.code(), "invitation", "{refused}");
     assert!(refused.to_string().contains("tacitly peer remove shop"), "{refused}");
     assert!(pinned(&key(&pair.shop)), "the peer keeps its key");
     await_link(&pair.bank, &pair.shop).unwrap();
     // The peer itself comes back with a code of its own, as ever.
-    let again = pair.shop.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
+    let again = pair.shop.invite("bank").unwrap();
     pair.bank.tacitly(&["peer", "join", &again]).unwrap();
 
     pair.bank.tacitly(&["peer", "remove", "shop"]).unwrap();
@@ -234,11 +235,12 @@ fn a_code_of_somebody_who_only_names_the_peers_signing_key_pins_nothing() {
     let pretender = Grpc::new(identity, roster, Some(Arc::new(Pretender { key, signer })), Settings::default());
     let address = runtime.block_on(pretender.listen("127.0.0.1:0".parse().unwrap())).unwrap();
     let code = serde_json::json!({
-        "party": "shop", "address": address.to_string(), "pin": pin.to_string(), "token": BASE64URL_NOPAD.encode(&[7; 16])
+        "party": "shop", "invited": "bank", "address": address.to_string(), "pin": pin.to_string(),
+        "token": BASE64URL_NOPAD.encode(&[7; 16]),
     });
     let code = code.to_string().into_bytes();
     let code = [&code[..], &Sha256::digest(&code)[..4]].concat();
-    let code = format!("tacitly1-{}", BASE64URL_NOPAD.encode(&code));
+    let code = format!("tacitly2-{}", BASE64URL_NOPAD.encode(&code));
     let refused = pair.bank.tacitly(&["peer", "join", &code]).unwrap_err();
     assert_eq!(refused.code(), "invitation", "{refused}");
     assert!(refused.to_string().contains("does not hold the signing key"), "{refused}");

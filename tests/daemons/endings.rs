@@ -73,7 +73,7 @@ fn a_peer_without_a_rule_gets_nothing_and_is_told_whose_rule_for_what_is_missing
     assert_eq!(none["removed"], false);
     let code = |words: &[&str]| pair.bank.tacitly(words).unwrap_err().code().to_owned();
     assert_eq!(code(&["dataset", "deny", "nosuch", "shop"]), "dataset-unknown");
-    assert_eq!(code(&["dataset", "deny", "ids", "nobody"]), "peer-unknown");
+    assert_eq!(code(&["dataset", "deny", "ids", "stranger"]), "peer-unknown");
 }
 
 #[test]
@@ -89,10 +89,10 @@ fn doctor_warns_of_a_quorum_that_nobody_can_make_and_of_a_mirror_that_is_no_peer
     };
     assert_eq!(warnings("1", "[\"shop\"]"), Vec::<String>::new());
     assert_eq!(
-        warnings("5", "[\"nobody\"]"),
+        warnings("5", "[\"stranger\"]"),
         [
             "attestation.quorum asks 5 parties to cosign our log, and there are 1 peer and 0 outside witnesses",
-            "attestation.mirrors names nobody, which is no peer here"
+            "attestation.mirrors names stranger, which is no peer here"
         ]
     );
 }
@@ -354,13 +354,14 @@ fn a_cable_cut_for_less_than_the_window_costs_nothing() {
 fn a_stranger_is_not_let_in() {
     let pair = Pair::start();
     let stranger = Party::start(pair.folder.path(), "stranger", setup()).unwrap();
-    let code = |party: &Party| party.tacitly(&["peer", "invite"]).unwrap()["code"].as_str().unwrap().to_owned();
-    let error = stranger.tacitly(&["peer", "join", &code(&pair.bank)[1..]]).unwrap_err();
+    let code = || pair.bank.invite("stranger").unwrap();
+    let error = stranger.tacitly(&["peer", "join", &code()[1..]]).unwrap_err();
     assert_eq!(error.code(), "invitation");
-    let used = code(&pair.bank);
+    let used = code();
     stranger.tacitly(&["peer", "join", &used]).unwrap();
     let late = Party::start(pair.folder.path(), "late", setup()).unwrap();
-    assert_eq!(late.tacitly(&["peer", "join", &used]).unwrap_err().code(), "invitation", "a code is good once");
+    assert_eq!(late.tacitly(&["peer", "join", &code()]).unwrap_err().code(), "invitation", "it invites another party");
+    assert_eq!(stranger.tacitly(&["peer", "join", &used]).unwrap_err().code(), "invitation", "a code is good once");
     assert!(late.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().is_empty());
 }
 

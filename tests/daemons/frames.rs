@@ -49,7 +49,8 @@ async fn pair_with(bank: usize, shop: usize) -> (TempDir, Party, Party) {
     let folder = tempfile::tempdir().unwrap();
     let mut bank = serve_with(folder.path(), "bank", 64, bank).await;
     let mut shop = serve_with(folder.path(), "shop", 64, shop).await;
-    let code = bank.client.invite(control::InviteRequest { valid_seconds: 60 }).await.unwrap().into_inner().code;
+    let invitation = control::InviteRequest { valid_seconds: 60, party: "shop".to_owned() };
+    let code = bank.client.invite(invitation).await.unwrap().into_inner().code;
     shop.client.join(control::JoinRequest { code }).await.unwrap();
     (folder, bank, shop)
 }

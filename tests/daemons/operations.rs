@@ -19,15 +19,14 @@ use crate::support::{Pair, brisk, init, mobiles, numbers, run, semi_join, setup,
 fn an_invitation_is_read_from_standard_input_so_that_no_list_of_processes_shows_it() {
     let folder = tempfile::tempdir().unwrap();
     let [bank, shop] = ["bank", "shop"].map(|name| Party::start(folder.path(), name, setup()).unwrap());
-    let invitation = bank.tacitly(&["peer", "invite"]).unwrap();
+    let code = bank.invite("shop").unwrap();
     let mut join = Command::new(env!("CARGO_BIN_EXE_tacitly"));
     let mut join = join.args(["peer", "join", "-", "--home"]).arg(&shop.home).stdin(Stdio::piped()).spawn().unwrap();
-    let code = invitation["code"].as_str().unwrap();
     join.stdin.take().unwrap().write_all(code.as_bytes()).unwrap();
     assert!(join.wait().unwrap().success());
     await_link(&bank, &shop).unwrap();
-    bank.tacitly(&["peer", "invite"]).unwrap();
-    let used = shop.tacitly(&["peer", "join", code]).unwrap_err().to_string();
+    bank.invite("late").unwrap();
+    let used = shop.tacitly(&["peer", "join", &code]).unwrap_err().to_string();
     assert!(used.contains("used before or has expired"), "{used}");
 }
 

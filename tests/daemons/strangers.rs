@@ -28,7 +28,7 @@ fn a_stranger_is_refused_by_name_also_while_an_invitation_is_open() {
         stage.logs(&format!("is not pinned for {claimed}"));
     }
     // Whoever holds an invitation may enrol, and do nothing else.
-    stage.bank.tacitly(&["peer", "invite"]).unwrap();
+    stage.bank.invite("stranger").unwrap();
     let transport = stage.liar.transport(fresh_identity(stranger));
     stage.liar.runtime.block_on(async {
         match transport.dial(stage.liar.victim).await {

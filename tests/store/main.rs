@@ -4,6 +4,7 @@
 mod backup;
 mod crash;
 mod full_disk;
+mod integrity;
 mod keys;
 mod ledger;
 mod opening;

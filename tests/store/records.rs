@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sqlx::Executor;
 use tacitly::store::{
-    EventFilter, InviteRefusal, InviteToken, JobChange, JobResult, NewDataset, NewEvent, NewPeer, StoreError,
+    EventFilter, InviteRefusal, InviteToken, JobChange, JobResult, NewDataset, NewEvent, NewPeer, Ourselves,
+    RosterRefusal, Signer as _, StoreError,
 };
 
 use crate::world::{World, a_job, contains, fingerprint, new_dataset, party};
@@ -21,7 +22,7 @@ async fn a_peer_comes_back_as_it_was_added() {
     assert_eq!(store.peers().all().await.unwrap(), [silent, added]);
     let again = store.peers().add(world.new_peer("shop"), "operator").await.unwrap_err();
     assert!(matches!(again, StoreError::AlreadyExists { what: "peer", .. }), "{again}");
-    assert!(matches!(store.peers().get(party("nobody")).await, Err(StoreError::NotFound { what: "peer", .. })));
+    assert!(matches!(store.peers().get(party("stranger")).await, Err(StoreError::NotFound { what: "peer", .. })));
     let nameless = NewPeer { address: Some(String::new()), ..world.new_peer("third") };
     assert!(matches!(store.peers().add(nameless, "operator").await, Err(StoreError::Invalid { .. })));
     assert_eq!(store.peers().all().await.unwrap().len(), 2, "a refused peer leaves nothing behind");
@@ -47,7 +48,7 @@ async fn a_peer_changes_its_pins_over_without_a_gap() {
         store.peers().end_pin(shop, "sha256:pin-three", end, "x").await,
         Err(StoreError::NotFound { .. })
     ));
-    assert!(matches!(store.peers().add_pin(party("nobody"), "a", "x").await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.peers().add_pin(party("stranger"), "a", "x").await, Err(StoreError::NotFound { .. })));
 }
 
 #[tokio::test]
@@ -143,7 +144,7 @@ async fn a_rule_is_for_one_dataset_and_one_peer() {
     let newer = store.rules().set("customers", shop, json!({ "minimum": 200 }), None, "x").await.unwrap();
     assert_eq!(store.rules().all(Some("customers")).await.unwrap(), [newer]);
     assert!(store.rules().all(Some("others")).await.unwrap().is_empty());
-    for (dataset, peer) in [("nothing", shop), ("customers", party("nobody"))] {
+    for (dataset, peer) in [("nothing", shop), ("customers", party("stranger"))] {
         let refused = store.rules().set(dataset, peer, Value::Null, None, "x").await.unwrap_err();
         assert!(matches!(refused, StoreError::NotFound { .. }), "{refused}");
     }
@@ -158,29 +159,33 @@ async fn an_invitation_lets_exactly_one_in() {
     let store = Arc::new(world.open().await);
     let token = InviteToken::from_bytes([5; 16]);
     let tomorrow = store.now() + jiff::SignedDuration::from_hours(24);
-    store.invites().create(&token, tomorrow, "operator").await.unwrap();
-    let again = store.invites().create(&token, tomorrow, "operator").await.unwrap_err();
+    store.invites().create(&token, party("bank"), tomorrow, "operator").await.unwrap();
+    let again = store.invites().create(&token, party("bank"), tomorrow, "operator").await.unwrap_err();
     assert!(matches!(again, StoreError::AlreadyExists { .. }), "{again}");
     assert!(!contains(&world.bytes(), &[5; 16]), "the store keeps only a hash");
     let tries: Vec<_> = (0..8)
         .map(|at| {
             let store = store.clone();
-            let by = party(&format!("bank-{at}"));
-            tokio::spawn(
-                async move { store.invites().consume(&InviteToken::from_bytes([5; 16]), by).await.map(|()| by) },
-            )
+            let by = party(if at % 2 == 0 { "bank" } else { "other" });
+            let token = InviteToken::from_bytes([5; 16]);
+            tokio::spawn(async move { (by, store.invites().consume(&token, by).await) })
         })
         .collect();
     let mut winners = Vec::new();
     for outcome in tries {
         match outcome.await.unwrap() {
-            Ok(by) => winners.push(by),
-            Err(refused) => assert!(matches!(refused, StoreError::Invite(InviteRefusal::Used)), "{refused}"),
+            (by, Ok(())) => winners.push(by),
+            (_, Err(StoreError::Invite(InviteRefusal::Used))) => {}
+            (by, Err(refused)) => {
+                let of_another = InviteRefusal::OfAnother { invited: party("bank") };
+                assert!(matches!(&refused, StoreError::Invite(refusal) if *refusal == of_another), "{refused}");
+                assert_eq!(by, party("other"));
+            }
         }
     }
-    assert_eq!(winners.len(), 1);
+    assert_eq!(winners, [party("bank")]);
     let invites = store.invites().all().await.unwrap();
-    assert_eq!(invites[0].used.map(|(by, _)| by), Some(winners[0]));
+    assert_eq!((invites[0].party, invites[0].used.is_some()), (party("bank"), true));
 }
 
 #[tokio::test]
@@ -190,7 +195,7 @@ async fn unknown_and_expired_invitations_let_nobody_in() {
     let token = InviteToken::fresh().unwrap();
     let unknown = store.invites().consume(&token, party("bank")).await.unwrap_err();
     assert!(matches!(unknown, StoreError::Invite(InviteRefusal::Unknown)), "{unknown}");
-    store.invites().create(&token, store.now(), "operator").await.unwrap();
+    store.invites().create(&token, party("bank"), store.now(), "operator").await.unwrap();
     let expired = store.invites().consume(&token, party("bank")).await.unwrap_err();
     assert!(matches!(expired, StoreError::Invite(InviteRefusal::Expired)), "{expired}");
 }
@@ -201,14 +206,45 @@ async fn an_invitation_is_used_up_only_if_the_peer_is_added() {
     let store = world.furnished().await;
     let token = InviteToken::fresh().unwrap();
     let tomorrow = store.now() + jiff::SignedDuration::from_hours(24);
-    store.invites().create(&token, tomorrow, "operator").await.unwrap();
-    let taken = store.invites().admit(&token, world.new_peer("shop")).await.unwrap_err();
-    assert!(matches!(taken, StoreError::AlreadyExists { .. }), "{taken}");
+    let for_shop = InviteToken::fresh().unwrap();
+    store.invites().create(&for_shop, party("shop"), tomorrow, "operator").await.unwrap();
+    store.invites().create(&token, party("bank"), tomorrow, "operator").await.unwrap();
+    for _ in 0..2 {
+        let taken = store.invites().admit(&for_shop, world.new_peer("shop")).await.unwrap_err();
+        assert!(matches!(taken, StoreError::AlreadyExists { .. }), "{taken}");
+    }
+    let other = store.invites().admit(&token, world.new_peer("other")).await.unwrap_err();
+    assert!(matches!(other, StoreError::Invite(InviteRefusal::OfAnother { .. })), "{other}");
     let admitted = store.invites().admit(&token, world.new_peer("bank")).await.unwrap();
     assert_eq!(store.peers().get(party("bank")).await.unwrap(), admitted);
-    let again = store.invites().admit(&token, world.new_peer("third")).await.unwrap_err();
+    let again = store.invites().admit(&token, world.new_peer("bank")).await.unwrap_err();
     assert!(matches!(again, StoreError::Invite(InviteRefusal::Used)), "{again}");
-    assert!(store.peers().get(party("third")).await.is_err());
+    assert!(store.peers().get(party("other")).await.is_err());
+}
+
+#[tokio::test]
+async fn nobody_else_is_pinned_by_our_own_name_or_key() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let (bank, shop) = (world.signer("bank").public_key(), world.signer("shop").public_key());
+    let refused = |outcome: Result<(), StoreError>| match outcome.unwrap_err() {
+        StoreError::Roster(refusal) => refusal,
+        other => panic!("{other}"),
+    };
+    // A store that already holds such a peer is refused.
+    let taken = store.belongs_to(Ourselves { party: party("shop"), key: bank }).await;
+    assert_eq!(refused(taken), RosterRefusal::OurName(party("shop")));
+    let taken = store.belongs_to(Ourselves { party: party("bank"), key: shop }).await;
+    assert_eq!(refused(taken), RosterRefusal::OurKey(party("shop")));
+
+    store.belongs_to(Ourselves { party: party("bank"), key: bank }).await.unwrap();
+    let namesake = NewPeer { signing_key: world.signer("mallory").public_key(), ..world.new_peer("bank") };
+    let added = store.peers().add(namesake, "operator").await.map(drop);
+    assert_eq!(refused(added), RosterRefusal::OurName(party("bank")));
+    let double = NewPeer { signing_key: bank, ..world.new_peer("mallory") };
+    let added = store.peers().add(double, "operator").await.map(drop);
+    assert_eq!(refused(added), RosterRefusal::OurKey(party("mallory")));
+    assert_eq!(store.peers().all().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn a_pinned_roster_makes_its_members_keys_known_and_tells_the_audit_trail(
         assert_eq!(store.parties().key_of(party(name)).await.unwrap(), world.signer(name).public_key());
     }
     assert_eq!(store.parties().all().await.unwrap().keys().copied().collect::<Vec<_>>(), ["clinic", "shop"].map(party));
-    for nobody in ["bank", "nobody"] {
+    for nobody in ["bank", "stranger"] {
         let unknown = store.parties().key_of(party(nobody)).await.unwrap_err();
         assert!(matches!(unknown, StoreError::NotFound { .. }), "{nobody} is no other party: {unknown}");
     }

@@ -60,10 +60,13 @@ pub struct BackupReply {
     #[prost(uint64, tag = "1")]
     pub size_bytes: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InviteRequest {
     #[prost(uint64, tag = "1")]
     pub valid_seconds: u64,
+    /// who is invited; nobody joins with it under another name
+    #[prost(string, tag = "2")]
+    pub party: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -103,6 +106,14 @@ pub struct ListPeersRequest {}
 pub struct ListPeersReply {
     #[prost(message, repeated, tag = "1")]
     pub peers: ::prost::alloc::vec::Vec<Peer>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPeerAddressRequest {
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    /// host and port; empty: it dials us
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovePeerRequest {
@@ -430,6 +441,9 @@ pub struct Rule {
     /// the policy room's own form
     #[prost(string, tag = "2")]
     pub json: ::prost::alloc::string::String,
+    /// the dataset was replaced since: a person decides each job until the rule is set again
+    #[prost(bool, tag = "3")]
+    pub of_another_file: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetRuleRequest {
@@ -799,6 +813,9 @@ pub struct Event {
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub detail: ::prost::alloc::string::String,
+    /// somebody has changed the line in the store, or taken one before it away
+    #[prost(bool, tag = "7")]
+    pub altered: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReconcileRequest {
@@ -1074,6 +1091,27 @@ pub mod control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "ListPeers"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn set_peer_address(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPeerAddressRequest>,
+        ) -> std::result::Result<tonic::Response<super::Peer>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/SetPeerAddress",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "SetPeerAddress"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn remove_peer(
@@ -1856,6 +1894,10 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ListPeersRequest>,
         ) -> std::result::Result<tonic::Response<super::ListPeersReply>, tonic::Status>;
+        async fn set_peer_address(
+            &self,
+            request: tonic::Request<super::SetPeerAddressRequest>,
+        ) -> std::result::Result<tonic::Response<super::Peer>, tonic::Status>;
         async fn remove_peer(
             &self,
             request: tonic::Request<super::RemovePeerRequest>,
@@ -2384,6 +2426,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPeersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/SetPeerAddress" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPeerAddressSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::SetPeerAddressRequest>
+                    for SetPeerAddressSvc<T> {
+                        type Response = super::Peer;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPeerAddressRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::set_peer_address(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPeerAddressSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,7 +3,8 @@
 -- "tacl": tells a store of ours from any other SQLite file.
 PRAGMA application_id = 1952539500;
 
--- Facts about the store itself.
+-- Facts about the store itself; the seal over the rows of peers, peer_pins, invites, rosters, roster_members, datasets and
+-- rules among them, which also covers this schema.
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -26,9 +27,10 @@ CREATE TABLE peer_pins (
 
 CREATE TABLE invites (
     token_hash TEXT PRIMARY KEY,
+    -- Whom it invites.
+    party      TEXT NOT NULL,
     created_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,
-    used_by    TEXT,
     used_at    TEXT
 ) STRICT;
 
@@ -72,6 +74,8 @@ CREATE TABLE rules (
     dataset    TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
     peer       TEXT NOT NULL,
     rule       TEXT NOT NULL,
+    -- The digest of the file for which it was given. For another one it decides nothing without a person.
+    digest     TEXT NOT NULL,
     created_at TEXT NOT NULL,
     expires_at TEXT,
     PRIMARY KEY (dataset, peer)
@@ -89,6 +93,8 @@ CREATE TABLE jobs (
     request_key     TEXT UNIQUE,
     result_items    INTEGER,
     attempt         INTEGER NOT NULL,
+    -- The columns of our dataset that our rules let out when the job was agreed, as a JSON list.
+    columns         TEXT,
     summary         TEXT,
     traffic         TEXT,
     failure_code    TEXT,
@@ -159,7 +165,9 @@ CREATE TABLE events (
     job    TEXT,
     actor  TEXT NOT NULL,
     kind   TEXT NOT NULL,
-    detail TEXT NOT NULL
+    detail TEXT NOT NULL,
+    -- Covers the line and the seal of the one before it.
+    seal   BLOB NOT NULL
 ) STRICT;
 
 CREATE INDEX events_of_job ON events (job, seq);
