@@ -123,3 +123,16 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_stays_one_row_whatever_a_cell_says() {
+        let rows = [["A", "B"], ["x\ny\x1b[2J\u{202e}", "z"]].map(|row| row.map(str::to_owned).to_vec());
+        let shown = table(&rows);
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+        assert!(shown.ends_with("x\\u{a}y\\u{1b}[2J\\u{202e}  z"), "{shown}");
+    }
+}

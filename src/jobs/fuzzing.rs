@@ -6,6 +6,7 @@ use tacitly_core::{PartyId, Terms};
 
 use super::message::{Answer, Ask, decode_answer, decode_ask, encode_answer, encode_ask, error, generated as pb};
 use super::terms::JobTerms;
+use crate::codes::{self, Error};
 
 /// Bytes of a peer as a question and as an answer: what is read means the same when it is written and read again, and
 /// its words can be shown.
@@ -49,4 +50,12 @@ pub fn terms(data: &[u8]) {
     assert!(read.parties.contains_key(&read.leader) && read.parties.len() >= 2);
     assert_eq!(read.others(read.leader).count() + 1, read.parties.len());
     assert!(!read.receivers().is_empty(), "somebody receives a result");
+    // What stands in lists, explanations and pages word for word; parameters are shown as values, which are quoted.
+    let parties = read.parties.values().flat_map(|party| [Some(&party.role), party.dataset.as_ref()]);
+    let words = [Some(&read.kind), Some(&read.purpose)].into_iter().chain(parties).flatten();
+    words.for_each(|word| assert!(is_plain(word), "{word:?}"));
+    read.params.fields().for_each(|(name, value)| {
+        let shown = Error::new(codes::BAD_REQUEST, format!("{name} is {value}"));
+        assert!(is_plain(&shown.text), "{:?}", shown.text);
+    });
 }

@@ -325,3 +325,20 @@ pub(super) fn of_fault(fault: &Fault, stage: &str) -> Error {
     };
     error.during(stage)
 }
+
+#[cfg(test)]
+mod tests {
+    use tacitly_core::Terms;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_opens_with_other_terms_than_it_has_signed_is_named_for_it() {
+        let who = "shop".parse().unwrap();
+        let ours = Terms::new().with("rows", 7);
+        let mismatch = ours.agree_with(&ours.clone().with("\x1b[2J", 1)).unwrap_err();
+        let error = of_fault(&Fault::Terms { who, mismatch }, "opening");
+        assert_eq!((error.code, error.who), (codes::PROTOCOL_VIOLATION, Some(who)));
+        assert!(error.text.contains("other terms than it signed") && !error.text.contains('\x1b'), "{}", error.text);
+    }
+}

@@ -50,12 +50,12 @@ fn terms_that_are_over_or_never_end_as_they_say_are_not_signed() {
     for (expires, code) in
         [(moment(now - day), "bad-request"), (moment(now + day * 400), "bad-request"), (Some(u64::MAX), "bad-request")]
     {
-        match stage.liar.ask(stage.liar.proposal_until("ids", expires)) {
+        match stage.liar.ask(stage.liar.proposal_with(|terms| terms.expires = expires)) {
             Answer::Decided(pb::Decided { refused: Some(reason), .. }) => assert_eq!(reason.code, code),
             other => panic!("{other:?}"),
         }
     }
-    match stage.liar.ask(stage.liar.proposal_until("ids", moment(now + day))) {
+    match stage.liar.ask(stage.liar.proposal_with(|terms| terms.expires = moment(now + day))) {
         Answer::Decided(pb::Decided { refused: None, .. }) => {}
         other => panic!("{other:?}"),
     }

@@ -23,5 +23,6 @@ mod relayed;
 mod stated;
 mod strangers;
 mod support;
+mod texts;
 mod toys;
 mod two_faces;

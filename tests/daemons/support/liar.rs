@@ -220,29 +220,29 @@ impl Liar {
 
     /// A well-signed proposal for this dataset of the daemon's.
     pub(crate) fn proposal(&self, dataset: &str) -> Ask {
-        self.proposal_until(dataset, None)
+        self.proposal_with(|terms| terms.parties.get_mut(&self.victim).unwrap().dataset = Some(dataset.to_owned()))
     }
 
-    /// The same, on terms that end at this moment.
-    pub(crate) fn proposal_until(&self, dataset: &str, expires: Option<u64>) -> Ask {
+    /// A well-signed proposal for the daemon's dataset `ids`, with something changed.
+    pub(crate) fn proposal_with(&self, change: impl FnOnce(&mut JobTerms)) -> Ask {
         let (me, victim) = (self.signer.public_key(), self.victims_key);
-        let party = |role: &str, key: PublicKey, dataset: &str| PartyTerms {
+        let party = |role: &str, key: PublicKey| PartyTerms {
             role: role.to_owned(),
             key,
-            dataset: Some(dataset.to_owned()),
+            dataset: Some("ids".to_owned()),
             receives: true,
         };
-        let terms = JobTerms {
+        let mut terms = JobTerms {
             job: JobId::fresh(),
             kind: "intersect".to_owned(),
             leader: self.me,
-            parties: [(self.me, party("proposer", me, "ids")), (self.victim, party("approver", victim, dataset))]
-                .into(),
+            parties: [(self.me, party("proposer", me)), (self.victim, party("approver", victim))].into(),
             params: Terms::new().with("key", vec!["cn-mobile"]),
             purpose: String::new(),
             nonce: [5; 16],
-            expires,
+            expires: None,
         };
+        change(&mut terms);
         let (job, consent) = (terms.job, self.consent(CONSENT_CONTEXT, &terms));
         Ask::Propose(pb::Propose {
             job: job.to_string(),

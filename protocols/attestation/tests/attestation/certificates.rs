@@ -186,7 +186,10 @@ fn parts_that_do_not_belong_together_are_refused_by_their_code() {
     // An agreement beside an entry that is about no job, or about another one.
     let beside = Entry::new(header("bank-a", "tick", vec![good.agreement.leaf()]), body(Kind::Tick)).unwrap();
     let beside = signed(beside, &["bank-a"]);
-    assert_eq!(refused(issue(&beside, &[good.agreement.clone()], None, None, &policy)), RefusalCode::Related);
+    assert_eq!(
+        refused(issue(&beside, std::slice::from_ref(&good.agreement), None, None, &policy)),
+        RefusalCode::Related
+    );
 
     // Another place, another tree, another log.
     let moved = LogProof { index: good.proof.index + 1, ..good.proof.clone() };
