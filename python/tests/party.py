@@ -18,7 +18,7 @@ def main():
         if "invited_by" in asked:
             party.join(asked["invited_by"])
         else:
-            say(code=party.invite(asked["invites"]))
+            say(code=party.invite(asked["peer"]))
     else:
         party = tt.connect(asked["home"])
     while not party.peers():

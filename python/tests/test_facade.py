@@ -18,6 +18,7 @@ WRAPPERS = {
     "Invite": tt.Party.invite,
     "Join": tt.Party.join,
     "ListPeers": tt.Party.peers,
+    "SetPeerAddress": tt.Party.set_address,
     "RemovePeer": tt.Party.remove_peer,
     "InitConsortium": tt.Party.init_consortium,
     "JoinConsortium": tt.Party.join_consortium,
