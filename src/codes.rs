@@ -70,6 +70,8 @@ codes! {
         "`tacitly consortium list` shows all; `tacitly consortium join` pins one.";
     ROSTER "roster" "The roster is not pinned: it is damaged, older than the pinned one, not the one that was compared, or gives a party another key."
         "Read the text; compare the fingerprint with the founder by another way, and ask for the newest roster.";
+    KEY_REVOKED "key-revoked" "The signing key of a party was revoked; what is signed with it from then on counts no more."
+        "The party makes a new identity with `tacitly init` in another folder, and joins its peers anew; docs/operations.md says how.";
     LINK_DOWN "link-down" "There is no connection to the peer at the moment."
         "`tacitly doctor` tells why; the daemon keeps dialling.";
     INVITATION "invitation" "The invitation is not valid: mistyped, used, expired, of another version or for another party."

@@ -134,6 +134,10 @@ impl Client {
         call!(self, py, rotate_identity(request), reply => text(&reply))
     }
 
+    fn revoke_identity(&self, py: Python<'_>, since: String) -> PyResult<String> {
+        call!(self, py, revoke_identity(control::RevokeIdentityRequest { since }), reply => text(&reply))
+    }
+
     fn backup(&self, py: Python<'_>, path: String) -> PyResult<u64> {
         call!(self, py, backup(control::BackupRequest { path }), reply => reply.size_bytes)
     }

@@ -275,6 +275,12 @@ class Party:
         told: dict[str, Any] = json.loads(self._client.rotate_identity(force, grace_seconds))
         return told
 
+    def revoke_identity(self, *, since: str = "") -> dict[str, Any]:
+        """Revokes the signing key, for good: on record, and told to every peer. Nothing is agreed with it any more. ``since``
+        is the moment from which on somebody else may have had it; without it, now."""
+        told: dict[str, Any] = json.loads(self._client.revoke_identity(since))
+        return told
+
     def shutdown(self) -> None:
         """Asks the daemon to stop, wherever it runs. :meth:`close` leaves a daemon of another process alone."""
         self._client.shutdown()

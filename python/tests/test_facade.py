@@ -14,6 +14,7 @@ WRAPPERS = {
     "Status": tt.Party.status,
     "Shutdown": tt.Party.shutdown,
     "RotateIdentity": tt.Party.rotate_identity,
+    "RevokeIdentity": tt.Party.revoke_identity,
     "Backup": tt.Party.backup,
     "Invite": tt.Party.invite,
     "Join": tt.Party.join,

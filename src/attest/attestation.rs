@@ -15,6 +15,7 @@ use super::profile::Profile;
 use super::queries::Queries;
 use super::reconciliation::Reconciliation;
 use super::recorder::Recorder;
+use super::revocations::Revocations;
 use super::settings::Record;
 use super::witnesses::Witnesses;
 use super::witnessing::Witnessing;
@@ -35,6 +36,7 @@ pub struct Attestation {
     copies: Option<Arc<Copies>>,
     reconciliation: Reconciliation,
     queries: Arc<Queries>,
+    revocations: Arc<Revocations>,
 }
 
 impl Attestation {
@@ -45,6 +47,15 @@ impl Attestation {
         let recorder = Recorder::new(peers.me(), record.signer.clone(), store.clone(), record.log.clone());
         let recorder = Arc::new(recorder);
         let profile = Profile::new(&record, store.clone(), peers.clone(), recorder.clone(), background.clone());
+        let profile = Arc::new(profile);
+        let revocations = Revocations::new(
+            store.clone(),
+            record.signer.clone(),
+            peers.clone(),
+            recorder.clone(),
+            profile.clone(),
+            background.clone(),
+        );
         let Record { log, witness, external, mirrors, copies, .. } = record;
         let witnessing = Arc::new(Witnessing::new(store.clone(), witness));
         let witnesses =
@@ -62,7 +73,8 @@ impl Attestation {
             Copies::new(settings, store.clone(), peers.clone(), witnessing.clone(), background.clone())
         });
         Self {
-            profile: Arc::new(profile),
+            profile,
+            revocations: Arc::new(revocations),
             gossip: Arc::new(gossip),
             external: Arc::new(ExternalWitnesses::new(log.clone(), external, background)),
             mirrors: Mirrors::new(mirrors, peers.clone(), log.clone(), witnesses.clone()),
@@ -112,6 +124,12 @@ impl Attestation {
         &self.profile
     }
 
+    /// Signing keys that count no more.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
     /// Our log held against a peer's.
     #[must_use]
     pub fn reconciliation(&self) -> &Reconciliation {
@@ -141,6 +159,7 @@ impl Attestation {
             Ask::Gossip(seen) => self.gossip.handle_gossip(from, &seen).await?,
             Ask::Entries(asked) => return self.reconciliation.show(from, asked).await,
             Ask::Copy(asked) => self.mirrors.show(from, asked).await?,
+            Ask::Revoked(revoked) => self.revocations.hear(from, &revoked).await?,
             Ask::MirrorCosignature(kept) => self.mirrors.handle_mirror_cosignature(from, &kept).await?,
         };
         Ok(Some(answer))
@@ -165,10 +184,11 @@ impl Handler for Attestation {
         })
     }
 
-    fn link_changed(self: Arc<Self>, _: PartyId, up: bool) {
+    fn link_changed(self: Arc<Self>, peer: PartyId, up: bool) {
         // It may be a new peer's, whom we trust from now on.
         if up {
             self.profile.renew_policy();
+            self.revocations.tell_all(peer);
         }
     }
 }

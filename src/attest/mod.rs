@@ -9,6 +9,7 @@
 //! | `reader.rs` | to whom something under an entry is opened |
 //! | `outbox.rs` | their way from the ledger into the log, each at the place that was committed before |
 //! | `profile.rs` | who we are and whom we trust; certificates |
+//! | `revocations.rs` | signing keys that count no more |
 //! | `witnesses.rs`, `external.rs` | our log and its witnesses: peers, and others over HTTPS |
 //! | `witnessing.rs`, `gossip.rs` | we as a witness; what witnesses tell each other |
 //! | `mirrors.rs`, `copies.rs` | copies of our log at peers, and of theirs here |
@@ -31,6 +32,7 @@ pub mod queries;
 mod reader;
 mod reconciliation;
 mod recorder;
+mod revocations;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -45,4 +47,5 @@ pub(crate) use reader::Reader;
 pub use reconciliation::Reconciliation;
 pub use recorder::Recorder;
 pub(crate) use recorder::{Recorded, entry_key, now, random, unfit};
+pub use revocations::{Revocations, Revoked};
 pub use settings::{CopySettings, ExternalWitness, ProfileSettings, Record};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tacitly_attestation::certificate::{self, Draft};
+use tacitly_attestation::certificate::{self, CreateFault, Draft, RefusalCode};
 use tacitly_attestation::entry::{
     Body, Count, Digest, Id, LegalName, PartyEntry, PartyKey, PolicyEntry, SignedEntry, Software,
 };
@@ -19,9 +19,9 @@ use tokio::sync::Mutex;
 use super::keys::witness_key;
 use super::recorder::{Recorded, Recorder, entry_key, now, random, unfit};
 use super::settings::{ExternalWitness, ProfileSettings, Record};
-use crate::codes::Error;
+use crate::codes::{self, Error};
 use crate::peers::{Background, Peers};
-use crate::store::{NoteSigner, Signer, Store};
+use crate::store::{NoteSigner, Revocation, Signer, Store};
 
 /// What entries about ourselves stand under.
 const PARTY: &str = "party";
@@ -169,7 +169,12 @@ impl Profile {
             0 => most / 2 + 1,
             needed => needed,
         };
+        let mut revoked = Vec::new();
+        for Revocation { party, key, since, .. } in self.store.revocations().all().await? {
+            revoked.push((entry_key(party, &key)?, u64::try_from(since.as_second()).unwrap_or_default()));
+        }
         Policy::consortium(&signers, &[self.recorder.log().key().public().clone()], &witnesses, needed.min(most))
+            .and_then(|policy| policy.with_revoked(&revoked))
             .map_err(|error| Error::internal(error.to_string()))
     }
 
@@ -200,9 +205,14 @@ impl Profile {
             policy: &policy,
         };
         let key = entry_key(self.peers.me(), &self.signer.public_key())?;
-        let (bytes, _) = certificate::create(&draft, &key, &NoteSigner(self.signer.clone()))
-            .map_err(|error| Error::internal(error.to_string()))?;
-        Ok(bytes)
+        match certificate::create(&draft, &key, &NoteSigner(self.signer.clone())) {
+            Ok((bytes, _)) => Ok(bytes),
+            // Whose key it is, and that too few witnesses had cosigned before.
+            Err(CreateFault::Refused(refusal)) if refusal.code == RefusalCode::Revoked => {
+                Err(Error::new(codes::EVIDENCE, refusal.to_string()))
+            }
+            Err(error) => Err(Error::internal(error.to_string())),
+        }
     }
 }
 

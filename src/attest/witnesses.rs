@@ -109,7 +109,7 @@ impl Witnesses {
         loop {
             self.peers.link_up(peer).await;
             match self.be_cosigned_by(peer).await {
-                Err(error) if error.code == codes::PEER_UNKNOWN => return,
+                Err(error) if [codes::PEER_UNKNOWN, codes::KEY_REVOKED].contains(&error.code) => return,
                 // The log has said so itself.
                 Err(error) if error.code == codes::LOG_OLD => return,
                 Err(error) => tracing::info!(%peer, %error, "no cosignature for the moment"),
@@ -135,6 +135,8 @@ impl Witnesses {
             }
             again = false;
             let Some(checkpoint) = self.log.checkpoint() else { continue };
+            // What a revoked key cosigns counts for nothing, and would take the place of what it cosigned before.
+            self.store.parties().key_of(peer).await?;
             let answer = self.ask_to_cosign(peer, &key, known, &checkpoint).await?;
             // One word of another size can be an answer that never arrived; two in a row are no witness's.
             if in_conflict && matches!(answer, Cosigning::Known(_)) {

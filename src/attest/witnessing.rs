@@ -55,6 +55,9 @@ impl Witnessing {
 
     async fn judge_checkpoint(&self, from: PartyId, asked: pb::AddCheckpoint) -> Result<Verdict, Error> {
         let key = self.store.peers().get(from).await?.signing_key;
+        if self.store.revocations().get(&key).await?.is_some() {
+            return Ok(Verdict::Refused(WitnessRefusal::UnknownLog));
+        }
         let (witness, now) = (self.witness.clone(), self.store.now().as_second());
         let judged = spawn_blocking(move || {
             let request = match AddCheckpoint::parse(&asked.request) {

@@ -25,12 +25,29 @@ pub(crate) enum Identity {
         #[arg(long, default_value_t = 600)]
         grace_seconds: u64,
     },
+    /// Revoke the signing key: on record, and told to every peer. Nothing is agreed with it any more, and certificates with
+    /// signatures by it are refused unless witnesses show that they are older. It cannot be taken back: begin a new party
+    /// with `tacitly init` in another folder.
+    Revoke {
+        /// From when on somebody else may have had the key, as in 2027-01-01T08:00:00+08:00; absent: from now on.
+        #[arg(long, value_name = "MOMENT", default_value = "", hide_default_value = true)]
+        since: String,
+        /// Do it.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
 }
 
 impl Identity {
     pub(crate) async fn run(self, way: &Way, output: Output) -> Result<(), Failure> {
         match self {
             Self::Show => show(&way.home, output),
+            Self::Revoke { since, yes: _ } => {
+                let mut daemon = connect::connect(way).await?;
+                let request = control::RevokeIdentityRequest { since };
+                let reply = daemon.revoke_identity(request).await?.into_inner();
+                output.say(|| reply.clone(), || told(&reply))
+            }
             Self::Rotate { force, grace_seconds } => {
                 let mut daemon = connect::connect(way).await?;
                 let request = control::RotateIdentityRequest { force, grace_seconds };
@@ -49,6 +66,19 @@ impl Identity {
             }
         }
     }
+}
+
+/// Who knows of a revocation, and who will.
+fn told(reply: &control::RevokeIdentityReply) -> String {
+    let mut lines = vec![format!("the signing key counts no more since {}, on record as {}", reply.since, reply.leaf)];
+    if !reply.told.is_empty() {
+        lines.push(format!("  told: {}", reply.told.join(", ")));
+    }
+    if !reply.untold.is_empty() {
+        let away = reply.untold.join(", ");
+        lines.push(format!("  not told yet: {away}; keep this daemon running until their links have been up"));
+    }
+    lines.join("\n")
 }
 
 fn show(home: &Path, output: Output) -> Result<(), Failure> {

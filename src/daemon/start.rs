@@ -14,7 +14,7 @@ use super::finding::Finding;
 use super::{attestation, home};
 use crate::chain::{View, fsck};
 use crate::kernel;
-use crate::store::{FileSigner, check_store};
+use crate::store::{FileSigner, Ourselves, Signer as _, StoreError, check_store};
 
 /// Bytes that the path of a socket may have; the system's own limit counts a final NUL.
 pub(super) const SOCKET_PATH: usize = 107;
@@ -80,9 +80,16 @@ async fn check_ledger(home: &Path, config: &Config) -> Finding {
             );
         }
     };
-    match check_store(&path, &sealer).await {
+    // A key that cannot be read is told by its file.
+    let signer = FileSigner::load(&home.join(home::IDENTITY_KEY)).ok();
+    let ours = signer.map(|signer| Ourselves { party: config.party, key: signer.public_key() });
+    match check_store(&path, &sealer, ours).await {
         Ok(()) if path.exists() => Finding::ok("store", format!("{} opens with the sealing key", path.display())),
         Ok(()) => Finding::ok("store", "the sealing key can be read"),
+        Err(error @ StoreError::Roster(_)) => {
+            let hint = "the store, identity.key or party.toml is another party's: put back what belongs together";
+            Finding::fail("store", error.to_string(), hint)
+        }
         Err(error) => {
             Finding::fail("store", error.to_string(), "put back what belongs together: the store and its key")
         }

@@ -17,6 +17,7 @@ pub(super) fn kind(kind: Kind) -> Words {
     match kind {
         Kind::Party => ("参与方登记", "Party: who takes part"),
         Kind::Policy => ("共同规则", "Policy: the consortium's rules"),
+        Kind::Revocation => ("密钥吊销", "Revocation: a key that is not to be trusted any more"),
         Kind::Dataset => ("数据集指纹", "Dataset: its fingerprint"),
         Kind::Agreement => ("各方约定", "Agreement: what all parties agreed"),
         Kind::Query => ("查询请求", "Query: what was asked"),
@@ -118,6 +119,7 @@ pub(super) fn field(name: &str) -> Option<Words> {
         "sent_bytes" => ("发送字节数", "bytes sent"),
         "sharing" => ("盐的归属", "whose salt"),
         "signers" => ("须共同签名的机构", "who signs beside the recorder"),
+        "since" => ("自此失效", "counts no more since"),
         "size" => ("规模", "size"),
         "software" => ("程序与版本", "program"),
         "status" => ("状态", "status"),

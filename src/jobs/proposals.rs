@@ -130,6 +130,7 @@ impl Proposals {
         let local = self.local(&terms).await?;
         if earlier.is_none() {
             terms.check_expiry(core.store.now())?;
+            self.check_keys(&terms).await?;
             for party in terms.others(me) {
                 // Who leads tells every party itself.
                 core.peers.require_peer(party).await?;
@@ -281,7 +282,10 @@ impl Proposals {
     /// Everybody signs with the key that we know it by.
     async fn check_keys(&self, terms: &JobTerms) -> Result<(), Error> {
         for (party, said) in &terms.parties {
-            let known = Signatures(&self.core).key_of(*party).await.map_err(|_| {
+            let known = Signatures(&self.core).key_of(*party).await.map_err(|error| {
+                if error.code == codes::KEY_REVOKED {
+                    return error;
+                }
                 let text = format!("{} does not know {party}: it is no peer, and on no roster", self.core.me());
                 Error::new(codes::REFUSED_BY_RULE, text)
             })?;

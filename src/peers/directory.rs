@@ -67,6 +67,7 @@ impl Directory {
                 let text = "a peer of this name has another signing key: `tacitly peer remove` it first";
                 return Err(Error::new(codes::INVITATION, text).with(party));
             }
+            self.store.parties().key_of(party).await?;
             self.store.invites().consume(&token, party).await?;
             if application.address.is_some() && known.address != application.address {
                 self.store.peers().set_address(party, application.address.as_deref(), party.as_str()).await?;

@@ -113,10 +113,14 @@ impl Peers {
     /// The signing key of a party: ours, or the one that we have pinned with a peer or a roster.
     ///
     /// # Errors
-    /// [`codes::PEER_UNKNOWN`] or an error of the store.
+    /// [`codes::PEER_UNKNOWN`], [`codes::KEY_REVOKED`] or an error of the store.
     pub async fn key_of(&self, party: PartyId) -> Result<PublicKey, Error> {
         if party == self.me() {
-            return Ok(self.signer.public_key());
+            let key = self.signer.public_key();
+            return match self.store.revocations().get(&key).await? {
+                Some(_) => Err(StoreError::Revoked { party }.into()),
+                None => Ok(key),
+            };
         }
         Ok(self.store.parties().key_of(party).await?)
     }
@@ -336,6 +340,7 @@ impl Peers {
                     );
                     return Err(refuse(&text).with(party));
                 }
+                self.key_of(party).await?;
                 if known.address != address {
                     self.store.peers().set_address(party, address.as_deref(), by).await?;
                 }

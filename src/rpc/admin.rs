@@ -81,6 +81,7 @@ impl Admin {
         let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
         let log = self.attestation.refusal();
+        let revoked = self.peers.key_of(self.peers.me()).await.err().map(|error| error.text);
         Ok(StatusView {
             party: self.peers.me(),
             listen: self.listen,
@@ -88,7 +89,7 @@ impl Admin {
             running_jobs: u32::try_from(self.jobs.at_work()).unwrap_or(u32::MAX),
             pin: self.peers.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
-            warnings: certificate.into_iter().chain(log).collect(),
+            warnings: certificate.into_iter().chain(log).chain(revoked).collect(),
         })
     }
 

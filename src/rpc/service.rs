@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tacitly_core::Terms;
+use tacitly_core::{PartyId, Terms};
 use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -14,7 +14,7 @@ use super::control::control_server::Control;
 use super::gate::Caller;
 use super::tokens::Role;
 use super::{control, frames, pages, status};
-use crate::attest::Attestation;
+use crate::attest::{Attestation, Revoked};
 use crate::codes::{self, Error};
 use crate::datasets::{Datasets, NewDataset, OpenBasis, OpenRecord, RuleChange};
 use crate::jobs::{Ask, Asked, AskedParty, Jobs, OpenOutput, RendezvousRequest, Reply, Submission};
@@ -139,6 +139,17 @@ impl Control for Service {
             certificate_expires: rotated.certificate_expires,
             untold: rotated.untold.iter().map(ToString::to_string).collect(),
         }))
+    }
+
+    async fn revoke_identity(
+        &self,
+        request: Request<control::RevokeIdentityRequest>,
+    ) -> Answer<control::RevokeIdentityReply> {
+        let by = actor(&request);
+        let revoked = self.attestation.revocations().revoke(&request.into_inner().since, &by).await;
+        let Revoked { leaf, since, told, untold } = revoked.map_err(|error| status::of(&error))?;
+        let names = |parties: Vec<PartyId>| parties.iter().map(ToString::to_string).collect();
+        Ok(Response::new(control::RevokeIdentityReply { leaf, since, told: names(told), untold: names(untold) }))
     }
 
     async fn backup(&self, request: Request<control::BackupRequest>) -> Answer<control::BackupReply> {

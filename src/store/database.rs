@@ -41,6 +41,7 @@ pub(super) const TRUSTED_ROWS: &str = "
     UNION ALL SELECT json_array('invite', token_hash, party, created_at, expires_at, used_at) FROM invites
     UNION ALL SELECT json_array('roster', consortium, hex(note), pinned_at) FROM rosters
     UNION ALL SELECT json_array('member', consortium, party, signing_key) FROM roster_members
+    UNION ALL SELECT json_array('revocation', party, signing_key, since_at, hex(note)) FROM revocations
     UNION ALL SELECT json_array('dataset', name, path, format, columns, keys, settings, row_count, size, digest, added_at,
         replaced_at) FROM datasets
     UNION ALL SELECT json_array('rule', dataset, peer, rule, digest, created_at, expires_at) FROM rules

@@ -160,6 +160,12 @@ pub enum StoreError {
     /// A roster that is not pinned, or a party under another key than the one that is.
     #[error("{0}")]
     Roster(#[from] RosterRefusal),
+    /// A party's signing key counts no more.
+    #[error("the signing key of {party} was revoked: what it signs from now on counts no more")]
+    Revoked {
+        /// The party.
+        party: PartyId,
+    },
     /// A value that the store does not take.
     #[error("{what}: {why}")]
     Invalid {
@@ -311,6 +317,9 @@ pub enum RosterRefusal {
     /// The party would be known by our own key.
     #[error("the key of {0} is this party's own; the other one needs a key of its own")]
     OurKey(PartyId),
+    /// The party would be known by a key that counts no more.
+    #[error("the key of {0} was revoked; it needs another one")]
+    Revoked(PartyId),
     /// The consortia would be too large.
     #[error("all consortia together may have {most} other members; leave one first")]
     TooManyMembers {
@@ -393,6 +402,7 @@ impl From<StoreError> for Error {
             StoreError::RequestKeyReused { .. } => codes::REQUEST_KEY,
             StoreError::Invite(_) => codes::INVITATION,
             StoreError::Roster(_) => codes::ROSTER,
+            StoreError::Revoked { .. } => codes::KEY_REVOKED,
             StoreError::Invalid { .. } => codes::BAD_REQUEST,
             _ => codes::STORE,
         };

@@ -17,7 +17,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `store.rs` | [`Store`]: opening, its tables, what is done with all of it |
-//! | `peers.rs`, `invites.rs`, `parties.rs`, `rosters.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `material.rs`, `events.rs`, `entries.rs` | one table (family) each |
+//! | `peers.rs`, `invites.rs`, `parties.rs`, `rosters.rs`, `revocations.rs`, `datasets.rs`, `fingerprints.rs`, `rules.rs`, `jobs.rs`, `secrets.rs`, `material.rs`, `events.rs`, `entries.rs` | one table (family) each |
 //! | `queries.rs`, `charges.rs` | questions under standing jobs, with what was answered; budgets |
 //! | `batch.rs` | what came together, in one transaction |
 //! | `dataset.rs`, `job.rs` | the values of datasets and of the ledger |
@@ -60,6 +60,7 @@ mod public_key;
 mod queries;
 mod record;
 mod rekey;
+mod revocations;
 mod rosters;
 mod rules;
 mod seal;
@@ -97,6 +98,7 @@ pub use parties::PartyTable;
 pub use peers::{NewPeer, Peer, PeerTable, Pin};
 pub use public_key::{BadSignature, KeyId, MalformedText, PublicKey, Signature};
 pub use queries::{NewAnswer, NewQuery, NewServe, QueryTable, ServeTable, StoredAnswer, StoredQuery, StoredServe};
+pub use revocations::{Revocation, RevocationTable};
 pub use rosters::{MAX_ROSTER_MEMBERS, PinnedRoster, RosterTable};
 pub use rules::{Rule, RuleTable};
 pub use seal::Sealer;

@@ -7,6 +7,7 @@ use tacitly_core::PartyId;
 
 use super::database::{Database, Transaction};
 use super::record::{Row, statement};
+use super::revocations::refuse_revoked;
 use super::{Ourselves, PublicKey, RosterRefusal, StoreError};
 
 /// The parties that are known here.
@@ -17,11 +18,12 @@ impl PartyTable<'_> {
     /// The key of a party that is pinned here as a peer, as a member of a consortium, or as both.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Corrupt`], [`StoreError::Io`].
+    /// [`StoreError::NotFound`]; [`StoreError::Revoked`] if it counts no more; [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn key_of(self, party: PartyId) -> Result<PublicKey, StoreError> {
-        let query = statement("SELECT signing_key FROM known_parties WHERE party = $1").bind(party.to_string());
-        let row = self.0.row(query).await?;
-        row.ok_or_else(|| unknown(party))?.parse("signing_key")
+        let sql = "SELECT signing_key, signing_key IN (SELECT signing_key FROM revocations) AS is_revoked
+            FROM known_parties WHERE party = $1";
+        let row = self.0.row(statement(sql).bind(party.to_string())).await?.ok_or_else(|| unknown(party))?;
+        if row.get("is_revoked")? { Err(StoreError::Revoked { party }) } else { row.parse("signing_key") }
     }
 
     /// Every party that is pinned here, as a peer or as a member of a consortium, with its key.
@@ -48,6 +50,7 @@ pub(crate) async fn refuse_other_key(
     if let Some(ours) = write.ours {
         refuse_ours(ours, party, key)?;
     }
+    refuse_revoked(write, party, key).await?;
     let sql = "SELECT party FROM known_parties WHERE (party = $1) <> (signing_key = $2) ORDER BY party LIMIT 1";
     let query = statement(sql).bind(party.to_string()).bind(key.to_string());
     let Some(row) = write.row(query).await? else { return Ok(()) };

@@ -10,8 +10,8 @@ use super::parties::refuse_ours;
 use super::record::statement;
 use super::{
     Change, Changed, ChargeTable, DatasetTable, EntryTable, EventTable, FingerprintTable, InviteTable, JobTable,
-    MaterialTable, Ourselves, PartyTable, PeerTable, QueryTable, RosterTable, RuleTable, Sealer, SecretTable,
-    ServeTable, StoreError, backup, batch, rekey,
+    MaterialTable, Ourselves, PartyTable, PeerTable, QueryTable, RevocationTable, RosterTable, RuleTable, Sealer,
+    SecretTable, ServeTable, StoreError, backup, batch, rekey,
 };
 
 /// An open store. Share it in an `Arc`; it is closed by [`Store::close`], or when dropped.
@@ -87,6 +87,12 @@ impl Store {
     #[must_use]
     pub fn rosters(&self) -> RosterTable<'_> {
         RosterTable(&self.0)
+    }
+
+    /// Signing keys that count no more.
+    #[must_use]
+    pub fn revocations(&self) -> RevocationTable<'_> {
+        RevocationTable(&self.0)
     }
 
     /// All parties whose keys are pinned here.

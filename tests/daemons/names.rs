@@ -1,7 +1,10 @@
 //! Names and keys: nobody is known by a name that means somebody or something else, and a party that moves stays itself.
 
+use std::time::Duration;
+
+use serde_json::json;
 use tacitly::peers::{ReadInvitation, read_invitation};
-use tacitly::test_bed::await_link;
+use tacitly::test_bed::{await_link, until};
 
 use crate::support::heard::fresh_identity;
 use crate::support::stage::Stage;
@@ -58,4 +61,70 @@ fn a_party_that_moves_keeps_its_rules_its_keys_and_its_jobs() {
     assert_eq!(pair.intersect().unwrap().1, rows, "no rule was lost");
     let id = job["id"].as_str().unwrap();
     assert_eq!(pair.shop.tacitly(&["job", "show", id]).unwrap()["state"], "done");
+}
+
+/// Somebody has got at the bank's signing key.
+#[test]
+fn a_revoked_key_agrees_to_nothing_and_what_it_signed_before_counts_as_far_as_witnesses_show_its_age() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..200), &mobiles(100..300));
+    let (job, _) = pair.intersect().unwrap();
+    let id = job["id"].as_str().unwrap();
+    until(|| (pair.shop.tacitly(&["job", "show", id]).ok()?["state"] == "done").then_some(()))
+        .expect("the shop is done");
+    for (party, witness) in [(&pair.bank, "shop"), (&pair.shop, "bank")] {
+        let cosigned = until(|| {
+            let head = party.tacitly(&["log", "head"]).ok()?;
+            head["cosigned"].as_array()?.iter().any(|line| line["size"] == head["size"]).then_some(())
+        });
+        cosigned.unwrap_or_else(|| panic!("{witness} cosigns"));
+    }
+    let folder = pair.folder.path().to_owned();
+    let file = |name: &str| folder.join(name).display().to_string();
+    let before = file("before.evidence");
+    pair.bank.tacitly(&["evidence", id, "--out", &before]).unwrap();
+    // Witnesses state the time in seconds.
+    std::thread::sleep(Duration::from_millis(1100));
+
+    assert!(pair.bank.tacitly(&["identity", "revoke"]).is_err(), "not without --yes");
+    let ahead = pair.bank.tacitly(&["identity", "revoke", "--yes", "--since", "2999-01-01T00:00:00Z"]).unwrap_err();
+    assert_eq!(ahead.code(), "bad-request");
+    let revoked = pair.bank.tacitly(&["identity", "revoke", "--yes"]).unwrap();
+    assert_eq!((&revoked["told"], &revoked["untold"]), (&json!(["shop"]), &json!([])));
+    assert_eq!(pair.bank.tacitly(&["identity", "revoke", "--yes"]).unwrap()["leaf"], revoked["leaf"], "once");
+    let tail = pair.bank.tacitly(&["log", "tail", "--kind", "revocation"]).unwrap();
+    assert_eq!(tail.as_array().unwrap().len(), 1, "{tail}");
+
+    // Nobody agrees to anything with it, from either side, also after a restart.
+    for _ in 0..2 {
+        for (party, with) in [(&pair.bank, "shop/ids"), (&pair.shop, "bank/ids")] {
+            let refused = party.tacitly(&["psi", "--dataset", "ids", "--with", with]).unwrap_err();
+            assert_eq!(refused.code(), "key-revoked", "{}: {refused}", party.name);
+        }
+        let warnings = pair.bank.tacitly(&["status"]).unwrap()["warnings"].to_string();
+        assert!(warnings.contains("was revoked"), "{warnings}");
+        pair.bank.stop();
+        pair.shop.stop();
+        pair.bank.serve().unwrap();
+        pair.shop.serve().unwrap();
+        await_link(&pair.bank, &pair.shop).unwrap();
+    }
+    // Nor does it join anybody anew.
+    let again = pair.bank.tacitly(&["peer", "join", &pair.shop.invite("bank").unwrap()]).unwrap_err();
+    assert_eq!(again.code(), "invitation", "{again}");
+
+    // The shop's certificate of the job says since when, and holds: the bank signed before.
+    let (after, policy) = (file("after.evidence"), file("keys.policy"));
+    pair.shop.tacitly(&["evidence", id, "--out", &after]).unwrap();
+    pair.shop.tacitly(&["evidence", "policy", &after, "-o", &policy]).unwrap();
+    let text = std::fs::read_to_string(&policy).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("revoked bank+")), "{text}");
+    let holds = pair.shop.tacitly(&["evidence", "verify", &after, "--policy", &policy]).unwrap();
+    assert_eq!(holds["levels"]["reached"], "witnessed", "{holds}");
+    // Had the key been somebody else's an hour earlier, nothing would show that the bank itself has signed, or cosigned.
+    let since = text.lines().find_map(|line| line.strip_prefix("revoked ")?.rsplit(' ').next()).unwrap();
+    let earlier = since.parse::<u64>().unwrap() - 3600;
+    std::fs::write(&policy, text.replace(&format!(" {since}\n"), &format!(" {earlier}\n"))).unwrap();
+    let refused = pair.shop.tacitly(&["evidence", "verify", &after, "--policy", &policy]).unwrap_err();
+    assert_eq!(refused.code(), "evidence", "{refused}");
 }

@@ -51,9 +51,9 @@ async fn a_row_that_decides_whom_we_trust_is_not_changed_behind_the_store() {
         let world = World::new();
         furnished(&world).await.close().await;
         world.open().await.close().await;
-        check_store(&world.database(), &sealer(1)).await.unwrap();
+        check_store(&world.database(), &sealer(1), None).await.unwrap();
         forge(&world, sql).await;
-        assert!(is_forged(check_store(&world.database(), &sealer(1)).await), "{sql}");
+        assert!(is_forged(check_store(&world.database(), &sealer(1), None).await), "{sql}");
         let refused = world.try_open(1).await.map(drop).unwrap_err();
         assert!(matches!(refused, StoreError::Forged { .. }), "{sql}: {refused}");
         assert!(refused.to_string().contains("tacitly restore"), "{refused}");
@@ -88,8 +88,8 @@ async fn a_new_sealing_key_and_a_backup_keep_the_seals_sound() {
     assert!(store.rules().get("customers", party("shop")).await.unwrap().is_some());
     assert!(store.events().list(&EventFilter::default()).await.unwrap().iter().all(|event| !event.is_altered));
     store.close().await;
-    check_store(&copy, &sealer(2)).await.unwrap();
-    assert!(matches!(check_store(&copy, &sealer(1)).await, Err(StoreError::WrongKey { .. })));
+    check_store(&copy, &sealer(2), None).await.unwrap();
+    assert!(matches!(check_store(&copy, &sealer(1), None).await, Err(StoreError::WrongKey { .. })));
 }
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use sqlx::Executor;
 use tacitly::store::{
     EventFilter, InviteRefusal, InviteToken, JobChange, JobResult, NewDataset, NewEvent, NewPeer, Ourselves,
-    RosterRefusal, Signer as _, StoreError,
+    RosterRefusal, Signer as _, StoreError, check_store,
 };
 
-use crate::world::{World, a_job, contains, fingerprint, new_dataset, party};
+use crate::world::{World, a_job, contains, fingerprint, new_dataset, party, sealer};
 
 #[tokio::test]
 async fn a_peer_comes_back_as_it_was_added() {
@@ -237,7 +237,14 @@ async fn nobody_else_is_pinned_by_our_own_name_or_key() {
     let taken = store.belongs_to(Ourselves { party: party("bank"), key: shop }).await;
     assert_eq!(refused(taken), RosterRefusal::OurKey(party("shop")));
 
-    store.belongs_to(Ourselves { party: party("bank"), key: bank }).await.unwrap();
+    let us = Ourselves { party: party("bank"), key: bank };
+    store.belongs_to(us).await.unwrap();
+    for (ours, wrong) in
+        [(us, false), (Ourselves { party: party("shop"), ..us }, true), (Ourselves { key: shop, ..us }, true)]
+    {
+        let checked = check_store(&world.database(), &sealer(1), Some(ours)).await;
+        assert_eq!(matches!(checked, Err(StoreError::Roster(_))), wrong, "{checked:?}");
+    }
     let namesake = NewPeer { signing_key: world.signer("mallory").public_key(), ..world.new_peer("bank") };
     let added = store.peers().add(namesake, "operator").await.map(drop);
     assert_eq!(refused(added), RosterRefusal::OurName(party("bank")));

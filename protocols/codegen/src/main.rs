@@ -43,9 +43,10 @@ fn stale(root: &Path) -> Result<Vec<Generated>, Box<dyn Error>> {
 }
 
 /// Messages of the control service that the CLI prints as JSON.
-const PRINTED: [&str; 19] = [
+const PRINTED: [&str; 20] = [
     "StatusReply",
     "RotateIdentityReply",
+    "RevokeIdentityReply",
     "InviteReply",
     "Peer",
     "Consortium",

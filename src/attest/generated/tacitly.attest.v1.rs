@@ -2,7 +2,7 @@
 /// What two daemons say to each other about their attestation logs. Every message may be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "request::What", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub what: ::core::option::Option<request::What>,
 }
 /// Nested message and enum types in `Request`.
@@ -21,6 +21,8 @@ pub mod request {
         Copy(super::CopyFrom),
         #[prost(message, tag = "6")]
         MirrorCosignature(super::MirrorCosignature),
+        #[prost(message, tag = "7")]
+        Revoked(super::Revoked),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -47,7 +49,7 @@ pub mod reply {
         /// to CopyFrom
         #[prost(message, tag = "5")]
         Copied(super::Copied),
-        /// to MirrorCosignature
+        /// to MirrorCosignature and Revoked
         #[prost(message, tag = "6")]
         Noted(super::Noted),
         /// to CopyFrom and MirrorCosignature: the asker may keep no copy of this log
@@ -206,6 +208,13 @@ pub struct Asked {
     /// what it needs to read the answers
     #[prost(bytes = "bytes", tag = "4")]
     pub kept: ::prost::bytes::Bytes,
+}
+/// A key counts no more: whose it is, or whoever knows of it, says so.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revoked {
+    /// the signed entry (kind revocation), signed with that key
+    #[prost(bytes = "bytes", tag = "1")]
+    pub entry: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unknown {}

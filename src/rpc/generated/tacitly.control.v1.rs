@@ -51,6 +51,27 @@ pub struct RotateIdentityReply {
     pub untold: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeIdentityRequest {
+    /// from when on the signing key counts no more; empty: from now on
+    #[prost(string, tag = "1")]
+    pub since: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeIdentityReply {
+    /// of the entry that says so
+    #[prost(string, tag = "1")]
+    pub leaf: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub since: ::prost::alloc::string::String,
+    /// peers that know
+    #[prost(string, repeated, tag = "3")]
+    pub told: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// peers that hear it when their link is up
+    #[prost(string, repeated, tag = "4")]
+    pub untold: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BackupRequest {
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
@@ -1009,6 +1030,30 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tacitly.control.v1.Control", "RotateIdentity"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn revoke_identity(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeIdentityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeIdentityReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tacitly.control.v1.Control/RevokeIdentity",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tacitly.control.v1.Control", "RevokeIdentity"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn backup(
             &mut self,
             request: impl tonic::IntoRequest<super::BackupRequest>,
@@ -1878,6 +1923,13 @@ pub mod control_server {
             tonic::Response<super::RotateIdentityReply>,
             tonic::Status,
         >;
+        async fn revoke_identity(
+            &self,
+            request: tonic::Request<super::RevokeIdentityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeIdentityReply>,
+            tonic::Status,
+        >;
         async fn backup(
             &self,
             request: tonic::Request<super::BackupRequest>,
@@ -2254,6 +2306,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RotateIdentitySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tacitly.control.v1.Control/RevokeIdentity" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeIdentitySvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::RevokeIdentityRequest>
+                    for RevokeIdentitySvc<T> {
+                        type Response = super::RevokeIdentityReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeIdentityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::revoke_identity(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeIdentitySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -29,6 +29,8 @@ pub enum RefusalCode {
     Cosignature,
     /// Fewer witnesses than the given policy demands, or no proof at all.
     Quorum,
+    /// A signature is by a key that was revoked, and nothing shows that it is older.
+    Revoked,
     /// The anchor's proof does not hold.
     Anchor,
     /// The issuer's signature is missing or does not verify: something in the file was changed.
@@ -52,6 +54,7 @@ impl RefusalCode {
             Self::Inclusion => "inclusion",
             Self::Cosignature => "cosignature",
             Self::Quorum => "quorum",
+            Self::Revoked => "revoked",
             Self::Anchor => "anchor",
             Self::Issuer => "issuer",
         }

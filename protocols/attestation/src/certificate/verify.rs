@@ -63,6 +63,13 @@ struct Parts {
     policy: Policy,
 }
 
+impl Parts {
+    /// The entry, then the attached ones.
+    fn entries(&self) -> impl Iterator<Item = &SignedEntry> {
+        std::iter::once(&self.entry).chain(&self.related)
+    }
+}
+
 fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifier>) -> Result<Verdict, Refusal> {
     let note = Note::parse(bytes).map_err(Refusal::of(Code::Malformed))?;
     let parts = parts(note.text())?;
@@ -80,6 +87,7 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
     chained(&entries)?;
     coherent(&entries)?;
 
+    let mut older_than = None;
     if let Some(proof) = &parts.proof {
         let (included, standing) = logged(&entries[0], proof, policy)?;
         if given.is_some() && standing.quorum == Quorum::Missed {
@@ -87,6 +95,7 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
                 format!("{} of {} witnesses, fewer than the policy asks", standing.cosigned.len(), standing.of);
             return Err(Refusal::new(Code::Quorum, detail));
         }
+        older_than = policy.witnessed_by(&standing.cosigned);
         levels.included = Some(included);
         levels.witnessed = Some(standing);
         levels.anchored = anchored(proof, parts.anchor.as_deref(), anchors)?;
@@ -97,6 +106,8 @@ fn check(bytes: &[u8], given: Option<&Policy>, anchors: Option<&dyn AnchorVerifi
         let of = policy.witnesses().len();
         return Err(Refusal::new(Code::Quorum, format!("no proof: 0 of {of} witnesses, fewer than the policy asks")));
     }
+
+    none_revoked(&parts, policy, older_than)?;
 
     // Last, so that a change shows as what it is where that can be told.
     let signed = note.verify(signers).map_err(Refusal::of(Code::Issuer))?;
@@ -154,6 +165,36 @@ fn chained(entries: &[Proven]) -> Result<(), Refusal> {
             return Err(Refusal::new(Code::Related, format!("attached entry {at} is named by none before it")));
         }
         named.extend(proven.entry.references());
+    }
+    Ok(())
+}
+
+/// Refuses a signature by a key that the policy says is revoked, unless what it stands under was there before: enough
+/// witnesses had cosigned the tree with the first entry, or with one that names it. What the issuer says was issued before
+/// counts: it only hands on what others have signed.
+fn none_revoked(parts: &Parts, policy: &Policy, older_than: Option<u64>) -> Result<(), Refusal> {
+    for key in policy.signers().iter() {
+        let Some(since) = policy.revoked_since(key.public()) else { continue };
+        let refuse =
+            |what: &str| Err(Refusal::new(Code::Revoked, format!("{what} is signed by {}'s revoked key", key.name())));
+        let is_older = older_than.is_some_and(|time| time < since);
+        // The answer to a question is named by no entry before it: its age is shown by nothing.
+        let named: BTreeSet<LeafHash> = parts.entries().flat_map(|entry| entry.entry().references()).collect();
+        for (at, entry) in parts.entries().enumerate() {
+            let shown_older = is_older && (at == 0 || named.contains(&entry.leaf()));
+            if !shown_older && entry.is_signed_by(key) {
+                return refuse(if at == 0 { "the entry" } else { "an attached entry" });
+            }
+        }
+        let log = parts.proof.as_ref().map(|proof| proof.checkpoint.checkpoint().origin.as_str());
+        let of_log =
+            policy.logs().iter().any(|log_key| log_key.public() == key.public() && Some(log_key.name()) == log);
+        if of_log && !is_older {
+            return refuse("the tree of the log");
+        }
+        if parts.manifest.issuer.as_str() == key.name() && parts.manifest.issued.get() / 1000 >= since {
+            return refuse("the certificate");
+        }
     }
     Ok(())
 }

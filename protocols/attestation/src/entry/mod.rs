@@ -41,8 +41,8 @@ pub use kinds::{
     AgreementEntry, AnchorEntry, AnchorRule, Attendance, Body, ContributionEntry, DatasetEntry, DisputeEntry, Erased,
     ErasureEntry, Kind, Limit, LogRange, MAX_PARTIES, MAX_STATEMENT_FIELDS, MIN_BATCH_FOR_HITS, OpeningEntry, PadEntry,
     Participant, PartyEntry, PartyKey, Payment, PeerTranscript, Phase, PolicyEntry, PriceRule, QueryEntry, ResultEntry,
-    ResultStatus, ServeEntry, ServeStatus, SettlementEntry, Sharing, Signers, StatementEntry, StatementFields,
-    StatementSubject, StatementValue, TickEntry, TimeUnit, UnitRow,
+    ResultStatus, RevocationEntry, ServeEntry, ServeStatus, SettlementEntry, Sharing, Signers, StatementEntry,
+    StatementFields, StatementSubject, StatementValue, TickEntry, TimeUnit, UnitRow,
 };
 pub use malformed::{MAX_TEXT_BYTES, MalformedEntry, SCHEMA};
 pub use number::{Amount, Bucket, ByteCount, ChainNumber, Count, LogSize, Milliseconds, Time};

@@ -112,6 +112,33 @@ impl Policy {
         Self::parse(&(lines.join("\n") + "\n"))
     }
 
+    /// The same policy with keys that count no more, and the seconds since 1970 from which on.
+    ///
+    /// # Errors
+    /// [`MalformedPolicy`] for more lines than a policy has.
+    pub fn with_revoked(&self, revoked: &[(VerifierKey, u64)]) -> Result<Self, MalformedPolicy> {
+        let lines: Vec<String> = revoked.iter().map(|(key, since)| format!("revoked {key} {since}\n")).collect();
+        Self::parse(&format!("{}{}", self.canonical(), lines.concat()))
+    }
+
+    /// From when on what is signed with this public key counts no more, in seconds since 1970; `None`: it counts.
+    #[must_use]
+    pub fn revoked_since(&self, public: &[u8; 32]) -> Option<u64> {
+        self.0.revoked.get(public).copied()
+    }
+
+    /// By when enough witnesses had cosigned, if enough have: whatever stands in that tree is older.
+    #[must_use]
+    pub fn witnessed_by(&self, cosigned: &[(String, u64)]) -> Option<u64> {
+        let mut times: Vec<u64> = cosigned.iter().map(|(_, time)| *time).collect();
+        times.sort_unstable();
+        let enough = |until: u64| {
+            let by_then = cosigned.iter().filter(|(_, time)| *time <= until).map(|(name, _)| name.as_str());
+            self.quorum(by_then) == Quorum::Met
+        };
+        times.into_iter().find(|time| enough(*time))
+    }
+
     /// The policy without comments, addresses and spare white space: what a certificate carries and [`Self::digest`]
     /// covers.
     #[must_use]
@@ -176,7 +203,10 @@ impl Policy {
         let verified = signed.verify(&of_witnesses).map_err(CheckpointFault::Cosignature)?;
         let times = |witness: &Witness| {
             let found = verified.iter().find(|verified| *verified.key == witness.key)?;
-            Some((witness.name.clone(), found.time?))
+            let time = found.time?;
+            // What a witness's key has cosigned since it is not the witness's alone is nobody's word.
+            let counts = self.revoked_since(witness.key.public()).is_none_or(|since| time < since);
+            counts.then(|| (witness.name.clone(), time))
         };
         let cosigned: Vec<(String, u64)> = self.0.witnesses.iter().filter_map(times).collect();
         let quorum = self.quorum(cosigned.iter().map(|(name, _)| name.as_str()));

@@ -24,6 +24,8 @@ pub(super) struct Parsed {
     pub(super) rules: Vec<Rule>,
     /// The rule that has to be met, if one is asked.
     pub(super) quorum: Option<usize>,
+    /// Public keys that count no more, with the seconds since 1970 from which on.
+    pub(super) revoked: BTreeMap<[u8; 32], u64>,
 }
 
 /// A policy that cannot be read.
@@ -49,8 +51,8 @@ pub enum PolicyFault {
     /// The last line has no line feed.
     #[error("the last line does not end with a line feed")]
     Unterminated,
-    /// The first word is none of the five.
-    #[error("a line begins with signer, log, witness, group or quorum")]
+    /// The first word is none of the six.
+    #[error("a line begins with signer, log, witness, group, quorum or revoked")]
     Keyword,
     /// Words missing or left over.
     #[error("the line has too few or too many words")]
@@ -79,6 +81,9 @@ pub enum PolicyFault {
     /// The threshold is not `any`, `all` or a number from 1 to the number of members.
     #[error("the threshold is any, all or a number from 1 to the number of members")]
     Threshold,
+    /// The time of a revocation is none.
+    #[error("a key is revoked from a number of seconds since 1970 on")]
+    Time,
     /// No quorum line, or a second one.
     #[error("a policy has exactly one quorum line")]
     Quorum,
@@ -96,6 +101,7 @@ struct Draft {
     members: BTreeSet<usize>,
     keys: BTreeSet<(&'static str, [u8; 32])>,
     quorum: Option<Option<usize>>,
+    revoked: BTreeMap<[u8; 32], u64>,
 }
 
 pub(super) fn policy(text: &str) -> Result<Parsed, MalformedPolicy> {
@@ -118,6 +124,7 @@ pub(super) fn policy(text: &str) -> Result<Parsed, MalformedPolicy> {
         witnesses: draft.witnesses,
         rules: draft.rules,
         quorum,
+        revoked: draft.revoked,
     })
 }
 
@@ -164,7 +171,12 @@ impl Draft {
                 }
                 &words[..]
             }
-            ("signer" | "log" | "witness" | "group" | "quorum", _) => return Err(PolicyFault::Words),
+            ("revoked", [key, since]) => {
+                let key = self.key("revoked", key, KeyUse::Text)?;
+                self.revoked.insert(*key.public(), from_decimal(since).ok_or(PolicyFault::Time)?);
+                &words[..]
+            }
+            ("signer" | "log" | "witness" | "group" | "quorum" | "revoked", _) => return Err(PolicyFault::Words),
             _ => return Err(PolicyFault::Keyword),
         };
         self.lines.push(kept.join(" "));

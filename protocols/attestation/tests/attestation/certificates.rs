@@ -6,11 +6,13 @@ use tacitly_attestation::certificate::{
 };
 use tacitly_attestation::checkpoint::Checkpoint;
 use tacitly_attestation::entry::{AnchorEntry, Body, Entry, Kind, SignedEntry, Software, Time};
+use tacitly_attestation::note::{KeyUse, VerifierKey};
 use tacitly_attestation::policy::{Policy, Quorum};
 use tacitly_attestation::proof::LogProof;
 
 use super::support::{
-    Job, NOW, NOW_MS, body, cosign, header, id, job, log_key, origin, party, policy, signed, signer, witnesses,
+    Job, NOW, NOW_MS, body, cosign, header, id, job, log_key, origin, party, policy, signed, signer, witness_key,
+    witnesses,
 };
 
 const WATCHING: &[&str] = &["shop-b", "regulator"];
@@ -157,11 +159,7 @@ fn keys_count_only_if_the_given_policy_names_them() {
     assert_eq!(code(&of(&signers[1..], &logs)), Err(RefusalCode::EntrySignature));
     assert_eq!(code(&of(&signers, &[log_key("shop-b").public])), Err(RefusalCode::LogUnknown));
     // Keys of the same names that are not the same keys.
-    let stranger = tacitly_attestation::note::VerifierKey::new(
-        "bank-a",
-        tacitly_attestation::note::KeyUse::Text,
-        signer("stranger").public.public(),
-    );
+    let stranger = VerifierKey::new("bank-a", KeyUse::Text, signer("stranger").public.public());
     assert_eq!(code(&of(&[stranger.unwrap()], &logs)), Err(RefusalCode::EntrySignature));
 }
 
@@ -259,4 +257,43 @@ fn an_anchor_is_handed_to_the_verifier_of_its_chain_or_reported_as_not_checked()
     assert_eq!(refusal.unwrap_err().code, RefusalCode::Anchor);
     let without_proof = issue(&job.result, &[], None, Some("block 12345\n"), &policy);
     assert_eq!(refused(without_proof), RefusalCode::Malformed);
+}
+
+#[test]
+fn what_a_revoked_key_signs_counts_only_where_witnesses_show_that_it_is_older() {
+    let job = job(50, WATCHING);
+    let related = [job.agreement.clone(), job.dataset.clone()];
+    let bytes = of_job(&job, &related);
+    let after = |name: &str, seconds: u64| policy(WATCHING).with_revoked(&[(signer(name).public, seconds)]).unwrap();
+    let code = |bytes: &[u8], policy: &Policy| verify(bytes, Some(policy)).map(drop).map_err(|refusal| refusal.code);
+    // Cosigned at NOW, issued five seconds later. The agreement is signed by shop-b as well.
+    for name in ["bank-a", "shop-b"] {
+        assert_eq!(code(&bytes, &after(name, NOW + 60)), Ok(()), "{name}");
+        assert_eq!(code(&bytes, &after(name, NOW)), Err(RefusalCode::Revoked), "{name}");
+        assert_eq!(code(&bytes, &after(name, NOW - 60)), Err(RefusalCode::Revoked), "{name}");
+    }
+    // Issued after: what it holds is older, and the issuer's own word is not.
+    assert_eq!(code(&bytes, &after("bank-a", NOW + 3)), Err(RefusalCode::Revoked));
+    assert_eq!(code(&bytes, &after("shop-b", NOW + 3)), Ok(()));
+    // Without witnesses nothing shows how old a signature is.
+    let (bytes, _) = issue(&job.result, &related, None, None, &policy(&[])).unwrap();
+    let unwitnessed = policy(&[]).with_revoked(&[(signer("shop-b").public, NOW + 60)]).unwrap();
+    assert_eq!(code(&bytes, &unwitnessed), Err(RefusalCode::Revoked));
+    assert_eq!(code(&bytes, &policy(&[])), Ok(()));
+}
+
+#[test]
+fn a_witness_whose_key_is_revoked_counts_for_what_it_cosigned_before() {
+    let job = job(50, WATCHING);
+    let bytes = of_job(&job, &[]);
+    // A witness signs with the public key of its party's entries.
+    let text = |since: u64| {
+        let [shop, regulator] = ["shop-b", "regulator"].map(|name| witness_key(name).public);
+        let named = VerifierKey::new("shop-b", KeyUse::Text, shop.public()).unwrap();
+        let bank = (signer("bank-a").public, log_key("bank-a").public);
+        let lines = format!("signer {}\nlog {}\nwitness s {shop}\nwitness r {regulator}\n", bank.0, bank.1);
+        Policy::parse(&format!("{lines}group g 2 s r\nquorum g\nrevoked {named} {since}\n")).unwrap()
+    };
+    assert!(verify(&bytes, Some(&text(NOW + 1))).unwrap().levels.is_witnessed());
+    assert_eq!(verify(&bytes, Some(&text(NOW))).unwrap_err().code, RefusalCode::Quorum);
 }

@@ -10,9 +10,9 @@ use tacitly_attestation::entry::{
     Code, Commitment, ContributionEntry, Count, Currency, DatasetEntry, Digest, DisputeEntry, Entry, Erased,
     ErasureEntry, Fingerprint, Header, Id, Kind, LeafHash, LegalName, Limit, LogRange, LogSize, Milliseconds, Nonce,
     OpeningEntry, Origin, PadEntry, Participant, PartyEntry, PartyKey, Payment, PeerTranscript, Period, PolicyEntry,
-    PriceRule, QueryEntry, Region, Registration, ResultEntry, ResultStatus, ServeEntry, ServeStatus, SettlementEntry,
-    Sharing, SignedEntry, Software, StatementEntry, StatementFields, StatementSubject, StatementValue, TickEntry, Time,
-    TimeUnit, TreeRoot, UnitRow,
+    PriceRule, QueryEntry, Region, Registration, ResultEntry, ResultStatus, RevocationEntry, ServeEntry, ServeStatus,
+    SettlementEntry, Sharing, SignedEntry, Software, StatementEntry, StatementFields, StatementSubject, StatementValue,
+    TickEntry, Time, TimeUnit, TreeRoot, UnitRow,
 };
 use tacitly_attestation::hash::{Hash, leaf_hash};
 use tacitly_attestation::note::{KeyUse, VerifierKey};
@@ -133,6 +133,7 @@ pub(crate) fn body(kind: Kind) -> Body {
             }),
         }
         .into(),
+        Kind::Revocation => RevocationEntry { key: signer("bank-a").public, since: Time::new(NOW_MS).unwrap() }.into(),
         Kind::Dataset => DatasetEntry {
             dataset: id("data set"),
             fingerprint: Fingerprint(Hash::of(b"fingerprint")),

@@ -3,8 +3,8 @@
 -- "tacl": tells a store of ours from any other SQLite file.
 PRAGMA application_id = 1952539500;
 
--- Facts about the store itself; the seal over the rows of peers, peer_pins, invites, rosters, roster_members, datasets and
--- rules among them, which also covers this schema.
+-- Facts about the store itself; the seal over the rows of peers, peer_pins, invites, rosters, roster_members, revocations,
+-- datasets and rules among them, which also covers this schema.
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -63,6 +63,14 @@ CREATE TABLE roster_members (
 ) STRICT;
 
 CREATE INDEX consortia_of ON roster_members (party);
+
+-- Keys that count no more, with the signed entry that says so: a party's own word, or that of whoever has its key.
+CREATE TABLE revocations (
+    party       TEXT NOT NULL,
+    signing_key TEXT PRIMARY KEY,
+    since_at    TEXT NOT NULL,
+    note        BLOB NOT NULL
+) STRICT;
 
 -- Every party whose key is pinned here, as a peer, as a member of consortia, or as both.
 CREATE VIEW known_parties (party, signing_key) AS

@@ -25,7 +25,7 @@ pub use after::{
 pub use before::{AgreementEntry, Attendance, DatasetEntry, Limit, Participant, PriceRule};
 pub use during::{MIN_BATCH_FOR_HITS, QueryEntry, ServeEntry, ServeStatus};
 pub use meaning::{MAX_PARTIES, Signers};
-pub use setup::{AnchorRule, PartyEntry, PartyKey, PolicyEntry};
+pub use setup::{AnchorRule, PartyEntry, PartyKey, PolicyEntry, RevocationEntry};
 pub use statement::{MAX_STATEMENT_FIELDS, StatementEntry, StatementFields, StatementSubject, StatementValue};
 pub use upkeep::{AnchorEntry, PadEntry, TickEntry, TimeUnit};
 
@@ -126,6 +126,8 @@ kinds! {
     Party(PartyEntry) = "party", Setup;
     /// The rules of the consortium.
     Policy(PolicyEntry) = "policy", Setup;
+    /// That a key is not to be trusted any more.
+    Revocation(RevocationEntry) = "revocation", Setup;
     /// The fingerprint of a data set.
     Dataset(DatasetEntry) = "dataset", Before;
     /// What all parties of a job agreed.

@@ -44,6 +44,17 @@ record! {
 }
 
 record! {
+    /// That a key of the recorder's is no longer its own alone: what it signs from that time on counts no more. Signed with
+    /// that key: whoever has it, its owner or a thief, shows by this entry that it is not to be trusted.
+    pub struct RevocationEntry {
+        /// The key; it may bear the name of a log or a witness elsewhere.
+        key: VerifierKey,
+        /// From when its signatures count no more.
+        since: Time,
+    }
+}
+
+record! {
     /// The rules that a consortium sets itself, signed by as many members as they say.
     pub struct PolicyEntry {
         /// The [digest](crate::policy::Policy::digest) of the policy's text.
@@ -90,6 +101,12 @@ fn quorum_possible(entry: &PolicyEntry) -> Result<(), Reason> {
 }
 
 impl Meaning for PartyEntry {}
+
+impl Meaning for RevocationEntry {
+    fn check_recorder(&self, by: PartyId) -> Result<(), Reason> {
+        ensure(self.key.name() == by.as_str(), "a party revokes a key of its own")
+    }
+}
 
 impl Meaning for PolicyEntry {
     fn signers(&self, by: PartyId) -> Signers {
