@@ -156,6 +156,16 @@ pub enum ChainError {
         /// What happened.
         detail: String,
     },
+    /// The file that is written to is not the one of that name any more, or not as long as it was left.
+    #[error(
+        "{} is not the file that this log writes to: somebody removed, replaced or cut it while the log was in use. Nothing \
+         more is appended. Stop the daemon, put the log's folder back as it was, and start again; what is missing at its \
+         end is entered anew from the party's store", path.display()
+    )]
+    Moved {
+        /// The segment.
+        path: PathBuf,
+    },
     /// What a witness sent is not its signature of what was asked.
     #[error("{witness} sent a cosignature that does not verify; it is not kept")]
     BadCosignature {

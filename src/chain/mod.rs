@@ -68,7 +68,7 @@ pub use log::Log;
 pub use mirror::Mirror;
 pub use mirror_cosignatures::MirrorCosignatures;
 pub use reconcile::{Mismatch, Placed, Reconciled, concerns, reconcile};
-pub use segment::NAME as SEGMENT;
+pub use segment::{NAME as SEGMENT, bytes_of_entries};
 pub use state::{Head, Leaf};
 pub use tacitly_attestation::note::KeyUse;
 pub use view::View;

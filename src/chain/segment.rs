@@ -13,6 +13,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use tacitly_attestation::hash::{Hash, leaf_hash};
 
@@ -28,6 +29,13 @@ const WINDOW: u64 = 1 << 20;
 /// The first line of the segment of `origin`.
 pub(super) fn first_line(origin: &str) -> Vec<u8> {
     format!("tacitly-log@v1 {origin}\n").into_bytes()
+}
+
+/// How many bytes of entries stand in the log of `origin` in this folder; 0 also if there is none.
+#[must_use]
+pub fn bytes_of_entries(folder: &Path, origin: &str) -> u64 {
+    let length = std::fs::metadata(folder.join(NAME)).map_or(0, |found| found.len());
+    length.saturating_sub(first_line(origin).len() as u64)
 }
 
 /// Appends a record to what will be written at `begins`.

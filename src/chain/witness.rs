@@ -27,8 +27,10 @@ const SCHEMA: &str = "tacitly-witness@v1";
 /// The longest stored state.
 const LIMIT: u64 = Note::MAX_BYTES as u64 + 4096;
 
-/// The most files of one kind that are kept of one log, so that it cannot fill our disk. One fork convicts it.
+/// The most files of one kind that are kept of one log, and of all logs together, so that nobody fills our disk. One fork
+/// convicts a log.
 const MAX_KEPT: usize = 8;
+const MAX_KEPT_IN_ALL: usize = 256;
 
 /// The name of a log among its witnesses. Whoever does not know the log's key cannot find out which log it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,7 +147,10 @@ impl Witness {
         let advance = match state.consider(&request, now) {
             Ok(advance) => advance,
             Err(refusal) => {
-                self.keep(&refusal, &request)?;
+                // A log that was never cosigned convicts itself of nothing, and its name is its owner's choice.
+                if path.exists() {
+                    self.keep(&refusal, &request)?;
+                }
                 return Ok(Verdict::Refused(refusal));
             }
         };
@@ -222,9 +227,13 @@ impl Witness {
         }
         files::make_folder(&self.evidence)?;
         let kept = std::fs::read_dir(&self.evidence).map_err(|error| ChainError::io(&self.evidence, error))?;
-        let of_log = kept.filter_map(Result::ok).filter(|file| file.file_name().to_string_lossy().starts_with(&of_log));
-        if of_log.count() < MAX_KEPT {
+        let names: Vec<String> =
+            kept.filter_map(Result::ok).map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+        let of_log = names.iter().filter(|name| name.starts_with(&of_log)).count();
+        if of_log < MAX_KEPT && names.len() < MAX_KEPT_IN_ALL {
             files::replace(&path, content)?;
+        } else {
+            tracing::warn!(folder = %self.evidence.display(), "there is evidence enough here; no more is kept");
         }
         Ok(path)
     }

@@ -1,7 +1,8 @@
 //! Group commit: one thread writes what all callers brought meanwhile, synchronises once, and answers all.
 
 use std::collections::VecDeque;
-use std::os::unix::fs::FileExt as _;
+use std::fs;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,12 @@ fn commit(core: &Core, batch: VecDeque<Waiting>) -> Last {
 fn store(core: &Core, begins: u64, bytes: &[u8]) -> Result<(), ChainError> {
     let io = |error| ChainError::io(&core.segment_path, error);
     reach("commit: before the write");
+    // What goes into a file that nobody finds again is on no record.
+    if !is_in_place(core, begins) {
+        let error = ChainError::Moved { path: core.segment_path.clone() };
+        core.refuse(&error);
+        return Err(error);
+    }
     if let Err(error) = write(core, begins, bytes) {
         // Half a write must not stay in front of the next.
         if let Err(worse) = core.segment.set_len(begins) {
@@ -140,6 +147,12 @@ fn store(core: &Core, begins: u64, bytes: &[u8]) -> Result<(), ChainError> {
     }
     reach("commit: synchronised");
     Ok(())
+}
+
+/// Whether the file of the log's name is the one that is written to, and ends where it was left.
+fn is_in_place(core: &Core, end: u64) -> bool {
+    let (Ok(named), Ok(open)) = (fs::metadata(&core.segment_path), core.segment.metadata()) else { return false };
+    (named.dev(), named.ino(), named.len()) == (open.dev(), open.ino(), end)
 }
 
 fn write(core: &Core, begins: u64, bytes: &[u8]) -> std::io::Result<()> {

@@ -24,7 +24,7 @@ use super::attestation;
 use super::config::{Config, ConfigError, LogFormat, WitnessConfig};
 use super::home::{self, HomeError};
 use super::metrics;
-use super::start::SOCKET_PATH;
+use super::start::{self, LostStore, SOCKET_PATH};
 use crate::attest::{Attestation, Record};
 use crate::chain::ChainError;
 use crate::codes::{self, Error};
@@ -58,6 +58,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is gone, and its log is not.
+    #[error(transparent)]
+    LostStore(#[from] LostStore),
     /// The attestation log.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -254,6 +257,7 @@ async fn run(
     if let Ok(identity) = home::identity(home) {
         named(identity)?;
     }
+    start::refuse_lost_store(home, &config)?;
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);
     let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&home.join(home::IDENTITY_KEY))?);

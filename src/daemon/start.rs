@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Access, access};
@@ -12,7 +12,7 @@ use tacitly_attestation::note::KeyRing;
 use super::config::Config;
 use super::finding::Finding;
 use super::{attestation, home};
-use crate::chain::{View, fsck};
+use crate::chain::{View, bytes_of_entries, fsck};
 use crate::kernel;
 use crate::store::{FileSigner, Ourselves, Signer as _, StoreError, check_store};
 
@@ -22,6 +22,29 @@ pub(super) const SOCKET_PATH: usize = 107;
 const READ_THROUGH: u64 = 256 << 20;
 /// Findings about the log that are printed; `tacitly log fsck` prints all.
 const SHOWN: usize = 3;
+
+/// There is a log and no store that it could be of: the store was lost, or what it lies on is not mounted.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no store at {store}, and the attestation log in {log} has {bytes} bytes of one: the store was lost, or what it \
+     lies on is not mounted. Put it back, with `tacitly restore` from a backup; or, to begin anew without its peers, rules \
+     and jobs, move the folder {log} away first", store = .store.display(), log = .log.display()
+)]
+pub struct LostStore {
+    store: PathBuf,
+    log: PathBuf,
+    bytes: u64,
+}
+
+/// Refuses to make a new store beside a log that has entries.
+///
+/// # Errors
+/// [`LostStore`]
+pub(super) fn refuse_lost_store(home: &Path, config: &Config) -> Result<(), LostStore> {
+    let (store, log) = (home.join(&config.store.path), attestation::folder(home));
+    let bytes = bytes_of_entries(&log, &config.origin());
+    if store.exists() || bytes == 0 { Ok(()) } else { Err(LostStore { store, log, bytes }) }
+}
 
 /// Checks what `serve` would open: kernel, control socket, sealing key, store and attestation log.
 pub(super) async fn check_start(home: &Path, config: &Config) -> Vec<Finding> {
@@ -85,7 +108,10 @@ async fn check_ledger(home: &Path, config: &Config) -> Finding {
     let ours = signer.map(|signer| Ourselves { party: config.party, key: signer.public_key() });
     match check_store(&path, &sealer, ours).await {
         Ok(()) if path.exists() => Finding::ok("store", format!("{} opens with the sealing key", path.display())),
-        Ok(()) => Finding::ok("store", "the sealing key can be read"),
+        Ok(()) => match refuse_lost_store(home, config) {
+            Ok(()) => Finding::ok("store", "the sealing key can be read"),
+            Err(lost) => Finding::fail("store", lost.to_string(), "put the store back before you start the daemon"),
+        },
         Err(error @ StoreError::Roster(_)) => {
             let hint = "the store, identity.key or party.toml is another party's: put back what belongs together";
             Finding::fail("store", error.to_string(), hint)

@@ -70,7 +70,11 @@ impl transport::Inbox for Inbox {
     }
 
     fn call_refused(&self, error: &LinkError) {
-        tracing::warn!(%error, "a call was refused");
+        match error {
+            // Whoever scans the internet fails here, as often as it likes.
+            LinkError::Handshake { .. } => tracing::debug!(%error, "a call was refused"),
+            _ => tracing::warn!(%error, "a call was refused"),
+        }
     }
 }
 

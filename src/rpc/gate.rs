@@ -216,7 +216,16 @@ mod tests {
         let local: Vec<&str> = calls.into_iter().filter(|call| needed(call).is_empty()).collect();
         assert_eq!(
             local,
-            ["Shutdown", "RotateIdentity", "Backup", "OpenRecord", "OpenBasis", "OpenOutput", "AddFrame"]
+            [
+                "Shutdown",
+                "RotateIdentity",
+                "RevokeIdentity",
+                "Backup",
+                "OpenRecord",
+                "OpenBasis",
+                "OpenOutput",
+                "AddFrame"
+            ]
         );
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tacitly::test_bed::{Party, until};
 
-use crate::support::{Pair, init, run, setup, tacitly};
+use crate::support::{Pair, init, mobiles, run, setup, tacitly};
 
 /// What a command prints as JSON, and whether it succeeded.
 fn findings(home: &Path, words: &[&str]) -> (Vec<Value>, bool) {
@@ -258,5 +258,53 @@ fn a_wrong_key_in_party_toml_is_told_in_our_words_with_where_it_stands() {
         let output = run(&folder.path().join("x"), words);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && text.contains(told), "{words:?}: {text}");
+    }
+}
+
+/// The chaos run's fourth finding: a store that is lost, or whose disk is not mounted.
+#[test]
+fn a_store_that_is_gone_beside_a_log_with_entries_is_not_begun_anew_unless_the_log_is_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bank = Party::start(folder.path(), "bank", setup()).unwrap();
+    until(|| (bank.tacitly(&["log", "head"]).ok()?["signed_size"].as_u64()? >= 2).then_some(())).expect("entries");
+    bank.stop();
+    let store = |suffix: &str| bank.home.join(format!("tacitly.db{suffix}"));
+    ["", "-wal", "-shm"].map(store).iter().for_each(|path| drop(fs::remove_file(path)));
+    let served = run(&bank.home, &["serve"]);
+    let told = String::from_utf8_lossy(&served.stderr).into_owned();
+    assert!(
+        !served.status.success() && told.contains("there is no store") && told.contains("tacitly restore"),
+        "{told}"
+    );
+    assert!(!store("").exists(), "nothing was begun");
+    let (found, fine) = findings(&bank.home, &["doctor"]);
+    let named = of_level(&found, "fail").iter().any(|finding| finding["text"].as_str().unwrap().contains("was lost"));
+    assert!(!fine && named, "{found:#?}");
+    fs::rename(bank.home.join("log"), folder.path().join("old-log")).unwrap();
+    bank.serve().unwrap();
+    assert!(bank.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().is_empty());
+}
+
+/// The chaos run's fifth finding: the log taken away under a running daemon.
+#[test]
+fn a_log_that_is_removed_replaced_or_cut_under_a_daemon_records_nothing_more_and_releases_nothing() {
+    let changes: [(&str, fn(&Path)); 3] = [
+        ("removed", |segment| fs::remove_file(segment).unwrap()),
+        ("replaced", |segment| {
+            let copy = segment.with_extension("copy");
+            fs::copy(segment, &copy).unwrap();
+            fs::rename(copy, segment).unwrap();
+        }),
+        ("cut", |segment| fs::OpenOptions::new().write(true).open(segment).unwrap().set_len(0).unwrap()),
+    ];
+    for (case, change) in changes {
+        let mut pair = Pair::start();
+        pair.datasets(&mobiles(0..20), &mobiles(10..30));
+        assert_eq!(pair.intersect().unwrap().1.len(), 10);
+        change(&pair.bank.home.join("log/segment"));
+        let refused = pair.intersect().unwrap_err();
+        assert_eq!(refused.code(), "log", "{case}: {refused}");
+        let warnings = pair.bank.tacitly(&["status"]).unwrap()["warnings"].to_string();
+        assert!(warnings.contains("Nothing more is appended"), "{case}: {warnings}");
     }
 }

@@ -4,13 +4,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tacitly::session::{LinkError, LinkState, Network};
 use tacitly::test_bed::PATIENCE;
 use tacitly::transport::{Inbox, Pace, Pending, Refusal, Settings, TlsAlert, TlsIdentity, Transport, WireRange};
 use tacitly_core::PartyId;
+use tokio::io::AsyncReadExt as _;
 
 use crate::support::heard::fresh_identity;
 use crate::support::liar::{Liar, NAME};
@@ -37,6 +38,28 @@ fn a_stranger_is_refused_by_name_also_while_an_invitation_is_open() {
         }
     });
     assert_eq!(stage.bank.tacitly(&["peer", "list"]).unwrap().as_array().unwrap().len(), 1);
+    stage.goes_on();
+}
+
+/// The review's thirteenth finding.
+#[test]
+fn silent_sockets_of_one_address_keep_nobody_else_waiting() {
+    let stage = Stage::set();
+    let to = stage.liar.address;
+    stage.liar.runtime.block_on(async {
+        let mut silent = Vec::new();
+        for _ in 0..400 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            silent.push(socket.connect(to).await.unwrap());
+        }
+        // All but a few are sent away at once, and those that stay say nothing for three seconds at most.
+        let begun = Instant::now();
+        for socket in &mut silent {
+            let closed = tokio::time::timeout(Duration::from_secs(8), socket.read(&mut [0; 1])).await;
+            assert!(!matches!(closed, Ok(Ok(1..)) | Err(_)), "{closed:?} after {:?}", begun.elapsed());
+        }
+    });
     stage.goes_on();
 }
 

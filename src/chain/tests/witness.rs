@@ -251,3 +251,30 @@ async fn cosignatures_are_kept_with_the_log_and_the_best_checkpoint_is_given_out
     let report = super::check(world.path());
     assert!(report.findings.iter().any(|finding| finding.file == Path::new("cosigned/5")), "{report:?}");
 }
+
+/// A request of a log whose name is its owner's choice: an empty tree with a root that is none, which is no history.
+fn nonsense(origin: &str) -> (VerifierKey, Vec<u8>) {
+    let private = ed25519_dalek::SigningKey::from_bytes(&[4; 32]);
+    let public = private.verifying_key().to_bytes();
+    let key = NoteKey::new(origin, KeyUse::Text, &public, private).unwrap();
+    let root = root_at(&mut &history(3, 3), 3).unwrap();
+    let extensions = vec!["x".repeat(1000)];
+    let mut checkpoint =
+        SignedCheckpoint::new(&Checkpoint { origin: origin.to_owned(), size: 0, root, extensions }).unwrap();
+    checkpoint.sign(key.public(), &key).unwrap();
+    (key.public().clone(), AddCheckpoint { old: 0, proof: vec![], checkpoint }.encode())
+}
+
+/// The review's seventh finding.
+#[test]
+fn requests_about_logs_that_were_never_cosigned_fill_no_disk() {
+    let world = World::new();
+    let witness = open(world.path()).unwrap();
+    for number in 0..300 {
+        let (log, request) = nonsense(&format!("tacitly/mallory-{number}"));
+        let verdict = witness.add_checkpoint(&log, &request, 100).unwrap();
+        assert!(matches!(verdict, Verdict::Refused(WitnessRefusal::Inconsistent)), "{verdict:?}");
+    }
+    let kept = world.file("evidence");
+    assert!(!kept.exists() || files(&kept).is_empty(), "{kept:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,12 @@ use crate::transport::wire::MAX_ENVELOPE;
 
 /// The most handshakes at a time.
 const MAX_HANDSHAKES: usize = 256;
+
+/// The most handshakes at a time of one address: a peer needs one, and whoever holds more keeps nobody else waiting.
+const MAX_PER_ADDRESS: usize = 16;
+
+/// How long a caller may say nothing at all.
+const FIRST_WORD: Duration = Duration::from_secs(3);
 
 /// The most connections of strangers at a time: each may only enrol, and is sent away after a while.
 const MAX_STRANGERS: usize = 8;
@@ -73,6 +79,7 @@ pub(super) async fn serve(shared: Arc<Shared>, address: SocketAddr, service: imp
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<Arrived>) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let addresses = Arc::new(Addresses::default());
     let slots = Arc::new(ConnectionSlots::default());
     let closing = shared.closing.clone();
     let run = async {
@@ -86,13 +93,21 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<
                     continue;
                 }
             };
+            let Some(place) = addresses.take(from.ip()) else {
+                tracing::debug!(%from, "refused a call: too many handshakes of this address");
+                continue;
+            };
             let (shared, slots, ready) = (shared.clone(), slots.clone(), ready.clone());
             tokio::spawn(async move {
+                if timeout(FIRST_WORD, tcp.peek(&mut [0; 1])).await.is_err() {
+                    tracing::debug!(%from, "a caller said nothing");
+                    return;
+                }
                 let window = shared.settings.greeting_window;
                 let greeted = timeout(window, greet(&shared, tcp, from)).await;
                 match greeted {
                     Ok(Ok((stream, caller))) => {
-                        drop(permit);
+                        drop((permit, place));
                         admit(&shared, stream, caller, &slots, &ready).await;
                     }
                     Ok(Err((error, tcp))) => refuse(&shared, error, tcp, from).await,
@@ -165,6 +180,41 @@ async fn admit(
     let patience = sleep(shared.settings.greeting_window);
     if visitor.cut.run_until_cancelled(patience).await.is_some() && !visitor.has_opened() {
         visitor.cut.cancel();
+    }
+}
+
+/// How many handshakes of each address are at work; of IPv6, of each network of 64 bits, all of which is one caller's.
+#[derive(Default)]
+struct Addresses(Mutex<BTreeMap<IpAddr, usize>>);
+
+/// A place among the handshakes of an address, until it is dropped.
+struct HandshakePlace(Arc<Addresses>, IpAddr);
+
+impl Addresses {
+    fn take(self: &Arc<Self>, from: IpAddr) -> Option<HandshakePlace> {
+        let address = match from.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address => address,
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = all.entry(address).or_default();
+        if *here == MAX_PER_ADDRESS {
+            return None;
+        }
+        *here += 1;
+        Some(HandshakePlace(self.clone(), address))
+    }
+}
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        let mut all = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = all.get_mut(&self.1) {
+            *here -= 1;
+            if *here == 0 {
+                all.remove(&self.1);
+            }
+        }
     }
 }
 
