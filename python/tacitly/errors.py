@@ -80,6 +80,12 @@ class LinkDown(PeerError):
     code = "link-down"
 
 
+class KeyRevoked(PeerError):
+    """The signing key of a party was revoked; what is signed with it from then on counts no more."""
+
+    code = "key-revoked"
+
+
 class NotMet(PeerError):
     """The peer did not ask for the same job in time."""
 
