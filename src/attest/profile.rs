@@ -150,8 +150,15 @@ impl Profile {
         let peers = self.store.peers().all().await?;
         let mut signers = vec![entry_key(self.peers.me(), &self.signer.public_key())?];
         let mut witnesses = Vec::new();
-        for (party, key) in self.store.parties().all().await? {
-            signers.push(entry_key(party, &key)?);
+        let (revoked, known) = (self.store.revocations().all().await?, self.store.parties().all().await?);
+        for (party, key) in &known {
+            signers.push(entry_key(*party, key)?);
+        }
+        // What a revoked key has signed before is evidence also when its party is known by another one, or not at all.
+        let own = self.signer.public_key();
+        let gone = revoked.iter().filter(|gone| gone.key != own && known.get(&gone.party) != Some(&gone.key));
+        for Revocation { party, key, .. } in gone {
+            signers.push(entry_key(*party, key)?);
         }
         for peer in &peers {
             let key = witness_key(peer.id, &peer.signing_key)?;
@@ -169,10 +176,9 @@ impl Profile {
             0 => most / 2 + 1,
             needed => needed,
         };
-        let mut revoked = Vec::new();
-        for Revocation { party, key, since, .. } in self.store.revocations().all().await? {
-            revoked.push((entry_key(party, &key)?, u64::try_from(since.as_second()).unwrap_or_default()));
-        }
+        let since = |revoked: &Revocation| u64::try_from(revoked.since.as_second()).unwrap_or_default();
+        let line = |revoked: &Revocation| Ok((entry_key(revoked.party, &revoked.key)?, since(revoked)));
+        let revoked = revoked.iter().map(line).collect::<Result<Vec<_>, Error>>()?;
         Policy::consortium(&signers, &[self.recorder.log().key().public().clone()], &witnesses, needed.min(most))
             .and_then(|policy| policy.with_revoked(&revoked))
             .map_err(|error| Error::internal(error.to_string()))

@@ -85,6 +85,7 @@ impl Revocations {
         };
         let revocation = read(&entry).ok_or_else(|| Error::internal("our own revocation can be read"))?;
         self.store.revocations().add(&revocation, by).await?;
+        self.peers.learn_revocations().await?;
         self.profile.renew_policy();
         tracing::warn!(since = %revocation.since, "our signing key is revoked");
         let (mut told, mut untold) = (Vec::new(), Vec::new());
@@ -120,7 +121,7 @@ impl Revocations {
     ///
     /// # Errors
     /// [`codes::BAD_REQUEST`] for what is no revocation or not signed with the key itself, or an error of the store.
-    pub(super) async fn hear(&self, from: PartyId, revoked: &pb::Revoked) -> Result<Answer, Error> {
+    pub(super) async fn hear(self: &Arc<Self>, from: PartyId, revoked: &pb::Revoked) -> Result<Answer, Error> {
         let refuse = |text: &str| Error::new(codes::BAD_REQUEST, text).with(from);
         let entry = SignedEntry::parse(&revoked.entry).map_err(|_| refuse("a revocation that cannot be read"))?;
         let revocation = read(&entry).ok_or_else(|| refuse("an entry that revokes nothing"))?;
@@ -131,7 +132,10 @@ impl Revocations {
         let is_known = self.store.parties().all().await?.get(party) == Some(key);
         if is_known && self.store.revocations().add(&revocation, from.as_str()).await? {
             tracing::warn!(%party, since = %revocation.since, "a signing key is revoked");
+            self.peers.learn_revocations().await?;
             self.profile.renew_policy();
+            let peers: Vec<PartyId> = self.peers.links().borrow().keys().copied().collect();
+            peers.into_iter().filter(|peer| *peer != from).for_each(|peer| self.tell_all(peer));
         }
         Ok(Answer::Noted(pb::Noted {}))
     }

@@ -230,7 +230,8 @@ impl Witness {
         let names: Vec<String> =
             kept.filter_map(Result::ok).map(|file| file.file_name().to_string_lossy().into_owned()).collect();
         let of_log = names.iter().filter(|name| name.starts_with(&of_log)).count();
-        if of_log < MAX_KEPT && names.len() < MAX_KEPT_IN_ALL {
+        // The first that convicts a log is kept however many there are of others.
+        if (of_log < MAX_KEPT && names.len() < MAX_KEPT_IN_ALL) || (kind == "fork" && of_log == 0) {
             files::replace(&path, content)?;
         } else {
             tracing::warn!(folder = %self.evidence.display(), "there is evidence enough here; no more is kept");

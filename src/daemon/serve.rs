@@ -301,6 +301,7 @@ async fn run(
         config.reconnect_window(),
     );
     let (peers, background) = (Arc::new(peers), Background::default());
+    peers.learn_revocations().await?;
     let rosters = Arc::new(Rosters::new(config.party, store.clone(), signer.clone()));
     let rotation = Arc::new(Rotation::new(store.clone(), signer.clone(), transport, peers.clone(), background.clone()));
     let relay = Arc::new(Relay::new(config.party, signer.clone(), peers.clone(), links));

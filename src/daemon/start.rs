@@ -43,7 +43,12 @@ pub struct LostStore {
 pub(super) fn refuse_lost_store(home: &Path, config: &Config) -> Result<(), LostStore> {
     let (store, log) = (home.join(&config.store.path), attestation::folder(home));
     let bytes = bytes_of_entries(&log, &config.origin());
-    if store.exists() || bytes == 0 { Ok(()) } else { Err(LostStore { store, log, bytes }) }
+    // A file without a byte is none: what a crash or a cut left of it.
+    let has_bytes = |suffix: &str| {
+        let file = store.with_file_name(format!("{}{suffix}", store.file_name().unwrap_or_default().to_string_lossy()));
+        std::fs::metadata(file).is_ok_and(|found| found.len() > 0)
+    };
+    if has_bytes("") || has_bytes("-wal") || bytes == 0 { Ok(()) } else { Err(LostStore { store, log, bytes }) }
 }
 
 /// Checks what `serve` would open: kernel, control socket, sealing key, store and attestation log.
@@ -107,7 +112,9 @@ async fn check_ledger(home: &Path, config: &Config) -> Finding {
     let signer = FileSigner::load(&home.join(home::IDENTITY_KEY)).ok();
     let ours = signer.map(|signer| Ourselves { party: config.party, key: signer.public_key() });
     match check_store(&path, &sealer, ours).await {
-        Ok(()) if path.exists() => Finding::ok("store", format!("{} opens with the sealing key", path.display())),
+        Ok(()) if path.metadata().is_ok_and(|found| found.len() > 0) => {
+            Finding::ok("store", format!("{} opens with the sealing key", path.display()))
+        }
         Ok(()) => match refuse_lost_store(home, config) {
             Ok(()) => Finding::ok("store", "the sealing key can be read"),
             Err(lost) => Finding::fail("store", lost.to_string(), "put the store back before you start the daemon"),

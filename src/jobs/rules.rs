@@ -46,6 +46,10 @@ impl Rules<'_> {
 
     /// Our rules for a job that was approved: those of this moment, which must still allow it.
     pub(super) async fn standing(&self, terms: &JobTerms) -> Result<BTreeMap<PartyId, Rule>, Error> {
+        // A key may have been revoked since.
+        for party in terms.parties.keys() {
+            self.0.peers.key_of(*party).await?;
+        }
         let Some(dataset) = terms.dataset_of(self.0.me()) else { return Ok(BTreeMap::new()) };
         let rules = self.of(terms, dataset).await?;
         // The job itself is among those of the day.

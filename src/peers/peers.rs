@@ -1,8 +1,8 @@
 //! Partners: who is pinned, how one joins, and asking their daemons, for as long as it may take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +42,8 @@ pub struct Peers {
     address: Option<String>,
     /// How long a lost link is waited for.
     window: Duration,
+    /// Keys that count no more, as the store knows them: asked for every question of a service.
+    revoked: RwLock<BTreeSet<[u8; 32]>>,
 }
 
 /// A fresh invitation.
@@ -83,7 +85,7 @@ impl Peers {
         address: Option<String>,
         window: Duration,
     ) -> Self {
-        Self { store, network, transport, directory, signer, address, window }
+        Self { store, network, transport, directory, signer, address, window, revoked: RwLock::default() }
     }
 
     /// This party.
@@ -123,6 +125,26 @@ impl Peers {
             };
         }
         Ok(self.store.parties().key_of(party).await?)
+    }
+
+    /// Reads again which keys count no more: at the start, and when one more does.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn learn_revocations(&self) -> Result<(), Error> {
+        let all = self.store.revocations().all().await?;
+        let keys = all.iter().map(|revoked| *revoked.key.as_bytes()).collect();
+        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Refuses the key of a party that counts no more.
+    ///
+    /// # Errors
+    /// [`codes::KEY_REVOKED`].
+    pub fn refuse_revoked(&self, party: PartyId, key: &PublicKey) -> Result<(), Error> {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner).contains(key.as_bytes());
+        if revoked { Err(StoreError::Revoked { party }.into()) } else { Ok(()) }
     }
 
     /// Refuses a party that cannot be asked because it is no peer, although it may be a member of a consortium.

@@ -163,8 +163,8 @@ impl Rotation {
         let pin: Pin = rotate.pin.parse().map_err(|_| refuse("the pin cannot be read"))?;
         let signature: Signature = rotate.signature.parse().map_err(|_| refuse("the signature cannot be read"))?;
         let peer = self.store.peers().get(from).await?;
-        peer.signing_key
-            .verify(CONTEXT, &signed(from, self.peers.me(), rotate), &signature)
+        let key = self.store.parties().key_of(from).await?;
+        key.verify(CONTEXT, &signed(from, self.peers.me(), rotate), &signature)
             .map_err(|_| refuse("the signature under the pin is not the peer's"))?;
         let pin = pin.to_string();
         let since = match peer.pins.iter().find(|known| known.pin == pin) {

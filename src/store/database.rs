@@ -42,9 +42,9 @@ pub(super) const TRUSTED_ROWS: &str = "
     UNION ALL SELECT json_array('roster', consortium, hex(note), pinned_at) FROM rosters
     UNION ALL SELECT json_array('member', consortium, party, signing_key) FROM roster_members
     UNION ALL SELECT json_array('revocation', party, signing_key, since_at, hex(note)) FROM revocations
-    UNION ALL SELECT json_array('dataset', name, path, format, columns, keys, settings, row_count, size, digest, added_at,
-        replaced_at) FROM datasets
-    UNION ALL SELECT json_array('rule', dataset, peer, rule, digest, created_at, expires_at) FROM rules
+    UNION ALL SELECT json_array('dataset', name, path, format, columns, keys, settings, row_count, size, digest, stamp,
+        added_at, replaced_at) FROM datasets
+    UNION ALL SELECT json_array('rule', dataset, peer, rule, stamp, created_at, expires_at) FROM rules
     UNION ALL SELECT json_array('schema', type, name, tbl_name, sql) FROM sqlite_schema
     ORDER BY line";
 
@@ -345,18 +345,36 @@ pub(crate) async fn sound(
     let forged = || StoreError::Forged { path: path.to_owned() };
     let blob = sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(integrity::KEY);
     let blob: Option<Vec<u8>> = blob.fetch_optional(&mut *connection).await.map_err(fault)?;
-    let Some(blob) = blob else {
-        let events: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(connection).await.map_err(fault)?;
-        return if events == 0 { Ok(None) } else { Err(forged()) };
-    };
+    // Without the key it is a store that a process left unfinished, or one whose seals somebody wants to be made anew.
+    let Some(blob) = blob else { return if is_unused(connection).await? { Ok(None) } else { Err(forged()) } };
     let integrity = Integrity::open(sealer, &blob)?;
     if rows_are_sound(&integrity, connection).await.map_err(fault)? { Ok(Some(integrity)) } else { Err(forged()) }
 }
 
+/// Whether a store is as the migrations make it, and nothing was ever written to it.
+async fn is_unused(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let memory = Path::new(":memory:");
+    let fault = |error| StoreError::database(memory, error);
+    let fresh = SqlitePoolOptions::new().max_connections(1).connect_with(SqliteConnectOptions::new().in_memory(true));
+    let fresh = fresh.await.map_err(fault)?;
+    MIGRATIONS.run(&fresh).await.map_err(|error| migration_fault(memory, error))?;
+    let mut expected = fresh.acquire().await.map_err(fault)?;
+    let same = lines(&mut expected).await.map_err(fault)? == lines(connection).await.map_err(fault)?;
+    // Every table with numbers of its own has counted none.
+    let unused =
+        "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM entries) + (SELECT count(*) FROM sqlite_sequence)";
+    let used: i64 = sqlx::query_scalar(unused).fetch_one(connection).await.map_err(fault)?;
+    Ok(same && used == 0)
+}
+
+/// The rows that decide whom this party trusts, and the schema.
+async fn lines(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(TRUSTED_ROWS).fetch_all(connection).await
+}
+
 /// Whether the rows that decide whom this party trusts are as they were sealed.
 async fn rows_are_sound(integrity: &Integrity, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    let lines: Vec<String> = sqlx::query_scalar(TRUSTED_ROWS).fetch_all(&mut *connection).await?;
+    let lines = lines(connection).await?;
     let seal = sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(integrity::ROWS);
     let seal: Option<Vec<u8>> = seal.fetch_optional(connection).await?;
     Ok(seal.is_some_and(|seal| integrity.are_rows(&lines, &seal)))

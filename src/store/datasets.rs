@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::database::{Database, Transaction};
 use super::entries::put_entries;
@@ -52,12 +54,12 @@ impl DatasetTable<'_> {
         let replaced_at = old.as_ref().map(|_| write.now);
         let added_at = old.as_ref().map_or(write.now, |old| old.added_at);
         let sql = "INSERT INTO datasets
-                (name, path, format, columns, keys, settings, row_count, size, digest, added_at, replaced_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                (name, path, format, columns, keys, settings, row_count, size, digest, added_at, replaced_at, stamp)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             ON CONFLICT (name) DO UPDATE SET path = excluded.path, format = excluded.format,
                 columns = excluded.columns, keys = excluded.keys, settings = excluded.settings,
                 row_count = excluded.row_count, size = excluded.size, digest = excluded.digest,
-                replaced_at = excluded.replaced_at";
+                replaced_at = excluded.replaced_at, stamp = excluded.stamp";
         let query = statement(sql)
             .bind(dataset.name.clone())
             .bind(path.to_owned())
@@ -69,7 +71,8 @@ impl DatasetTable<'_> {
             .bind(count("the size of a dataset", dataset.size)?)
             .bind(dataset.digest.clone())
             .bind(moment(added_at))
-            .bind(replaced_at.map(moment));
+            .bind(replaced_at.map(moment))
+            .bind(stamp(&dataset));
         write.run(query).await?;
         put_fingerprint(&mut write, &sealer, &dataset, fingerprint).await?;
         let kind = if old.is_some() { "dataset-replaced" } else { "dataset-added" };
@@ -137,6 +140,13 @@ pub fn check_dataset_name(name: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::invalid("the name of a dataset", "it is 1 to 64 characters of a-z, 0-9, '-', '_' and '.'"))
+}
+
+/// A hash over all that says what is read of a file and how: a rule that was given for one is given for no other.
+fn stamp(dataset: &NewDataset) -> String {
+    let NewDataset { format, columns, keys, settings, digest, .. } = dataset;
+    let text = json!([format, columns, keys, settings, digest]).to_string();
+    format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(text)))
 }
 
 fn check(dataset: &NewDataset) -> Result<(), StoreError> {

@@ -30,7 +30,7 @@ pub struct Rule {
 }
 
 const SELECT: &str =
-    "SELECT dataset, peer, rule, rules.digest <> datasets.digest AS is_of_another_file, created_at, expires_at
+    "SELECT dataset, peer, rule, rules.stamp <> datasets.stamp AS is_of_another_file, created_at, expires_at
     FROM rules JOIN datasets ON name = dataset
     WHERE ($1 IS NULL OR dataset = $1) AND ($2 IS NULL OR peer = $2) ORDER BY dataset, peer";
 
@@ -55,9 +55,9 @@ impl RuleTable<'_> {
         let mut write = self.0.begin_trusted().await?;
         require_known(&mut write, peer).await?;
         require_dataset(&mut write, dataset).await?;
-        let sql = "INSERT INTO rules (dataset, peer, rule, digest, created_at, expires_at)
-            VALUES ($1, $2, $3, (SELECT digest FROM datasets WHERE name = $1), $4, $5)
-            ON CONFLICT (dataset, peer) DO UPDATE SET rule = excluded.rule, digest = excluded.digest,
+        let sql = "INSERT INTO rules (dataset, peer, rule, stamp, created_at, expires_at)
+            VALUES ($1, $2, $3, (SELECT stamp FROM datasets WHERE name = $1), $4, $5)
+            ON CONFLICT (dataset, peer) DO UPDATE SET rule = excluded.rule, stamp = excluded.stamp,
                 created_at = excluded.created_at, expires_at = excluded.expires_at";
         let query = statement(sql)
             .bind(dataset.to_owned())
@@ -82,7 +82,7 @@ impl RuleTable<'_> {
     pub async fn confirm(self, dataset: &str, by: &str) -> Result<(), StoreError> {
         let mut write = self.0.begin_trusted().await?;
         require_dataset(&mut write, dataset).await?;
-        let sql = "UPDATE rules SET digest = (SELECT digest FROM datasets WHERE name = $1) WHERE dataset = $1";
+        let sql = "UPDATE rules SET stamp = (SELECT stamp FROM datasets WHERE name = $1) WHERE dataset = $1";
         write.run(statement(sql).bind(dataset.to_owned())).await?;
         note(&mut write, by, "rules-confirmed", json!({ "dataset": dataset })).await?;
         write.commit_trusted().await

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use tacitly::store::{Sealer, SealingKey, Store};
 use tacitly::test_bed::Party;
 
 use crate::support::setup;
@@ -56,6 +57,9 @@ async fn fsck_names_the_entry_that_was_edited_by_hand_and_the_signature_that_doe
     let folder = tempfile::tempdir().unwrap();
     let home = init(folder.path(), "bank");
     append(&home, "bank", 0, 20).await;
+    // A log without a store would be taken for one whose store was lost.
+    let sealer = Sealer::new(SealingKey::read_file(&home.join("party.key")).unwrap());
+    Store::open(&home.join("tacitly.db"), sealer).await.unwrap().close().await;
     let segment = home.join("log/segment");
     let whole = fs::read(&segment).unwrap();
     let place = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).position(|window| window == needle).unwrap();

@@ -7,7 +7,7 @@ use tacitly::store::{EventFilter, InviteToken, Store, StoreError, check_store};
 use crate::world::{World, contains, party, sealer};
 
 /// What somebody does who can write the file, as a backup operator can.
-const FORGERIES: [&str; 15] = [
+const FORGERIES: [&str; 16] = [
     "INSERT INTO peers (id, address, signing_key, added_at) SELECT 'mallory', NULL, 'ed25519:AA==', added_at FROM peers",
     "UPDATE peers SET address = 'elsewhere.example:7443'",
     "UPDATE peers SET signing_key = 'ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo='",
@@ -22,6 +22,11 @@ const FORGERIES: [&str; 15] = [
     "DELETE FROM rules",
     "DELETE FROM meta WHERE name = 'trusted-rows'",
     "DELETE FROM meta",
+    "DROP TRIGGER events_are_never_deleted; DELETE FROM events; DELETE FROM sqlite_sequence; DELETE FROM meta;
+     CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END",
     "CREATE TRIGGER helper AFTER INSERT ON events BEGIN UPDATE rules SET expires_at = NULL; END",
 ];
 

@@ -15,7 +15,7 @@ fn id(name: &str) -> PartyId {
 }
 
 fn roles() -> Roles {
-    Roles::new(TAG, id("me"), ["a", "b", "me", "a"].map(id))
+    Roles::new(TAG, id("own"), ["a", "b", "own", "a"].map(id))
 }
 
 fn script<T: Send, F, Fut>(body: F) -> Script<T>
@@ -86,7 +86,7 @@ fn a_frame_that_is_not_the_next_one_of_a_peer_is_its_breach_and_the_script_is_ov
         ("a", vec![stranger.pack(vec![1])], code::FRAME_SESSION),
         ("a", vec![Frame { body: vec![0; Frame::MAX_BODY + 1].into(), ..first.clone() }], code::FRAME_SIZE),
         ("stranger", vec![first.clone()], code::NOT_A_PARTY),
-        ("me", vec![first], code::NOT_A_PARTY),
+        ("own", vec![first], code::NOT_A_PARTY),
     ] {
         let mut party = both();
         let results: Vec<_> = frames.into_iter().map(|frame| party.receive(id(from), frame)).collect();
@@ -242,7 +242,7 @@ fn a_mistake_of_the_script_itself_ends_it_as_misuse() {
     });
     assert!(halt(large).contains("larger than a frame"));
     let send = script(async |mailbox: Mailbox| {
-        mailbox.send(id("nobody"), "x");
+        mailbox.send(id("stranger"), "x");
         mailbox.receive(id("a")).await?;
         Ok(())
     });
@@ -253,7 +253,7 @@ fn a_mistake_of_the_script_itself_ends_it_as_misuse() {
     });
     assert!(halt(receive).contains("no peer"));
     let drained = script(async |mailbox: Mailbox| {
-        mailbox.drained(id("nobody")).await;
+        mailbox.drained(id("stranger")).await;
         Ok(())
     });
     assert!(halt(drained).contains("no peer"));

@@ -34,6 +34,8 @@ pub(in crate::jobs) async fn answer(
     let (run, began) = (&service.run, std::time::Instant::now());
     let responder = &run.core().queries.responder;
     let key = &run.terms().parties.get(&from).ok_or_else(|| Error::lie(from, "it is no party of the job"))?.key;
+    // It may have been revoked since the service began.
+    run.core().peers.refuse_revoked(from, key)?;
     let checked = match responder.check(from, key, &service.under, request).await? {
         Checked::Decided(reply) => return Ok(reply),
         Checked::New(checked) => checked,

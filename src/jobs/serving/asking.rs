@@ -159,6 +159,7 @@ async fn send(run: &ServiceRun, begun: Begun, to: PartyId) -> Result<queries::An
     match message::decode_answer(&answer) {
         Some(Answer::Served(served)) => {
             let key = &run.terms().parties.get(&to).ok_or_else(|| Error::internal("it is no party of the job"))?.key;
+            core.peers.refuse_revoked(to, key)?;
             core.queries.asker.finish(begun, key, served.reply).await
         }
         Some(Answer::Refused(refused)) => {

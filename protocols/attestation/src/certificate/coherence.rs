@@ -17,10 +17,14 @@ use crate::entry::{
 /// fit what the entry says.
 pub(super) fn coherent(entries: &[Proven]) -> Result<(), Refusal> {
     let attached = Attached(entries.iter().map(|proven| (proven.leaf, proven)).collect());
+    // A certificate is about one job, however one entry leads to another.
+    let mut jobs = entries.iter().filter_map(|proven| proven.entry.body().job());
+    let first = jobs.next();
+    if !jobs.all(|job| Some(job) == first) {
+        return Err(Refusal::new(RefusalCode::Related, "it holds entries of two jobs"));
+    }
     entries.iter().try_for_each(|proven| {
-        let (header, body) = (proven.entry.header(), proven.entry.body());
-        let checked = attached.check(header, body).and_then(|()| attached.same_job(header, body));
-        checked.map_err(Refusal::of(RefusalCode::Related))
+        attached.check(proven.entry.header(), proven.entry.body()).map_err(Refusal::of(RefusalCode::Related))
     })
 }
 
@@ -107,13 +111,6 @@ impl Attached<'_> {
         let named = self.0.get(&settlement.contribution);
         let right = named.is_none_or(|named| named.entry.kind() == Kind::Contribution);
         ensure(right, "a settlement names an entry that is no contribution")
-    }
-
-    /// What an entry lays beside itself without saying why is of its own job, or of none.
-    fn same_job(&self, header: &Header, body: &Body) -> Result<(), &'static str> {
-        let beside = header.rel.iter().filter_map(|leaf| self.find(*leaf));
-        let right = beside.filter_map(|(_, beside)| beside.job()).all(|job| body.job() == Some(job));
-        ensure(right, "an entry has one of another job beside it")
     }
 
     fn find(&self, leaf: LeafHash) -> Option<(&Header, &Body)> {

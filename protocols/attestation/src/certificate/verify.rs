@@ -178,11 +178,12 @@ fn none_revoked(parts: &Parts, policy: &Policy, older_than: Option<u64>) -> Resu
         let refuse =
             |what: &str| Err(Refusal::new(Code::Revoked, format!("{what} is signed by {}'s revoked key", key.name())));
         let is_older = older_than.is_some_and(|time| time < since);
-        // The answer to a question is named by no entry before it: its age is shown by nothing.
-        let named: BTreeSet<LeafHash> = parts.entries().flat_map(|entry| entry.entry().references()).collect();
+        // What an entry names that is older is older itself. The answer to a question is named by none before it.
+        let mut older: BTreeSet<LeafHash> = BTreeSet::new();
         for (at, entry) in parts.entries().enumerate() {
-            let shown_older = is_older && (at == 0 || named.contains(&entry.leaf()));
-            if !shown_older && entry.is_signed_by(key) {
+            if is_older && (at == 0 || older.contains(&entry.leaf())) {
+                older.extend(entry.entry().references());
+            } else if entry.is_signed_by(key) {
                 return refuse(if at == 0 { "the entry" } else { "an attached entry" });
             }
         }

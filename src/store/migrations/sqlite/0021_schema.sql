@@ -44,6 +44,8 @@ CREATE TABLE datasets (
     row_count   INTEGER NOT NULL,
     size        INTEGER NOT NULL,
     digest      TEXT NOT NULL,
+    -- A hash over all that says what is read of the file and how.
+    stamp       TEXT NOT NULL,
     added_at    TEXT NOT NULL,
     replaced_at TEXT
 ) STRICT;
@@ -82,8 +84,8 @@ CREATE TABLE rules (
     dataset    TEXT NOT NULL REFERENCES datasets (name) ON DELETE CASCADE,
     peer       TEXT NOT NULL,
     rule       TEXT NOT NULL,
-    -- The digest of the file for which it was given. For another one it decides nothing without a person.
-    digest     TEXT NOT NULL,
+    -- The stamp of the dataset for which it was given. For another one it decides nothing without a person.
+    stamp      TEXT NOT NULL,
     created_at TEXT NOT NULL,
     expires_at TEXT,
     PRIMARY KEY (dataset, peer)
