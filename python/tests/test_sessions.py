@@ -210,6 +210,9 @@ def test_notebooks_show_tables_without_markup_from_data(sim):
     from tacitly import _html
 
     assert "<script>" not in _html.table(("<script>",), [("<script>",)], "<script>")
+    hostile = "a\x1b[2J\n\u202e\u200b银行"
+    page = _html.table((hostile,), [(hostile,)], hostile)
+    assert page.isprintable() and page.count("银行") == 3
 
 
 def test_a_set_that_meets_nothing_comes_with_a_hint(sim):

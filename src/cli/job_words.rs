@@ -101,7 +101,7 @@ pub(crate) fn details(me: &str, job: &Job) -> String {
     let line = |name: &str, text: String| (name.to_owned(), text);
     let mut lines = vec![
         line("job", format!("{} · {} · {}{begun}", job.id, job.kind, job.state)),
-        line("stage", stage),
+        line("stage", printable(&stage, LONGEST)),
         line("parties", table_of(me, &job.parties)),
         line("purpose", printable(&job.purpose, LONGEST)),
         line("result", result),
@@ -165,6 +165,8 @@ fn table_of(me: &str, parties: &[JobParty]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tacitly_core::text::is_plain;
+
     use super::*;
 
     fn party(name: &str, dataset: &str, receives: bool, decision: &str) -> JobParty {
@@ -249,6 +251,27 @@ mod tests {
             "purged   2026-01-02",
         ] {
             assert!(shown.contains(words), "{words} is missing in:\n{shown}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever a peer has got into a job, it stays in its place and commands no terminal.
+        #[test]
+        fn no_words_of_a_peer_forge_a_line(words in "\\PC{0,20}[\\x00-\\x1f\u{200b}\u{202e}\u{2028}a-z]{1,20}\\PC{0,20}") {
+            let failure = Failure { code: "peer-failed".to_owned(), text: words.clone(), ..Failure::default() };
+            let mut hostile = Job { purpose: words.clone(), failure: Some(failure), stage: words.clone(), ..job("failed") };
+            hostile.parties[0].dataset = words.clone();
+            hostile.parties[1].role = words;
+            let honest = Job { purpose: "x".to_owned(), stage: "x".to_owned(), ..job("failed") };
+            for me in ["bank", "shop"] {
+                let (list, all) = (listing(me, &[hostile.clone()]), details(me, &hostile));
+                proptest::prop_assert_eq!(list.lines().count(), 2);
+                // One line for the failure and one for its hint.
+                proptest::prop_assert_eq!(all.lines().count(), details(me, &honest).lines().count() + 2);
+                for line in list.split('\n').chain(all.split('\n')) {
+                    proptest::prop_assert!(is_plain(line), "{:?}", line);
+                }
+            }
         }
     }
 }

@@ -8,3 +8,4 @@ mod orders;
 mod runs;
 mod said;
 mod steps;
+mod texts;
