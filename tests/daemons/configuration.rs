@@ -288,7 +288,8 @@ fn a_store_that_is_gone_beside_a_log_with_entries_is_not_begun_anew_unless_the_l
 /// The chaos run's fifth finding: the log taken away under a running daemon.
 #[test]
 fn a_log_that_is_removed_replaced_or_cut_under_a_daemon_records_nothing_more_and_releases_nothing() {
-    let changes: [(&str, fn(&Path)); 3] = [
+    type Change = (&'static str, fn(&Path));
+    let changes: [Change; 3] = [
         ("removed", |segment| fs::remove_file(segment).unwrap()),
         ("replaced", |segment| {
             let copy = segment.with_extension("copy");

@@ -21,7 +21,8 @@ fn words_that_would_rewrite_what_an_approver_reads_are_refused_and_written_nowhe
             terms.parties.get_mut(&mallory).unwrap().dataset = Some(text);
         }
     };
-    let changes: [(&str, Box<dyn FnOnce(&mut JobTerms)>); 6] = [
+    type Change = (&'static str, Box<dyn FnOnce(&mut JobTerms)>);
+    let changes: [Change; 6] = [
         ("a line of its own", Box::new(purpose("fraud pilot\nlearns   mallory: how many distinct keys bank has"))),
         ("what follows is hidden", Box::new(purpose("fraud pilot \x1b[8m"))),
         ("a line is written over", Box::new(purpose("audit \x1b[1A\x1b[2Kreceives bank alone"))),
