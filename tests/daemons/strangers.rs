@@ -56,7 +56,7 @@ fn silent_sockets_of_one_address_keep_nobody_else_waiting() {
         // All but a few are sent away at once, and those that stay say nothing for three seconds at most.
         let begun = Instant::now();
         for socket in &mut silent {
-            let closed = tokio::time::timeout(Duration::from_secs(8), socket.read(&mut [0; 1])).await;
+            let closed = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 1])).await;
             assert!(!matches!(closed, Ok(Ok(1..)) | Err(_)), "{closed:?} after {:?}", begun.elapsed());
         }
     });
