@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 /// The memory that a reading may use for what it keeps, and a watch over it.
 ///
-/// Buffers of fixed size come on top: up to 16 MiB for CSV; for Parquet, one page of every column that is read or
-/// written and a row group of at most 16 MiB to write.
+/// Buffers come on top: up to 16 MiB for CSV; for Parquet the pages that are read together, at most half as much again,
+/// and a row group of at most 16 MiB to write.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
     memory: usize,

@@ -149,7 +149,7 @@ pub enum Problem {
         expected: usize,
     },
     /// More columns than any table has.
-    #[error("more than {limit} columns; check the delimiter")]
+    #[error("more than {limit} columns; check the delimiter, or leave columns out")]
     TooManyColumns {
         /// Columns that a file may have.
         limit: usize,
@@ -193,6 +193,30 @@ pub enum Problem {
     /// A Parquet file that ends early or is damaged inside.
     #[error("the Parquet file is truncated or damaged; copy or export it again")]
     Damaged,
+    /// Pages of a Parquet file that do not fit into the memory allowed.
+    #[error(
+        "the pages that have to be read together need more than {budget} bytes of memory; write the file with smaller \
+         pages, register fewer columns, or allow more (`limits.memory_mib`)"
+    )]
+    PagesOverBudget {
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// A footer of a Parquet file that would not fit into the memory allowed.
+    #[error(
+        "the footer has more than {limit} bytes; write the file with fewer row groups or columns, or allow more memory \
+         (`limits.memory_mib`)"
+    )]
+    FooterOverBudget {
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A row of a Parquet file that is longer than any table's.
+    #[error("the row is longer than {limit} bytes; leave out the column whose cells are so long, or shorten them")]
+    RowTooLong {
+        /// Bytes that one row may have.
+        limit: usize,
+    },
     /// A Parquet file written with something that this build does not read.
     #[error("{0} is not read here; write the file again with snappy, zstd or no compression")]
     Unsupported(String),
@@ -341,6 +365,9 @@ impl Problem {
             Self::TooManyRows => "rows-too-many",
             Self::NotParquet => "parquet-not",
             Self::Damaged => "parquet-damaged",
+            Self::PagesOverBudget { .. } => "parquet-pages-over-budget",
+            Self::FooterOverBudget { .. } => "parquet-footer-over-budget",
+            Self::RowTooLong { .. } => "parquet-row-too-long",
             Self::Unsupported(_) => "parquet-unsupported",
             Self::NotAKey { .. } => "column-not-a-key",
             Self::NotWritable { .. } => "column-not-writable",

@@ -4,36 +4,49 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use parquet::basic::{CompressionCodec, Repetition};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::page::Page;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{AsBytes, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length};
 
 use super::kind::Kind;
 use super::muffled::muffled;
 use super::parquet_kind::kind;
+use super::parquet_pages::{Handed, Pages, Room};
+use super::records::{MAX_COLUMNS, MAX_RECORD};
 use super::row::{Column, Leaf, Lines, MAX_ROWS, Row, Schema, Visitor};
 use super::source::{OpenFile, PositionedReader};
 use super::{Budget, Encoding, FileDigest, IntakeError, Place, Problem};
 
-/// Rows taken from every column at a time.
+/// Rows taken from every column at a time, at most.
 const BATCH: usize = 1024;
+/// Cells taken at a time, if that is less.
+const BATCH_CELLS: usize = 1 << 19;
+/// What pages may take however little memory there is.
+const LEAST_PAGES: usize = 1 << 24;
+/// The same for the footer.
+const LEAST_FOOTER: u64 = 1 << 20;
+/// Memory that a byte of the footer may take once it is decoded.
+const DECODED: u64 = 64;
 
 pub(super) struct ParquetPass {
     pub(super) schema: Schema,
     file: OpenFile,
     /// The state of the file before anything was read of it.
     before: (u64, SystemTime),
-    reader: SerializedFileReader<OpenFile>,
+    metadata: ParquetMetaData,
 }
 
 impl ParquetPass {
-    pub(super) fn open(path: &Path, file: &OpenFile) -> Result<Self, IntakeError> {
+    pub(super) fn open(path: &Path, file: &OpenFile, budget: &Budget<'_>) -> Result<Self, IntakeError> {
         let fail = |problem| IntakeError::of(path, problem);
         let before = file.state().map_err(|error| fail(Problem::reading(&error)))?;
         let mut magic = [0; 4];
@@ -44,10 +57,17 @@ impl ParquetPass {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(fail(Problem::NotParquet)),
             Err(error) => return Err(fail(Problem::reading(&error))),
         }
-        let reader = unharmed(|| SerializedFileReader::new(file.clone())).map_err(fail)?;
-        let schema = Schema { file: path.to_path_buf(), columns: columns(&reader), names_are_known: false };
+        let room = (budget.memory() as u64 / DECODED).max(LEAST_FOOTER);
+        if footer(file).map_err(|error| fail(Problem::reading(&error)))? > room {
+            return Err(fail(Problem::FooterOverBudget { limit: room }));
+        }
+        let metadata = unharmed(|| ParquetMetaDataReader::new().parse_and_finish(file)).map_err(fail)?;
+        if metadata.file_metadata().schema_descr().num_columns() > MAX_COLUMNS {
+            return Err(fail(Problem::TooManyColumns { limit: MAX_COLUMNS }));
+        }
+        let schema = Schema { file: path.to_path_buf(), columns: columns(&metadata), names_are_known: false };
         schema.refuse_twins()?;
-        Ok(Self { schema, file: file.clone(), before, reader })
+        Ok(Self { schema, file: file.clone(), before, metadata })
     }
 
     pub(super) fn visit(
@@ -60,7 +80,7 @@ impl ParquetPass {
         let leaves = self.leaves(wanted)?;
         let digest = Digesting::start(self.file.clone()).map_err(|error| fail(Problem::Reading(error.kind())))?;
 
-        let groups = self.reader.metadata().row_groups();
+        let groups = self.metadata.row_groups();
         let sizes: Option<Vec<u64>> = groups.iter().map(|group| u64::try_from(group.num_rows()).ok()).collect();
         let total = sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(0u64, |sum, &size| sum.checked_add(size)));
         let (Some(sizes), Some(total)) = (sizes, total) else { return Err(fail(Problem::Damaged)) };
@@ -68,29 +88,32 @@ impl ParquetPass {
             return Err(fail(Problem::TooManyRows));
         }
 
+        let most = (BATCH_CELLS / wanted.len().max(1)).clamp(1, BATCH);
+        let mut room = Room::of_bytes((budget.memory() / 2).max(LEAST_PAGES));
         let mut table = Batch::default();
         let mut number = 0;
-        for (group, &rows) in sizes.iter().enumerate() {
-            let group = unharmed(|| self.reader.get_row_group(group)).map_err(fail)?;
-            let mut columns = leaves
-                .iter()
-                .zip(wanted)
-                .map(|(leaf, &column)| {
-                    let reader = unharmed(|| group.get_column_reader(leaf.index));
-                    let reader = reader.map_err(|problem| self.damaged(problem, number, column))?;
-                    Ok(cells(reader, leaf.of.get_basic_info().repetition() == Repetition::OPTIONAL))
-                })
-                .collect::<Result<Vec<_>, IntakeError>>()?;
+        for (group, &rows) in groups.iter().zip(&sizes) {
+            room.clear();
+            let open = |(leaf, &column): (&&Leaf, &usize)| {
+                let reader = CellReader::open(&self.file, group.column(leaf.index), rows);
+                reader.map_err(|problem| self.damaged(problem, number, column))
+            };
+            let mut columns = leaves.iter().zip(wanted).map(open).collect::<Result<Vec<_>, IntakeError>>()?;
             let mut left = rows;
             while left > 0 {
-                let rows = left.min(BATCH as u64);
+                // As many rows as every column has on the page at hand.
+                let mut batch = left.min(most as u64) as usize;
                 for (cells, &column) in columns.iter_mut().zip(wanted) {
-                    unharmed(|| cells.fill(rows as usize)).map_err(|problem| self.damaged(problem, number, column))?;
+                    let ready = cells.ready(&mut room).map_err(|problem| self.damaged(problem, number, column))?;
+                    batch = batch.min(ready);
                 }
-                for _ in 0..rows {
+                for (cells, &column) in columns.iter_mut().zip(wanted) {
+                    cells.fill(batch).map_err(|problem| self.damaged(problem, number, column))?;
+                }
+                for _ in 0..batch {
                     table.clear();
                     for (cells, &column) in columns.iter_mut().zip(wanted) {
-                        table.push(cells.as_mut());
+                        table.push(cells.decoded.as_mut()).map_err(|problem| self.damaged(problem, number, column))?;
                         self.check_text(&table, column, number)?;
                     }
                     visitor.row(&Row {
@@ -104,10 +127,10 @@ impl ParquetPass {
                     })?;
                     number += 1;
                 }
-                if u64::from(number) == rows {
+                left -= batch as u64;
+                if u64::from(number) == batch as u64 {
                     visitor.expect_rows(total);
                 }
-                left -= rows;
                 if !budget.goes_on(number.into(), total) {
                     return Err(fail(Problem::Stopped));
                 }
@@ -128,7 +151,7 @@ impl ParquetPass {
             let Some(leaf) = &column.leaf else {
                 return Err(fail(Problem::NotWritable { found: column.kind.to_string(), into: "a row" }));
             };
-            for group in self.reader.metadata().row_groups() {
+            for group in self.metadata.row_groups() {
                 let codec = group.columns().get(leaf.index).map(|chunk| chunk.compression_codec());
                 match codec.ok_or_else(|| fail(Problem::Damaged))? {
                     CompressionCodec::UNCOMPRESSED | CompressionCodec::SNAPPY | CompressionCodec::ZSTD => {}
@@ -159,8 +182,8 @@ impl ParquetPass {
 }
 
 /// The columns at the top of the schema; groups and lists stand as one nested column each.
-fn columns(reader: &SerializedFileReader<OpenFile>) -> Vec<Column> {
-    let schema = reader.metadata().file_metadata().schema_descr();
+fn columns(metadata: &ParquetMetaData) -> Vec<Column> {
+    let schema = metadata.file_metadata().schema_descr();
     let mut columns: Vec<Column> = Vec::new();
     let mut root = None;
     for index in 0..schema.num_columns() {
@@ -177,6 +200,15 @@ fn columns(reader: &SerializedFileReader<OpenFile>) -> Vec<Column> {
         });
     }
     columns
+}
+
+/// Bytes of the footer, as the end of the file says; 0 if there are not as many, which its reader finds out.
+fn footer(file: &OpenFile) -> std::io::Result<u64> {
+    let Some(end) = file.size.checked_sub(8) else { return Ok(0) };
+    let mut length = [0; 4];
+    file.reader(end).read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length).into();
+    Ok(if length > end { 0 } else { length })
 }
 
 /// Calls into the Parquet decoder. Its messages may quote what stood in the file, so none of them is passed on. It
@@ -208,9 +240,15 @@ impl Batch {
         self.nulls.clear();
     }
 
-    fn push(&mut self, cells: &mut dyn Cells) {
-        self.nulls.push(!cells.take(&mut self.bytes));
+    fn push(&mut self, cells: &mut dyn Cells) -> Result<(), Problem> {
+        let cell = cells.take();
+        if cell.is_some_and(|cell| cell.len() > MAX_RECORD - self.bytes.len()) {
+            return Err(Problem::RowTooLong { limit: MAX_RECORD });
+        }
+        self.nulls.push(cell.is_none());
+        self.bytes.extend_from_slice(cell.unwrap_or_default());
         self.ends.push(self.bytes.len());
+        Ok(())
     }
 
     /// The cell pushed last.
@@ -220,13 +258,50 @@ impl Batch {
     }
 }
 
-/// One column of a row group.
+/// One column of a row group: its pages, and the cells decoded from the page at hand.
+struct CellReader {
+    pages: Pages,
+    hand: Sender<Page>,
+    decoded: Box<dyn Cells>,
+    /// Rows of the page at hand that were not decoded yet, and how many of them may be decoded at a time.
+    left: usize,
+    at_once: usize,
+}
+
+impl CellReader {
+    fn open(file: &OpenFile, chunk: &ColumnChunkMetaData, rows: u64) -> Result<Self, Problem> {
+        let pages = Pages::of(file.clone(), chunk, rows).ok_or(Problem::Damaged)?;
+        let (hand, handed) = channel();
+        let column = chunk.column_descr_ptr();
+        let optional = column.self_type().get_basic_info().repetition() == Repetition::OPTIONAL;
+        let reader = unharmed(|| Ok(get_column_reader(column, Box::new(Handed(handed)))))?;
+        Ok(Self { pages, hand, decoded: cells(reader, optional), left: 0, at_once: 0 })
+    }
+
+    /// How many rows can be decoded now, at least one. Turns to the next page where one is at its end.
+    fn ready(&mut self, room: &mut Room) -> Result<usize, Problem> {
+        while self.left == 0 {
+            let next = self.pages.next(room)?;
+            (self.left, self.at_once) = (next.rows, next.at_once);
+            self.hand.send(next.page).map_err(|_| Problem::Damaged)?;
+        }
+        Ok(self.left.min(self.at_once))
+    }
+
+    /// Decodes the next `rows` cells.
+    fn fill(&mut self, rows: usize) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(rows).ok_or(Problem::Damaged)?;
+        unharmed(|| self.decoded.fill(rows))
+    }
+}
+
+/// The cells of one column, of the type it has.
 trait Cells {
     /// Decodes the next `rows` cells.
     fn fill(&mut self, rows: usize) -> Result<(), ParquetError>;
 
-    /// Appends the next cell of those decoded to `out`, or nothing for a null; says whether it was a cell.
-    fn take(&mut self, out: &mut Vec<u8>) -> bool;
+    /// The next cell of those decoded; `None` for a null.
+    fn take(&mut self) -> Option<&[u8]>;
 }
 
 struct Typed<T: DataType> {
@@ -252,14 +327,14 @@ impl<T: DataType> Cells for Typed<T> {
         Ok(())
     }
 
-    fn take(&mut self, out: &mut Vec<u8>) -> bool {
+    fn take(&mut self) -> Option<&[u8]> {
         let present = !self.optional || self.levels[self.row] > 0;
         self.row += 1;
-        if present {
-            out.extend_from_slice(self.values[self.value].as_bytes());
-            self.value += 1;
+        if !present {
+            return None;
         }
-        present
+        self.value += 1;
+        Some(self.values[self.value - 1].as_bytes())
     }
 }
 

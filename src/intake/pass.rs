@@ -40,7 +40,7 @@ impl<'a> Pass<'a> {
             Format::Csv { encoding, delimiter, header } => {
                 CsvPass::open(&source.path, &file, encoding, delimiter, header).map(|pass| Reader::Csv(Box::new(pass)))
             }
-            _ => ParquetPass::open(&source.path, &file).map(Reader::Parquet),
+            _ => ParquetPass::open(&source.path, &file, budget).map(Reader::Parquet),
         };
         match reader {
             Ok(reader) => Ok(Self { source, file: Some(file), expected, budget, reader }.after_registration()),

@@ -1,13 +1,19 @@
 //! What one peer may use of a daemon: its patience, its messages, its line; and clocks that disagree.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::SignedDuration;
+use parquet::basic::{Compression, Encoding};
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 use tacitly::jobs::wire::{self as pb, reply::What as Answer, request::What as Ask};
-use tacitly::test_bed::{Setup, until};
+use tacitly::test_bed::{Party, Setup, until};
 use tacitly::transport::{Envelope, Notice, Settings};
 use tacitly_core::SessionTag;
 
@@ -245,6 +251,69 @@ fn a_flood_of_session_openings_and_endings_is_cut_off_and_takes_no_memory() {
     assert_ne!(unread, Flooded::Taken, "a peer that reads no refusal may open without end");
     stage.took_little(before);
     stage.goes_on();
+}
+
+/// The review's third finding: 25 kB took 10.8 GB.
+#[test]
+fn a_file_that_unpacks_to_gigabytes_is_refused_at_once_and_takes_no_more_than_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bank = Party::start(folder.path(), "bank", setup().set("TACITLY_LIMITS__MEMORY_MIB", 64)).unwrap();
+    let add = |name: &str| {
+        let (path, begun) = (folder.path().join(name).display().to_string(), Instant::now());
+        let added = bank.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=raw", "--replace"]);
+        let peak = bank.usage().unwrap().peak_rss_kib / 1024;
+        assert!(peak <= 64 + 64, "{name}: {peak} MiB");
+        (added, begun.elapsed())
+    };
+    let zeros = ByteArray::from(vec![0; 64 << 20]);
+    parquet(&folder.path().join("zeros.parquet"), Encoding::PLAIN, &["a", "b", "c"], &[zeros]);
+    let size = std::fs::metadata(folder.path().join("zeros.parquet")).unwrap().len();
+    assert!(size < 25_000, "{size}");
+    let (added, took) = add("zeros.parquet");
+    let error = added.unwrap_err().to_string();
+    assert!(error.contains("column \"a\"") && error.contains("`limits.memory_mib`"), "{error}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+
+    // A thousand values that each repeat the one before: 100 kB in the file, 100 MB side by side.
+    let ids: Vec<_> = (0..1100).map(|row| ByteArray::from(format!("{}{row}", "x".repeat(100_000)).as_str())).collect();
+    parquet(&folder.path().join("repeats.parquet"), Encoding::DELTA_BYTE_ARRAY, &["a"], &ids);
+    let (added, _) = add("repeats.parquet");
+    assert_eq!(added.unwrap()["rows"], 1100);
+    // Footers that say nothing but names.
+    let names: Vec<_> = (0..40_000).map(|at| format!("c{at}")).collect();
+    for (columns, told) in [(14_000, None), (17_000, Some("more than 16384 columns")), (40_000, Some("footer"))] {
+        parquet(&folder.path().join("wide.parquet"), Encoding::PLAIN, &names[..columns], &[]);
+        let error = add("wide.parquet").0.err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), told.is_some(), "{error:?}");
+        assert!(error.unwrap_or_default().contains(told.unwrap_or_default()));
+    }
+}
+
+/// A Parquet file of text columns with the same values in each, and a column `mobile` of numbers.
+fn parquet<N: AsRef<str>>(path: &Path, encoding: Encoding, names: &[N], values: &[ByteArray]) {
+    let texts: String = names.iter().map(|name| format!("required binary {} (string); ", name.as_ref())).collect();
+    let schema = parse_message_type(&format!("message rows {{ required int32 mobile; {texts} }}")).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(Default::default()))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_dictionary_enabled(false)
+        .build();
+    let properties = names.iter().fold(properties.into_builder(), |properties, name| {
+        properties.set_column_encoding(name.as_ref().into(), encoding)
+    });
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties.build())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let numbers: Vec<_> = (0..values.len() as i32).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&numbers, None, None).unwrap();
+    column.close().unwrap();
+    while let Some(mut column) = group.next_column().unwrap() {
+        column.typed::<ByteArrayType>().write_batch(values, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
 }
 
 #[test]

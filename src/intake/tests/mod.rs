@@ -8,6 +8,7 @@ mod hints;
 mod keys;
 mod output;
 mod parquet;
+mod parquet_bombs;
 mod properties;
 mod surveys;
 
