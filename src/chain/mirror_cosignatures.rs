@@ -45,25 +45,31 @@ impl MirrorCosignatures {
     /// # Errors
     /// [`ChainError::DamagedFile`] or [`ChainError::Io`].
     pub(super) fn read(log: &Path) -> Result<Self, ChainError> {
-        let folder = log.join(FOLDER);
-        let io = |error| ChainError::io(&folder, error);
-        let items = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            items => items.map_err(io)?,
-        };
         let mut kept = Self::default();
-        for item in items {
-            let path = item.map_err(io)?.path();
-            if path.extension().is_none_or(|extension| extension != "txt") {
-                continue;
-            }
-            let bytes = files::read(&path, LIMIT)?.unwrap_or_default();
-            let line = parse(&bytes).ok_or_else(|| ChainError::DamagedFile {
-                path,
-                what: "it does not hold a checkpoint with a mirror's signature".to_owned(),
-                hint: "remove it: the mirror says it again",
-            })?;
+        for path in lines(log)? {
+            let line = read_line(&path)?;
             kept.0.insert(line.key.name().to_owned(), line);
+        }
+        Ok(kept)
+    }
+
+    /// Reads what is kept of the log that signs with `own`, and removes what is damaged: mirrors say it again.
+    ///
+    /// # Errors
+    /// [`ChainError::Io`].
+    pub(super) fn mended(log: &Path, own: &VerifierKey) -> Result<Self, ChainError> {
+        let mut kept = Self::default();
+        for path in lines(log)? {
+            match read_line(&path) {
+                Ok(line) if line.checkpoint.is_of(own) => {
+                    kept.0.insert(line.key.name().to_owned(), line);
+                }
+                Ok(_) | Err(ChainError::DamagedFile { .. }) => {
+                    tracing::warn!(file = %path.display(), "it is damaged and was removed: the mirror says it again");
+                    std::fs::remove_file(&path).map_err(|error| ChainError::io(&path, error))?;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(kept)
     }
@@ -105,6 +111,33 @@ impl MirrorCosignatures {
         };
         self.0.values().map(of).collect()
     }
+}
+
+/// The files in the log's folder.
+fn lines(log: &Path) -> Result<Vec<PathBuf>, ChainError> {
+    let folder = log.join(FOLDER);
+    let io = |error| ChainError::io(&folder, error);
+    let items = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        items => items.map_err(io)?,
+    };
+    let mut found = Vec::new();
+    for item in items {
+        let path = item.map_err(io)?.path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn read_line(path: &Path) -> Result<Line, ChainError> {
+    let bytes = files::read(path, LIMIT)?.unwrap_or_default();
+    parse(&bytes).ok_or_else(|| ChainError::DamagedFile {
+        path: path.to_owned(),
+        what: "it does not hold a checkpoint with a mirror's signature".to_owned(),
+        hint: "the next start removes it, and the mirror says it again",
+    })
 }
 
 /// A name has slashes; its digest has none.

@@ -75,7 +75,17 @@ pub fn copies(home: &Path, config: &Config) -> Result<Option<CopySettings>, Stor
     if !path.exists() {
         FileSigner::create(&path)?;
     }
-    let signer: Arc<dyn Signer> = Arc::new(FileSigner::load(&path)?);
+    let signer = FileSigner::load(&path).or_else(|error| match error {
+        // It says what this copy holds today, and whoever is told takes a new one as well.
+        StoreError::Key { .. } => {
+            let aside = path.with_extension("damaged");
+            tracing::warn!(file = %path.display(), "the key as a mirror is damaged: it was moved aside and made anew");
+            std::fs::rename(&path, &aside).map_err(|error| StoreError::io(&aside, error))?;
+            FileSigner::create(&path)
+        }
+        error => Err(error),
+    })?;
+    let signer: Arc<dyn Signer> = Arc::new(signer);
     let public = *signer.public_key().as_bytes();
     let key = NoteKey::new(&mirror_name(config.party), KeyUse::Cosignature, &public, NoteSigner(signer));
     let key = key.map_err(|error| StoreError::invalid("key as a mirror", error.to_string()))?;

@@ -9,7 +9,7 @@ use tacitly_attestation::note::{KeyRing, KeyUse, VerifierKey};
 use tacitly_attestation::witness::{AddCheckpoint, WitnessState};
 
 use super::super::segment::{HEADER, first_line};
-use super::{ChainError, ORIGIN, World, check, entry, files, key, open};
+use super::{ChainError, Log, ORIGIN, World, check, entry, files, key, open};
 
 /// Where each of the first entries stands in the segment, the end last.
 fn offsets(size: u64) -> Vec<usize> {
@@ -128,6 +128,65 @@ async fn a_flipped_bit_in_any_file_is_found_and_the_entry_or_the_file_is_named()
     assert!(flips > 500, "{flips}");
     restore(world.path(), &whole);
     assert!(check(world.path()).is_sound());
+}
+
+/// What others have signed can be had again: whatever is damaged in it keeps nothing from starting.
+#[tokio::test]
+async fn damaged_cosignatures_are_removed_at_the_next_start_and_sound_ones_stay() {
+    let world = World::closed(20).await;
+    let log = world.open();
+    let newest = log.checkpoint().unwrap();
+    let cosign = |log: &Log, name: &str, byte: u8| {
+        let private = SigningKey::from_bytes(&[byte; 32]);
+        let key = VerifierKey::of(name, KeyUse::Cosignature, &private).unwrap();
+        let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: (*newest).clone() };
+        let state = WitnessState::new(ORIGIN, KeyRing::from_iter([log.key().public().clone()]));
+        (state.consider(&request, 1).unwrap().stored().cosign(&key, &private).unwrap(), key)
+    };
+    for (name, byte) in [("tacitly/shop/witness", 7), ("tacitly/fund/witness", 9)] {
+        let (line, key) = cosign(&log, name, byte);
+        log.add_cosignature(&newest, line, &key).unwrap();
+    }
+    let (line, key) = cosign(&log, "tacitly/shop/mirror", 8);
+    log.add_kept(&newest, line, &key).unwrap();
+    drop(log);
+    let whole = files(world.path());
+    let mut removed = 0;
+    for (path, bytes) in &whole {
+        let name = path.strip_prefix(world.path()).unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("cosigned/") && !name.starts_with("kept/") {
+            continue;
+        }
+        for at in 0..=bytes.len() {
+            restore(world.path(), &whole);
+            let mut damaged = bytes.clone();
+            match damaged.get_mut(at) {
+                Some(byte) => *byte ^= 1 << (at % 8),
+                None => damaged = vec![b'x'; 2 << 20],
+            }
+            fs::write(path, &damaged).unwrap();
+            let log = world.open();
+            let (cosigned, mirrors) = (log.cosigned(), log.mirror_cosignatures());
+            let witnesses = cosigned.newest().len();
+            for checkpoint in cosigned.checkpoints() {
+                assert!(checkpoint.is_of(log.key().public()), "{name} {at}");
+                let known = checkpoint.verify(cosigned.keys()).unwrap().len();
+                assert_eq!(known + 1, checkpoint.signatures().len(), "{name} {at}: a line of nobody is left");
+            }
+            assert!(witnesses <= 2 && mirrors.newest().len() <= 1);
+            removed += u32::from(witnesses < 2 || mirrors.newest().is_empty());
+            drop(log);
+            assert!(check(world.path()).is_sound(), "{name} {at}");
+        }
+    }
+    assert!(removed > 300, "{removed}");
+    // And witnesses cosign again.
+    let log = world.open();
+    for (name, byte) in [("tacitly/shop/witness", 7), ("tacitly/fund/witness", 9)] {
+        let (line, key) = cosign(&log, name, byte);
+        log.add_cosignature(&newest, line, &key).unwrap();
+    }
+    assert_eq!(log.cosigned().newest().len(), 2);
 }
 
 #[tokio::test]
