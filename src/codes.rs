@@ -107,10 +107,14 @@ codes! {
     BAD_REQUEST "bad-request" "The request itself is malformed." "Mend it as the text says.";
     PERMISSION "permission" "The caller's role does not allow this." "Use a token with the role that the text names.";
     DISK_FULL "disk-full" "The disk is full; nothing that was acknowledged is lost."
-        "Free space on the file system named, then resume the job.";
+        "Free space on the file system named, then do it again; a job that has failed is submitted again.";
     RESTORED "restored" "The store was restored from a backup; in the lost one the job may have gone on and released its result."
         "Compare with the peer's `tacitly job list` under the same number; submit again if the result is still wanted.";
     STORE "store" "The store refused." "Read the text; `tacitly doctor` checks the store.";
+    SYSTEM "system" "The operating system gave no file, thread, memory or randomness."
+        "End other programs, or raise the limit that the text names (`ulimit -n`, `LimitNOFILE`), then do it again.";
+    CLOCK "clock" "This machine's clock is before 2020 or after 2099, so nothing can be put on record."
+        "Set the clock, for example with chrony or systemd-timesyncd, then do it again.";
     LOG "log" "The attestation log refused."
         "Read the text; `tacitly log fsck` checks the log.";
     LOG_OLD "log-old" "The attestation log is an old copy, or another log has signed as this one; it takes no entries."
@@ -155,6 +159,14 @@ impl Error {
     #[must_use]
     pub fn internal(what: impl Into<String>) -> Self {
         Self::new(INTERNAL, what)
+    }
+
+    /// What comes back from the store is not what was put there.
+    #[must_use]
+    pub fn damaged(what: impl std::fmt::Display) -> Self {
+        let back =
+            "the store is damaged; stop the daemon, run `tacitly doctor`, and put a backup back with `tacitly restore`";
+        Self::new(STORE, format!("{what}: {back}"))
     }
 
     /// What the peer says or shows breaks the rules.

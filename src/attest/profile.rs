@@ -217,8 +217,20 @@ impl Profile {
             Err(CreateFault::Refused(refusal)) if refusal.code == RefusalCode::Revoked => {
                 Err(Error::new(codes::EVIDENCE, refusal.to_string()))
             }
+            Err(error) if self.has_lost(main, related).await? => Err(Error::damaged(error)),
             Err(error) => Err(Error::internal(error.to_string())),
         }
+    }
+
+    /// Whether the ledger no longer holds these entries as our log has them.
+    async fn has_lost(&self, main: &Recorded, related: &[SignedEntry]) -> Result<bool, Error> {
+        for entry in [&main.entry].into_iter().chain(related) {
+            let ours = entry.entry().header().log.as_str() == self.recorder.log().origin();
+            if ours && self.recorder.entry_of(entry.leaf()).await?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -239,5 +251,5 @@ fn digest_of_program() -> Result<Digest, Error> {
         }
         Ok(Digest(Hash(digest.finalize().into())))
     };
-    read().map_err(|error: std::io::Error| Error::internal(format!("{}: {error}", path.display())))
+    read().map_err(|error: std::io::Error| Error::new(codes::SYSTEM, format!("{}: {error}", path.display())))
 }

@@ -13,7 +13,7 @@ use tacitly_core::PartyId;
 use super::outbox::{Entering, Outbox};
 use super::reader::Reader;
 use crate::chain::Log;
-use crate::codes::Error;
+use crate::codes::{self, Error};
 use crate::store::{Change, Changed, NewEntry, NewEvent, NoteSigner, PublicKey, Signer, Store, StoredEntry};
 
 /// An entry of ours that stands in our log.
@@ -139,7 +139,7 @@ impl Recorder {
     /// # Errors
     /// [`Error`] of the store or the log.
     pub(crate) async fn logged(&self, stored: StoredEntry) -> Result<Recorded, Error> {
-        let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
+        let entry = SignedEntry::parse(&stored.note).map_err(Error::damaged)?;
         let index = self.outbox.enter(&stored).await?;
         Ok(Recorded { entry, index })
     }
@@ -168,7 +168,9 @@ impl Recorder {
         let log = self.log.clone();
         let found = tokio::task::spawn_blocking(move || log.find(&leaf.0)?.map(|index| log.entry(index)).transpose());
         let bytes = found.await.map_err(|_| Error::internal("the search in the log ended unexpectedly"))??;
-        bytes.map(|bytes| SignedEntry::parse(&bytes).map_err(malformed)).transpose()
+        bytes
+            .map(|bytes| SignedEntry::parse(&bytes).map_err(|error| Error::new(codes::LOG, error.to_string())))
+            .transpose()
     }
 
     /// Puts on record that one value under an entry is opened, and in the audit trail which. An entry that a killed daemon
@@ -207,7 +209,7 @@ impl Recorder {
     ) -> Result<Vec<LeafHash>, Error> {
         let mut leaves = Vec::new();
         for stored in self.all_known(subject, kind).await?.into_iter().rev() {
-            let entry = SignedEntry::parse(&stored.note).map_err(malformed)?;
+            let entry = SignedEntry::parse(&stored.note).map_err(Error::damaged)?;
             if is_meant(entry.entry().body()) {
                 leaves.push(entry.leaf());
             }
@@ -270,10 +272,14 @@ pub(crate) fn entry_key(party: PartyId, key: &PublicKey) -> Result<VerifierKey, 
 /// This moment, as entries say it.
 ///
 /// # Errors
-/// [`Error`] if the clock is out of range.
+/// [`codes::CLOCK`] before 2020 and after 2099.
 pub(crate) fn now() -> Result<Time, Error> {
-    let now = Timestamp::now().as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
-    now.ok_or_else(|| Error::internal("the clock is out of range"))
+    time_of(Timestamp::now())
+}
+
+fn time_of(now: Timestamp) -> Result<Time, Error> {
+    let time = now.as_millisecond().try_into().ok().and_then(|now| Time::new(now).ok());
+    time.ok_or_else(|| Error::new(codes::CLOCK, format!("it is {now} here")))
 }
 
 /// Random bytes that nobody can guess.
@@ -283,7 +289,7 @@ pub(crate) fn now() -> Result<Time, Error> {
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
-        .map_err(|_| Error::internal("the system gives no randomness"))?;
+        .map_err(|_| Error::new(codes::SYSTEM, "the system gives no randomness"))?;
     Ok(bytes)
 }
 
@@ -295,4 +301,18 @@ pub(crate) fn unfit(reason: impl std::fmt::Display) -> Error {
 /// An entry of ours that breaks a rule.
 pub(super) fn malformed(error: MalformedEntry) -> Error {
     Error::internal(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_2020_or_after_2099_is_told_as_such() {
+        for moment in ["1970-01-01T00:00:00Z", "2016-12-31T23:59:59Z", "2100-01-02T00:00:00Z", "9999-12-30T00:00:00Z"] {
+            let error = time_of(moment.parse().unwrap()).unwrap_err();
+            assert_eq!((error.code, &error.text[..13]), (codes::CLOCK, &*format!("it is {}", &moment[..7])));
+        }
+        assert!(time_of("2026-11-30T00:00:00Z".parse().unwrap()).is_ok());
+    }
 }

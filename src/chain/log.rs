@@ -57,7 +57,8 @@ impl Log {
         let lock = Lock::take(folder)?;
         let Found { segment, offsets, signed, signed_end, checkpoint, unsigned, end, settled } =
             recover::open(folder, key.public())?;
-        let (cosigned, kept) = (Cosigned::mended(folder, key.public())?, MirrorCosignatures::mended(folder, key.public())?);
+        let (cosigned, kept) =
+            (Cosigned::mended(folder, key.public())?, MirrorCosignatures::mended(folder, key.public())?);
         let mut tree = signed.range().clone();
         unsigned.iter().for_each(|leaf| tree.push(*leaf));
         let state = State {

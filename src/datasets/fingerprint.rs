@@ -104,7 +104,8 @@ fn fingerprint(
             }
             fingerprinter.fingerprint()
         });
-        let hashing = hashing.map_err(|error| Error::internal(format!("the system gives no thread: {error}")))?;
+        let hashing =
+            hashing.map_err(|error| Error::new(codes::SYSTEM, format!("the system gives no thread: {error}")))?;
         let mut batch = Batch::default();
         let surveyed = intake::survey(source, key, folder, budget, |record| {
             batch.push(record);
@@ -182,7 +183,7 @@ pub(super) fn entry_about<'a>(
     version: &StoredFingerprint,
 ) -> Result<Option<&'a StoredEntry>, Error> {
     for stored in entries {
-        let entry = SignedEntry::parse(&stored.note).map_err(|error| Error::internal(error.to_string()))?;
+        let entry = SignedEntry::parse(&stored.note).map_err(Error::damaged)?;
         // Another dataset that once had this name has another number in its entries.
         if let Body::Dataset(said) = entry.entry().body()
             && *said == dataset_entry(version, said.supersedes)?
@@ -195,5 +196,5 @@ pub(super) fn entry_about<'a>(
 
 /// A stored fingerprint that is none.
 pub(super) fn unreadable(reason: Reason) -> Error {
-    Error::internal(format!("a stored fingerprint cannot be read: {reason}"))
+    Error::damaged(format!("a stored fingerprint cannot be read: {reason}"))
 }

@@ -173,10 +173,10 @@ fn open(
     budget: &Budget<'_>,
 ) -> Result<(Zeroizing<Vec<u8>>, Inspection), Error> {
     let inspection = intake::visit_rows(source, None, Some(digest), budget, |record| opener.push(record))?;
-    let other = |fault: OpenerFault| Error::internal(format!("the file is the same and its records are not: {fault}"));
+    let other = |fault: OpenerFault| Error::damaged(format!("the file is the same and its records are not: {fault}"));
     let (opening, found) = opener.finish().map_err(other)?;
     if found.to_string() != stored.fingerprint {
-        return Err(Error::internal("the file is the same and its fingerprint is not"));
+        return Err(Error::damaged("the file is the same and its fingerprint is not"));
     }
     let long = |_| Error::new(codes::DATASET_INPUT, "the record is longer than an opening may be, 32 KiB");
     Ok((Zeroizing::new(opening.encode().map_err(long)?), inspection))

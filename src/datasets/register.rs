@@ -412,7 +412,7 @@ impl Datasets {
 }
 
 fn rule_of(stored: serde_json::Value) -> Result<Rule, Error> {
-    serde_json::from_value(stored).map_err(|error| Error::internal(format!("a stored rule cannot be read: {error}")))
+    serde_json::from_value(stored).map_err(|error| Error::damaged(format!("a stored rule cannot be read: {error}")))
 }
 
 /// What is wrong with a file that can be read and has nothing to take part.

@@ -65,7 +65,7 @@ fn digest_of(text: &str, size: u64) -> Result<FileDigest, Error> {
 }
 
 fn unreadable(error: serde_json::Error) -> Error {
-    Error::internal(format!("a stored dataset cannot be read: {error}"))
+    Error::damaged(format!("a stored dataset cannot be read: {error}"))
 }
 
 fn digest_text(digest: &FileDigest) -> String {

@@ -59,7 +59,7 @@ impl Blocks {
             spares,
         };
         let thread = thread::Builder::new().name("intake".into()).spawn(move || worker.run());
-        let thread = thread.map_err(|error| Problem::Reading(error.kind()))?;
+        let thread = thread.map_err(|error| Problem::reading(&error))?;
         Ok(Self { blocks: Some(blocks), spare, thread: Some(thread) })
     }
 

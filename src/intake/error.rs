@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::{Encoding, Profile, Rule};
 use crate::codes::{self, Error};
 
@@ -77,6 +79,7 @@ impl From<IntakeError> for Error {
     fn from(error: IntakeError) -> Self {
         let code = match error.problem {
             Problem::Changed => codes::DATASET_CHANGED,
+            Problem::Exhausted(_) => codes::SYSTEM,
             Problem::Spilling(ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded) => {
                 codes::DISK_FULL
             }
@@ -102,6 +105,9 @@ pub enum Problem {
     /// The operating system failed while the file was read.
     #[error("reading failed ({0}); check the disk or the network share and try again")]
     Reading(io::ErrorKind),
+    /// The operating system has no more of something that every program needs.
+    #[error("not read through: this process has {0}; end other work or raise the limit, then try again")]
+    Exhausted(&'static str),
     /// The bytes are not those that were registered.
     #[error("the file has changed since it was registered; register it again with `tacitly dataset add --replace`")]
     Changed,
@@ -349,6 +355,7 @@ impl Problem {
             Self::NotAFile => "file-not-regular",
             Self::Forbidden => "file-forbidden",
             Self::Reading(_) => "file-reading",
+            Self::Exhausted(_) => "system-exhausted",
             Self::Changed => "file-changed",
             Self::Empty => "file-empty",
             Self::OtherEncoding { .. } => "encoding-other",
@@ -394,14 +401,34 @@ impl Problem {
         }
     }
 
+    /// How a failure to lay rows aside is told.
+    pub(super) fn spilling(error: &io::Error) -> Self {
+        exhausted(error).map_or(Self::Spilling(error.kind()), Self::Exhausted)
+    }
+
     /// How a failure to open or read a file is told.
     pub(super) fn reading(error: &io::Error) -> Self {
+        if let Some(of) = exhausted(error) {
+            return Self::Exhausted(of);
+        }
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Forbidden,
             io::ErrorKind::IsADirectory => Self::NotAFile,
             kind => Self::Reading(kind),
         }
+    }
+}
+
+/// What the system has no more of, if that is all.
+fn exhausted(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE => Some("no file descriptors left (`ulimit -n`)"),
+        Errno::NFILE => Some("no file descriptors left: the whole machine has none"),
+        Errno::NOMEM => Some("no memory left"),
+        // Of a thread that could not be started.
+        Errno::AGAIN => Some("no threads left (`ulimit -u`)"),
+        _ => None,
     }
 }
 

@@ -78,7 +78,7 @@ impl ParquetPass {
     ) -> Result<FileDigest, IntakeError> {
         let fail = |problem| self.schema.error(problem);
         let leaves = self.leaves(wanted)?;
-        let digest = Digesting::start(self.file.clone()).map_err(|error| fail(Problem::Reading(error.kind())))?;
+        let digest = Digesting::start(self.file.clone()).map_err(|error| fail(Problem::reading(&error)))?;
 
         let groups = self.metadata.row_groups();
         let sizes: Option<Vec<u64>> = groups.iter().map(|group| u64::try_from(group.num_rows()).ok()).collect();

@@ -109,6 +109,7 @@ fn unless_changed(
             | Problem::ColumnsOverBudget { .. }
             | Problem::Writing(_)
             | Problem::Reading(_)
+            | Problem::Exhausted(_)
             | Problem::Spilling(_)
             | Problem::SpillDamaged
     );

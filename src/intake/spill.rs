@@ -118,7 +118,7 @@ fn nonce(number: u64) -> Nonce {
 }
 
 fn refused(folder: &Path, error: &io::Error) -> IntakeError {
-    IntakeError::of(folder, Problem::Spilling(error.kind()))
+    IntakeError::of(folder, Problem::spilling(error))
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ async fn seed(core: &Core, job: &Job) -> Result<Seed, Stop> {
         return Ok(seed);
     }
     let mut bytes = Zeroizing::new([0; 32]);
-    SysRng.try_fill_bytes(bytes.as_mut()).map_err(|_| Error::internal("the system gives no randomness"))?;
+    SysRng.try_fill_bytes(bytes.as_mut()).map_err(|_| Error::new(codes::SYSTEM, "the system gives no randomness"))?;
     let running = State::Running.name();
     let change = JobChange { seed: Some(Seed::from_bytes(*bytes)), ..JobChange::by("daemon") };
     core.store.jobs().advance(job.id, &[running], running, change).await?;

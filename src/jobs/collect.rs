@@ -81,13 +81,13 @@ impl Collector<'_> {
         let mut word = None;
         if lasting == Lasting::Kept {
             if let Some(bytes) = store.secrets().checkpoint(id, &all_label).await? {
-                let words = read(&bytes).ok_or_else(|| Error::internal("kept words cannot be read"))?;
+                let words = read(&bytes).ok_or_else(|| Error::damaged("kept words cannot be read"))?;
                 self.show(label, &words)?;
                 return Ok(words);
             }
             if let Some(bytes) = store.secrets().checkpoint(id, &own_label).await? {
                 let own = pb::Word::decode(&bytes[..]).ok().and_then(|word| Word::read(&word));
-                word = Some(own.ok_or_else(|| Error::internal("a kept word cannot be read"))?.1);
+                word = Some(own.ok_or_else(|| Error::damaged("a kept word cannot be read"))?.1);
             }
         }
         let word = match word {

@@ -55,7 +55,7 @@ pub(super) fn ledger(row: &Job, me: PartyId, (quorum, serves): (Quorum, bool)) -
     };
     let parties: BTreeMap<PartyId, Member> = row.parties.iter().map(member).collect();
     if !parties.contains_key(&me) || !parties.contains_key(&row.leader) {
-        return Err(Error::internal("the ledger holds a job without its leader or without us"));
+        return Err(Error::damaged("the ledger holds a job without its leader or without us"));
     }
     Ok(Ledger {
         me,

@@ -133,12 +133,12 @@ pub(super) fn parse_id(id: &str) -> Result<JobId, Error> {
 
 /// What the ledger holds of a job's terms.
 pub(super) fn terms_of(job: &Job) -> Result<JobTerms, Error> {
-    JobTerms::from_terms(&job.terms).map_err(|error| Error::internal(error.to_string()))
+    JobTerms::from_terms(&job.terms).map_err(|error| Error::damaged(format!("the terms of job {}: {error}", job.id)))
 }
 
 /// Where the ledger says that a job stands.
 pub(super) fn state_of(job: &Job) -> Result<State, Error> {
-    job.state.parse().map_err(|_| Error::internal("the ledger holds an unknown state"))
+    job.state.parse().map_err(|_| Error::damaged("the ledger holds an unknown state"))
 }
 
 /// The other parties of a job.

@@ -280,7 +280,7 @@ impl Ends<'_> {
         }
         let digest = digest.finish();
         if !opens(commitment, Subject::Output, &Salt::new(*salt), &digest) {
-            return Err(Error::internal("the stored result is not the one on record"));
+            return Err(Error::damaged("the stored result is not the one on record"));
         }
         let event =
             NewEvent { job: Some(job.id), actor: by.to_owned(), kind: "output-opened".to_owned(), detail: json!({}) };

@@ -258,7 +258,7 @@ pub(super) async fn over(core: &Core, job: &Job) -> Result<BTreeMap<(String, u32
         let Ok(part) = part.parse() else { continue };
         let Some(bytes) = core.store.secrets().checkpoint(job.id, &label).await? else { continue };
         let over = serde_json::from_slice(&bytes);
-        let over = over.map_err(|error| Error::internal(format!("a checkpoint cannot be read: {error}")))?;
+        let over = over.map_err(|error| Error::damaged(format!("a checkpoint cannot be read: {error}")))?;
         all.insert((phase.to_owned(), part), over);
     }
     Ok(all)

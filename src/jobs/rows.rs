@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::encoding::{decode_varint, encode_varint};
 use tokio::runtime::Handle;
 
-use crate::codes::{self, Error};
+use crate::codes::Error;
 use crate::datasets::RowsOut;
 use crate::intake::RowSet;
 use crate::store::{JobId, Store};
@@ -160,13 +160,13 @@ impl StoredRows {
         match decoded(&self.runtime.block_on(self.store.secrets().result_part(self.job, part))?)? {
             Rows::Ascending(rows) if !self.in_order => Ok(rows),
             Rows::InOrder(rows) if self.in_order => Ok(rows),
-            _ => Err(Error::internal("the parts of a result are of one kind")),
+            _ => Err(Error::damaged("the parts of a result are of one kind")),
         }
     }
 }
 
 fn decoded(bytes: &[u8]) -> Result<Rows, Error> {
-    Rows::decode(bytes).map_err(|error| Error::new(codes::INTERNAL, error.to_string()))
+    Rows::decode(bytes).map_err(Error::damaged)
 }
 
 #[cfg(test)]

@@ -346,7 +346,7 @@ impl Run {
     /// What our side has come to, if it has come to its end.
     pub(super) async fn summary(core: &Core, job: &Job) -> Result<Option<Summary>, Error> {
         let Some(bytes) = core.store.secrets().checkpoint(job.id, SUMMARY).await? else { return Ok(None) };
-        let unreadable = |error: serde_json::Error| Error::internal(format!("a summary cannot be read: {error}"));
+        let unreadable = |error: serde_json::Error| Error::damaged(format!("a summary cannot be read: {error}"));
         serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
     }
 

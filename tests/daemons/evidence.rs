@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
 use tacitly::chain::View;
 use tacitly::test_bed::{Party, until};
 use tacitly_attestation::certificate::{Verdict, verify};
@@ -41,6 +42,40 @@ fn transcript(verdict: &Verdict) -> PeerTranscript {
         Body::Result(result) => result.peers[0].clone(),
         other => panic!("{other:?}"),
     }
+}
+
+/// A flipped bit in the ledger is damage, and nobody is asked to report it.
+#[tokio::test]
+async fn an_entry_that_is_changed_in_the_store_is_told_as_damage() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..20), mobiles(10..30));
+    pair.datasets(&ours, &theirs);
+    let job = pair.intersect().unwrap().0["id"].as_str().unwrap().to_owned();
+    let evidence = || pair.bank.tacitly(&["evidence", &job, "--out", &pair.file("evidence").display().to_string()]);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(pair.bank.home.join("tacitly.db"));
+    let mut ledger = options.connect().await.unwrap();
+    let notes: Vec<(i64, String, Vec<u8>)> =
+        sqlx::query_as("SELECT number, kind, note FROM entries").fetch_all(&mut ledger).await.unwrap();
+    let mut damaged = 0;
+    for (number, kind, note) in notes {
+        for at in (0..note.len()).step_by(note.len() / 7) {
+            let mut flipped = note.clone();
+            flipped[at] ^= 1;
+            let put = sqlx::query("UPDATE entries SET note = $2 WHERE number = $1");
+            put.bind(number).bind(flipped).execute(&mut ledger).await.unwrap();
+            let Err(error) = evidence() else {
+                std::fs::remove_file(pair.file("evidence")).unwrap();
+                continue;
+            };
+            damaged += 1;
+            assert_eq!(error.code(), "store", "{kind} {at}: {error}");
+            assert!(error.to_string().contains("the store is damaged"), "{kind} {at}: {error}");
+        }
+        let put = sqlx::query("UPDATE entries SET note = $2 WHERE number = $1");
+        put.bind(number).bind(note).execute(&mut ledger).await.unwrap();
+    }
+    assert!(damaged > 10, "{damaged}");
+    evidence().unwrap();
 }
 
 #[test]

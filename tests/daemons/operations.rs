@@ -1,5 +1,6 @@
 //! What an operations team does with a real daemon: check it, renew its identity, back it up, fill its disk.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -150,13 +151,41 @@ fn a_restored_store_keeps_its_peers_and_ends_the_jobs_that_were_under_way() {
     assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs), "new work is not affected");
 }
 
-/// Sets the file-size limit of a running daemon; its number stands in the store's lock file.
+/// Sets the file-size limit of a running daemon.
 fn limit_files(party: &Party, bytes: Option<u64>) {
-    let pid = fs::read_to_string(party.home.join("tacitly.db.lock")).unwrap();
     let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
-    let limited =
-        Command::new("prlimit").args(["--pid", pid.trim(), &format!("--fsize={soft}:unlimited")]).status().unwrap();
-    assert!(limited.success());
+    limit(party, &format!("--fsize={soft}:unlimited"));
+}
+
+/// Sets a limit of a running daemon; its number stands in the store's lock file.
+fn limit(party: &Party, to: &str) {
+    let pid = fs::read_to_string(party.home.join("tacitly.db.lock")).unwrap();
+    assert!(Command::new("prlimit").args(["--pid", pid.trim(), to]).status().unwrap().success());
+}
+
+#[test]
+fn a_daemon_without_file_descriptors_says_so_and_works_again_when_it_has_some() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..20), mobiles(10..30));
+    pair.datasets(&ours, &theirs);
+    let pid = fs::read_to_string(pair.bank.home.join("tacitly.db.lock")).unwrap();
+    let numbers = fs::read_dir(format!("/proc/{}/fd", pid.trim())).unwrap().map(|item| item.unwrap().file_name());
+    let numbers: BTreeSet<u32> = numbers.map(|name| name.to_str().unwrap().parse().unwrap()).collect();
+    let path = pair.file("bank.csv").display().to_string();
+    let add = || pair.bank.tacitly(&["dataset", "add", "more", &path, "--key", "mobile=cn-mobile", "--replace"]);
+    let free: Vec<u32> = (0..).filter(|number| !numbers.contains(number)).take(8).collect();
+    let mut told = Vec::new();
+    // One for the call itself, and then too few for what it needs.
+    for last in &free[1..] {
+        limit(&pair.bank, &format!("--nofile={last}:4096"));
+        let Err(error) = add() else { continue };
+        assert_ne!(error.code(), "internal", "{error}");
+        told.push(error.code().to_owned());
+    }
+    assert!(told.iter().any(|code| code == "system"), "{told:?}");
+    limit(&pair.bank, "--nofile=1024:4096");
+    add().unwrap();
+    assert_eq!(pair.intersect().unwrap().1, semi_join(&ours, &theirs));
 }
 
 #[test]

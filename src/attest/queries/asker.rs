@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::super::message::{self, Answers, Asked, MAX_QUESTIONS, Questions, Served};
 use super::super::outbox::Entering;
-use super::super::recorder::{Recorder, entry_key, malformed, random};
+use super::super::recorder::{Recorder, entry_key, random};
 use super::question::{Answer, Outcome, Question, Under, commits, committed, subject};
 use crate::codes::{self, Error};
 use crate::store::{Change, Changed, JobId, NewAnswer, NewQuery, PublicKey, Store, StoredAnswer, StoredQuery};
@@ -77,7 +77,7 @@ impl Begun {
     fn query(&self) -> Result<&QueryEntry, Error> {
         match self.entry.entry().body() {
             Body::Query(query) => Ok(query),
-            _ => Err(Error::internal("a question of ours is another kind of entry")),
+            _ => Err(Error::damaged("a question of ours is another kind of entry")),
         }
     }
 }
@@ -216,9 +216,9 @@ impl Asker {
     /// The question that was asked under a key before, if it is the one that is `meant`.
     async fn known(&self, under: &Under, key: &str, meant: impl FnOnce(&Known) -> bool) -> Result<Begin, Error> {
         let stored = self.store.queries().get(under.job, key).await?;
-        let stored = stored.ok_or_else(|| Error::internal("a question that was put down is not there"))?;
+        let stored = stored.ok_or_else(|| Error::damaged("a question that was put down is not there"))?;
         let StoredQuery { responder, entry: stored_entry, asked, answer, .. } = stored;
-        let entry = SignedEntry::parse(&stored_entry.note).map_err(malformed)?;
+        let entry = SignedEntry::parse(&stored_entry.note).map_err(Error::damaged)?;
         let asked = message::decode_asked(&asked).ok_or_else(unreadable)?;
         let known = Known { entry, asked, responder };
         if !meant(&known) {
@@ -231,8 +231,10 @@ impl Asker {
             return Ok(Begin::Ask(Box::new(begun)));
         };
         entering.entered().await?;
-        let (serve, answers) =
-            (SignedEntry::parse(&serve).map_err(malformed)?, message::decode_answers(&answer).ok_or_else(unreadable)?);
+        let (serve, answers) = (
+            SignedEntry::parse(&serve).map_err(Error::damaged)?,
+            message::decode_answers(&answer).ok_or_else(unreadable)?,
+        );
         let (Body::Query(query), Body::Serve(serve)) = (entry.entry().body(), serve.entry().body()) else {
             return Err(unreadable());
         };
@@ -276,5 +278,5 @@ fn outcome(serve: &ServeEntry, answers: Option<&Answers>) -> Result<Outcome, Err
 }
 
 fn unreadable() -> Error {
-    Error::internal("a question in the ledger cannot be read")
+    Error::damaged("a question in the ledger cannot be read")
 }

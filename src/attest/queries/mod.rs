@@ -31,7 +31,7 @@ use std::sync::Arc;
 use tacitly_attestation::entry::{Body, SignedEntry};
 
 pub(crate) use super::message::MAX_QUESTIONS;
-use super::recorder::{Recorded, Recorder, malformed};
+use super::recorder::{Recorded, Recorder};
 use crate::codes::{self, Error};
 use crate::store::Store;
 
@@ -68,7 +68,7 @@ impl Queries {
     /// # Errors
     /// [`codes::EVIDENCE_NONE`] if there is no such question; an error of the store or the log.
     pub(crate) async fn on_record(&self, id: &str) -> Result<(Recorded, Vec<SignedEntry>), Error> {
-        let parse = |note: &[u8]| SignedEntry::parse(note).map_err(malformed);
+        let parse = |note: &[u8]| SignedEntry::parse(note).map_err(Error::damaged);
         let (main, mut related) = if let Some(query) = self.store.queries().numbered(id).await? {
             let serve = query.answer.map(|answer| parse(&answer.serve)).transpose()?;
             (self.recorder.logged(query.entry).await?, Vec::from_iter(serve))

@@ -177,7 +177,7 @@ impl Responder {
             }
             Changed::Before => {
                 let stored = self.store.serves().get(&leaf.0.0).await?;
-                let stored = stored.ok_or_else(|| Error::internal("an answer that was put down is not there"))?;
+                let stored = stored.ok_or_else(|| Error::damaged("an answer that was put down is not there"))?;
                 Ok(Some(self.repeat(stored).await?))
             }
             Changed::OverQuota(_) => Ok(None),
@@ -188,7 +188,7 @@ impl Responder {
     async fn repeat(&self, stored: StoredServe) -> Result<Released, Error> {
         let StoredServe { entry, answer, .. } = stored;
         let answers = message::decode_answers(&answer);
-        let answers = answers.ok_or_else(|| Error::internal("an answer in the ledger cannot be read"))?;
+        let answers = answers.ok_or_else(|| Error::damaged("an answer in the ledger cannot be read"))?;
         let note = Bytes::from(entry.note.clone());
         self.recorder.logged(entry).await?;
         Ok(released(note, answers))

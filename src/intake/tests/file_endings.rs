@@ -29,6 +29,18 @@ fn a_pipe_is_refused_instead_of_waited_for() {
 }
 
 #[test]
+fn what_the_system_has_no_more_of_is_named_with_its_limit() {
+    for (errno, named) in [(24, "`ulimit -n`"), (23, "the whole machine"), (12, "memory"), (11, "`ulimit -u`")] {
+        let error = std::io::Error::from_raw_os_error(errno);
+        for problem in [Problem::reading(&error), Problem::spilling(&error)] {
+            assert!(problem.to_string().contains(named) && problem.code() == "system-exhausted", "{problem}");
+            let error = crate::codes::Error::from(IntakeError::of(Path::new("x.csv"), problem));
+            assert_eq!(error.code.name, "system");
+        }
+    }
+}
+
+#[test]
 fn a_file_without_the_right_to_read_it_is_told_as_such() {
     let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     assert_eq!(Problem::reading(&refused), Problem::Forbidden);
