@@ -50,6 +50,7 @@ pub mod jobs;
 pub mod kernel;
 pub mod kinds;
 pub mod link_bench;
+mod new_file;
 pub mod peers;
 pub mod policy;
 pub mod relay;

@@ -1,7 +1,7 @@
 //! Where a command puts the file that it was asked for. What is there already is never lost by mistake.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::Failure;
 use super::output::unwritten;
-use super::whole_file::WholeFile;
+use crate::new_file::NewFile;
 
 /// The places named by `--out`.
 #[derive(Clone)]
@@ -39,7 +39,8 @@ pub(crate) struct Begun {
 }
 
 enum Sink {
-    Whole(WholeFile),
+    /// Whether it takes the place of a file that is there.
+    Whole(NewFile, bool),
     Stream(tokio::fs::File),
     StandardOutput(tokio::fs::File),
 }
@@ -67,8 +68,8 @@ impl Destination {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.look()? {
             Found::StandardOutput => Ok(()),
-            Found::Nothing => WholeFile::begin_new(&self.path).map(drop).map_err(|error| self.unwritable(&error)),
-            Found::Replaceable(path) => WholeFile::begin(&path).map(drop).map_err(|error| self.unwritable(&error)),
+            Found::Nothing => NewFile::begin(&self.path).map(drop).map_err(|error| self.unwritable(&error)),
+            Found::Replaceable(path) => NewFile::begin(&path).map(drop).map_err(|error| self.unwritable(&error)),
             Found::Stream => access(&self.path, Access::WRITE_OK).map_err(|error| self.unwritable(&error.into())),
         }
     }
@@ -83,8 +84,8 @@ impl Destination {
                 let output = io::stdout().as_fd().try_clone_to_owned();
                 output.map(|output| Sink::StandardOutput(fs::File::from(output).into()))
             }
-            Found::Nothing => WholeFile::begin_new(&self.path).map(Sink::Whole),
-            Found::Replaceable(path) => WholeFile::begin(&path).map(Sink::Whole),
+            Found::Nothing => NewFile::begin(&self.path).map(|file| Sink::Whole(file, false)),
+            Found::Replaceable(path) => NewFile::begin(&path).map(|file| Sink::Whole(file, true)),
             Found::Stream => tokio::fs::File::options().write(true).open(&self.path).await.map(Sink::Stream),
         };
         let sink = sink.map_err(|error| self.unwritable(&error))?;
@@ -139,7 +140,7 @@ impl Begun {
     /// A [`Failure`] that says why it cannot be written.
     pub(crate) async fn add(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let added = match &mut self.sink {
-            Sink::Whole(file) => file.add(bytes),
+            Sink::Whole(file, _) => file.write_all(bytes),
             Sink::Stream(stream) | Sink::StandardOutput(stream) => stream.write_all(bytes).await,
         };
         added.map_err(|error| self.failed(&error))
@@ -152,7 +153,10 @@ impl Begun {
     pub(crate) async fn finish(mut self) -> Result<(), Failure> {
         let shown = self.shown.clone();
         match self.sink {
-            Sink::Whole(file) => file.finish().map_err(|error| unwritable(&shown, &error)),
+            Sink::Whole(file, replaces) => {
+                let placed = if replaces { file.finish_over() } else { file.finish() };
+                placed.map_err(|error| unwritable(&shown, &error))
+            }
             Sink::Stream(ref mut stream) | Sink::StandardOutput(ref mut stream) => {
                 let flushed = stream.flush().await;
                 flushed.map_err(|error| self.failed(&error))

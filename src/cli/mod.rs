@@ -35,7 +35,6 @@ mod serve;
 mod submit;
 mod token;
 mod watch;
-mod whole_file;
 mod witness;
 
 use std::path::PathBuf;

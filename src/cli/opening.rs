@@ -1,12 +1,12 @@
 //! What the commands that open something to an arbiter have in common: a named reader and a private file.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use clap::Args;
 
-use super::whole_file::WholeFile;
 use super::{Failure, destination};
+use crate::new_file::NewFile;
 
 /// To whom something is opened.
 #[derive(Args)]
@@ -20,16 +20,21 @@ pub(crate) struct Reader {
 }
 
 /// Begins a new file that only its owner can read, before anything is opened for it.
-pub(crate) fn begin_private(path: &Path) -> Result<WholeFile, Failure> {
+pub(crate) fn begin_private(path: &Path) -> Result<NewFile, Failure> {
     if path.as_os_str() == "-" {
         return Err(Failure::hinted("what is opened goes into a file that only you can read", "name a new file"));
     }
-    WholeFile::begin_new(path).map_err(|error| unwritable(path, &error))
+    // Told before anything goes on record for it; when it is finished it is looked at again.
+    let begun = match path.symlink_metadata() {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+        Err(_) => NewFile::begin(path),
+    };
+    begun.map_err(|error| unwritable(path, &error))
 }
 
 /// Ends a file that was begun so.
-pub(crate) fn finish(mut file: WholeFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    file.add(bytes).and_then(|()| file.finish()).map_err(|error| {
+pub(crate) fn finish(mut file: NewFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    file.write_all(bytes).and_then(|()| file.finish()).map_err(|error| {
         let text =
             format!("cannot write {}: {error}. That it was opened is on record, and nothing was kept", path.display());
         Failure::hinted(text, "make room and open it again, which is one more entry")

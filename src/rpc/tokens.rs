@@ -1,7 +1,7 @@
 //! Tokens for the control port: who holds one, and what it allows. The file keeps SHA-256 digests only; a token is 256
 //! random bits, so its digest tells nothing about it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::new_file::NewFile;
 
 /// What every token begins with.
 const PREFIX: &str = "tacitly-token-";
@@ -183,10 +185,7 @@ fn write(path: &Path, token: Vec<Token>) -> Result<(), TokenError> {
     let io = |source| TokenError::Io { path: path.to_owned(), source };
     let text = toml::to_string(&Tokens { token })
         .map_err(|error| TokenError::Malformed { path: path.to_owned(), why: error.to_string() })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let private = fs::Permissions::from_mode(0o600);
-    let mut file = tempfile::Builder::new().permissions(private).tempfile_in(folder).map_err(io)?;
+    let mut file = NewFile::begin(path).map_err(io)?;
     file.write_all(text.as_bytes()).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map(drop).map_err(|error| io(error.error))
+    file.finish_over().map_err(io)
 }

@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::StoreError;
+use crate::new_file::NewFile;
 
 /// The permission bits of a private file.
 pub(crate) const PRIVATE: u32 = 0o600;
@@ -52,17 +53,34 @@ pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, StoreError>
 /// # Errors
 /// [`StoreError::AlreadyExists`] rather than to replace a file.
 pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let mut file = unplaced(path)?;
-    file.write_all(bytes).map_err(|error| StoreError::io(path, error))?;
-    place(file, path)
+    let write = || {
+        let mut file = NewFile::begin(path)?;
+        file.write_all(bytes)?;
+        file.finish()
+    };
+    write().map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => StoreError::already_exists("file", path.display()),
+        _ => StoreError::io(path, error),
+    })
 }
 
-/// A private file under a passing name, in the directory of `path`; it goes away unless it is placed.
+/// A private file under a passing name, in the directory of `path`, for a database, which has to have one. It goes away
+/// unless it is placed; what killed processes have left of files for this place goes as well.
 pub(crate) fn unplaced(path: &Path) -> Result<NamedTempFile, StoreError> {
+    let io = |error| StoreError::io(path, error);
+    let passing = format!(".{}.unfinished-", path.file_name().unwrap_or_default().to_string_lossy());
+    for item in fs::read_dir(directory_of(path)).map_err(io)?.filter_map(Result::ok) {
+        let name = item.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(&passing)?.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            fs::remove_file(item.path()).map_err(io)?;
+        }
+    }
     tempfile::Builder::new()
         .permissions(fs::Permissions::from_mode(PRIVATE))
+        .prefix(&format!("{passing}{}-", std::process::id()))
         .tempfile_in(directory_of(path))
-        .map_err(|error| StoreError::io(path, error))
+        .map_err(io)
 }
 
 /// Makes what a file holds durable and gives it its name.

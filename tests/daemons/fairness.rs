@@ -3,10 +3,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tacitly::test_bed::{PATIENCE, Party, Setup, connect, until, until_within};
 
+use crate::support::liar::NAME;
+use crate::support::script::Script;
+use crate::support::stage::Stage;
 use crate::support::{Pair, mobiles, setup};
 use crate::toys::set_up_and_introduced_by_the_first;
 
@@ -133,6 +138,44 @@ fn jobs_with_one_peer_come_to_their_end_while_a_job_with_another_waits_for_its_d
 #[test]
 fn a_single_place_is_not_kept_by_a_job_that_waits_for_a_daemon() {
     jobs_with_one_peer_go_on_beside_jobs_with_another_that_is_away(1);
+}
+
+/// Whatever a peer does not do, jobs with others go on beside it, while its own wait for it.
+#[test]
+fn two_hogs_keep_no_job_with_somebody_else_waiting() {
+    let stage = Stage::with(patient(2), mobiles(0..40), mobiles(20..60));
+    let shop = Party::start(stage.folder.path(), "shop", patient(2)).unwrap();
+    connect(&stage.bank, &shop).unwrap();
+    let path = stage.folder.path().join("bank.csv").display().to_string();
+    shop.tacitly(&["dataset", "add", "ids", &path, "--key", "mobile=cn-mobile", "--allow", "bank"]).unwrap();
+    stage.bank.tacitly(&["dataset", "allow", "ids", "shop"]).unwrap();
+    let hogs: [(&str, Script); 5] = [
+        ("says yes and no more", Script { dawdles: true, ..stage.honest() }),
+        ("says that it works", Script { dawdles: true, says_it_works: true, ..stage.honest() }),
+        ("is always busy", Script { always_busy: true, ..stage.honest() }),
+        ("opens no session", Script { opens_nothing: true, ..stage.honest() }),
+        ("never ends", Script { never_ends: true, ..stage.honest() }),
+    ];
+    for (what, hog) in hogs {
+        let play = stage.liar.play(hog, Arc::default());
+        let held: Vec<String> = (0..2).map(|_| submit(&stage.bank, "ids", NAME)).collect();
+        let state = |id: &str| stage.bank.tacitly(&["job", "show", id]).unwrap()["state"].as_str().unwrap().to_owned();
+        let begun = || held.iter().any(|id| ["running", "approved"].contains(&state(id).as_str())).then_some(());
+        assert!(until(begun).is_some(), "{what}");
+        // Time for it to hold whatever it can.
+        std::thread::sleep(Duration::from_millis(500));
+        let out = stage.folder.path().join("honest.csv").display().to_string();
+        let words = ["psi", "--dataset", "ids", "--with", "shop/ids", "--out", &out, "--force"];
+        let job = stage.bank.tacitly(&words).unwrap();
+        assert_eq!((&job["state"], &job["result_items"]), (&"done".into(), &40.into()), "{what}");
+        let over = held.iter().filter(|id| state(id) == "done").count();
+        assert_eq!(over, 0, "{what}: the hog came to an end");
+        for id in &held {
+            stage.bank.tacitly(&["job", "cancel", id]).unwrap();
+        }
+        play.abort();
+        let _aborted = stage.liar.runtime.block_on(play);
+    }
 }
 
 #[test]

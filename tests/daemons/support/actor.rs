@@ -169,6 +169,7 @@ impl Actor {
                 self.liar.terms.lock().unwrap().clone_from(&self.job);
                 return Answer::Decided(pb::Decided { job: proposal.job, consent, refused: None });
             }
+            _ if self.script.always_busy => {}
             Ask::Begin(_) => return Answer::Standing(pb::Standing { free: true, ..self.standing(pb::Task::None) }),
             Ask::Start(start) => {
                 if start.attempt != self.attempt || !self.is_at_work {
@@ -297,6 +298,7 @@ impl Actor {
                 self.seen.lock().unwrap().rehashes.extend(theirs);
                 self.say(&format!("{REHASH}{round}"), serde_json::to_vec(&self.script.rehash).unwrap().into());
             }
+            _ if self.script.opens_nothing => {}
             _ => self.open(),
         }
         None

@@ -37,6 +37,10 @@ pub(crate) struct Script {
     pub(crate) dawdles: bool,
     /// It says so, whenever it is asked.
     pub(crate) says_it_works: bool,
+    /// It answers "busy" to everything but a proposal.
+    pub(crate) always_busy: bool,
+    /// It agrees to all that goes before a session, and opens none.
+    pub(crate) opens_nothing: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
     /// When it should sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
@@ -72,6 +76,8 @@ impl Script {
             stays_away: false,
             dawdles: false,
             says_it_works: false,
+            always_busy: false,
+            opens_nothing: false,
             abandons: false,
             forgets: false,
             never_ends: false,

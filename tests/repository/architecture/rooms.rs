@@ -6,7 +6,7 @@ use super::tree::{Source, Token, made_up, production_tokens, sources, starts_wit
 
 /// What each room may use, the highest first. A new room gets a line here, and with it a place; one that is not there yet
 /// may have its line.
-const ROOMS: [(&str, &[&str]); 25] = [
+const ROOMS: [(&str, &[&str]); 26] = [
     ("main", &["cli", "daemon"]),
     (
         "cli",
@@ -20,6 +20,7 @@ const ROOMS: [(&str, &[&str]); 25] = [
             "kernel",
             "kinds",
             "link_bench",
+            "new_file",
             "policy",
             "rpc",
             "synthetic",
@@ -62,6 +63,7 @@ const ROOMS: [(&str, &[&str]); 25] = [
             "intake",
             "jobs",
             "kernel",
+            "new_file",
             "peers",
             "policy",
             "session",
@@ -98,13 +100,14 @@ const ROOMS: [(&str, &[&str]); 25] = [
     ("session", &["transport"]),
     ("policy", &["codes", "errors"]),
     ("transport", &[]),
-    ("store", &["codes", "counters"]),
+    ("store", &["codes", "counters", "new_file"]),
     ("intake", &["codes"]),
     ("chain", &["codes"]),
     ("codes", &[]),
     ("errors", &[]),
     ("evidence", &[]),
     ("kernel", &[]),
+    ("new_file", &[]),
     ("synthetic", &[]),
     ("counters", &[]),
     ("test_bed", &[]),
