@@ -41,7 +41,7 @@ pub(super) async fn attempt(
         Ends(core).record_done(job).await?;
         return Ok(());
     }
-    Rules(core).standing(&terms).await?;
+    Rules(core).still_allow(&terms, &*kind).await?;
     let seed = seed(core, job).await?;
     let maker = kind.clone();
     let make_party: MakeParty = Arc::new(move |task, input, seed, kept| maker.party(task, input, seed, kept));
@@ -49,7 +49,7 @@ pub(super) async fn attempt(
     let run = Run::new(core.clone(), job.clone(), quorum, attempt, work.clone(), (seed, make_party))?;
     let prepared = kind.clone().prepare(run.clone()).await?;
     // Reading may have taken long; the rules of this moment count.
-    Rules(core).standing(&terms).await?;
+    Rules(core).still_allow(&terms, &*kind).await?;
     run.show("waiting for the others to read their data");
     let agreed = agreement::agree(&run, &*kind, prepared.offer()).await?;
     let over_there = ready(&run).await?;

@@ -50,19 +50,9 @@ impl Proposals {
         Self { core, kinds, waiters, admitting: Arc::default() }
     }
 
-    /// What we know by ourselves about terms.
-    pub(super) async fn local(&self, terms: &JobTerms) -> Result<Local, Error> {
-        let mut local = Local::of(self.core.me());
-        if let Some(name) = terms.dataset_of(local.me) {
-            local.dataset = Some(self.core.store.datasets().get(name).await?);
-            local.rules = Rules(&self.core).of(terms, name).await?;
-        }
-        Ok(local)
-    }
-
-    /// The same about a job that stands in the ledger.
+    /// What we know by ourselves about a job that stands in the ledger.
     pub(super) async fn local_of(&self, job: &Job) -> Result<Local, Error> {
-        let mut local = self.local(&terms_of(job)?).await?;
+        let mut local = Rules(&self.core).local(&terms_of(job)?).await?;
         for party in &job.parties {
             if let Decision::Signed(consent) = &party.decision {
                 local.contributions.insert(party.party, contributed(consent).to_vec());
@@ -127,7 +117,7 @@ impl Proposals {
             // Drawn once; all else has to be the same.
             terms.nonce = terms_of(earlier)?.nonce;
         }
-        let local = self.local(&terms).await?;
+        let local = Rules(core).local(&terms).await?;
         if earlier.is_none() {
             terms.check_expiry(core.store.now())?;
             self.check_keys(&terms).await?;
@@ -272,7 +262,7 @@ impl Proposals {
         terms.check_expiry(core.store.now())?;
         let verdict = Rules(core).decide(terms).await?;
         kind.check(terms)?;
-        let contribution = kind.review(terms, &self.local(terms).await?)?;
+        let contribution = kind.review(terms, &Rules(core).local(terms).await?)?;
         if let Some(dataset) = dataset {
             self.waiters.check_frame(Frames::is_frame(dataset), from, terms)?;
         }
@@ -297,11 +287,13 @@ impl Proposals {
         Ok(())
     }
 
-    /// A person approves: our consent, with what we add to the terms.
+    /// A person approves: our consent, with what we add to the terms. What the rules refuse, nobody approves.
     pub(super) async fn approve(&self, job: &Job) -> Result<Consent, Error> {
         let terms = terms_of(job)?;
+        self.check_keys(&terms).await?;
+        terms.check_expiry(self.core.store.now())?;
         let kind = self.kinds.find(&terms.kind)?;
-        let contribution = kind.review(&terms, &self.local(&terms).await?)?;
+        let contribution = Rules(&self.core).still_allow(&terms, &**kind).await?;
         Signatures(&self.core).consent(job.id, job.terms_hash, contribution)
     }
 

@@ -69,6 +69,32 @@ fn a_rule_that_still_allows_a_job_leaves_it_alone_and_one_that_does_not_ends_wha
 }
 
 #[test]
+fn what_waits_for_approval_keeps_its_data_and_jobs_whose_keys_differ_are_nobodys_to_approve() {
+    let mut pair = Pair::start();
+    let (ours, theirs) = (mobiles(0..200), mobiles(100..300));
+    pair.datasets(&ours, &theirs);
+    pair.shop.tacitly(&["dataset", "allow", "ids", "bank", "--manual"]).unwrap();
+    let path = pair.file("shop.csv").display().to_string();
+    let register_raw = || pair.shop.tacitly(&["dataset", "add", "ids", &path, "--key", "phone=raw", "--replace"]);
+    let submit = || pair.bank.tacitly(&SUBMIT).unwrap()["id"].as_str().unwrap().to_owned();
+    let id = submit();
+    Pair::await_state(&pair.shop, &["proposed"]);
+    assert_eq!(register_raw().unwrap_err().code(), "dataset-in-use");
+    pair.shop.tacitly(&["approve", &id]).unwrap();
+    assert_eq!(Pair::await_state(&pair.bank, &["done"])["result_items"], 100);
+    Pair::await_state(&pair.shop, &["done"]);
+
+    register_raw().unwrap();
+    let id = submit();
+    let refused = until(|| {
+        let job = pair.shop.tacitly(&["job", "show", &id]).ok()?;
+        (job["state"] == "refused").then_some(job)
+    });
+    assert_eq!(refused.expect("the job is refused")["failure"]["code"], "terms-differ");
+    assert_eq!(pair.shop.tacitly(&["approve", &id]).unwrap_err().code(), "job-state");
+}
+
+#[test]
 fn a_certificate_swapped_under_a_running_daemon_is_seen_by_doctor_and_refused_by_name_after_the_restart() {
     let mut pair = Pair::start();
     let (ours, theirs) = (mobiles(0..200), mobiles(100..300));

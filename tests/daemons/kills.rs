@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use tacitly::test_bed::until;
+use tacitly::test_bed::{await_link, until};
 
-use crate::support::{Pair, mobiles, numbers, semi_join, tacitly};
+use crate::support::{Pair, SUBMIT, mobiles, numbers, semi_join, tacitly};
 
 /// Kills in one run of the test; every one is at another moment of a job.
 const KILLS: u64 = 30;
 /// Jobs over which they are spread.
 const JOBS: u64 = 10;
+/// Kills of an approver just after a submit; `benches/chaos` runs five times as many.
+const APPROVER_KILLS: u32 = 60;
+/// How long after the submit at most.
+const DECIDING: Duration = Duration::from_millis(30);
+/// Rows that a result command is killed while writing.
+const RESULT_ROWS: u64 = 60_000;
 
 #[test]
 fn thirty_kills_at_random_moments_leave_every_job_exact() {
@@ -67,4 +73,56 @@ fn thirty_kills_at_random_moments_leave_every_job_exact() {
         assert_eq!(numbers(&pair.file("out.csv")), expected, "job {job_number}");
     }
     assert!(killed_at_work >= KILLS / 3, "only {killed_at_work} kills met a job at work");
+}
+
+#[test]
+fn sixty_kills_of_an_approver_that_decides_leave_no_job_without_a_decision() {
+    let mut rng = ChaCha8Rng::seed_from_u64(20_261_130);
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..40), &mobiles(20..60));
+    for _ in 0..APPROVER_KILLS {
+        await_link(&pair.bank, &pair.shop).unwrap();
+        pair.bank.tacitly(&SUBMIT).unwrap();
+        std::thread::sleep(rng.random_range(Duration::ZERO..DECIDING));
+        pair.shop.kill();
+        pair.shop.serve().unwrap();
+    }
+    for party in [&pair.bank, &pair.shop] {
+        let mut last = serde_json::Value::Null;
+        let all_done = until(|| {
+            last = party.tacitly(&["job", "list"]).ok()?;
+            let jobs = last.as_array()?;
+            let done = jobs.iter().filter(|job| job["state"] == "done" && job["failure"].is_null()).count();
+            (done == jobs.len() && jobs.len() == APPROVER_KILLS as usize).then_some(())
+        });
+        assert!(all_done.is_some(), "{}: {last}\n{}", party.name, party.log());
+    }
+}
+
+#[test]
+fn a_killed_result_command_leaves_no_row_behind() {
+    let mut rng = ChaCha8Rng::seed_from_u64(20_261_131);
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..RESULT_ROWS), &mobiles(0..RESULT_ROWS));
+    let (job, rows) = pair.intersect().unwrap();
+    let id = job["id"].as_str().unwrap();
+    let folder = pair.file("results");
+    std::fs::create_dir(&folder).unwrap();
+    let out = folder.join("out.csv");
+    let mut cut_short = 0;
+    for _ in 0..20 {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tacitly"));
+        command.args(["job", "result", id, "--force", "--out"]).arg(&out).arg("--home").arg(&pair.bank.home);
+        let mut command =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(rng.random_range(20..300)));
+        command.kill().unwrap();
+        cut_short += u32::from(!command.wait().unwrap().success());
+        for file in std::fs::read_dir(&folder).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.file_name(), "out.csv", "a leftover");
+            assert_eq!(numbers(&file.path()), rows, "a file with less than all rows");
+        }
+    }
+    assert!(cut_short > 0, "no command was killed at work");
 }
