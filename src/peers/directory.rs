@@ -120,9 +120,8 @@ impl Enroller for Directory {
     fn enrol(&self, party: PartyId, pin: Pin, application: Application) -> Pending<'_, Result<Welcome, &'static str>> {
         Box::pin(async move {
             let admitted = self.admit(party, pin, application).await;
-            match &admitted {
-                Ok(_) => tracing::info!(%party, "joined with an invitation"),
-                Err(error) => tracing::warn!(%party, code = error.code.name, "an enrolment was refused"),
+            if admitted.is_ok() {
+                tracing::info!(%party, %pin, "joined with an invitation");
             }
             admitted.map_err(|error| error.code.name)
         })

@@ -70,11 +70,8 @@ impl transport::Inbox for Inbox {
     }
 
     fn call_refused(&self, error: &LinkError) {
-        match error {
-            // Whoever scans the internet fails here, as often as it likes.
-            LinkError::Handshake { .. } => tracing::debug!(%error, "a call was refused"),
-            _ => tracing::warn!(%error, "a call was refused"),
-        }
+        // The transport has told it to whom it may concern, no more often than is good for the log.
+        tracing::debug!(%error, "a call was refused");
     }
 }
 

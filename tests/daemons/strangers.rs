@@ -2,19 +2,23 @@
 //! name, and the daemon does the next job as if nothing had been.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tacitly::session::{LinkError, LinkState, Network};
-use tacitly::test_bed::PATIENCE;
-use tacitly::transport::{Inbox, Pace, Pending, Refusal, Settings, TlsAlert, TlsIdentity, Transport, WireRange};
+use tacitly::test_bed::{PATIENCE, Party, await_link};
+use tacitly::transport::{
+    Application, Inbox, Inviter, Pace, PeerDirectory as _, Pending, Refusal, Settings, TlsAlert, TlsIdentity,
+    Transport, WireRange,
+};
 use tacitly_core::PartyId;
 use tokio::io::AsyncReadExt as _;
 
 use crate::support::heard::fresh_identity;
 use crate::support::liar::{Liar, NAME};
+use crate::support::setup;
 use crate::support::stage::Stage;
 
 #[test]
@@ -60,6 +64,58 @@ fn silent_sockets_of_one_address_keep_nobody_else_waiting() {
             assert!(!matches!(closed, Ok(Ok(1..)) | Err(_)), "{closed:?} after {:?}", begun.elapsed());
         }
     });
+    stage.goes_on();
+}
+
+/// Calls that go to `to` from another address of this machine, and of which that end is kept open for ever.
+async fn hog(to: SocketAddr) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            let far = socket.connect(to).await.unwrap();
+            tokio::spawn(async move {
+                let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
+                let there = async { tokio::io::copy(&mut near_in, &mut far_out).await };
+                let back = async { tokio::io::copy(&mut far_in, &mut near_out).await };
+                let _both = tokio::join!(there, back);
+                std::future::pending::<()>().await;
+                drop((far_in, far_out));
+            });
+        }
+    });
+    address
+}
+
+/// The seventh of the faults that a chaos run found, with an invitation open.
+#[test]
+fn a_stranger_that_holds_places_and_guesses_tokens_keeps_nobody_from_joining_and_fills_no_log() {
+    let stage = Stage::set();
+    let code = stage.bank.invite("shop").unwrap();
+    let stranger: PartyId = "stranger".parse().unwrap();
+    let identity = fresh_identity(stranger);
+    let transport = stage.liar.transport(identity);
+    stage.liar.runtime.block_on(async {
+        let address = hog(stage.liar.address).await.to_string();
+        let pin = stage.liar.roster.pins(stage.liar.victim)[0];
+        let inviter = Inviter { party: stage.liar.victim, address, pin, proxy: None };
+        let mut guesses = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let (transport, inviter) = (transport.clone(), inviter.clone());
+            let [identity_key, signature] = [Bytes::new(), Bytes::new()];
+            let application = Application { token: vec![7; 32].into(), identity_key, address: None, signature };
+            guesses.spawn(async move { transport.enrol(&inviter, application).await });
+        }
+        assert!(guesses.join_all().await.iter().all(Result::is_err), "a guess was let in");
+    });
+    let shop = Party::start(stage.folder.path(), "shop", setup()).unwrap();
+    shop.tacitly(&["peer", "join", &code]).unwrap();
+    await_link(&stage.bank, &shop).unwrap();
+    let log = stage.bank.log();
+    let lines = log.lines().filter(|line| line.contains(" WARN ") && line.contains("127.0.0.2")).count();
+    assert!((1..=8).contains(&lines), "{lines} lines:\n{log}");
     stage.goes_on();
 }
 

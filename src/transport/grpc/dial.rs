@@ -74,7 +74,7 @@ pub(super) async fn dial(
     };
 
     let (token, cut) = cut_of(closing);
-    let visitor = Visitor::new(caller, token.clone());
+    let visitor = Visitor::new(caller, None, token.clone());
     let last_seen = visitor.last_seen.clone();
     let mut stream = Some(TokioIo::new(Watched::dialled(tls, visitor, ahead.freeze())));
     // HTTP/2 reconnects by calling this again; a broken link must not come back without our handshake.

@@ -1,15 +1,13 @@
 //! From a port to connections whose other end has proved who it is.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tacitly_core::PartyId;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -17,6 +15,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
+use super::callers::{Addresses, Connections};
 use super::service::Service;
 use super::shared::Shared;
 use super::stream::{Visitor, Watched};
@@ -30,16 +29,10 @@ use crate::transport::wire::MAX_ENVELOPE;
 const MAX_HANDSHAKES: usize = 256;
 
 /// The most handshakes at a time of one address: a peer needs one, and whoever holds more keeps nobody else waiting.
-const MAX_PER_ADDRESS: usize = 16;
+const MAX_OF_ADDRESS: usize = 16;
 
 /// How long a caller may say nothing at all.
 const FIRST_WORD: Duration = Duration::from_secs(3);
-
-/// The most connections of strangers at a time: each may only enrol, and is sent away after a while.
-const MAX_STRANGERS: usize = 8;
-
-/// The most connections of one peer at a time. It needs one, and a few more while links break and come back.
-const MAX_PER_PEER: usize = 8;
 
 /// HTTP/2 streams on one connection: the exchange and room for refusals.
 const MAX_STREAMS: u32 = 8;
@@ -79,8 +72,8 @@ pub(super) async fn serve(shared: Arc<Shared>, address: SocketAddr, service: imp
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<Arrived>) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    let addresses = Arc::new(Addresses::default());
-    let slots = Arc::new(ConnectionSlots::default());
+    let addresses = Arc::new(Addresses::with(MAX_OF_ADDRESS));
+    let connections = Arc::new(Connections::default());
     let closing = shared.closing.clone();
     let run = async {
         while let Ok(permit) = handshakes.clone().acquire_owned().await {
@@ -97,7 +90,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<
                 tracing::debug!(%from, "refused a call: too many handshakes of this address");
                 continue;
             };
-            let (shared, slots, ready) = (shared.clone(), slots.clone(), ready.clone());
+            let (shared, connections, ready) = (shared.clone(), connections.clone(), ready.clone());
             tokio::spawn(async move {
                 if timeout(FIRST_WORD, tcp.peek(&mut [0; 1])).await.is_err() {
                     tracing::debug!(%from, "a caller said nothing");
@@ -108,7 +101,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, ready: mpsc::Sender<
                 match greeted {
                     Ok(Ok((stream, caller))) => {
                         drop((permit, place));
-                        admit(&shared, stream, caller, &slots, &ready).await;
+                        admit(&shared, stream, (caller, from.ip()), &connections, &ready).await;
                     }
                     Ok(Err((error, tcp))) => refuse(&shared, error, tcp, from).await,
                     Err(_) => tracing::debug!(%from, "a caller did not finish its handshake"),
@@ -147,10 +140,11 @@ async fn greet(
 
 /// Reports a caller that failed the handshake, and sees it off.
 async fn refuse(shared: &Shared, error: LinkError, tcp: Option<TcpStream>, from: SocketAddr) {
-    match &error {
-        LinkError::Refused(_) => tracing::warn!(%from, error = %error, "refused a call"),
-        // Whoever scans the internet fails here; a certificate means somebody who meant us.
-        _ => tracing::debug!(%from, error = %error, "refused a call"),
+    // Whoever scans the internet fails in the handshake; a certificate means somebody who meant us.
+    if matches!(error, LinkError::Refused(_)) && shared.lines.take(from.ip()) {
+        tracing::warn!(%from, error = %error, "refused a call");
+    } else {
+        tracing::debug!(%from, error = %error, "refused a call");
     }
     // If the queue is full, those in it say enough.
     let _ = shared.arrived.try_send(Err(error));
@@ -165,79 +159,22 @@ async fn refuse(shared: &Shared, error: LinkError, tcp: Option<TcpStream>, from:
 async fn admit(
     shared: &Shared,
     stream: TlsStream<TcpStream>,
-    caller: tls::Caller,
-    slots: &ConnectionSlots,
+    (caller, from): (tls::Caller, IpAddr),
+    connections: &Connections,
     ready: &mpsc::Sender<Arrived>,
 ) {
-    let Some(slot) = slots.take(&caller) else {
-        tracing::warn!(party = %caller.party, known = caller.known, "refused a call: too many connections");
+    let Some(place) = connections.take(&caller, from) else {
+        if shared.lines.take(from) {
+            tracing::warn!(%from, party = %caller.party, known = caller.known, "refused a call: too many connections");
+        }
         return;
     };
-    let visitor = Visitor::new(caller, shared.closing.child_token());
-    if ready.send(Watched::accepted(stream, visitor.clone(), slot)).await.is_err() {
+    let visitor = Visitor::new(caller, Some(from), shared.closing.child_token());
+    if ready.send(Watched::accepted(stream, visitor.clone(), place)).await.is_err() {
         return;
     }
     let patience = sleep(shared.settings.greeting_window);
     if visitor.cut.run_until_cancelled(patience).await.is_some() && !visitor.has_opened() {
         visitor.cut.cancel();
-    }
-}
-
-/// How many handshakes of each address are at work; of IPv6, of each network of 64 bits, all of which is one caller's.
-#[derive(Default)]
-struct Addresses(Mutex<BTreeMap<IpAddr, usize>>);
-
-/// A place among the handshakes of an address, until it is dropped.
-struct HandshakePlace(Arc<Addresses>, IpAddr);
-
-impl Addresses {
-    fn take(self: &Arc<Self>, from: IpAddr) -> Option<HandshakePlace> {
-        let address = match from.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-            address => address,
-        };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = all.entry(address).or_default();
-        if *here == MAX_PER_ADDRESS {
-            return None;
-        }
-        *here += 1;
-        Some(HandshakePlace(self.clone(), address))
-    }
-}
-
-impl Drop for HandshakePlace {
-    fn drop(&mut self) {
-        let mut all = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = all.get_mut(&self.1) {
-            *here -= 1;
-            if *here == 0 {
-                all.remove(&self.1);
-            }
-        }
-    }
-}
-
-/// How many connections each caller may have.
-struct ConnectionSlots {
-    strangers: Arc<Semaphore>,
-    peers: Mutex<BTreeMap<PartyId, Arc<Semaphore>>>,
-}
-
-impl Default for ConnectionSlots {
-    fn default() -> Self {
-        Self { strangers: Arc::new(Semaphore::new(MAX_STRANGERS)), peers: Mutex::default() }
-    }
-}
-
-impl ConnectionSlots {
-    fn take(&self, caller: &tls::Caller) -> Option<OwnedSemaphorePermit> {
-        let slots = if caller.known {
-            let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-            peers.entry(caller.party).or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_PEER))).clone()
-        } else {
-            self.strangers.clone()
-        };
-        slots.try_acquire_owned().ok()
     }
 }

@@ -1,6 +1,7 @@
 //! The real network: HTTP/2 over pinned TLS, one port, dialled by either side.
 
 pub(crate) mod bare;
+mod callers;
 mod dial;
 mod listen;
 mod proxy;
@@ -22,6 +23,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::callers::Lines;
 use self::dial::Target;
 use self::received::broken;
 use self::shared::{Arrival, Shared};
@@ -58,6 +60,7 @@ impl Grpc {
                 settings,
                 arrivals: Mutex::new(arrivals),
                 arrived,
+                lines: Lines::default(),
                 closing: CancellationToken::new(),
             }),
         }

@@ -85,7 +85,11 @@ impl pb::exchange_server::Exchange for Service {
         let application = enrolment::application_from_wire(request.into_inner())
             .ok_or_else(|| Status::invalid_argument("the application is out of bounds"))?;
         let answer = enroller.enrol(visitor.caller.party, visitor.caller.pin, application).await;
-        tracing::info!(party = %visitor.caller.party, pin = %visitor.caller.pin, accepted = answer.is_ok(), "enrolment");
+        if let (Err(code), Some(from)) = (&answer, visitor.from)
+            && self.shared.lines.take(from)
+        {
+            tracing::warn!(%from, party = %visitor.caller.party, code, "an enrolment was refused");
+        }
         Ok(tonic::Response::new(enrolment::answer_to_wire(answer)))
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::callers::Lines;
 use super::dial::{self, Target};
 use super::received::{broken, received};
 use super::requests::offered;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) arrivals: Mutex<mpsc::Receiver<Arrival>>,
     pub(super) arrived: mpsc::Sender<Arrival>,
+    /// What callers may make us write.
+    pub(super) lines: Lines,
     pub(super) closing: CancellationToken,
 }
 

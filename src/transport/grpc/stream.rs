@@ -1,6 +1,7 @@
 //! The bytes under HTTP/2: heard, and cut when told.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +9,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::transport::server::Connected;
 
+use super::callers::ConnectionPlace;
 use super::requests::Offered;
 use crate::transport::connection::LastSeen;
 use crate::transport::tls::Caller;
@@ -21,6 +22,8 @@ use crate::transport::tls::Caller;
 #[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) caller: Caller,
+    /// Where it called from; `None` if we dialled.
+    pub(super) from: Option<IpAddr>,
     pub(super) last_seen: LastSeen,
     pub(super) cut: CancellationToken,
     opened: Arc<AtomicBool>,
@@ -28,8 +31,8 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    pub(super) fn new(caller: Caller, cut: CancellationToken) -> Self {
-        Self { caller, last_seen: LastSeen::new(), cut, opened: Arc::default(), requests: Arc::default() }
+    pub(super) fn new(caller: Caller, from: Option<IpAddr>, cut: CancellationToken) -> Self {
+        Self { caller, from, last_seen: LastSeen::new(), cut, opened: Arc::default(), requests: Arc::default() }
     }
 
     /// The visitor that makes this gRPC call.
@@ -64,8 +67,8 @@ pub(super) struct Watched<S> {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What was read before HTTP/2 took over.
     ahead: Bytes,
-    /// One of the slots for callers, given back when the stream is gone.
-    _slot: Option<OwnedSemaphorePermit>,
+    /// One of the places for callers, given back when the stream is gone.
+    _place: Option<ConnectionPlace>,
 }
 
 impl<S> Watched<S> {
@@ -74,15 +77,15 @@ impl<S> Watched<S> {
         Self::new(inner, visitor, ahead, None)
     }
 
-    /// The stream of a caller, who holds a slot.
-    pub(super) fn accepted(inner: S, visitor: Visitor, slot: OwnedSemaphorePermit) -> Self {
-        Self::new(inner, visitor, Bytes::new(), Some(slot))
+    /// The stream of a caller, who holds a place.
+    pub(super) fn accepted(inner: S, visitor: Visitor, place: ConnectionPlace) -> Self {
+        Self::new(inner, visitor, Bytes::new(), Some(place))
     }
 
-    fn new(inner: S, visitor: Visitor, ahead: Bytes, slot: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(inner: S, visitor: Visitor, ahead: Bytes, place: Option<ConnectionPlace>) -> Self {
         visitor.last_seen.beat();
         let cut = Box::pin(visitor.cut.clone().cancelled_owned());
-        Self { inner, visitor, cut, ahead, _slot: slot }
+        Self { inner, visitor, cut, ahead, _place: place }
     }
 
     fn has_been_cut(&mut self, context: &mut Context<'_>) -> bool {
