@@ -16,6 +16,7 @@ mod hostile;
 mod kills;
 mod ledger;
 mod limits;
+mod lists;
 mod names;
 mod openings;
 mod operations;
