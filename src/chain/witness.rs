@@ -198,8 +198,11 @@ impl Witness {
     /// [`ChainError`] if it cannot be stored.
     pub fn keep_fork(&self, evidence: &ForkEvidence) -> Result<PathBuf, ChainError> {
         let origin = &evidence.known.checkpoint().origin;
-        let path = self.keep_as("fork", origin, &evidence.encode())?;
-        tracing::error!(log = origin, size = evidence.size(), file = %path.display(), "a log has told two histories");
+        let (path, is_new) = self.keep_as("fork", origin, &evidence.encode())?;
+        if is_new {
+            let (size, file) = (evidence.size(), path.display());
+            tracing::error!(log = origin, size, %file, "a log has told two histories");
+        }
         Ok(path)
     }
 
@@ -208,22 +211,25 @@ impl Witness {
             WitnessRefusal::Fork(evidence) => self.keep_fork(evidence).map(drop),
             WitnessRefusal::Inconsistent => {
                 let origin = &request.checkpoint.checkpoint().origin;
-                let path = self.keep_as("inconsistent", origin, &request.encode())?;
-                tracing::error!(log = origin, file = %path.display(), "a log could not show that it only grew");
+                let (path, is_new) = self.keep_as("inconsistent", origin, &request.encode())?;
+                if is_new {
+                    tracing::error!(log = origin, file = %path.display(), "a log could not show that it only grew");
+                }
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Writes a file named by its log and its content, unless it is there already or there are enough of that log.
-    fn keep_as(&self, kind: &str, origin: &str, content: &[u8]) -> Result<PathBuf, ChainError> {
+    /// Writes a file named by its log and its content, unless it is there already or there are enough of that log. Says
+    /// whether it was written: what is not new is no news, and fills no log.
+    fn keep_as(&self, kind: &str, origin: &str, content: &[u8]) -> Result<(PathBuf, bool), ChainError> {
         let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         let short = |bytes: &[u8]| HEXLOWER.encode(&Hash::of(bytes).0[..8]);
         let of_log = format!("{kind}-{}-", short(origin.as_bytes()));
         let path = self.evidence.join(format!("{of_log}{}.txt", short(content)));
         if path.exists() {
-            return Ok(path);
+            return Ok((path, false));
         }
         files::make_folder(&self.evidence)?;
         let kept = std::fs::read_dir(&self.evidence).map_err(|error| ChainError::io(&self.evidence, error))?;
@@ -231,12 +237,13 @@ impl Witness {
             kept.filter_map(Result::ok).map(|file| file.file_name().to_string_lossy().into_owned()).collect();
         let of_log = names.iter().filter(|name| name.starts_with(&of_log)).count();
         // The first that convicts a log is kept however many there are of others.
-        if (of_log < MAX_KEPT && names.len() < MAX_KEPT_IN_ALL) || (kind == "fork" && of_log == 0) {
+        let has_room = (of_log < MAX_KEPT && names.len() < MAX_KEPT_IN_ALL) || (kind == "fork" && of_log == 0);
+        if has_room {
             files::replace(&path, content)?;
         } else {
-            tracing::warn!(folder = %self.evidence.display(), "there is evidence enough here; no more is kept");
+            tracing::debug!(folder = %self.evidence.display(), "there is evidence enough here; no more is kept");
         }
-        Ok(path)
+        Ok((path, has_room))
     }
 
     fn path(&self, log: LogName) -> PathBuf {
