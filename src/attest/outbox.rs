@@ -122,6 +122,7 @@ impl Outbox {
                 return Err(this.log.refuse_as_other(index).into());
             }
             this.find_waiting().await?;
+            this.note_lost_changes(size).await?;
             let (given, end) = this.store.entries().places_from(origin, size).await?;
             if given == 0 {
                 return Ok(());
@@ -136,6 +137,22 @@ impl Outbox {
             this.append_placed().await
         })
         .await
+    }
+
+    /// Notices a ledger that lost its newest changes, as one does whose write-ahead log was damaged: whatever stands in the
+    /// log had its place there before. As after a restore, nothing of then is done a second time.
+    async fn note_lost_changes(&self, size: u64) -> Result<(), Error> {
+        let last = self.store.entries().last_placed_below(self.log.origin(), size).await?;
+        let known = last.and_then(|last| last.log_index).map_or(0, |index| index + 1);
+        if known < size && self.store.events().note_behind(size).await? {
+            tracing::error!(
+                entries = size - known,
+                "the store has lost its newest changes: the attestation log has entries that it does not know. Jobs that \
+                 were not over end as `restored`. `tacitly log tail` shows the entries, `tacitly log reconcile PEER` what \
+                 the peers have of them"
+            );
+        }
+        Ok(())
     }
 
     /// Queues work. Whoever's turn comes first does all of it: what came while the disk was busy is one transaction, one
@@ -527,6 +544,29 @@ mod tests {
         world.store.entries().place(LOG, 0).await.unwrap();
         assert_eq!(outbox.append_placed().await.unwrap_err().code, codes::LOG_OLD);
         assert_eq!((world.places().await, log.head().size), (vec![None], 0));
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_lost_its_newest_changes_is_noticed_once() {
+        let world = World::new().await;
+        let (outbox, log) = world.open();
+        world.put_all(0..3).await;
+        outbox.enter_waiting().await.unwrap();
+        let behind = async || world.store.events().last_restore().await.unwrap();
+        outbox.repair().await.unwrap();
+        assert_eq!(behind().await, None);
+        // What only the lost changes knew.
+        log.append(vec![9; 40]).await.unwrap();
+        outbox.repair().await.unwrap();
+        let noticed = behind().await;
+        assert!(noticed.is_some());
+        outbox.repair().await.unwrap();
+        assert_eq!(behind().await, noticed, "one loss is noted twice");
+        // It goes on behind them.
+        let next = world.put(3).await;
+        assert_eq!(outbox.enter(&next).await.unwrap(), 4);
+        outbox.repair().await.unwrap();
+        assert_eq!(behind().await, noticed);
     }
 
     #[tokio::test]

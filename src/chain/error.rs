@@ -50,6 +50,17 @@ pub enum ChainError {
         /// The log that was asked for.
         origin: String,
     },
+    /// The folder holds a log in the form of another version of this software.
+    #[error(
+        "{} has the form of version {version}, this tacitly reads version {}; run the tacitly that wrote it",
+        path.display(), super::segment::VERSION
+    )]
+    OtherVersion {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
     /// An entry is not what was acknowledged.
     #[error(
         "{}: entry {entry} is damaged ({what}); `tacitly log fsck` shows the extent. Take the file back from a copy; \

@@ -226,13 +226,23 @@ impl Log {
         tracing::error!(error = %why, "the log takes no more entries");
     }
 
-    /// Why nothing is appended, if that is so.
+    /// Why nothing is appended, if that is so. Whether the file is still in its place is looked up.
     #[must_use]
     pub fn refusal(&self) -> Option<ChainError> {
-        match &self.0.core.locked().mode {
-            Mode::Refusing(why) => Some(why.clone()),
-            Mode::Appending | Mode::Held => None,
+        let end = {
+            let state = self.0.core.locked();
+            if let Mode::Refusing(why) = &state.mode {
+                return Some(why.clone());
+            }
+            state.end
+        };
+        // A write that is under way makes it longer.
+        if writer::length_in_place(&self.0.core).is_none_or(|length| length < end) {
+            let why = ChainError::Moved { path: self.0.core.segment_path.clone() };
+            self.refuse(&why);
+            return Some(why);
         }
+        None
     }
 
     /// The durable log.

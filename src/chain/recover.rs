@@ -34,9 +34,13 @@ pub(super) struct Found {
 /// Opens the log of `key` in `folder`, or begins it.
 pub(super) fn open(folder: &Path, key: &VerifierKey) -> Result<Found, ChainError> {
     let path = folder.join(segment::NAME);
-    let (segment, first) = open_segment(&path, key.name())?;
     let io = |error| ChainError::io(&path, error);
     let checkpoint = checkpoint::read(folder)?;
+    // What has signed entries is not begun anew.
+    if checkpoint.is_some() && !path.try_exists().map_err(io)? {
+        return Err(ChainError::Damaged { path, entry: 0, what: GONE });
+    }
+    let (segment, first) = open_segment(&path, key.name())?;
     if let Some(checkpoint) = &checkpoint {
         checkpoint::check(folder, checkpoint, &KeyRing::from_iter([key.clone()]))?;
     }
@@ -66,6 +70,9 @@ fn open_segment(path: &Path, origin: &str) -> Result<(File, u64), ChainError> {
     let length = segment.metadata().map_err(io)?.len();
     let mut found = vec![0; length.min(line.len() as u64) as usize];
     segment.read_exact_at(&mut found, 0).map_err(io)?;
+    if let Some(version) = segment::other_version(&found) {
+        return Err(ChainError::OtherVersion { path: path.to_owned(), version });
+    }
     if !line.starts_with(&found) {
         return Err(ChainError::AnotherLog { path: path.to_owned(), origin: origin.to_owned() });
     }

@@ -26,9 +26,19 @@ pub(super) const HEADER: usize = 2 + 8 + 32;
 /// How much is read at once.
 const WINDOW: u64 = 1 << 20;
 
+/// The version of this form.
+pub(super) const VERSION: u32 = 1;
+
 /// The first line of the segment of `origin`.
 pub(super) fn first_line(origin: &str) -> Vec<u8> {
-    format!("tacitly-log@v1 {origin}\n").into_bytes()
+    format!("tacitly-log@v{VERSION} {origin}\n").into_bytes()
+}
+
+/// The version of a segment that begins like this, if it is another one than ours.
+pub(super) fn other_version(begins: &[u8]) -> Option<u32> {
+    let digits = begins.strip_prefix(b"tacitly-log@v")?.split(|byte| *byte == b' ').next()?;
+    let version = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (version != VERSION).then_some(version)
 }
 
 /// How many bytes of entries stand in the log of `origin` in this folder; 0 also if there is none.

@@ -43,6 +43,9 @@ impl View {
         let mut start = BufReader::new(&segment).take(MAX_FIRST_LINE);
         start.read_until(b'\n', &mut line).map_err(io)?;
         let text = std::str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
+        if let Some(version) = segment::other_version(&line) {
+            return Err(ChainError::OtherVersion { path, version });
+        }
         let origin = text.and_then(|line| line.strip_prefix("tacitly-log@v1 ")).map(str::to_owned);
         let origin = origin.ok_or_else(|| ChainError::DamagedFile {
             path: path.clone(),

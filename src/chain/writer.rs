@@ -126,7 +126,7 @@ fn store(core: &Core, begins: u64, bytes: &[u8]) -> Result<(), ChainError> {
     let io = |error| ChainError::io(&core.segment_path, error);
     reach("commit: before the write");
     // What goes into a file that nobody finds again is on no record.
-    if !is_in_place(core, begins) {
+    if length_in_place(core) != Some(begins) {
         let error = ChainError::Moved { path: core.segment_path.clone() };
         core.refuse(&error);
         return Err(error);
@@ -149,10 +149,10 @@ fn store(core: &Core, begins: u64, bytes: &[u8]) -> Result<(), ChainError> {
     Ok(())
 }
 
-/// Whether the file of the log's name is the one that is written to, and ends where it was left.
-fn is_in_place(core: &Core, end: u64) -> bool {
-    let (Ok(named), Ok(open)) = (fs::metadata(&core.segment_path), core.segment.metadata()) else { return false };
-    (named.dev(), named.ino(), named.len()) == (open.dev(), open.ino(), end)
+/// How long the file of the log's name is, if it is the one that is written to.
+pub(super) fn length_in_place(core: &Core) -> Option<u64> {
+    let (named, open) = (fs::metadata(&core.segment_path).ok()?, core.segment.metadata().ok()?);
+    ((named.dev(), named.ino()) == (open.dev(), open.ino())).then_some(named.len())
 }
 
 fn write(core: &Core, begins: u64, bytes: &[u8]) -> std::io::Result<()> {

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Failure;
-use crate::daemon::Config;
+use crate::daemon::{Config, lost_socket};
 use crate::rpc::client::{Bearer, Client, ConnectError, Connection};
 use crate::rpc::control::StatusRequest;
 
@@ -72,9 +72,11 @@ async fn open(way: &Way) -> Result<Connection, Failure> {
 
 async fn connect_home(home: &Path) -> Result<Connection, Failure> {
     let config = Config::load(home).map_err(Failure::plain)?;
-    let hint = || format!("start it with `tacitly serve --home {}`", home.display());
     let socket = home.join(&config.control.socket);
-    Connection::through_socket(&socket).await.map_err(|error| Failure::hinted(error.to_string(), hint()))
+    Connection::through_socket(&socket).await.map_err(|error| match lost_socket(home, &config) {
+        Some((text, hint)) => Failure::hinted(format!("{error}: {text}"), hint),
+        None => Failure::hinted(error.to_string(), format!("start it with `tacitly serve --home {}`", home.display())),
+    })
 }
 
 /// Connects to a control socket.

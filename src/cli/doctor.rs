@@ -7,7 +7,7 @@ use tacitly_core::PartyId;
 
 use super::{Failure, Output, connect};
 use crate::daemon::doctor::{Finding, Level, check_config, check_world};
-use crate::daemon::{Attestation, home};
+use crate::daemon::{Attestation, home, lost_socket};
 use crate::rpc::control;
 
 /// How far a peer's clock may be from ours before both are doubted.
@@ -27,8 +27,10 @@ impl Doctor {
                 Ok(mut daemon) => Some(daemon.status(control::StatusRequest {}).await.map(tonic::Response::into_inner)),
                 Err(_) => None,
             };
-            findings.extend(check_world(home, &config, status.is_some()));
+            let lost_socket = status.is_none().then(|| lost_socket(home, &config)).flatten();
+            findings.extend(check_world(home, &config, status.is_some() || lost_socket.is_some()));
             match status {
+                None if let Some((text, hint)) = lost_socket => findings.push(Finding::fail("daemon", text, hint)),
                 None => findings.push(Finding::warn(
                     "daemon",
                     format!("none answers at {}; links were not checked", socket.display()),

@@ -15,4 +15,5 @@ pub use config::{
     Attestation, Config, ConfigError, Control, Limits, Log, LogFormat, Metrics, Network, StoreConfig, WitnessConfig,
 };
 pub use serve::{Daemon, ServeError, serve, serve_with, start_log};
+pub use start::lost_socket;
 pub use witness::{Card, StandAlone};

@@ -24,7 +24,7 @@ use super::attestation;
 use super::config::{Config, ConfigError, LogFormat, WitnessConfig};
 use super::home::{self, HomeError};
 use super::metrics;
-use super::start::{self, LostStore, SOCKET_PATH};
+use super::start::{self, LostStore, SOCKET_PATH, Unusable};
 use crate::attest::{Attestation, Record};
 use crate::chain::ChainError;
 use crate::codes::{self, Error};
@@ -58,6 +58,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something of the party's folder cannot be used by this account.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// The store is gone, and its log is not.
     #[error(transparent)]
     LostStore(#[from] LostStore),
@@ -257,6 +260,7 @@ async fn run(
     if let Ok(identity) = home::identity(home) {
         named(identity)?;
     }
+    start::refuse_unusable(home, &config)?;
     start::refuse_lost_store(home, &config)?;
     let sealer = home::sealer(home, &config).await?;
     let store = Arc::new(Store::open(&home.join(&config.store.path), sealer).await?);

@@ -2,11 +2,14 @@
 //! and a daemon may be at work.
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use tacitly_attestation::note::KeyRing;
 
 use super::config::Config;
@@ -14,12 +17,14 @@ use super::finding::Finding;
 use super::{attestation, home};
 use crate::chain::{View, bytes_of_entries, fsck};
 use crate::kernel;
-use crate::store::{FileSigner, Ourselves, Signer as _, StoreError, check_store};
+use crate::store::{FileSigner, Ourselves, Signer as _, StoreError, check_store, refuse_held};
 
 /// Bytes that the path of a socket may have; the system's own limit counts a final NUL.
 pub(super) const SOCKET_PATH: usize = 107;
 /// A log up to this size is read through; a larger one takes too long for a check that people wait for.
 const READ_THROUGH: u64 = 256 << 20;
+/// Files of one folder that are looked at: more are the work of somebody else.
+const LOOKED_AT: usize = 10_000;
 /// Findings about the log that are printed; `tacitly log fsck` prints all.
 const SHOWN: usize = 3;
 
@@ -34,6 +39,93 @@ pub struct LostStore {
     store: PathBuf,
     log: PathBuf,
     bytes: u64,
+}
+
+/// A file of the party's that this account cannot use as its daemon does.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} {what}; {mend}", path = .path.display())]
+pub struct Unusable {
+    path: PathBuf,
+    what: String,
+    mend: String,
+}
+
+/// Refuses to work in a folder of which something belongs to another account, or cannot be written: what a daemon of root
+/// made there, the party's own could never open again.
+///
+/// # Errors
+/// [`Unusable`], the first that is found.
+pub(super) fn refuse_unusable(home: &Path, config: &Config) -> Result<(), Unusable> {
+    unusable(home, config).next().map_or(Ok(()), Err)
+}
+
+/// Everything of the party's that this account cannot use as its daemon does.
+fn unusable(home: &Path, config: &Config) -> impl Iterator<Item = Unusable> {
+    let us = geteuid().as_raw();
+    let home = home.to_owned();
+    written(&home, config).into_iter().filter_map(move |path| {
+        let found = std::fs::symlink_metadata(&path).ok()?;
+        let owner = found.uid();
+        // A folder may be lent to an account, as volumes are.
+        if owner != us && !found.is_dir() {
+            let what = format!("belongs to the account {owner}, and this is the account {us}");
+            let mend = match us {
+                0 => format!("run this as that account: sudo -u '#{owner}' tacitly …"),
+                us => {
+                    format!("run this as its owner, or give it all to this account: chown -R {us} {}", home.display())
+                }
+            };
+            return Some(Unusable { path, what, mend });
+        }
+        let wanted = if found.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+        let error = access(&path, wanted).err()?;
+        let mend = match error {
+            Errno::PERM => "it is marked as one that nobody changes: chattr -i takes the mark away".to_owned(),
+            Errno::ROFS => "mount its file system for writing".to_owned(),
+            _ => format!("give this account ({us}) the right to write there"),
+        };
+        Some(Unusable { path, what: format!("cannot be written: {error}"), mend })
+    })
+}
+
+/// The files that a daemon writes to, and their folders, as far as they are there. Tiles are left out: they are many, and
+/// made anew.
+fn written(home: &Path, config: &Config) -> Vec<PathBuf> {
+    let log = attestation::folder(home);
+    let folders = [
+        log.join("cosigned"),
+        log.join("kept"),
+        home.join(attestation::WITNESS),
+        home.join(attestation::EVIDENCE),
+        home.join(attestation::MIRROR),
+        log,
+    ];
+    let store = home.join(&config.store.path);
+    let beside = |suffix: &str| {
+        store.with_file_name(format!("{}{suffix}", store.file_name().unwrap_or_default().to_string_lossy()))
+    };
+    let mut all = vec![home.join(home::IDENTITY_KEY), home.join(home::TLS_KEY)];
+    all.extend(["", "-wal", "-shm", ".lock"].map(beside));
+    for folder in folders {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).map(|file| file.path());
+        all.extend(files.take(LOOKED_AT));
+        all.push(folder);
+    }
+    all.retain(|path| path.symlink_metadata().is_ok());
+    all
+}
+
+/// What to do about a party whose store somebody has open, and at whose control socket nobody answers.
+#[must_use]
+pub fn lost_socket(home: &Path, config: &Config) -> Option<(String, String)> {
+    let Err(StoreError::Locked { pid, .. }) = refuse_held(&home.join(&config.store.path)) else { return None };
+    let (who, end) = match pid {
+        Some(pid) => (format!("process {pid}"), format!("kill {pid}")),
+        None => ("another process".to_owned(), "kill it".to_owned()),
+    };
+    let text = format!("{who} has the party's store open, and its control socket is gone");
+    let hint = format!("end the daemon ({end}) and start it again: `tacitly serve --home {}`", home.display());
+    Some((text, hint))
 }
 
 /// Refuses to make a new store beside a log that has entries.
@@ -54,8 +146,13 @@ pub(super) fn refuse_lost_store(home: &Path, config: &Config) -> Result<(), Lost
 /// Checks what `serve` would open: kernel, control socket, sealing key, store and attestation log.
 pub(super) async fn check_start(home: &Path, config: &Config) -> Vec<Finding> {
     let socket = home.join(&config.control.socket);
-    let daemon_runs = UnixStream::connect(&socket).is_ok();
+    let daemon_runs = UnixStream::connect(&socket).is_ok() || lost_socket(home, config).is_some();
     let mut findings = Vec::new();
+    findings.extend(
+        unusable(home, config)
+            .take(SHOWN)
+            .map(|Unusable { path, what, mend }| Finding::fail("files", format!("{} {what}", path.display()), mend)),
+    );
     if let Err(text) = kernel::check(&config.limits.kernel) {
         findings.push(Finding::fail("config", text, "change limits.kernel in party.toml; auto suits every machine"));
     }
@@ -139,6 +236,10 @@ fn check_log(home: &Path, config: &Config) -> Vec<Finding> {
     };
     let folder = attestation::folder(home);
     if !folder.join("segment").exists() {
+        if folder.join("checkpoint").exists() {
+            let text = format!("{} is gone, and its checkpoint is signed", folder.join("segment").display());
+            return vec![Finding::fail("log", text, format!("take it back from a copy; {BACK}"))];
+        }
         return vec![Finding::ok("log", "there is no attestation log yet; the first `tacitly serve` begins it")];
     }
     let view = match View::open(&folder) {

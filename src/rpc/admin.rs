@@ -80,6 +80,7 @@ impl Admin {
         let days = (expires.as_second() - Timestamp::now().as_second()) / 86_400;
         let certificate =
             (days < 30).then(|| format!("our certificate expires in {days} days: run `tacitly identity rotate`"));
+        let store = self.store.probe().await.err().map(|error| error.to_string());
         let log = self.attestation.refusal();
         let revoked = self.peers.key_of(self.peers.me()).await.err().map(|error| error.text);
         Ok(StatusView {
@@ -89,13 +90,15 @@ impl Admin {
             running_jobs: u32::try_from(self.jobs.at_work()).unwrap_or(u32::MAX),
             pin: self.peers.identity().pin().to_string(),
             certificate_expires: expires.to_string(),
-            warnings: certificate.into_iter().chain(log).chain(revoked).collect(),
+            warnings: certificate.into_iter().chain(store).chain(log).chain(revoked).collect(),
         })
     }
 
-    /// Whether work can begin: the store takes writes and no drain has begun.
+    /// Whether work can begin: the store and the log take writes and no drain has begun.
     pub async fn is_ready(&self) -> bool {
-        !self.jobs.is_draining() && self.store.probe().await.map_err(Error::from).is_ok()
+        !self.jobs.is_draining()
+            && self.attestation.refusal().is_none()
+            && self.store.probe().await.map_err(Error::from).is_ok()
     }
 
     /// How the daemon stands, in numbers.

@@ -1,6 +1,7 @@
 //! The database file: its schema, its connections, reading, and writing in transactions. Whatever only SQLite understands
 //! stands here and in the schema.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub(super) struct Database {
     /// Seals what stands in the clear.
     pub(super) integrity: Arc<Integrity>,
     clock: Clock,
+    /// Which file was opened: its device and number.
+    file: (u64, u64),
     _lock: Lock,
 }
 
@@ -130,7 +133,8 @@ impl Database {
             .test_before_acquire(false)
             .connect_lazy_with(self::options(&path).pragma("query_only", "ON"));
         let (sealer, ours) = (RwLock::new(sealer), OnceLock::new());
-        let database = Self { path, writer, readers, sealer, ours, integrity, clock, _lock: lock };
+        let file = file_of(&path).map_err(|error| StoreError::io(&path, error))?;
+        let database = Self { path, writer, readers, sealer, ours, integrity, clock, file, _lock: lock };
         database.settle(is_new).await?;
         Ok(database)
     }
@@ -163,7 +167,13 @@ impl Database {
     }
 
     /// Begins a transaction that writes. Dropped without [`Transaction::commit`], it changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] if what would be written is in no file that anybody finds again.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
+        if file_of(&self.path).ok() != Some(self.file) {
+            return Err(StoreError::Moved { path: self.path.to_path_buf() });
+        }
         // IMMEDIATE: what the transaction reads stays true until it commits.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.fault(error))?;
         let (path, integrity) = (self.path.clone(), self.integrity.clone());
@@ -404,15 +414,31 @@ pub(crate) async fn check_schema(path: &Path, connection: &mut SqliteConnection)
     if application != APPLICATION || !tables.iter().any(|table| table == "_sqlx_migrations") {
         return Err(StoreError::NotAStore { path: path.to_owned() });
     }
-    let found: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await.map_err(fault)?;
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations").fetch_all(connection).await.map_err(fault)?;
+    let found = applied.iter().map(|(version, _)| *version).max();
     let versions = || MIGRATIONS.iter().map(|migration| migration.version);
     let (first, known) = (versions().min().unwrap_or_default(), versions().max().unwrap_or_default());
     match found {
         Some(found) if found < first => Err(StoreError::SchemaOlder { path: path.to_owned(), found, known }),
         Some(found) if found > known => Err(StoreError::SchemaNewer { path: path.to_owned(), found, known }),
-        _ => Ok(Schema::Known),
+        _ => {
+            let other = |(version, checksum): &&(i64, Vec<u8>)| {
+                MIGRATIONS.iter().any(|known| known.version == *version && *known.checksum != checksum[..])
+            };
+            match applied.iter().find(other) {
+                Some((version, _)) => {
+                    Err(StoreError::corrupt(path, format!("version {version} of its schema is another one than ours")))
+                }
+                None => Ok(Schema::Known),
+            }
+        }
     }
+}
+
+/// Which file has this name.
+fn file_of(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 /// What is wrong with a database, if anything is.

@@ -41,6 +41,16 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// The file of the store's name is not the one that was opened, or there is none.
+    #[error(
+        "{} is not the store that this daemon opened: somebody removed or replaced it while it was in use. Nothing more is \
+         written. Stop the daemon, put the store back (or restore a backup), and start again",
+        path.display()
+    )]
+    Moved {
+        /// The file.
+        path: PathBuf,
+    },
     /// A sound database that some other software made.
     #[error("{} is not a store of Tacitly; name another path", path.display())]
     NotAStore {

@@ -1,7 +1,7 @@
 //! The audit trail: what was done, when and by whom. Lines are added, never changed.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::database::{Database, Transaction};
 use super::integrity::Integrity;
@@ -69,13 +69,30 @@ impl EventTable<'_> {
         write.commit().await
     }
 
-    /// The number of the line that tells of the last restore, if this store ever was a backup.
+    /// The number of the line that tells of the last restore, if this store ever was a backup, or was found to have lost
+    /// its newest changes.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub async fn last_restore(self) -> Result<Option<u64>, StoreError> {
-        let query = statement("SELECT max(seq) AS seq FROM events WHERE kind = 'store-restored'");
+        let query = statement("SELECT max(seq) AS seq FROM events WHERE kind IN ('store-restored', 'store-behind')");
         Ok(self.0.row(query).await?.map(|row| row.count_optional("seq")).transpose()?.flatten())
+    }
+
+    /// Notes that the log has entries which this store does not know, up to this size: its newest changes were lost. The
+    /// same size is noted once.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::Busy`], [`StoreError::Io`].
+    pub async fn note_behind(self, size: u64) -> Result<bool, StoreError> {
+        let detail = json!({ "log": size });
+        let known = statement("SELECT seq FROM events WHERE kind = 'store-behind' AND detail = $1");
+        if self.0.row(known.bind(detail.to_string())).await?.is_some() {
+            return Ok(false);
+        }
+        let event = NewEvent { job: None, actor: "daemon".to_owned(), kind: "store-behind".to_owned(), detail };
+        self.append(event).await?;
+        Ok(true)
     }
 
     /// Lists lines, oldest first.

@@ -46,6 +46,25 @@ impl Lock {
     }
 }
 
+/// Says who has the store at `database` open, if anybody has. What is taken to find out is let go at once.
+///
+/// # Errors
+/// [`StoreError::Locked`].
+pub fn refuse_held(database: &Path) -> Result<(), StoreError> {
+    let path = beside(database, ".lock");
+    let Ok(file) = File::open(&path) else { return Ok(()) };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(error) if std::io::Error::from(error).kind() == ErrorKind::WouldBlock => {
+            let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+            Err(StoreError::Locked { path, pid })
+        }
+        _ => {
+            let _ = flock(&file, FlockOperation::Unlock);
+            Ok(())
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file would not do: a process that is being started has a copy of it for a moment.

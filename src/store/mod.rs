@@ -92,6 +92,7 @@ pub use job::{
 pub use job_id::{JobId, MalformedJobId};
 pub use jobs::JobTable;
 pub use key::SealingKey;
+pub use lock::refuse_held;
 pub use material::{MAX_MATERIAL_BLOCK, MaterialBlock, MaterialScope, MaterialStand, MaterialStream, MaterialTable};
 pub use ourselves::Ourselves;
 pub use parties::PartyTable;

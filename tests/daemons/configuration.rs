@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
 use tacitly::test_bed::{Party, until};
 
 use crate::support::{Pair, init, mobiles, run, setup, tacitly};
@@ -161,6 +162,7 @@ fn doctor_and_config_check_say_what_keeps_serve_from_starting_and_change_nothing
         ("party.key", foreign("party.key"), "store", "is sealed with key"),
         ("tacitly.db", vec![0xa5; 40_960], "store", "is damaged"),
         ("log/segment", damaged("log/segment"), "log", " is damaged"),
+        ("log/segment", b"tacitly-log@v7 tacitly/bank\n".to_vec(), "log", "has the form of version 7"),
         ("identity.key", b"\0\0garbage".to_vec(), "files", "does not hold an Ed25519 private key"),
         ("identity.key", foreign("identity.key"), "log", "checkpoint"),
         ("party.toml", set("kernel = \"auto\"", "kernel = \"gpu\""), "config", "limits.kernel is auto or one of"),
@@ -196,6 +198,84 @@ fn doctor_and_config_check_say_what_keeps_serve_from_starting_and_change_nothing
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
     }
     sound(&["doctor"]);
+}
+
+#[test]
+fn doctor_finds_a_lost_segment_a_changed_schema_and_a_file_of_another_account_which_serve_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bank = Party::start(folder.path(), "bank", setup()).unwrap();
+    let home = bank.home.clone();
+    until(|| home.join("log/checkpoint").exists().then_some(())).expect("the log is signed");
+    bank.stop();
+    let refused = |what: &str, word: &str| {
+        let (found, fine) = findings(&home, &["doctor"]);
+        let named = of_level(&found, "fail")
+            .iter()
+            .any(|finding| finding["what"] == what && finding["text"].as_str().unwrap().contains(word));
+        assert!(!fine && named, "{word}: {found:#?}");
+        let served = run(&home, &["serve"]);
+        assert!(!served.status.success(), "{word}: serve starts all the same");
+        String::from_utf8(served.stderr).unwrap()
+    };
+    let segment = home.join("log/segment");
+    let kept = folder.path().join("segment");
+    fs::rename(&segment, &kept).unwrap();
+    let said = refused("log", "is gone");
+    assert!(said.contains("it is signed and not there"), "{said}");
+    assert!(!segment.exists(), "an empty log was begun in the place of the lost one");
+    fs::rename(&kept, &segment).unwrap();
+
+    // A file that root made, or as much of it as others than root can show.
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(&segment, Some(1), None).unwrap();
+    } else {
+        fs::set_permissions(&segment, fs::Permissions::from_mode(0o400)).unwrap();
+    }
+    let word = if is_root { "belongs to the account 1" } else { "cannot be written" };
+    let said = refused("files", word);
+    assert!(said.contains("log/segment") && said.contains(word), "{said}");
+    if is_root {
+        std::os::unix::fs::chown(&segment, Some(0), None).unwrap();
+    }
+    fs::set_permissions(&segment, fs::Permissions::from_mode(0o600)).unwrap();
+
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.join("tacitly.db"));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut store = options.connect().await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET checksum = x'00'").execute(&mut store).await.unwrap();
+    });
+    let said = refused("store", "of its schema is another one than ours");
+    assert!(said.contains("tacitly.db is damaged"), "{said}");
+}
+
+#[test]
+fn a_daemon_whose_socket_store_or_log_is_taken_away_is_not_ready_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bank = Party::start(folder.path(), "bank", setup()).unwrap();
+    let home = bank.home.clone();
+    until(|| home.join("log/checkpoint").exists().then_some(())).expect("the log is signed");
+    for (name, word) in [("log/segment", "is not the file that this log writes to"), ("tacitly.db", "is not the store")]
+    {
+        let aside = folder.path().join("aside");
+        fs::rename(home.join(name), &aside).unwrap();
+        let not_ready = until(|| (!run(&home, &["health"]).status.success()).then_some(()));
+        assert!(not_ready.is_some(), "{name}: ready all the same");
+        let (found, _) = findings(&home, &["doctor"]);
+        let told = of_level(&found, "warn").iter().any(|found| found["text"].as_str().unwrap().contains(word));
+        assert!(told, "{name}: {found:#?}");
+        fs::rename(&aside, home.join(name)).unwrap();
+        bank.stop();
+        bank.serve().unwrap();
+    }
+    fs::remove_file(home.join("control.sock")).unwrap();
+    let said = run(&home, &["status"]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("its control socket is gone") && said.contains("kill "), "{said}");
+    let (found, _) = findings(&home, &["doctor"]);
+    let told = of_level(&found, "fail");
+    assert!(told.len() == 1 && told[0]["text"].as_str().unwrap().contains("control socket is gone"), "{told:#?}");
+    bank.kill();
 }
 
 #[test]

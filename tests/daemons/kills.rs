@@ -6,7 +6,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tacitly::test_bed::{await_link, until};
 
-use crate::support::{Pair, SUBMIT, mobiles, numbers, semi_join, tacitly};
+use crate::support::{Pair, SUBMIT, mobiles, numbers, run, semi_join, tacitly};
 
 /// Kills in one run of the test; every one is at another moment of a job.
 const KILLS: u64 = 30;
@@ -125,4 +125,32 @@ fn a_killed_result_command_leaves_no_row_behind() {
         }
     }
     assert!(cut_short > 0, "no command was killed at work");
+}
+
+#[test]
+fn a_job_that_a_store_loses_is_noticed_against_the_log_and_the_peer() {
+    let mut pair = Pair::start();
+    pair.datasets(&mobiles(0..40), &mobiles(20..60));
+    // Its database file as it is without the write-ahead log of what comes now.
+    pair.bank.stop();
+    let (store, before) = (pair.bank.home.join("tacitly.db"), pair.file("before"));
+    std::fs::copy(&store, &before).unwrap();
+    pair.bank.serve().unwrap();
+    await_link(&pair.bank, &pair.shop).unwrap();
+    let (job, _) = pair.intersect().unwrap();
+    pair.bank.kill();
+    let _lost = std::fs::remove_file(pair.bank.home.join("tacitly.db-wal"));
+    std::fs::copy(&before, &store).unwrap();
+    pair.bank.serve().unwrap();
+    let noticed = until(|| {
+        let events = pair.bank.tacitly(&["events"]).ok()?;
+        events.as_array()?.iter().any(|event| event["kind"] == "store-behind").then_some(())
+    });
+    assert!(noticed.is_some(), "{}", pair.bank.log());
+    assert!(pair.bank.log().contains("the store has lost its newest changes"), "{}", pair.bank.log());
+    assert_eq!(pair.bank.tacitly(&["job", "show", job["id"].as_str().unwrap()]).unwrap_err().code(), "job-unknown");
+    await_link(&pair.bank, &pair.shop).unwrap();
+    let compared = run(&pair.bank.home, &["log", "reconcile", "shop", "--grace", "0", "--json"]);
+    assert!(!compared.status.success(), "the peer has entries of the lost job: {compared:?}");
+    assert_eq!(pair.intersect().unwrap().1.len(), 20, "the next job is a job like any other");
 }

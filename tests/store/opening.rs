@@ -47,6 +47,23 @@ async fn a_second_open_is_refused_with_the_number_of_the_holder_until_the_first_
 }
 
 #[tokio::test]
+async fn a_store_taken_away_while_it_is_open_takes_no_more_writes() {
+    for replaced in [false, true] {
+        let world = World::new();
+        let store = world.furnished().await;
+        store.probe().await.unwrap();
+        fs::rename(world.path("party.db"), world.path("aside")).unwrap();
+        if replaced {
+            fs::copy(world.path("aside"), world.path("party.db")).unwrap();
+        }
+        assert!(matches!(store.probe().await, Err(StoreError::Moved { .. })));
+        fs::rename(world.path("aside"), world.path("party.db")).unwrap();
+        store.probe().await.unwrap();
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_others_may_reach_is_refused_with_the_command_that_mends_it() {
     let world = World::new();
     world.open().await.close().await;

@@ -274,6 +274,39 @@ async fn a_bit_that_flips_between_acknowledgement_and_signature_is_not_signed() 
 }
 
 #[tokio::test]
+async fn a_segment_that_is_lost_or_of_another_version_is_not_begun_anew() {
+    let world = World::closed(3).await;
+    let segment = world.file("segment");
+    let whole = fs::read(&segment).unwrap();
+    fs::remove_file(&segment).unwrap();
+    let refused = open(world.path()).err().unwrap();
+    assert!(matches!(refused, ChainError::Damaged { entry: 0, .. }), "{refused}");
+    assert!(!segment.exists());
+    let mut newer = whole.clone();
+    newer[first_line("").len() - 3] = b'2';
+    fs::write(&segment, &newer).unwrap();
+    let refused = open(world.path()).err().unwrap();
+    assert!(matches!(refused, ChainError::OtherVersion { version: 2, .. }), "{refused}");
+    fs::write(&segment, &whole).unwrap();
+    assert_eq!(world.open().head().size, 3);
+}
+
+#[tokio::test]
+async fn a_segment_taken_away_under_the_log_is_noticed_before_anything_is_appended() {
+    for replaced in [false, true] {
+        let world = World::closed(3).await;
+        let log = world.open();
+        assert!(log.refusal().is_none());
+        fs::rename(world.file("segment"), world.file("aside")).unwrap();
+        if replaced {
+            fs::copy(world.file("aside"), world.file("segment")).unwrap();
+        }
+        assert!(matches!(log.refusal(), Some(ChainError::Moved { .. })));
+        assert!(matches!(log.append(entry(3)).await, Err(ChainError::Moved { .. })));
+    }
+}
+
+#[tokio::test]
 async fn proofs_are_not_handed_out_from_altered_tiles_and_the_next_start_mends_them() {
     let world = World::closed(600).await;
     let log = world.open();
