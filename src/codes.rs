@@ -111,6 +111,8 @@ codes! {
     RESTORED "restored" "The store was restored from a backup; in the lost one the job may have gone on and released its result."
         "Compare with the peer's `tacitly job list` under the same number; submit again if the result is still wanted.";
     STORE "store" "The store refused." "Read the text; `tacitly doctor` checks the store.";
+    DAMAGED "damaged" "Something in the store is not what was put there."
+        "Stop the daemon, run `tacitly doctor`, and put a backup back with `tacitly restore`.";
     SYSTEM "system" "The operating system gave no file, thread, memory or randomness."
         "End other programs, or raise the limit that the text names (`ulimit -n`, `LimitNOFILE`), then do it again.";
     CLOCK "clock" "This machine's clock is before 2020 or after 2099, so nothing can be put on record."
@@ -164,9 +166,7 @@ impl Error {
     /// What comes back from the store is not what was put there.
     #[must_use]
     pub fn damaged(what: impl std::fmt::Display) -> Self {
-        let back =
-            "the store is damaged; stop the daemon, run `tacitly doctor`, and put a backup back with `tacitly restore`";
-        Self::new(STORE, format!("{what}: {back}"))
+        Self::new(DAMAGED, what.to_string())
     }
 
     /// What the peer says or shows breaks the rules.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 use tacitly_core::{PartyId, TermsHash};
 
-use super::core::{Core, state_of};
+use super::core::{Core, about_job, state_of};
 use super::machine::{self, Decided, Ledger, Member, Quorum, Standing, Task};
 use super::message::{self, generated as pb};
 use super::state::State;
@@ -197,6 +197,11 @@ impl Signatures<'_> {
             key.verify(RECEIPT_CONTEXT, &row.terms_hash.0, &signature)
                 .map_err(|_| lie("a receipt is not signed by its receiver"))?;
             receipts.insert(party, signature);
+        }
+        // Of two, neither has a result before both have agreed on what they bring.
+        let of_two = row.parties.len() == 2 && !receipts.is_empty();
+        if of_two && self.0.recorder.known(&about_job(row.id), "agreement").await?.is_none() {
+            return Err(lie("it says that a result is stored before anything was agreed"));
         }
         let left_out = standing.left_out.iter().map(|party| party.parse());
         let state = standing.state.parse().map_err(|_| lie("the job is in a state that there is not"))?;

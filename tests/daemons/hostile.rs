@@ -284,6 +284,15 @@ fn a_signature_for_something_else_than_the_terms_names_the_liar() {
 }
 
 #[test]
+fn a_result_that_is_stored_before_anything_was_agreed_names_the_liar() {
+    let stage = Stage::set();
+    let script = Script { is_done_at_once: true, ..stage.honest() };
+    let seen = stage.accuses("a receipt of nothing", script, "before anything was agreed");
+    assert!(seen.received.is_empty());
+    stage.goes_on();
+}
+
+#[test]
 fn who_brings_what_cannot_be_or_says_two_things_is_named_before_anything_of_ours_goes_out() {
     let stage = Stage::set();
     type Lie = fn(pb::OfferWord) -> Bytes;

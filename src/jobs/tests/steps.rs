@@ -58,7 +58,7 @@ async fn an_end_that_can_never_be_noted_ends_the_job_and_gives_its_place_back() 
     bank.core.happen_at_last(job, bank.finished(job).await);
     bank.reaches(job, State::Failed).await;
     let failure = bank.core.store.jobs().get(job).await.unwrap().failure.unwrap();
-    assert_eq!(failure.code, codes::INTERNAL.name);
+    assert_eq!(failure.code, codes::DAMAGED.name);
     assert!(failure.text.contains("summary"), "{}", failure.text);
     assert_eq!(bank.core.places.held(), 0);
     assert!(bank.core.running.find(job).is_none(), "the attempt still computes");

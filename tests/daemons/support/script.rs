@@ -41,6 +41,8 @@ pub(crate) struct Script {
     pub(crate) always_busy: bool,
     /// It agrees to all that goes before a session, and opens none.
     pub(crate) opens_nothing: bool,
+    /// It signs that it has its result as soon as an attempt begins.
+    pub(crate) is_done_at_once: bool,
     /// It ends every session as soon as it is open.
     pub(crate) abandons: bool,
     /// When it should sign the first agreement it hangs up, and calls again as a process that knows nothing of the attempt.
@@ -78,6 +80,7 @@ impl Script {
             says_it_works: false,
             always_busy: false,
             opens_nothing: false,
+            is_done_at_once: false,
             abandons: false,
             forgets: false,
             never_ends: false,
