@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -69,6 +70,10 @@ impl OpenFile {
             return Err(IntakeError::of(path, Problem::NotAFile));
         }
         let file = File::open(path).map_err(fail)?;
+        // What the kernel shows as files may make its readers wait for ever, and says of itself that it is empty.
+        if fstatfs(&file).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC) {
+            return Err(IntakeError::of(path, Problem::NotAFile));
+        }
         let size = file.metadata().map_err(fail)?.len();
         Ok(Self { file: Arc::new(file), size })
     }

@@ -319,7 +319,9 @@ fn expiry_of(text: &str) -> Result<Option<u64>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    let moment = text.parse::<Timestamp>().ok().and_then(|moment| u64::try_from(moment.as_millisecond()).ok());
+    // A leap second would be taken for the second before it.
+    let read = text.parse::<Timestamp>().ok().filter(|_| !text.contains(":60"));
+    let moment = read.and_then(|moment| u64::try_from(moment.as_millisecond()).ok());
     let wrong = || Error::new(codes::BAD_REQUEST, "the end of the terms is a moment such as 2027-01-01T00:00:00Z");
     moment.map(Some).ok_or_else(wrong)
 }

@@ -21,6 +21,11 @@ fn a_job_is_proposed_until_a_moment_and_ends_if_nobody_begins_it_before() {
     for refused in [now - day, now + day * 400] {
         assert_eq!(submit(refused).unwrap_err().code(), "bad-request", "{refused}");
     }
+    let tomorrow = (now + day).strftime("%Y-%m-%d").to_string();
+    for refused in ["tomorrow".to_owned(), tomorrow.clone(), format!("{tomorrow}T23:59:60Z")] {
+        let refused = pair.bank.tacitly(&[&SUBMIT[..], &["--expires", &refused]].concat()).unwrap_err();
+        assert_eq!(refused.code(), "bad-request", "{refused}");
+    }
     let job = submit(now + day).unwrap();
     let id = job["id"].as_str().unwrap();
     let shown = || pair.bank.tacitly(&["job", "show", id]).unwrap();

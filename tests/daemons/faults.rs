@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tacitly::test_bed::{PATIENCE, Party, Setup, connect, until, until_within};
 
-use crate::support::{Pair, brisk, mobiles, numbers, semi_join, setup, tacitly};
+use crate::support::{Pair, SUBMIT, brisk, mobiles, numbers, semi_join, setup, tacitly};
 
 fn patient(setup: Setup) -> Setup {
     setup.set("TACITLY_NETWORK__RECONNECT_WINDOW_SECONDS", 60)
@@ -50,6 +50,37 @@ fn a_cut_past_the_window_suspends_both_sides_and_either_resumes_to_the_exact_ans
         pair.bank.tacitly(&["job", "result", id, "--out", &out, "--force"]).unwrap();
         assert_eq!(numbers(&pair.file("out.csv")), semi_join(&ours, &theirs), "resumed by {resumer}");
     }
+}
+
+#[test]
+fn a_link_that_lives_for_five_kilobytes_at_a_time_ends_in_a_typed_stall_and_the_job_in_its_exact_answer() {
+    let hasty = || setup().set("TACITLY_LIMITS__IDLE_MINUTES", 0.2);
+    let (mut pair, cable) = Pair::with_cable(hasty(), hasty());
+    let (ours, theirs) = (mobiles(0..30_000), mobiles(15_000..45_000));
+    pair.datasets(&ours, &theirs);
+    let stalled = std::sync::atomic::AtomicBool::new(false);
+    let job = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stalled.load(std::sync::atomic::Ordering::Relaxed) {
+                cable.cut_after(5_000);
+                until_within(Duration::from_secs(1), || cable.is_cut().then_some(()));
+                cable.mend();
+            }
+        });
+        let id = pair.bank.tacitly(&SUBMIT).unwrap()["id"].as_str().unwrap().to_owned();
+        let stall = until(|| {
+            let job = pair.bank.tacitly(&["job", "show", &id]).ok()?;
+            (job["state"] == "suspended").then_some(job)
+        });
+        stalled.store(true, std::sync::atomic::Ordering::Relaxed);
+        stall
+    });
+    let job = job.unwrap_or_else(|| panic!("the job neither moves nor stalls:\n{}", pair.bank.log()));
+    assert_eq!(job["failure"]["code"], "peer-lost", "{job}");
+    cable.mend();
+    tacitly::test_bed::await_link(&pair.bank, &pair.shop).unwrap();
+    pair.bank.tacitly(&["job", "resume", job["id"].as_str().unwrap()]).unwrap();
+    assert_eq!(Pair::await_state(&pair.bank, &["done"])["result_items"], 15_000);
 }
 
 #[test]

@@ -29,6 +29,16 @@ fn a_pipe_is_refused_instead_of_waited_for() {
 }
 
 #[test]
+fn what_the_kernel_shows_as_a_file_is_refused_before_it_is_read() {
+    // One that answers, and one whose readers may wait for ever.
+    for path in ["/proc/version", "/proc/kmsg"] {
+        let found = at(Path::new(path), Format::CSV).problem;
+        // A container may hide the second one, or keep it from this account.
+        assert!(matches!(found, Problem::NotAFile | Problem::Missing) || path.ends_with("kmsg"), "{path}: {found:?}");
+    }
+}
+
+#[test]
 fn what_the_system_has_no_more_of_is_named_with_its_limit() {
     for (errno, named) in [(24, "`ulimit -n`"), (23, "the whole machine"), (12, "memory"), (11, "`ulimit -u`")] {
         let error = std::io::Error::from_raw_os_error(errno);
