@@ -31,6 +31,7 @@ pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &RunningJob) -> E
     // The leader names who is silent; members hear it from the leader, unless it is silent itself.
     let patience = if job.leader == core.me() { core.settings.idle } else { core.settings.idle.mul_f64(1.25) };
     let pause = core.settings.idle / 4;
+    let mut outage = Outage::default();
     let (mut asked, mut asks, mut answered) = (Instant::now(), JoinSet::new(), BTreeSet::new());
     loop {
         tokio::select! {
@@ -49,16 +50,37 @@ pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &RunningJob) -> E
             core.places.wake(job.id);
         }
         let awaited = work.meter.awaited();
-        let silent = work.meter.silent();
-        if awaited.iter().any(|party| core.peers.has_link(*party) && core.peers.link_up_since(*party).is_none()) {
+        let is_down = |party: &PartyId| core.peers.has_link(*party) && core.peers.link_up_since(*party).is_none();
+        outage.look(awaited.iter().any(is_down), work.meter.silent());
+        let silent = work.meter.silent().saturating_sub(outage.last);
+        if outage.since.is_some() {
             // The reconnect window says how long a link may be down.
-            work.meter.has_sign(silent.saturating_sub(LOOK));
         } else if silent >= patience {
             return lost(&awaited, &answered, silent, &work.progress().stage);
         } else if silent >= pause && asked.elapsed() >= pause && asks.is_empty() {
             asked = Instant::now();
             asks = ask(core, job, work.attempt, &awaited);
         }
+    }
+}
+
+/// The last time that a link was down while nothing moved. That one is forgiven, and those before it are not: a link that
+/// comes back again and again and brings nothing is no better than one that is silent.
+#[derive(Default)]
+struct Outage {
+    since: Option<Instant>,
+    last: Duration,
+}
+
+impl Outage {
+    fn look(&mut self, is_down: bool, silent: Duration) {
+        if is_down {
+            self.last = self.since.get_or_insert_with(Instant::now).elapsed();
+        } else {
+            self.since = None;
+        }
+        // Something has moved since.
+        self.last = self.last.min(silent);
     }
 }
 
