@@ -50,12 +50,10 @@ pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &RunningJob) -> E
             core.places.wake(job.id);
         }
         let awaited = work.meter.awaited();
-        let is_down = |party: &PartyId| core.peers.has_link(*party) && core.peers.link_up_since(*party).is_none();
-        outage.look(awaited.iter().any(is_down), work.meter.silent());
-        let silent = work.meter.silent().saturating_sub(outage.last);
-        if outage.since.is_some() {
-            // The reconnect window says how long a link may be down.
-        } else if silent >= patience {
+        // The reconnect window says how long a link may be down.
+        let down_since = awaited.iter().filter_map(|party| core.peers.link_down_since(*party)).min();
+        let silent = outage.forgive(down_since, work.meter.silent());
+        if silent >= patience {
             return lost(&awaited, &answered, silent, &work.progress().stage);
         } else if silent >= pause && asked.elapsed() >= pause && asks.is_empty() {
             asked = Instant::now();
@@ -64,23 +62,19 @@ pub(super) async fn silence(core: &Arc<Core>, job: &Job, work: &RunningJob) -> E
     }
 }
 
-/// The last time that a link was down while nothing moved. That one is forgiven, and those before it are not: a link that
-/// comes back again and again and brings nothing is no better than one that is silent.
+/// How long a link was down the last time while nothing moved. That one is forgiven, and those before it are not: a link
+/// that comes back again and again and brings nothing is no better than one that is silent.
 #[derive(Default)]
-struct Outage {
-    since: Option<Instant>,
-    last: Duration,
-}
+struct Outage(Duration);
 
 impl Outage {
-    fn look(&mut self, is_down: bool, silent: Duration) {
-        if is_down {
-            self.last = self.since.get_or_insert_with(Instant::now).elapsed();
-        } else {
-            self.since = None;
+    fn forgive(&mut self, down_since: Option<Instant>, silent: Duration) -> Duration {
+        if let Some(since) = down_since {
+            self.0 = since.elapsed();
         }
         // Something has moved since.
-        self.last = self.last.min(silent);
+        self.0 = self.0.min(silent);
+        silent - self.0
     }
 }
 

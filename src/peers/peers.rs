@@ -256,6 +256,15 @@ impl Peers {
         up_since(self.links().borrow().get(&peer))
     }
 
+    /// Since when the link to the peer is down, if there is one and it is.
+    #[must_use]
+    pub fn link_down_since(&self, peer: PartyId) -> Option<Instant> {
+        match self.links().borrow().get(&peer) {
+            Some(LinkState::Down { since, .. }) => Some(*since),
+            Some(LinkState::Up { .. }) | None => None,
+        }
+    }
+
     /// Returns once the link to the peer is up again: not since `before`, but later. It may have been down so shortly
     /// that nobody saw it, or before we began to look.
     pub async fn link_restored(&self, peer: PartyId, before: Option<Instant>) {
