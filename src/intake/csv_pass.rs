@@ -26,12 +26,22 @@ impl CsvPass {
         header: bool,
     ) -> Result<Self, IntakeError> {
         let mut schema = Schema { file: path.to_path_buf(), columns: Vec::new(), names_are_known: false };
-        let mut records = Records::of(file.reader(0), encoding, delimiter).map_err(|problem| schema.error(problem))?;
+        let records = file.text().and_then(|text| Records::of(text, encoding, delimiter));
+        let mut records = records.map_err(|problem| schema.error(problem))?;
         if !records.advance().map_err(|broken| blame(&schema, broken))? {
             return Err(schema.error(Problem::Empty));
         }
+        // Excel's line about the delimiter is no row of the file.
+        if let Some(named) = sep_line(&records, delimiter) {
+            if named != char::from(delimiter.byte()) {
+                return Err(schema.error(Problem::SepLine { delimiter: named }).at(Place::Line(1)));
+            }
+            if !records.advance().map_err(|broken| blame(&schema, broken))? {
+                return Err(schema.error(Problem::Empty));
+            }
+        }
         schema.columns = columns(&records, header);
-        let pass = Self { schema, records, size: file.size, row_waits: !header };
+        let pass = Self { schema, records, size: file.text_size(), row_waits: !header };
         if header {
             pass.check_header()?;
         }
@@ -96,15 +106,36 @@ impl CsvPass {
     }
 }
 
-/// Names from the header; a column without one is called by its position.
+/// The delimiter that a first line such as `sep=;` names.
+fn sep_line(records: &Records, delimiter: Delimiter) -> Option<char> {
+    let (bytes, ends) = (records.bytes(), records.ends());
+    let named = bytes.strip_prefix(b"sep=")?;
+    match (ends.len(), named) {
+        // It was read as what stands between two cells.
+        (2, []) if ends[0] == bytes.len() => Some(char::from(delimiter.byte())),
+        (1, &[named]) => Some(char::from(named)),
+        _ => None,
+    }
+}
+
+/// Names from the header; a column without one is called by its position, in words that are no other column's.
 fn columns(records: &Records, header: bool) -> Vec<Column> {
     let mut start = 0;
-    let name = |(at, &end): (usize, &usize)| {
-        let cell = &records.bytes()[std::mem::replace(&mut start, end)..end];
-        let name = if header && !cell.is_empty() { String::from_utf8_lossy(cell).into() } else { positional(at) };
-        Column { name, kind: Kind::Text, leaf: None }
+    let cell = |&end: &usize| &records.bytes()[std::mem::replace(&mut start, end)..end];
+    let cells: Vec<&[u8]> = records.ends().iter().map(cell).collect();
+    let unnamed = |at: usize| {
+        let mut name = positional(at);
+        while header && cells.contains(&name.as_bytes()) {
+            name.push_str("_unnamed");
+        }
+        name
     };
-    records.ends().iter().enumerate().map(name).collect()
+    let name = |(at, cell): (usize, &&[u8])| match header && !cell.is_empty() {
+        true => String::from_utf8_lossy(cell).into(),
+        false => unnamed(at),
+    };
+    let column = |named| Column { name: name(named), kind: Kind::Text, leaf: None };
+    cells.iter().enumerate().map(column).collect()
 }
 
 /// Something that is surely a person's identifier and no name of a column.
@@ -114,8 +145,21 @@ fn is_identifier(name: &str) -> bool {
         .iter()
         .filter(|profile| !matches!(profile, Profile::Raw | Profile::TrimCasefold))
         .any(|profile| profile.normalise(name.as_bytes(), &mut scratch).is_ok());
-    // Nine digits in a row: account and card numbers. A date, the longest digits in honest names, has eight.
-    has_shape || name.as_bytes().chunk_by(|a, b| a.is_ascii_digit() && b.is_ascii_digit()).any(|run| run.len() >= 9)
+    // Nine digits in a row: account and card numbers. Honest names have the digits of a date, or of a moment behind a word.
+    let runs = || name.as_bytes().chunk_by(|a, b| a.is_ascii_digit() && b.is_ascii_digit());
+    let is_number = |run: &[u8]| run.len() >= 9 && (run.len() == name.len() || !is_moment(run));
+    has_shape || runs().any(is_number)
+}
+
+/// Digits that begin with a day of these two centuries and go on with a time, to the hour, minute or second.
+fn is_moment(digits: &[u8]) -> bool {
+    let number = |part: &[u8]| part.iter().fold(0_i16, |sum, digit| sum * 10 + i16::from(digit - b'0'));
+    let two = |at: usize| digits.get(at..at + 2).map(number);
+    let (year, month, day) = (number(&digits[..4]), number(&digits[4..6]), number(&digits[6..8]));
+    // Two digits each, so month and day fit an i8.
+    let is_day = (1900..2100).contains(&year) && jiff::civil::Date::new(year, month as i8, day as i8).is_ok();
+    let is_below = |at, most| two(at).is_none_or(|part| part < most);
+    matches!(digits.len(), 10 | 12 | 14) && is_day && is_below(8, 24) && is_below(10, 60) && is_below(12, 60)
 }
 
 fn blame(schema: &Schema, broken: Broken) -> IntakeError {

@@ -125,6 +125,17 @@ pub enum Problem {
     /// Bytes that the declared encoding cannot hold.
     #[error("the bytes are not valid {0}; mend the cell or, for CSV, declare the encoding the file was written in")]
     NotText(Encoding),
+    /// A file of another kind, by its first bytes.
+    #[error("this is {found} and no text; {mend}")]
+    NoText {
+        /// What it is.
+        found: &'static str,
+        /// What its owner can do.
+        mend: &'static str,
+    },
+    /// A packed file that cannot be unpacked.
+    #[error("the packed data is damaged or cut off; pack the file again")]
+    DamagedPacking,
     /// A NUL byte.
     #[error("a NUL byte, which no text holds; export the file again as UTF-8 text (UTF-16 looks like this, too)")]
     NulByte,
@@ -165,14 +176,19 @@ pub enum Problem {
     TwoColumns,
     /// Two columns of one name in a file.
     #[error(
-        "columns {first} and {second} have the same name; rename one, or, if the first line is a row, register the file \
-         with --no-header"
+        "columns {} have the same name; rename one of each, or, if the first line is a row, register the file with \
+         --no-header: its columns are column_1, column_2, … then",
+        twins.iter().map(|(first, second)| format!("{first} and {second}")).collect::<Vec<_>>().join(", ")
     )]
     SameName {
-        /// The earlier one, counted from 1.
-        first: usize,
-        /// The later one.
-        second: usize,
+        /// The earlier and the later one of each pair, counted from 1.
+        twins: Vec<(usize, usize)>,
+    },
+    /// The first line names the delimiter, as Excel writes it, and the file is read with another one.
+    #[error("the first line says that the delimiter is another one; register the file with --delimiter {}", told(*delimiter))]
+    SepLine {
+        /// The one it names.
+        delimiter: char,
     },
     /// The first line holds an identifier, so it is a row and no header.
     #[error(
@@ -360,6 +376,8 @@ impl Problem {
             Self::Empty => "file-empty",
             Self::OtherEncoding { .. } => "encoding-other",
             Self::NotText(_) => "encoding-invalid",
+            Self::NoText { .. } => "file-no-text",
+            Self::DamagedPacking => "file-packing-damaged",
             Self::NulByte => "csv-nul-byte",
             Self::RecordTooLong { .. } => "csv-record-too-long",
             Self::OpenQuote => "csv-open-quote",
@@ -367,6 +385,7 @@ impl Problem {
             Self::Ragged { .. } => "csv-ragged",
             Self::TooManyColumns { .. } => "columns-too-many",
             Self::TwoColumns | Self::SameName { .. } => "column-twice",
+            Self::SepLine { .. } => "csv-delimiter",
             Self::HeaderIsRow => "csv-header-is-row",
             Self::NoSuchColumn { .. } => "column-missing",
             Self::TooManyRows => "rows-too-many",
@@ -415,6 +434,7 @@ impl Problem {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Forbidden,
             io::ErrorKind::IsADirectory => Self::NotAFile,
+            io::ErrorKind::InvalidData => Self::DamagedPacking,
             kind => Self::Reading(kind),
         }
     }
@@ -441,6 +461,11 @@ fn mark_hint(found: &str) -> &'static str {
 }
 
 /// What there is in place of a column that is not there.
+/// A delimiter as the option takes it.
+fn told(delimiter: char) -> String {
+    if delimiter == '\t' { "tab".to_owned() } else { format!("'{delimiter}'") }
+}
+
 fn columns_there(columns: usize, near: Option<&str>, known: &[String]) -> String {
     let among = match columns {
         1 => "the file has 1 column".to_owned(),

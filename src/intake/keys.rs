@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::canonical::{Duplicates, Invalid, KeyColumn, KeySpec, push_cell};
 use super::distinct::{Arena, Distinct, Member, OverBudget};
+use super::doubt::doubt;
 use super::kind::{Kind, NoText};
 use super::pass::Pass;
 use super::report::{Counters, Report};
@@ -289,7 +290,16 @@ impl<K: KeyVisitor> Visitor for KeyRows<'_, K> {
                 (Some(cell), kind) => kind.text(cell, &mut self.number),
             };
             let pushed = match cell {
-                Ok(cell) => push_cell(of.profile, cell, &mut self.id),
+                Ok(cell) => {
+                    let start = self.id.len();
+                    let pushed = push_cell(of.profile, cell, &mut self.id);
+                    // Behind the length, which has more than one byte for long keys; those are in no doubt.
+                    let normal = pushed.is_ok().then(|| &self.id[start + 1..]);
+                    if let Some(doubt) = doubt(of.profile, cell, normal) {
+                        self.tally.doubt(at, doubt);
+                    }
+                    pushed
+                }
                 Err(NoText) => Err(Rule::Text),
             };
             if let Err(rule) = pushed {

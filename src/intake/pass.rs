@@ -33,7 +33,7 @@ impl<'a> Pass<'a> {
             return Ok(Self { source, file: None, expected, budget, reader }.after_registration());
         }
         let file = OpenFile::open(&source.path)?;
-        if expected.is_some_and(|expected| expected.size != file.size) {
+        if !file.is_packed() && expected.is_some_and(|expected| expected.size != file.size) {
             return Err(IntakeError::of(&source.path, Problem::Changed));
         }
         let reader = match source.format {

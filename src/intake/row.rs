@@ -10,6 +10,9 @@ use super::{ColumnInfo, IntakeError, Place, Problem};
 /// Row numbers have 32 bits.
 pub(super) const MAX_ROWS: u64 = u32::MAX as u64;
 
+/// Pairs of columns with one name that are told.
+const MOST_TWINS: usize = 8;
+
 /// The columns of one file.
 pub(super) struct Schema {
     pub(super) file: PathBuf,
@@ -71,10 +74,10 @@ impl Schema {
     pub(super) fn refuse_twins(&self) -> Result<(), IntakeError> {
         let mut names: Vec<_> = self.columns.iter().zip(1..).map(|(column, at)| (&column.name, at)).collect();
         names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            Some(pair) => Err(self.error(Problem::SameName { first: pair[0].1, second: pair[1].1 })),
-            None => Ok(()),
-        }
+        let twins = names.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        let mut twins: Vec<(usize, usize)> = twins.map(|pair| (pair[0].1, pair[1].1)).take(MOST_TWINS).collect();
+        twins.sort_unstable();
+        if twins.is_empty() { Ok(()) } else { Err(self.error(Problem::SameName { twins })) }
     }
 }
 

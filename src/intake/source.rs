@@ -11,6 +11,7 @@ use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::packing::{EXPANSION, Packing, no_text};
 use super::{Delimiter, Encoding, FileDigest, Frame, IntakeError, Problem};
 
 /// A file and how it is written. Both are declared by its owner; nothing is guessed.
@@ -60,6 +61,7 @@ fn yes() -> bool {
 pub(super) struct OpenFile {
     file: Arc<File>,
     pub(super) size: u64,
+    packing: Option<Packing>,
 }
 
 impl OpenFile {
@@ -75,7 +77,35 @@ impl OpenFile {
             return Err(IntakeError::of(path, Problem::NotAFile));
         }
         let size = file.metadata().map_err(fail)?.len();
-        Ok(Self { file: Arc::new(file), size })
+        let mut begins = [0; 16];
+        let found = file.read_at(&mut begins, 0).map_err(fail)?;
+        let packing = Packing::of(&begins[..found]);
+        Ok(Self { file: Arc::new(file), size, packing })
+    }
+
+    /// Whether what is in it has another size than the file.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packing.is_some()
+    }
+
+    /// Bytes of text in it, about if it is packed.
+    pub(super) fn text_size(&self) -> u64 {
+        if self.is_packed() { self.size.saturating_mul(EXPANSION) } else { self.size }
+    }
+
+    /// The text in it, unpacked.
+    ///
+    /// # Errors
+    /// What the file is if it is no text, or why it cannot be read.
+    pub(super) fn text(&self) -> Result<Box<dyn Read + Send>, Problem> {
+        let told = |error: io::Error| Problem::reading(&error);
+        let mut begins = [0; 16];
+        let found = self.file.read_at(&mut begins, 0).map_err(told)?;
+        match (self.packing, no_text(&begins[..found])) {
+            (Some(packing), _) => packing.unpack(self.reader(0)).map_err(told),
+            (None, Some(problem)) => Err(problem),
+            (None, None) => Ok(Box::new(self.reader(0))),
+        }
     }
 
     /// The file from `position` on.
@@ -83,9 +113,12 @@ impl OpenFile {
         PositionedReader { file: self.file.clone(), position }
     }
 
-    /// Hashes the file from its beginning while `goes_on` says so.
+    /// Hashes what is in the file from its beginning while `goes_on` says so.
     pub(super) fn digest_while(&self, goes_on: impl Fn() -> bool) -> io::Result<FileDigest> {
-        let mut reader = self.reader(0);
+        let mut reader: Box<dyn Read + Send> = match self.packing {
+            Some(packing) => packing.unpack(self.reader(0))?,
+            None => Box::new(self.reader(0)),
+        };
         let mut buffer = vec![0; 1 << 18];
         let mut hash = Sha256::new();
         let mut size = 0;

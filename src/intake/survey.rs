@@ -7,6 +7,7 @@ use foldhash::quality::RandomState;
 
 use super::canonical::{Duplicates, KeySpec};
 use super::distinct::{Distinct, Member, OverBudget};
+use super::doubt::Frequent;
 use super::exact::Exact;
 use super::inspect::all_columns;
 use super::keys::{KeyRows, KeyVisitor, by_lines, key_columns, over_budget};
@@ -59,6 +60,7 @@ pub fn survey(
         aside: None,
         refuses: key.duplicates == Duplicates::Error,
         duplicates: 0,
+        frequent: Frequent::default(),
         total: None,
         folder,
         place: &place,
@@ -68,6 +70,7 @@ pub fn survey(
     let digest = pass.visit(&readable, &mut both).map_err(|error| by_lines(error, source, budget))?;
     let (rows, mut tally) = (both.exact.rows, both.keys.tally);
     tally.duplicates = count.duplicates;
+    tally.most_frequent = count.frequent.most(rows);
     let inspection = Inspection { columns, rows, digest };
     let report = match count.aside {
         None => {
@@ -108,6 +111,7 @@ struct Count<'a> {
     refuses: bool,
     /// Rows that repeat a key in memory.
     duplicates: u64,
+    frequent: Frequent,
     /// Rows of the file, exactly or about, once that is known.
     total: Option<u64>,
     folder: Option<&'a Path>,
@@ -122,6 +126,7 @@ impl KeyVisitor for Count<'_> {
     }
 
     fn key(&mut self, row: &Row<'_>, id: &[u8]) -> Result<(), IntakeError> {
+        self.frequent.count((self.place)(id));
         if let Some(lay) = &mut self.aside {
             return lay.push(row.number, id);
         }

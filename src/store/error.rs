@@ -203,7 +203,10 @@ pub enum StoreError {
         fault: SealFault,
     },
     /// The key is a good one, but of another store (or from before a rekey).
-    #[error("the store is sealed with key {sealed_with}, but key {given} was given; give the right key")]
+    #[error(
+        "the store is sealed with key {sealed_with}, but key {given} was given; give the right one: it is the \
+        file store.key of party.toml (party.key), or what store.key_command prints"
+    )]
     WrongKey {
         /// The key that the store is sealed with.
         sealed_with: SealingKeyId,

@@ -1,7 +1,7 @@
 //! `cn-id18`: the identity number of GB 11643.
 
 use super::Rule;
-use super::telephone::is_scientific;
+use super::spreadsheet::is_rewritten;
 use super::width::{half_width, is_invisible};
 
 /// Weights of the first 17 digits, from the left (ISO 7064 MOD 11-2).
@@ -9,10 +9,13 @@ const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
 /// The check character for each remainder modulo 11.
 const CHECKS: &[u8; 11] = b"10X98765432";
 
+/// The most characters that are looked at: a number as a spreadsheet writes it is longer than an identity number.
+const WRITTEN: usize = 32;
+
 pub(super) fn normalise(cell: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
-    let mut buffer = [0; 18];
+    let mut buffer = [0; WRITTEN];
     let number = characters(cell, &mut buffer)?;
-    if is_scientific(number) {
+    if is_rewritten(number) {
         return Err(Rule::Spreadsheet);
     }
     match number.len() {
@@ -49,10 +52,13 @@ pub(super) fn normalise(cell: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
 }
 
 /// The characters in ASCII and upper case, without white space around them.
-fn characters<'a>(cell: &[u8], buffer: &'a mut [u8; 18]) -> Result<&'a [u8], Rule> {
+fn characters<'a>(cell: &[u8], buffer: &'a mut [u8; WRITTEN]) -> Result<&'a [u8], Rule> {
     let text = std::str::from_utf8(cell).map_err(|_| Rule::Text)?;
     let mut count = 0;
     for c in text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c)).chars().map(half_width) {
+        if is_invisible(c) {
+            continue;
+        }
         if !c.is_ascii_alphanumeric() && !matches!(c, '.' | '+') {
             return Err(Rule::Alphabet);
         }

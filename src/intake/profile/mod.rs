@@ -7,6 +7,7 @@ mod cn_id18;
 mod email;
 mod hex;
 mod rule;
+mod spreadsheet;
 mod telephone;
 mod text;
 mod width;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use rule::Rule;
+pub(super) use width::is_invisible;
 
 /// How the cells of a key column are brought to one spelling.
 ///
@@ -26,15 +28,17 @@ pub use rule::Rule;
 pub enum Profile {
     /// The cell as it is, byte for byte (after decoding a GBK file to UTF-8). Only the empty cell is refused.
     Raw,
-    /// White space at both ends goes, upper and lower case become one.
+    /// White space at both ends goes, and marks that nobody sees wherever they stand; any other white space is a space;
+    /// upper and lower case become one.
     ///
     /// Unicode full case folding between canonical decomposition and composition (NFC): canonically equal texts come
     /// out equal. There is no compatibility folding: a full-width letter stays one, since `①` is not always `1`.
     TrimCasefold,
     /// A mobile number of mainland China: 11 digits beginning with 13 to 19, without country code.
     ///
-    /// Takes `+86`, `0086` or `86` before it; spaces, hyphens, dots, parentheses; full-width forms; the invisible
-    /// marks that telephones put around copied numbers. Refuses landlines and numbers of other countries.
+    /// Takes `+86`, `0086` or `86` before it; spaces, hyphens, parentheses, dots between several groups; full-width forms;
+    /// the invisible marks that telephones put around copied numbers. Refuses landlines, numbers of other countries and
+    /// numbers with decimals.
     CnMobile,
     /// An international telephone number: `+` and 8 to 15 digits. Takes `+` or `00` before the country code, and
     /// the separators that [`Profile::CnMobile`] takes. A national trunk zero stays, since countries differ in it, but

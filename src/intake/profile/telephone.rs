@@ -1,6 +1,7 @@
 //! `cn-mobile` and `e164`: one reading of a written telephone number, two judgements of it.
 
 use super::Rule;
+use super::spreadsheet::{decimals, is_rewritten};
 use super::width::{half_width, is_invisible};
 
 /// Country code, number and all separators that mean something fit into this; a longer cell is no telephone number.
@@ -70,12 +71,13 @@ fn is_mobile(digits: &[u8]) -> bool {
 fn read(cell: &[u8]) -> Result<Dialled, Rule> {
     let mut buffer = [0; MAX_MARKS];
     let marks = marks(cell, &mut buffer)?;
-    if marks.iter().any(u8::is_ascii_alphabetic) {
-        return Err(if is_scientific(marks) { Rule::Spreadsheet } else { Rule::Alphabet });
-    }
-    // A column that was once floating point: 13800138000.0 is one digit too long, and a shorter number would pass.
-    if marks.strip_suffix(b".0").is_some_and(|before| !before.contains(&b'.')) {
+    // A column that was once floating point, also in places where a shorter number with its decimals would pass. People
+    // write dots between all groups, or behind a country code with its plus.
+    if is_rewritten(marks) || decimals(marks).is_some() || marks.strip_prefix(b"+").is_some_and(is_rewritten) {
         return Err(Rule::Spreadsheet);
+    }
+    if marks.iter().any(u8::is_ascii_alphabetic) {
+        return Err(Rule::Alphabet);
     }
     // In +44 (0)20 the zero is not dialled with the country code.
     if marks.windows(3).any(|three| three == b"(0)") {
@@ -115,15 +117,4 @@ fn marks<'a>(cell: &[u8], buffer: &'a mut [u8; MAX_MARKS]) -> Result<&'a [u8], R
         count += 1;
     }
     Ok(&buffer[..count])
-}
-
-/// A number in scientific notation, such as 1.38E+10.
-pub(super) fn is_scientific(marks: &[u8]) -> bool {
-    let mut halves = marks.splitn(2, |mark| mark.eq_ignore_ascii_case(&b'e'));
-    let (Some(mantissa), Some(exponent)) = (halves.next(), halves.next()) else { return false };
-    let exponent = exponent.strip_prefix(b"+").unwrap_or(exponent);
-    let is_number = |part: &[u8], dots: bool| {
-        part.iter().any(u8::is_ascii_digit) && part.iter().all(|&mark| mark.is_ascii_digit() || dots && mark == b'.')
-    };
-    is_number(mantissa, true) && is_number(exponent, false)
 }

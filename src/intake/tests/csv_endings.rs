@@ -156,8 +156,8 @@ fn before_a_key_is_found_a_column_is_called_by_its_position() {
 #[test]
 fn two_columns_of_one_name_are_refused_and_counted() {
     let (problem, place, name, told) = refusal(b"id,x,id\n1,2,3\n", Format::CSV);
-    assert_eq!((problem, place, name), (Problem::SameName { first: 1, second: 3 }, line(1), None));
-    assert!(told.starts_with("line 1: columns 1 and 3 have the same name; rename one, or"), "{told}");
+    assert_eq!((problem, place, name), (Problem::SameName { twins: vec![(1, 3)] }, line(1), None));
+    assert!(told.starts_with("line 1: columns 1 and 3 have the same name; rename one of each, or"), "{told}");
 }
 
 #[test]

@@ -117,3 +117,58 @@ fn a_watch_sees_progress_and_can_stop_the_reading() {
     let error = read_keys(&file.source, &raw("id"), None, &budget).unwrap_err();
     assert_eq!(error.problem, Problem::Stopped);
 }
+
+#[test]
+fn text_that_is_packed_is_read_as_the_text_and_a_damaged_pack_is_told() {
+    let text: String =
+        std::iter::once("id,n\n".to_owned()).chain((0..50_000).map(|row| format!("m{row},{row}\n"))).collect();
+    let gzip = |text: &str| {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut to, text.as_bytes()).unwrap();
+        to.finish().unwrap()
+    };
+    // With a checksum, as `zstd` writes it.
+    let zstd = {
+        let mut to = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        to.include_checksum(true).unwrap();
+        std::io::Write::write_all(&mut to, text.as_bytes()).unwrap();
+        to.finish().unwrap()
+    };
+    // Two members, as parallel packers write them.
+    let (first, second) = text.split_at(text.len() / 2);
+    let plain = TestFile::csv(&text);
+    let expected = plain.inspect().unwrap();
+    for packed in [gzip(&text), [gzip(first), gzip(second)].concat(), zstd] {
+        let file = TestFile::csv(&packed);
+        assert_eq!(file.inspect().unwrap(), expected);
+        let keys = file.keys(&raw("id")).unwrap();
+        assert_eq!(keys.len(), 50_000);
+        let again = read_keys(&file.source, &raw("id"), Some(&expected.digest), &Budget::of_bytes(MEMORY));
+        assert_eq!(again.unwrap().len(), 50_000, "it is as it was registered");
+        for damaged in [
+            packed[..packed.len() - 9].to_vec(),
+            [&packed[..packed.len() / 2], &[0x55; 64], &packed[packed.len() / 2 + 64..]].concat(),
+        ] {
+            let problem = TestFile::csv(damaged).inspect().unwrap_err().problem;
+            assert_eq!(problem, Problem::DamagedPacking);
+        }
+    }
+}
+
+#[test]
+fn a_file_of_another_kind_is_called_by_its_name_whatever_it_is_called() {
+    for (begins, named) in [
+        (&b"PK\x03\x04\x14\0"[..], "an Excel workbook (.xlsx) or another zip archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"ARROW1\0\0", "an Arrow file"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"SQLite format 3\0", "an SQLite database"),
+        (b"BZh91AY", "a bzip2 file"),
+        (b"\xfd7zXZ\0", "an xz file"),
+    ] {
+        let file = TestFile::csv([begins, &[0; 100]].concat());
+        let told = file.told(&file.inspect().unwrap_err());
+        assert!(told.starts_with(&format!(": this is {named} and no text; ")), "{told}");
+    }
+}

@@ -59,7 +59,11 @@ fn the_strict_policies_name_the_row_and_what_to_do() {
 fn a_dry_run_counts_every_row_once_whatever_the_policies() {
     let report = dry_run(&TestFile::csv(MIXED).source, &mobile(), &Budget::of_bytes(MEMORY)).unwrap();
     let invalid = InvalidRows { column: "mobile".into(), profile: Profile::CnMobile, rule: Rule::Prefix, rows: 1 };
-    assert_eq!(report, Report { rows: 7, empty: 1, invalid: vec![invalid], duplicates: 2, distinct: 3 });
+    let placeholders = DoubtfulRows { column: "mobile".into(), doubt: Doubt::Placeholder, rows: 2 };
+    let (doubtful, most_frequent) = (vec![placeholders], None);
+    let expected =
+        Report { rows: 7, empty: 1, invalid: vec![invalid], duplicates: 2, distinct: 3, doubtful, most_frequent };
+    assert_eq!(report, expected);
     assert_eq!(
         report.to_string(),
         "            7  rows\n\
@@ -67,7 +71,8 @@ fn a_dry_run_counts_every_row_once_whatever_the_policies() {
         \x20           1  invalid key\n\
         \x20           1    of them \"mobile\" (cn-mobile): prefix (not the beginning of such a value)\n\
         \x20           2  repeat an earlier key\n\
-        \x20           3  distinct keys take part"
+        \x20           3  distinct keys take part\n\
+         warning: 2 cells of \"mobile\" look like placeholders, and meet each other as if they were one person"
     );
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);

@@ -1,5 +1,6 @@
 //! What a user of intake would notice, file by file.
 
+mod cases;
 mod columns;
 mod csv_endings;
 mod file_endings;
