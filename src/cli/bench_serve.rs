@@ -94,7 +94,7 @@ impl BenchServe {
         let (a, b) = (a?, b?);
         test_bed::connect(&a, &b)?;
         let job = begin(&a, &b)?;
-        let socket = Way { home: a.home.clone(), port: None };
+        let socket = Way::of(Some(a.home.clone()), None, None, |_| None);
         let time = Duration::from_secs(self.seconds.max(1));
         // The first questions find caches empty.
         runtime.block_on(ask(&socket, &job, self.callers, Duration::from_secs(1), Arc::default()))?;

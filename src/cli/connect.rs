@@ -1,5 +1,6 @@
 //! The way from a command to a daemon: the control socket in the party's folder, or a control port with a token.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -19,8 +20,37 @@ pub(crate) type Daemon = Client;
 pub(crate) struct Way {
     /// The party's folder.
     pub(crate) home: PathBuf,
-    /// A control port and the file with the token for it, instead of the socket in the folder.
-    pub(crate) port: Option<(SocketAddr, PathBuf)>,
+    /// A control port and the file with the token for it, instead of the socket in the folder. What is wrong with them is
+    /// told by commands that need a daemon, and by no other.
+    port: Option<Result<(SocketAddr, PathBuf), &'static str>>,
+}
+
+impl Way {
+    /// What the options say counts before the environment: a folder that is named is that of the party that is meant.
+    pub(crate) fn of(
+        home: Option<PathBuf>,
+        connect: Option<SocketAddr>,
+        token_file: Option<PathBuf>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let connect = match connect {
+            Some(address) => Some(Ok(address)),
+            None if home.is_some() => None,
+            None => set("TACITLY_CONNECT").map(|text| address(&text.to_string_lossy())),
+        };
+        let token_file = token_file.or_else(|| set("TACITLY_TOKEN_FILE").map(Into::into));
+        let port = connect.map(|address| {
+            let token_file =
+                token_file.ok_or("a control port needs a token: --token-file FILE, or TACITLY_TOKEN_FILE")?;
+            Ok((
+                address.map_err(|_| "TACITLY_CONNECT is an IP address and a port, such as 127.0.0.1:7100")?,
+                token_file,
+            ))
+        });
+        let home = home.or_else(|| set("TACITLY_HOME").map(Into::into));
+        Self { home: home.unwrap_or_else(|| PathBuf::from(".")), port }
+    }
 }
 
 /// An address as options take it.
@@ -57,7 +87,8 @@ pub(crate) async fn own_name(daemon: &mut Daemon) -> Result<String, Failure> {
 
 async fn open(way: &Way) -> Result<Connection, Failure> {
     match &way.port {
-        Some((address, token)) => Connection::through_port(*address, token).await.map_err(|error| match error {
+        Some(Err(text)) => Err(Failure::plain(text)),
+        Some(Ok((address, token))) => Connection::through_port(*address, token).await.map_err(|error| match error {
             ConnectError::NotLoopback => {
                 Failure::hinted(format!("--connect: {error}"), "forward the port, for example with `ssh -L`")
             }
@@ -85,4 +116,31 @@ async fn connect_home(home: &Path) -> Result<Connection, Failure> {
 /// [`ConnectError`] if nothing listens there.
 pub(crate) async fn connect_socket(socket: PathBuf) -> Result<Daemon, ConnectError> {
     Ok(Connection::through_socket(&socket).await?.control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_named_wins_over_the_environment_and_a_wrong_variable_stops_no_other_command() {
+        let address: SocketAddr = "127.0.0.1:7100".parse().unwrap();
+        let way = |home: Option<&str>, connect, token: Option<&str>, set: &[(&str, &str)]| {
+            let set = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            let way = Way::of(home.map(Into::into), connect, token.map(Into::into), set);
+            (
+                way.home.display().to_string(),
+                way.port.map(|port| port.map(|(address, token)| (address, token.display().to_string()))),
+            )
+        };
+        let port = [("TACITLY_HOME", "h"), ("TACITLY_CONNECT", "127.0.0.1:7100"), ("TACITLY_TOKEN_FILE", "t")];
+        assert_eq!(way(None, None, None, &[]), (".".to_owned(), None));
+        assert_eq!(way(None, None, None, &port), ("h".to_owned(), Some(Ok((address, "t".to_owned())))));
+        assert_eq!(way(Some("bank"), None, None, &port), ("bank".to_owned(), None));
+        assert_eq!(way(Some("bank"), Some(address), Some("u"), &port).1, Some(Ok((address, "u".to_owned()))));
+        // The token may come from the line and the address from the environment.
+        assert_eq!(way(None, None, Some("u"), &port[..2]).1, Some(Ok((address, "u".to_owned()))));
+        assert!(way(None, None, None, &port[..2]).1.unwrap().unwrap_err().contains("--token-file"));
+        assert!(way(None, None, Some("u"), &[("TACITLY_CONNECT", "bank")]).1.unwrap().unwrap_err().contains("such as"));
+    }
 }

@@ -15,12 +15,17 @@ pub(crate) struct Failure {
     hint: Option<String>,
     /// The signal that ended the command, of which there is nothing to tell.
     signal: Option<Signal>,
+    /// The time was over that somebody gave it.
+    is_late: bool,
 }
+
+/// What the program `timeout` exits with.
+const LATE: u8 = 124;
 
 impl Failure {
     /// A failure in the words of an error.
     pub(crate) fn plain(error: impl fmt::Display) -> Self {
-        Self { code: None, text: error.to_string(), hint: None, signal: None }
+        Self { code: None, text: error.to_string(), hint: None, signal: None, is_late: false }
     }
 
     /// A failure with a hint how to mend it.
@@ -32,6 +37,11 @@ impl Failure {
     pub(crate) fn coded(code: &str, text: impl Into<String>, hint: &str) -> Self {
         let hint = if hint.is_empty() { None } else { Some(hint.to_owned()) };
         Self { code: Some(code.to_owned()), hint, ..Self::plain(text.into()) }
+    }
+
+    /// The ending by an option that says how long to wait.
+    pub(crate) fn out_of_time(text: String, hint: &str) -> Self {
+        Self { is_late: true, ..Self::hinted(text, hint) }
     }
 
     /// The ending by this signal.
@@ -67,7 +77,8 @@ impl Failure {
 
     /// What the command exits with: after a signal, what a shell makes of it.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        self.signal.map_or(ExitCode::FAILURE, |signal| {
+        let without_signal = if self.is_late { ExitCode::from(LATE) } else { ExitCode::FAILURE };
+        self.signal.map_or(without_signal, |signal| {
             ExitCode::from(u8::try_from(signal.as_raw()).map_or(u8::MAX, |number| 128 | number))
         })
     }

@@ -15,7 +15,7 @@ use super::job_words::{details, json, listing};
 use super::opening::{Reader, begin_private, finish};
 use super::output::{table, unfolded};
 use super::submit::Submit;
-use super::watch::watch;
+use super::watch::{Patience, watch};
 use super::{Failure, Output, connect, pages};
 use crate::rpc::{control, job_states};
 
@@ -38,7 +38,12 @@ pub(crate) enum Job {
     /// Show all that is known of one job: its parties, who receives what, why, its figures, times, attempts, traffic.
     Show(Which),
     /// Follow a job to its end.
-    Watch(Which),
+    Watch {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        patience: Patience,
+    },
     /// Before approval: rows, minutes, bytes, and what each side learns.
     Explain(Which),
     /// Write our rows of a finished job to a file, as often as wanted.
@@ -172,7 +177,7 @@ impl Job {
                 return Ok(());
             }
             Self::Submit(submit) => submit.submit(&mut daemon).await?,
-            Self::Watch(Which { job }) => watch(&mut daemon, &me, &job, output).await?,
+            Self::Watch { which: Which { job }, patience } => watch(&mut daemon, &me, &job, &patience, output).await?,
             Self::Show(Which { job }) => {
                 let job = daemon.get_job(control::JobRequest { job }).await?.into_inner();
                 return output.say(|| json(&job), || details(&me, &job));

@@ -47,6 +47,9 @@ use failure::Failure;
 use output::Output;
 use run::block_on;
 
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Institutions compute on each other's data without showing it.
 ///
 /// A party is a folder made by `tacitly init` and a daemon started by `tacitly serve`; every other command talks to
@@ -54,18 +57,18 @@ use run::block_on;
 #[derive(Parser)]
 #[command(name = "tacitly", version, propagate_version = true)]
 pub struct Cli {
-    /// The party's folder.
-    #[arg(long, global = true, env = "TACITLY_HOME", default_value = ".", value_name = "FOLDER")]
-    home: PathBuf,
+    /// The party's folder; absent: TACITLY_HOME, or this folder.
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = EVERYWHERE)]
+    home: Option<PathBuf>,
     /// Print JSON instead of words.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
-    /// A daemon's control port, instead of the control socket in the party's folder; needs --token-file.
-    #[arg(long, global = true, env = "TACITLY_CONNECT", value_name = "IP:PORT", requires = "token_file",
-        value_parser = connect::address)]
+    /// A daemon's control port, instead of the control socket in the party's folder; needs --token-file. Absent, and without
+    /// --home: TACITLY_CONNECT.
+    #[arg(long, global = true, value_name = "IP:PORT", value_parser = connect::address, help_heading = EVERYWHERE)]
     connect: Option<std::net::SocketAddr>,
-    /// A private file with the token for --connect.
-    #[arg(long, global = true, env = "TACITLY_TOKEN_FILE", value_name = "FILE")]
+    /// A private file with the token for --connect; absent: TACITLY_TOKEN_FILE.
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -143,8 +146,8 @@ impl Cli {
     }
 
     fn dispatch(self, output: Output) -> Result<(), Failure> {
-        let way = connect::Way { home: self.home.clone(), port: self.connect.zip(self.token_file) };
-        let home = self.home;
+        let way = connect::Way::of(self.home, self.connect, self.token_file, |name| std::env::var_os(name));
+        let home = way.home.clone();
         match self.command {
             Command::Init(command) => command.run(home, output),
             Command::Complete(command) => command.run(&mut Self::command()),

@@ -56,6 +56,13 @@ impl Output {
         }
     }
 
+    /// Says what goes on, to a program only, as a line of JSON beside its result.
+    pub(crate) fn note_to_program(self, value: impl FnOnce() -> Value) {
+        if self.json {
+            murmur(&value().to_string());
+        }
+    }
+
     /// Prints how the command failed.
     pub(crate) fn fail(self, failure: &Failure) {
         if failure.is_silent() {

@@ -11,7 +11,7 @@ use super::destination::Destination;
 use super::job_result::write_result;
 use super::job_words::json;
 use super::kinds::summary_of;
-use super::watch::watch;
+use super::watch::{Patience, watch};
 use super::{Failure, Output, pages};
 use crate::codes;
 use crate::rpc::control::{AskedParty, Job, SubmitJobRequest};
@@ -21,6 +21,11 @@ use crate::rpc::control::{AskedParty, Job, SubmitJobRequest};
 pub(crate) struct Psi {
     #[command(flatten)]
     request: Request,
+    #[command(flatten)]
+    patience: Patience,
+    /// Submit the job and do not wait for it: its number is printed, and it goes on by itself.
+    #[arg(long, conflicts_with_all = ["out", "timeout"])]
+    detach: bool,
     /// Where our matching rows go: a file, whose ending .parquet chooses Parquet, anything else CSV; - is standard output.
     /// Absent: nothing is written (`tacitly job result` does it later).
     #[arg(short, long, value_name = "FILE")]
@@ -126,7 +131,11 @@ impl Psi {
         self.check_columns(&mut daemon).await?;
         let job = self.request.submit(&mut daemon, &me).await?;
         output.note(|| format!("job {}", job.id));
-        let job = watch(&mut daemon, &me, &job.id, output).await?;
+        if self.detach {
+            return output.say(|| json(&job), || format!("it goes on: `tacitly job watch {}` follows it", job.id));
+        }
+        output.note_to_program(|| serde_json::json!({ "job": job.id }));
+        let job = watch(&mut daemon, &me, &job.id, &self.patience, output).await?;
         let mut output = output;
         if let Some(out) = &out {
             let written = write_result(&mut daemon, &job.id, out, &self.columns).await;

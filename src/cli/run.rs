@@ -1,10 +1,31 @@
 //! The runtime of a command, and what ends it early.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::yield_now;
 
 use super::Failure;
+
+/// Commands of this process that listen to Ctrl-C and SIGTERM themselves.
+static LISTENING: AtomicUsize = AtomicUsize::new(0);
+
+/// While it lives, Ctrl-C and SIGTERM are for whoever holds it.
+pub(crate) struct Listening(());
+
+impl Listening {
+    pub(crate) fn begin() -> Self {
+        LISTENING.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        LISTENING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Runs a command to its end, or until Ctrl-C or SIGTERM: then it is dropped, and with it its unfinished files, its
 /// folders and the daemons that it has started.
@@ -20,11 +41,17 @@ pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Resul
             }
             ended
         };
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => Err(Failure::ended_by(Signal::INT)),
-            _ = terminate.recv() => Err(Failure::ended_by(Signal::TERM)),
-            ended = work => ended,
+        tokio::pin!(work);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                _ = interrupt.recv() => Err(Failure::ended_by(Signal::INT)),
+                _ = terminate.recv() => Err(Failure::ended_by(Signal::TERM)),
+                ended = &mut work => break ended,
+            };
+            if LISTENING.load(Ordering::Relaxed) == 0 {
+                break ended;
+            }
         }
     });
     // A thread that waits for the reader of a pipe is not waited for.
@@ -45,7 +72,7 @@ mod tests {
             let ended = block_on(async {
                 let mut begun = Destination::new(&folder.path().join("out.csv"), false).begin().await?;
                 begun.add(b"half a row").await?;
-                assert_eq!(names(), 1, "it is under way");
+                assert_eq!(names(), 0, "it has no name before it is whole");
                 rustix::process::kill_process(rustix::process::getpid(), signal).map_err(Failure::plain)?;
                 std::future::pending().await
             });

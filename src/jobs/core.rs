@@ -23,6 +23,11 @@ use crate::peers::Peers;
 use crate::relay::Relay;
 use crate::store::{Job, JobId, Signer, Store};
 
+/// What the newest job is called.
+const LAST: &str = "last";
+/// How much of a number is needed at the least.
+const SHORTEST: usize = 4;
+
 /// How this party runs its jobs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -96,12 +101,33 @@ impl Core {
 
     /// The job of this number, in either of its forms.
     pub(super) async fn find(&self, id: &str) -> Result<Job, Error> {
-        Ok(self.store.jobs().get(parse_id(id)?).await?)
+        let named = match parse_id(id) {
+            Ok(named) => named,
+            Err(unknown) => self.find_part(id).await?.ok_or(unknown)?,
+        };
+        Ok(self.store.jobs().get(named).await?)
+    }
+
+    /// The one job that a person means by a part of its number, or by `last`.
+    async fn find_part(&self, part: &str) -> Result<Option<JobId>, Error> {
+        let jobs = self.store.jobs();
+        if part == LAST {
+            return Ok(jobs.like("").await?.first().copied());
+        }
+        let part = part.to_ascii_uppercase();
+        if part.len() < SHORTEST || !part.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(None);
+        }
+        match jobs.like(&part).await?[..] {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            _ => Err(Error::new(codes::JOB_UNKNOWN, "several jobs have numbers like that; write more of it")),
+        }
     }
 
     /// The job of this number, if `party` takes part in it; other parties' jobs do not exist for it.
     pub(super) async fn find_with(&self, id: &str, party: PartyId) -> Result<Job, Error> {
-        let job = self.find(id).await?;
+        let job = self.store.jobs().get(parse_id(id)?).await?;
         if job.party(party).is_some() && party != self.me() {
             Ok(job)
         } else {
@@ -127,7 +153,13 @@ impl Core {
 /// A job's number: as the ledger writes it, or as entries and certificates do, with 32 hexadecimal digits.
 pub(super) fn parse_id(id: &str) -> Result<JobId, Error> {
     let of_entry = || tacitly_attestation::entry::Id::parse(id).ok().map(|id| JobId::from_bytes(id.0));
-    let unknown = || Error::new(codes::JOB_UNKNOWN, "a job's number has 26 letters and digits");
+    let unknown = || {
+        Error::new(
+            codes::JOB_UNKNOWN,
+            "a job's number has 26 letters and digits; its beginning or its end is enough if no other job has it, \
+                                  and the newest job is called last",
+        )
+    };
     id.parse().ok().or_else(of_entry).ok_or_else(unknown)
 }
 

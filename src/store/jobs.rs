@@ -91,6 +91,17 @@ impl JobTable<'_> {
         self.with_parties(&row).await
     }
 
+    /// The newest jobs, two at the most, whose numbers begin or end like this, in capitals; all of them for an empty text.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub async fn like(self, part: &str) -> Result<Vec<JobId>, StoreError> {
+        let sql = "SELECT id FROM jobs WHERE substr(id, 1, length($1)) = $1 OR substr(id, -length($1)) = $1
+                   ORDER BY id DESC LIMIT 2";
+        let rows = self.0.rows(statement(sql).bind(part.to_owned())).await?;
+        rows.iter().map(|row| row.parse("id")).collect()
+    }
+
     async fn with_parties(self, row: &Row) -> Result<Job, StoreError> {
         let mut job = read(row)?;
         job.parties = self.0.rows(parties_of(job.id)).await?.iter().map(read_party).collect::<Result<_, _>>()?;

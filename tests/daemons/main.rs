@@ -27,3 +27,4 @@ mod support;
 mod texts;
 mod toys;
 mod two_faces;
+mod waiting;
