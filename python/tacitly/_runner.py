@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union, cast
 
 from . import _core, _frames, errors
 from ._params import canonical
@@ -51,6 +52,27 @@ def asked_parties(
     return [(name, (roles or {}).get(name, ""), dataset, name in receivers) for name, dataset in datasets.items()]
 
 
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def either_spelling(call: C) -> C:
+    """The same call, which takes ``normalize=`` for ``normalise=``, too.
+
+    >>> either_spelling(lambda normalise: normalise)(normalize="raw")
+    'raw'
+    """
+
+    @functools.wraps(call)
+    def spelled(*arguments: Any, **named: Any) -> Any:
+        if "normalize" in named:
+            if "normalise" in named:
+                raise TypeError("normalise= and normalize= are one and the same: give one of them")
+            named["normalise"] = named.pop("normalize")
+        return call(*arguments, **named)
+
+    return cast(C, spelled)
+
+
 class Runner:
     """Has jobs run with the peers of a session."""
 
@@ -89,6 +111,7 @@ class Runner:
     ) -> None:
         return None
 
+    @either_spelling
     def run(
         self,
         kind: str,

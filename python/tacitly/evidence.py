@@ -38,9 +38,13 @@ class Evidence:
         """Reads a certificate, whoever wrote it. Nothing is checked before :meth:`verify`."""
         return cls(Path(path).read_bytes())
 
-    def save(self, path: AnyPath) -> None:
-        """Writes the certificate to a file; ``tacitly evidence verify`` reads it too."""
-        Path(path).write_bytes(self.certificate)
+    def save(self, path: AnyPath, overwrite: bool = False) -> None:
+        """Writes the certificate to a file; ``tacitly evidence verify`` reads it too.
+
+        Raises :class:`FileExistsError` rather than to replace a file, unless ``overwrite`` says so.
+        """
+        with open(path, "wb" if overwrite else "xb") as file:
+            file.write(self.certificate)
 
     def verify(self, policy: Optional[str] = None) -> dict[str, Any]:
         """What it proves, and how far: signed, included, witnessed, anchored.

@@ -42,6 +42,27 @@ def test_sides_that_differ_both_raise_naming_the_field_and_both_values(meet):
     assert all(isinstance(side, tt.Rows) for side in meet(lambda s: s.align(["a"], normalise="raw"), lambda s: s.align(["a"], normalise="raw")))
 
 
+def test_profiles_are_named_in_either_spelling_and_once(sim):
+    sets = {"bank": ["a", "b"], "shop": ["b", "c"]}
+    assert int(sim.cardinality(sets, normalize="raw")["bank"]) == 1
+    both = sim.each(sets, lambda s, frame, on: s.run("cardinality", frame, normalize="raw"))
+    assert int(both["shop"]) == 1
+    with pytest.raises(TypeError, match="one and the same"):
+        sim.cardinality(sets, normalize="raw", normalise="raw")
+
+
+def test_a_certificate_replaces_no_file_unless_asked_to(sim, tmp_path):
+    evidence = sim.cardinality({"bank": ["a", "b"], "shop": ["b", "c"]}, normalise="raw")["bank"].evidence()
+    file = tmp_path / "job.evidence"
+    evidence.save(file)
+    file.write_bytes(b"something else")
+    with pytest.raises(FileExistsError):
+        evidence.save(file)
+    assert file.read_bytes() == b"something else"
+    evidence.save(file, overwrite=True)
+    assert tt.Evidence.load(file).verify()["holds"]
+
+
 def test_a_peer_that_does_not_come_is_named_after_the_timeout(sim):
     with sim["bank"].session("shop", job="alone", timeout=1) as session, pytest.raises(tt.errors.NotMet) as late:
         session.align(["a"], normalise="raw")

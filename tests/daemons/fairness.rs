@@ -17,7 +17,7 @@ use crate::toys::set_up_and_introduced_by_the_first;
 
 /// Jobs with the lender in one round, and jobs with the shop beside the one at work.
 const ROUND: usize = 8;
-const WAITING: usize = 4;
+const WAITING: usize = 20;
 
 /// A daemon with so many places for jobs, which waits for a link for longer than any of these tests: whatever ends beside
 /// a job that waits has not waited for it.

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional, TypeVar
 from .. import _core, _frames
 from .._progress import Progress
 from .._records import JobRecord
-from .._runner import Normalise, Runner
+from .._runner import Normalise, Runner, either_spelling
 from ..result import Result, RowsResult
 
 T = TypeVar("T")
@@ -102,6 +102,7 @@ RESULTS: dict[str, type[Result]] = {"intersect": Rows, "align": Rows, "cardinali
 class SessionCalls(Runner):
     """The calls of a session with one peer."""
 
+    @either_spelling
     def intersect(
         self,
         data: Any,
@@ -129,6 +130,7 @@ class SessionCalls(Runner):
             "intersect", data, on, normalise, receiver, duplicates, invalid, peer_dataset, progress
         )
 
+    @either_spelling
     def align(
         self,
         data: Any,
@@ -153,6 +155,7 @@ class SessionCalls(Runner):
         assert isinstance(result, Rows)
         return result
 
+    @either_spelling
     def cardinality(
         self,
         data: Any,
@@ -214,6 +217,7 @@ class SimulationCalls(ABC):
     def each(self, frames: Mapping[str, Any], call: Callable[[Any, Any, Any], T], on: Any = None) -> dict[str, T]:
         """Makes one call of sessions on every side."""
 
+    @either_spelling
     def intersect(
         self,
         frames: Mapping[str, Any],
@@ -227,12 +231,14 @@ class SimulationCalls(ABC):
         return self.each(frames, lambda s, f, o: s.intersect(
             f, on=o, normalise=normalise, receiver=receiver, **options), on)
 
+    @either_spelling
     def align(
         self, frames: Mapping[str, Any], *, on: Any = None, normalise: Normalise, **options: Any
     ) -> dict[str, Rows]:
         """:meth:`Session.align` on both sides. ``frames`` and, if they differ, ``on`` are given by party."""
         return self.each(frames, lambda s, f, o: s.align(f, on=o, normalise=normalise, **options), on)
 
+    @either_spelling
     def cardinality(
         self,
         frames: Mapping[str, Any],
