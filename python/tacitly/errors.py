@@ -351,6 +351,24 @@ class Store(LocalError):
     code = "store"
 
 
+class Damaged(LocalError):
+    """Something in the store is not what was put there."""
+
+    code = "damaged"
+
+
+class System(LocalError):
+    """The operating system gave no file, thread, memory or randomness."""
+
+    code = "system"
+
+
+class Clock(LocalError):
+    """This machine's clock is before 2020 or after 2099, so nothing can be put on record."""
+
+    code = "clock"
+
+
 class Log(LocalError):
     """The attestation log refused."""
 

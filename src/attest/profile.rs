@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tacitly_attestation::certificate::{self, CreateFault, Draft, RefusalCode};
@@ -22,6 +23,9 @@ use super::settings::{ExternalWitness, ProfileSettings, Record};
 use crate::codes::{self, Error};
 use crate::peers::{Background, Peers};
 use crate::store::{NoteSigner, Revocation, Signer, Store};
+
+/// How long a record of whom we trust waits that could not be made.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What entries about ourselves stand under.
 const PARTY: &str = "party";
@@ -97,12 +101,14 @@ impl Profile {
         Ok(())
     }
 
-    /// Puts on record whom we trust, after a peer or a consortium may have come or gone, without anybody waiting for it.
+    /// Puts on record whom we trust, after a peer or a consortium may have come or gone, without anybody waiting for it. What
+    /// does not work now is tried again.
     pub fn renew_policy(self: &Arc<Self>) {
         let this = self.clone();
         self.background.spawn(async move {
-            if let Err(error) = this.record_policy().await {
+            while let Err(error) = this.record_policy().await {
                 tracing::warn!(%error, "whom we trust is not on record yet");
+                tokio::time::sleep(PAUSE).await;
             }
         });
     }

@@ -229,12 +229,9 @@ impl Log {
     /// Why nothing is appended, if that is so. Whether the file is still in its place is looked up.
     #[must_use]
     pub fn refusal(&self) -> Option<ChainError> {
-        let end = {
-            let state = self.0.core.locked();
-            if let Mode::Refusing(why) = &state.mode {
-                return Some(why.clone());
-            }
-            state.end
+        let end = match &*self.0.core.locked() {
+            State { mode: Mode::Refusing(why), .. } => return Some(why.clone()),
+            state => state.end,
         };
         // A write that is under way makes it longer.
         if writer::length_in_place(&self.0.core).is_none_or(|length| length < end) {

@@ -131,16 +131,22 @@ fn a_killed_result_command_leaves_no_row_behind() {
 fn a_job_that_a_store_loses_is_noticed_against_the_log_and_the_peer() {
     let mut pair = Pair::start();
     pair.datasets(&mobiles(0..40), &mobiles(20..60));
-    // Its database file as it is without the write-ahead log of what comes now.
+    // Its files as they are without what comes now.
     pair.bank.stop();
-    let (store, before) = (pair.bank.home.join("tacitly.db"), pair.file("before"));
-    std::fs::copy(&store, &before).unwrap();
+    let files = ["tacitly.db", "tacitly.db-wal"].map(|name| (pair.bank.home.join(name), pair.file(name)));
+    for (file, kept) in files.iter().filter(|(file, _)| file.exists()) {
+        std::fs::copy(file, kept).unwrap();
+    }
     pair.bank.serve().unwrap();
     await_link(&pair.bank, &pair.shop).unwrap();
     let (job, _) = pair.intersect().unwrap();
     pair.bank.kill();
-    let _lost = std::fs::remove_file(pair.bank.home.join("tacitly.db-wal"));
-    std::fs::copy(&before, &store).unwrap();
+    for (file, kept) in &files {
+        let _lost = std::fs::remove_file(file);
+        if kept.exists() {
+            std::fs::copy(kept, file).unwrap();
+        }
+    }
     pair.bank.serve().unwrap();
     let noticed = until(|| {
         let events = pair.bank.tacitly(&["events"]).ok()?;

@@ -444,7 +444,8 @@ fn a_daemon_that_goes_away_under_psi_is_named_with_the_way_back_to_the_job() {
         let ended = waiting.wait_with_output().unwrap();
         let error = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{error}");
-        let error: Value = serde_json::from_str(&error).unwrap();
+        // The job's number stands before it.
+        let error: Value = serde_json::from_str(error.lines().last().unwrap()).unwrap();
         assert_eq!(error["error"]["code"], "daemon-gone", "{error}");
         let hint = error["error"]["hint"].as_str().unwrap();
         for way in ["tacitly serve".to_owned(), format!("job watch {id}"), format!("job result {id} --out")] {

@@ -18,7 +18,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use rule::Rule;
-pub(super) use width::is_invisible;
+pub(crate) use width::is_invisible;
 
 /// How the cells of a key column are brought to one spelling.
 ///

@@ -13,7 +13,7 @@ pub(super) fn half_width(c: char) -> char {
 /// Marks that nobody sees, and that come along with copied text: joiners, direction marks, byte order marks, soft hyphens,
 /// fillers, variation selectors, tags. They are those with the property `Default_Ignorable_Code_Point` in Unicode 16, of
 /// what is assigned and of what is kept free for more.
-pub(in crate::intake) fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{AD}'
