@@ -10,6 +10,7 @@ use tacitly_core::{PartyId, Seed};
 use zeroize::Zeroizing;
 
 use super::agreement;
+use super::allowed::still_allow;
 use super::collect::{Lasting, Need};
 use super::core::{Core, terms_of};
 use super::ends::Ends;
@@ -17,7 +18,6 @@ use super::kind::Kinds;
 use super::message::generated as pb;
 use super::part::{MakeParty, PartsOver, Stop, bits, of_bits};
 use super::parts::over;
-use super::rules::Rules;
 use super::run::Run;
 use super::running::RunningJob;
 use super::state::State;
@@ -41,7 +41,7 @@ pub(super) async fn attempt(
         Ends(core).record_done(job).await?;
         return Ok(());
     }
-    Rules(core).still_allow(&terms, &*kind).await?;
+    still_allow(core, &terms, &*kind).await?;
     let seed = seed(core, job).await?;
     let maker = kind.clone();
     let make_party: MakeParty = Arc::new(move |task, input, seed, kept| maker.party(task, input, seed, kept));
@@ -49,7 +49,7 @@ pub(super) async fn attempt(
     let run = Run::new(core.clone(), job.clone(), quorum, attempt, work.clone(), (seed, make_party))?;
     let prepared = kind.clone().prepare(run.clone()).await?;
     // Reading may have taken long; the rules of this moment count.
-    Rules(core).still_allow(&terms, &*kind).await?;
+    still_allow(core, &terms, &*kind).await?;
     run.show("waiting for the others to read their data");
     let agreed = agreement::agree(&run, &*kind, prepared.offer()).await?;
     let over_there = ready(&run).await?;

@@ -5,7 +5,7 @@
 //! | `engine.rs` | [`Jobs`]: what this party's operators ask |
 //! | `kind.rs`, `run.rs`, `scope.rs` | [`JobKind`]: what a kind of job tells the engine; [`Run`]: what it may touch of the world, and what that holds |
 //! | `state.rs`, `terms.rs` | the states and who moves a job; what all parties sign |
-//! | `proposals.rs`, `rendezvous.rs`, `waiters.rs`, `rules.rs` | jobs that are proposed, by us and to us; programs that ask for the same job, and where they wait; our rules and limits |
+//! | `proposals.rs`, `rendezvous.rs`, `waiters.rs`, `rules.rs`, `allowed.rs` | jobs that are proposed, by us and to us; programs that ask for the same job, and where they wait; our rules and limits, and whether a job may still be |
 //! | `machine` | the pure machine: what every event does to a job, and what it asks of the world |
 //! | `shell.rs`, `running.rs`, `places.rs` | the world around the machine: rows, words, tasks, timers; the jobs at work in this process; places, shared fairly between peers |
 //! | `attempt.rs`, `agreement.rs`, `parts.rs`, `part.rs` | one attempt: read, agree, run part by part, keep |
@@ -24,6 +24,7 @@
 //! and the attempt, and is answered from the ledger. The engine knows no kind of job.
 
 mod agreement;
+mod allowed;
 mod asking;
 mod attempt;
 mod collect;

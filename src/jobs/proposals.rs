@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tacitly_core::{PartyId, Terms};
 
+use super::allowed::{local, still_allow};
 use super::consent::{Signatures, contributed, ledger, write_consent, write_standing};
 use super::core::{Core, others, parse_id, state_of, terms_of};
 use super::kind::{Asked, JobKind, Kinds, Local};
@@ -52,7 +53,7 @@ impl Proposals {
 
     /// What we know by ourselves about a job that stands in the ledger.
     pub(super) async fn local_of(&self, job: &Job) -> Result<Local, Error> {
-        let mut local = Rules(&self.core).local(&terms_of(job)?).await?;
+        let mut local = local(&self.core, &terms_of(job)?).await?;
         for party in &job.parties {
             if let Decision::Signed(consent) = &party.decision {
                 local.contributions.insert(party.party, contributed(consent).to_vec());
@@ -117,7 +118,7 @@ impl Proposals {
             // Drawn once; all else has to be the same.
             terms.nonce = terms_of(earlier)?.nonce;
         }
-        let local = Rules(core).local(&terms).await?;
+        let local = local(core, &terms).await?;
         if earlier.is_none() {
             terms.check_expiry(core.store.now())?;
             self.check_keys(&terms).await?;
@@ -262,7 +263,7 @@ impl Proposals {
         terms.check_expiry(core.store.now())?;
         let verdict = Rules(core).decide(terms).await?;
         kind.check(terms)?;
-        let contribution = kind.review(terms, &Rules(core).local(terms).await?)?;
+        let contribution = kind.review(terms, &local(core, terms).await?)?;
         if let Some(dataset) = dataset {
             self.waiters.check_frame(Frames::is_frame(dataset), from, terms)?;
         }
@@ -293,7 +294,7 @@ impl Proposals {
         self.check_keys(&terms).await?;
         terms.check_expiry(self.core.store.now())?;
         let kind = self.kinds.find(&terms.kind)?;
-        let contribution = Rules(&self.core).still_allow(&terms, &**kind).await?;
+        let contribution = still_allow(&self.core, &terms, &**kind).await?;
         Signatures(&self.core).consent(job.id, job.terms_hash, contribution)
     }
 

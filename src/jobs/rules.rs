@@ -6,7 +6,6 @@ use std::time::Duration;
 use tacitly_core::PartyId;
 
 use super::core::Core;
-use super::kind::{JobKind, Local};
 use super::state::State;
 use super::terms::JobTerms;
 use crate::codes::{self, Error};
@@ -56,24 +55,6 @@ impl Rules<'_> {
         // The job itself is among those of the day.
         self.judge(&rules, terms, dataset, |_| 0)?;
         Ok(rules)
-    }
-
-    /// Whether a job that was proposed, or approved, may still be: by our rules, by the keys of this moment, and by what
-    /// its kind says to the terms and to our data as they are now. Returns what we add to the terms.
-    pub(super) async fn still_allow(&self, terms: &JobTerms, kind: &dyn JobKind) -> Result<Vec<u8>, Error> {
-        self.standing(terms).await?;
-        kind.check(terms)?;
-        kind.review(terms, &self.local(terms).await?)
-    }
-
-    /// What we know by ourselves about terms.
-    pub(super) async fn local(&self, terms: &JobTerms) -> Result<Local, Error> {
-        let mut local = Local::of(self.0.me());
-        if let Some(name) = terms.dataset_of(local.me) {
-            local.dataset = Some(self.0.store.datasets().get(name).await?);
-            local.rules = self.of(terms, name).await?;
-        }
-        Ok(local)
     }
 
     /// Our rules for the other parties, as far as there are any.
