@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
 /// Where a process finds its open files by number: the way to give a file without a name one.
@@ -25,12 +26,12 @@ impl NewFile {
     pub(crate) fn begin(place: &Path) -> io::Result<Self> {
         let private = Mode::RUSR | Mode::WUSR;
         let nameless = open(folder_of(place), OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, private);
-        match nameless.map_err(io::Error::from) {
+        match nameless {
             Ok(file) if Path::new(OPEN_FILES).is_dir() => {
                 Ok(Self { place: place.to_owned(), file: file.into(), passing: None })
             }
             // Some file systems do not know such files, and old kernels take the flag for another.
-            Err(error) if !matches!(error.raw_os_error(), Some(95 | 21 | 2)) => Err(error),
+            Err(error) if ![Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT].contains(&error) => Err(error.into()),
             Ok(_) | Err(_) => {
                 let (file, passing) = NamedTempFile::new_in(folder_of(place))?.into_parts();
                 file.set_permissions(fs::Permissions::from_mode(0o600))?;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -44,6 +45,8 @@ pub struct Profile {
     background: Background,
     /// Held while whom we trust is put on record.
     one_at_a_time: Mutex<()>,
+    /// A record of whom we trust could not be made, and somebody tries again.
+    is_tried_again: AtomicBool,
 }
 
 impl Profile {
@@ -65,6 +68,7 @@ impl Profile {
             recorder,
             background,
             one_at_a_time: Mutex::default(),
+            is_tried_again: AtomicBool::new(false),
         }
     }
 
@@ -102,15 +106,26 @@ impl Profile {
     }
 
     /// Puts on record whom we trust, after a peer or a consortium may have come or gone, without anybody waiting for it. What
-    /// does not work now is tried again.
+    /// does not work now is tried again, by one for all who ask meanwhile, until it works or the daemon stops.
     pub fn renew_policy(self: &Arc<Self>) {
         let this = self.clone();
         self.background.spawn(async move {
-            while let Err(error) = this.record_policy().await {
-                tracing::warn!(%error, "whom we trust is not on record yet");
-                tokio::time::sleep(PAUSE).await;
+            let Err(error) = this.record_policy().await else { return };
+            tracing::warn!(%error, "whom we trust is not on record yet");
+            if !this.is_tried_again.swap(true, Ordering::Relaxed) {
+                this.background.closing().run_until_cancelled(this.try_again()).await;
+                this.is_tried_again.store(false, Ordering::Relaxed);
             }
         });
+    }
+
+    async fn try_again(&self) {
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            if self.record_policy().await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// What we say of ourselves, if it is not on record yet.

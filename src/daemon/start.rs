@@ -63,7 +63,9 @@ pub(super) fn refuse_unusable(home: &Path, config: &Config) -> Result<(), Unusab
 fn unusable(home: &Path, config: &Config) -> impl Iterator<Item = Unusable> {
     let us = geteuid().as_raw();
     let home = home.to_owned();
-    written(&home, config).into_iter().filter_map(move |path| {
+    let keys = [home::IDENTITY_KEY, home::TLS_KEY].map(|name| (home.join(name), false));
+    let written = written(&home, config).into_iter().map(|path| (path, true));
+    keys.into_iter().chain(written).filter_map(move |(path, is_written)| {
         let found = std::fs::symlink_metadata(&path).ok()?;
         let owner = found.uid();
         // A folder may be lent to an account, as volumes are.
@@ -76,6 +78,10 @@ fn unusable(home: &Path, config: &Config) -> impl Iterator<Item = Unusable> {
                 }
             };
             return Some(Unusable { path, what, mend });
+        }
+        // Keys are read, and may be kept from being written.
+        if !is_written {
+            return None;
         }
         let wanted = if found.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
         let error = access(&path, wanted).err()?;
@@ -104,8 +110,7 @@ fn written(home: &Path, config: &Config) -> Vec<PathBuf> {
     let beside = |suffix: &str| {
         store.with_file_name(format!("{}{suffix}", store.file_name().unwrap_or_default().to_string_lossy()))
     };
-    let mut all = vec![home.join(home::IDENTITY_KEY), home.join(home::TLS_KEY)];
-    all.extend(["", "-wal", "-shm", ".lock"].map(beside));
+    let mut all: Vec<PathBuf> = ["", "-wal", "-shm", ".lock"].map(beside).into();
     for folder in folders {
         let files = std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).map(|file| file.path());
         all.extend(files.take(LOOKED_AT));

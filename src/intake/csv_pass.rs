@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::kind::Kind;
-use super::profile::Profile;
+use super::profile::{Profile, is_date};
 use super::records::{Broken, Records};
 use super::row::{Column, Lines, MAX_ROWS, Row, Schema, Visitor, positional};
 use super::source::OpenFile;
@@ -153,13 +153,9 @@ fn is_identifier(name: &str) -> bool {
 
 /// Digits that begin with a day of these two centuries and go on with a time, to the hour, minute or second.
 fn is_moment(digits: &[u8]) -> bool {
-    let number = |part: &[u8]| part.iter().fold(0_i16, |sum, digit| sum * 10 + i16::from(digit - b'0'));
-    let two = |at: usize| digits.get(at..at + 2).map(number);
-    let (year, month, day) = (number(&digits[..4]), number(&digits[4..6]), number(&digits[6..8]));
-    // Two digits each, so month and day fit an i8.
-    let is_day = (1900..2100).contains(&year) && jiff::civil::Date::new(year, month as i8, day as i8).is_ok();
-    let is_below = |at, most| two(at).is_none_or(|part| part < most);
-    matches!(digits.len(), 10 | 12 | 14) && is_day && is_below(8, 24) && is_below(10, 60) && is_below(12, 60)
+    let is_day = matches!(&digits[..2], b"19" | b"20") && is_date(&digits[..8]);
+    let is_below = |at, most: &[u8]| digits.get(at..at + 2).is_none_or(|part| part < most);
+    matches!(digits.len(), 10 | 12 | 14) && is_day && is_below(8, b"24") && is_below(10, b"60") && is_below(12, b"60")
 }
 
 fn blame(schema: &Schema, broken: Broken) -> IntakeError {

@@ -36,14 +36,18 @@ impl Lock {
             if error.kind() != ErrorKind::WouldBlock {
                 return Err(io(error));
             }
-            // The holder writes its number right after it got the lock; before that the file may be empty.
-            let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-            return Err(StoreError::Locked { path, pid });
+            return Err(held(path));
         }
         // A courtesy to whoever finds the lock taken; a full disk must not keep a store from opening.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { file })
     }
+}
+
+/// The lock is taken. The holder writes its number right after it got it; before that the file may be empty.
+fn held(path: PathBuf) -> StoreError {
+    let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    StoreError::Locked { path, pid }
 }
 
 /// Says who has the store at `database` open, if anybody has. What is taken to find out is let go at once.
@@ -54,10 +58,7 @@ pub fn refuse_held(database: &Path) -> Result<(), StoreError> {
     let path = beside(database, ".lock");
     let Ok(file) = File::open(&path) else { return Ok(()) };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(error) if std::io::Error::from(error).kind() == ErrorKind::WouldBlock => {
-            let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-            Err(StoreError::Locked { path, pid })
-        }
+        Err(error) if std::io::Error::from(error).kind() == ErrorKind::WouldBlock => Err(held(path)),
         _ => {
             let _ = flock(&file, FlockOperation::Unlock);
             Ok(())

@@ -225,6 +225,12 @@ fn doctor_finds_a_lost_segment_a_changed_schema_and_a_file_of_another_account_wh
     assert!(!segment.exists(), "an empty log was begun in the place of the lost one");
     fs::rename(&kept, &segment).unwrap();
 
+    // A key that nobody may write to is none the worse.
+    fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    bank.serve().unwrap();
+    bank.stop();
+    fs::set_permissions(home.join("identity.key"), fs::Permissions::from_mode(0o600)).unwrap();
+
     // A file that root made, or as much of it as others than root can show.
     let is_root = rustix::process::geteuid().is_root();
     if is_root {

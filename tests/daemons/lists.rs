@@ -4,7 +4,7 @@ use sqlx::ConnectOptions as _;
 
 use crate::support::{Pair, mobiles};
 
-/// Five times what no message of gRPC carries; `benches/chaos` lists five times as many.
+/// Several times what one message of gRPC carries.
 const MANY: usize = 20_000;
 
 /// Older jobs than the one there is, as alike as rows can be, and a line of the audit trail for each.

@@ -45,7 +45,22 @@ async fn a_backup_replaces_no_file_and_leaves_none_when_it_fails() {
     assert_eq!(fs::read_to_string(&copy).unwrap(), "precious");
     assert!(matches!(store.backup(&world.path("no/such/folder/backup.db")).await, Err(StoreError::Io { .. })));
     let names: Vec<_> = fs::read_dir(world.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".tmp")), "{names:?}");
+    let is_left = |name: &str| name.starts_with(".tmp") || name.contains("unfinished");
+    assert!(names.iter().all(|name| !is_left(&name.to_string_lossy())), "{names:?}");
+}
+
+#[tokio::test]
+async fn what_a_killed_backup_left_goes_with_the_next_one_and_what_another_is_writing_stays() {
+    let world = World::new();
+    let store = world.furnished().await;
+    let mut over = std::process::Command::new("true").spawn().unwrap();
+    over.wait().unwrap();
+    let left = |process: u32, end: &str| world.path(&format!(".backup.db.unfinished-{process}-Xy7{end}"));
+    let gone = [left(over.id(), ""), left(over.id(), "-journal")];
+    let stay = [left(std::process::id(), ""), world.path(".other.db.unfinished-1-Xy7")];
+    gone.iter().chain(&stay).for_each(|file| fs::write(file, "rows").unwrap());
+    store.backup(&world.path("backup.db")).await.unwrap();
+    assert!(gone.iter().all(|file| !file.exists()) && stay.iter().all(|file| file.exists()));
 }
 
 #[tokio::test]

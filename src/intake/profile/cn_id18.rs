@@ -75,7 +75,7 @@ fn check_character(body: &[u8; 17]) -> u8 {
 
 /// Eight digits as a day of the Gregorian calendar between 1800 and 2099. A day in the future passes: intake has no
 /// clock, and the same file must read the same tomorrow.
-fn is_date(digits: &[u8]) -> bool {
+pub(crate) fn is_date(digits: &[u8]) -> bool {
     let number = |part: &[u8]| part.iter().fold(0i16, |sum, digit| sum * 10 + i16::from(digit - b'0'));
     let (year, month, day) = (number(&digits[..4]), number(&digits[4..6]), number(&digits[6..]));
     // Two digits each, so month and day fit an i8.

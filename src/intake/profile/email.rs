@@ -1,17 +1,11 @@
 //! `email`: an address as RFC 5321 writes it, without quoting.
 
 use super::Rule;
-use super::width::is_invisible;
+use super::width::seen;
 
 pub(super) fn normalise(cell: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
-    let text = std::str::from_utf8(cell).map_err(|_| Rule::Text)?.trim();
-    let seen: String;
-    let text = if text.is_ascii() {
-        text
-    } else {
-        seen = text.chars().filter(|c| !is_invisible(*c)).collect();
-        seen.trim()
-    };
+    let seen = seen(std::str::from_utf8(cell).map_err(|_| Rule::Text)?);
+    let text = seen.trim();
     if text.is_empty() {
         return Err(Rule::Empty);
     }

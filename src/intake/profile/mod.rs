@@ -17,6 +17,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cn_id18::is_date;
 pub use rule::Rule;
 pub(crate) use width::is_invisible;
 

@@ -1,4 +1,7 @@
-//! Full-width forms: what an input method for Chinese writes when it was not switched to half width.
+//! Characters that look like others, or like nothing: full-width forms, which an input method for Chinese writes when it was
+//! not switched to half width, and marks that nobody sees.
+
+use std::borrow::Cow;
 
 /// The ASCII character that a full-width form stands for; every other character as it is.
 pub(super) fn half_width(c: char) -> char {
@@ -8,6 +11,15 @@ pub(super) fn half_width(c: char) -> char {
         '\u{3000}' => ' ',
         _ => c,
     }
+}
+
+/// A text as it is seen: without marks that nobody sees, and with a space for any other white space.
+pub(super) fn seen(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
+    let as_seen = |c: char| if c.is_whitespace() && !c.is_ascii() { ' ' } else { c };
+    text.chars().filter(|c| !is_invisible(*c)).map(as_seen).collect::<String>().into()
 }
 
 /// Marks that nobody sees, and that come along with copied text: joiners, direction marks, byte order marks, soft hyphens,
